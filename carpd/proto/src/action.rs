@@ -1,0 +1,361 @@
+//! Everything the engine can ask of the world, in the order in which it must happen.
+
+use core::net::IpAddr;
+
+use crate::config::{DeviceName, VirtualAddress};
+use crate::input::{IfIndex, RequestId};
+use crate::name::Unit;
+use crate::status::Transition;
+use crate::suppression::HolderId;
+use crate::wire::ethernet::Mac;
+
+/// One effect. Effects are performed in list order; see [`Engine::handle`](crate::Engine::handle).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send an advertisement at once, and say what became of it with
+    /// [`Input::Sent`](crate::Input::Sent).
+    Transmit {
+        /// Who advertises.
+        unit: Unit,
+        /// Where.
+        device: IfIndex,
+        /// A whole Ethernet frame.
+        frame: Vec<u8>,
+    },
+    /// Send an answer to an ARP request at once.
+    Reply {
+        /// Where.
+        device: IfIndex,
+        /// A whole Ethernet frame.
+        frame: Vec<u8>,
+    },
+    /// Append to the kernel thread's queue.
+    Work(Work),
+    /// Start to receive on a physical interface: memberships, sockets, its sysctls.
+    Attach(IfIndex),
+    /// Stop to receive on a physical interface and put its sysctls back. It may be gone already.
+    Detach(IfIndex),
+    /// Start or stop to receive ARP requests on a physical interface.
+    ListenArp {
+        /// Where.
+        device: IfIndex,
+        /// Start, or stop.
+        on: bool,
+    },
+    /// A state changed: log it, publish it, tell everybody.
+    Changed(Transition),
+    /// An interface came into being: publish it.
+    Created(Unit),
+    /// Something shown of an interface changed, other than its state and its counters.
+    Updated(Unit),
+    /// An interface is no more.
+    Destroyed(Unit),
+    /// A sysctl's value changed, `suppress_preempt` among them.
+    SysctlsChanged,
+    /// Something an operator may want to know.
+    Notice(Notice),
+    /// The answer to a request, in its place among the request's effects.
+    Answer(RequestId, Result<Answer, Refusal>),
+}
+
+/// What the kernel thread does, first in, first out, each piece idempotent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// The carp device exists on `parent` with `mac`, deaf and without addresses; one on another
+    /// parent or with another MAC is replaced.
+    Ensure {
+        /// Which device.
+        unit: Unit,
+        /// The physical interface below it.
+        parent: IfIndex,
+        /// The virtual MAC.
+        mac: Mac,
+    },
+    /// Becoming MASTER: the device hears, and has all `addresses` (and no others).
+    Take {
+        /// Which device.
+        unit: Unit,
+        /// Where the addresses go.
+        place: Place,
+        /// What it shall have.
+        addresses: Vec<VirtualAddress>,
+        /// How long the kernel keeps them if nobody renews them, in seconds; at least 2.
+        lease: u32,
+    },
+    /// Still MASTER: the addresses' lease starts anew.
+    Renew {
+        /// Which device.
+        unit: Unit,
+        /// Seconds.
+        lease: u32,
+    },
+    /// Send frames once everything before is done, then say
+    /// [`Input::Announced`](crate::Input::Announced).
+    Announce {
+        /// On whose behalf.
+        unit: Unit,
+        /// Where they go out.
+        device: IfIndex,
+        /// Whole Ethernet frames.
+        frames: Vec<Vec<u8>>,
+    },
+    /// Leaving MASTER: deaf at once, and no address left.
+    Leave {
+        /// Which device.
+        unit: Unit,
+    },
+    /// Send a bow-out once the addresses are gone.
+    BowOut {
+        /// On whose behalf.
+        unit: Unit,
+        /// Where it goes out.
+        device: IfIndex,
+        /// Whole Ethernet frames, one for each family.
+        frames: Vec<Vec<u8>>,
+    },
+    /// INIT: the device is down. Slow, so done when nothing else waits, and dropped if another
+    /// piece of work for the same unit comes first.
+    Down {
+        /// Which device.
+        unit: Unit,
+    },
+    /// The device is removed, if it is there.
+    Remove {
+        /// Which device.
+        unit: Unit,
+    },
+}
+
+/// Where virtual addresses are put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the carp device; the kernel answers ARP requests for them.
+    Device,
+    /// On the carp device, but carpd answers ARP requests for them (arpbalance).
+    SilentDevice,
+    /// On the physical interface (`lladdr parent`).
+    Parent(IfIndex),
+}
+
+/// What a successful request gives back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Done.
+    Done,
+    /// Created, and this is its name.
+    Created(Unit),
+    /// The value before.
+    Old(u64),
+    /// The number to let go with.
+    Held(HolderId),
+}
+
+/// Why a request was refused. Nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The kind, one for each error name on the bus.
+    pub kind: RefusalKind,
+    /// One line that names the interface, the value and what would be right.
+    pub message: String,
+}
+
+/// Kinds of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// It exists already, or is taken.
+    Exists,
+    /// There is no such thing.
+    NotFound,
+    /// The value cannot be.
+    InvalidArgument,
+    /// The address is not there.
+    AddressNotAvailable,
+    /// The physical interface cannot carry CARP.
+    NoDevice,
+    /// A read-only sysctl.
+    ReadOnly,
+    /// Not in this state.
+    Busy,
+}
+
+/// Why a virtual host changed its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Everything that is needed is there: INIT → BACKUP.
+    BecameRunnable,
+    /// `down`, or not yet `up`.
+    AdministrativelyDown,
+    /// No vhid.
+    NoVhid,
+    /// No address.
+    NoAddress,
+    /// No physical interface, or it is gone.
+    NoDevice,
+    /// The physical interface is down.
+    DeviceDown,
+    /// The physical interface has no carrier.
+    CarrierLost,
+    /// The kernel refused the carp device.
+    DeviceRefused,
+    /// Another carp interface has this vhid on the same physical interface.
+    VhidTaken,
+    /// Something that identifies the group (vhid, carpdev, lladdr) changed.
+    Reconfigured,
+    /// Destroyed, or carpd stops.
+    Destroyed,
+    /// BACKUP → MASTER: nothing heard for the master-down time.
+    MasterTimedOut,
+    /// BACKUP → MASTER: a bow-out, or a master too slow to be waited for.
+    MasterWillTimeOut,
+    /// BACKUP → MASTER: `preempt`.
+    PreemptingSlowerMaster,
+    /// BACKUP → MASTER: the master is demoted more than we are.
+    PreemptingDemotedMaster,
+    /// MASTER → BACKUP: somebody advertises more often.
+    MoreFrequentAdvertisement,
+    /// MASTER → BACKUP: somebody is demoted less than we are.
+    LessDemotedAdvertisement,
+    /// MASTER → BACKUP: an equal one with a higher address.
+    EqualHigherAddress,
+    /// MASTER → BACKUP: we were stopped for longer than a backup waits.
+    Overslept,
+    /// `state master|backup`.
+    Forced,
+}
+
+impl Reason {
+    /// The reason as BSD's kernels word it where they do.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::BecameRunnable => "initialization complete",
+            Self::AdministrativelyDown => "administratively down",
+            Self::NoVhid => "no vhid set",
+            Self::NoAddress => "no address set",
+            Self::NoDevice => "no physical interface",
+            Self::DeviceDown => "hardware interface down",
+            Self::CarrierLost => "carrier lost",
+            Self::DeviceRefused => "the kernel refused the device",
+            Self::VhidTaken => "vhid already used on the physical interface",
+            Self::Reconfigured => "reconfigured",
+            Self::Destroyed => "destroyed",
+            Self::MasterTimedOut => "master timed out",
+            Self::MasterWillTimeOut => "master will time out",
+            Self::PreemptingSlowerMaster => "preempting a slower master",
+            Self::PreemptingDemotedMaster => "preempting a demoted master",
+            Self::MoreFrequentAdvertisement => "more frequent advertisement received",
+            Self::LessDemotedAdvertisement => "less demoted advertisement received",
+            Self::EqualHigherAddress => "equal advertisement from a higher address received",
+            Self::Overslept => "was stopped for longer than a backup waits",
+            Self::Forced => "user requested via ifconfig",
+        }
+    }
+
+    /// Whether a MASTER that leaves for this reason tells its backups to take over at once.
+    pub(crate) const fn bows_out(self) -> bool {
+        match self {
+            Self::AdministrativelyDown
+            | Self::NoVhid
+            | Self::NoAddress
+            | Self::DeviceRefused
+            | Self::VhidTaken
+            | Self::Reconfigured
+            | Self::Destroyed
+            | Self::Forced => true,
+            Self::BecameRunnable
+            | Self::NoDevice
+            | Self::DeviceDown
+            | Self::CarrierLost
+            | Self::MasterTimedOut
+            | Self::MasterWillTimeOut
+            | Self::PreemptingSlowerMaster
+            | Self::PreemptingDemotedMaster
+            | Self::MoreFrequentAdvertisement
+            | Self::LessDemotedAdvertisement
+            | Self::EqualHigherAddress
+            | Self::Overslept => false,
+        }
+    }
+
+    /// The reason as one word, on the bus: `master-timed-out`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::BecameRunnable => "became-runnable",
+            Self::AdministrativelyDown => "administratively-down",
+            Self::NoVhid => "no-vhid",
+            Self::NoAddress => "no-address",
+            Self::NoDevice => "no-device",
+            Self::DeviceDown => "device-down",
+            Self::CarrierLost => "carrier-lost",
+            Self::DeviceRefused => "device-refused",
+            Self::VhidTaken => "vhid-taken",
+            Self::Reconfigured => "reconfigured",
+            Self::Destroyed => "destroyed",
+            Self::MasterTimedOut => "master-timed-out",
+            Self::MasterWillTimeOut => "master-will-time-out",
+            Self::PreemptingSlowerMaster => "preempting-slower-master",
+            Self::PreemptingDemotedMaster => "preempting-demoted-master",
+            Self::MoreFrequentAdvertisement => "more-frequent-advertisement",
+            Self::LessDemotedAdvertisement => "less-demoted-advertisement",
+            Self::EqualHigherAddress => "equal-higher-address",
+            Self::Overslept => "overslept",
+            Self::Forced => "forced",
+        }
+    }
+}
+
+/// Something an operator may want to know. Bad packets come rate-limited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A received packet was refused (`log` 1 and above).
+    BadPacket {
+        /// Where it came in.
+        device: IfIndex,
+        /// The device's name, if we know it.
+        name: Option<DeviceName>,
+        /// The virtual host it was for, if any.
+        unit: Option<Unit>,
+        /// Its source, if it had one.
+        source: Option<IpAddr>,
+        /// What was wrong, in one line.
+        text: String,
+        /// How many were held back since the last such notice.
+        held_back: u64,
+    },
+    /// Suppression changed.
+    Suppression {
+        /// The counter before.
+        from: u64,
+        /// The counter now.
+        to: u64,
+        /// What was added or taken away.
+        cause: String,
+    },
+    /// The kernel refused an address or the device.
+    KernelRefused {
+        /// For whom.
+        unit: Unit,
+        /// The address; `None` if the device.
+        address: Option<IpAddr>,
+        /// The kernel's words.
+        error: String,
+    },
+    /// Another master's advertisement was heard while MASTER; `text` says who stays.
+    TwoMasters {
+        /// Which virtual host.
+        unit: Unit,
+        /// The other.
+        source: IpAddr,
+        /// One line.
+        text: String,
+    },
+    /// Advertisements could not be sent, or can be again.
+    Sending {
+        /// Which virtual host.
+        unit: Unit,
+        /// Whether they can.
+        works: bool,
+    },
+}

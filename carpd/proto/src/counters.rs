@@ -1,0 +1,107 @@
+//! The counters of `netstat -s -p carp`.
+
+/// One counter, by the name `struct carpstats` gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Counter {
+    /// IPv4 packets of protocol 112 received.
+    Ipackets,
+    /// IPv6 packets of next header 112 received.
+    Ipackets6,
+    /// Received on a physical interface that carries no carp interface.
+    Badif,
+    /// TTL or hop limit not 255.
+    Badttl,
+    /// Shorter than its own IP header says.
+    Hdrops,
+    /// Checksum wrong.
+    Badsum,
+    /// Version not 2.
+    Badver,
+    /// Shorter than a CARP header.
+    Badlen,
+    /// Digest wrong, our own advertisement come back, or a repetition.
+    Badauth,
+    /// No running virtual host with that vhid.
+    Badvhid,
+    /// The password fits, but the peer's list of addresses is another one.
+    Badaddrs,
+    /// IPv4 advertisements sent.
+    Opackets,
+    /// IPv6 advertisements sent.
+    Opackets6,
+    /// Advertisements that the kernel had no memory for, or refused to send.
+    Onomem,
+    /// Advertisements of a state, kept for the name: nothing raises it on any BSD either.
+    Ostates,
+    /// Times a virtual host preempted a slower master.
+    Preempt,
+}
+
+impl Counter {
+    /// Every counter, in the order of `struct carpstats`.
+    pub const ALL: [Self; 16] = [
+        Self::Ipackets,
+        Self::Ipackets6,
+        Self::Badif,
+        Self::Badttl,
+        Self::Hdrops,
+        Self::Badsum,
+        Self::Badver,
+        Self::Badlen,
+        Self::Badauth,
+        Self::Badvhid,
+        Self::Badaddrs,
+        Self::Opackets,
+        Self::Opackets6,
+        Self::Onomem,
+        Self::Ostates,
+        Self::Preempt,
+    ];
+
+    /// The name on the bus and in `carpctl netstat --json`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ipackets => "ipackets",
+            Self::Ipackets6 => "ipackets6",
+            Self::Badif => "badif",
+            Self::Badttl => "badttl",
+            Self::Hdrops => "hdrops",
+            Self::Badsum => "badsum",
+            Self::Badver => "badver",
+            Self::Badlen => "badlen",
+            Self::Badauth => "badauth",
+            Self::Badvhid => "badvhid",
+            Self::Badaddrs => "badaddrs",
+            Self::Opackets => "opackets",
+            Self::Opackets6 => "opackets6",
+            Self::Onomem => "onomem",
+            Self::Ostates => "ostates",
+            Self::Preempt => "preempt",
+        }
+    }
+}
+
+/// A value for every [`Counter`], counted from zero since the start or the last reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters([u64; Counter::ALL.len()]);
+
+impl Counters {
+    /// The value of `counter`.
+    #[must_use]
+    pub fn of(&self, counter: Counter) -> u64 {
+        self.0.get(counter as usize).copied().unwrap_or_default()
+    }
+
+    /// Every counter with its value, in the order of [`Counter::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
+        Counter::ALL.into_iter().zip(self.0)
+    }
+
+    pub(crate) fn raise(&mut self, counter: Counter) {
+        if let Some(value) = self.0.get_mut(counter as usize) {
+            *value = value.saturating_add(1);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Intervals, and who beats whom: arithmetic only.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use crate::config::{Advbase, Advskew};
+
+/// The time between two advertisements, in 1/256 of a second; never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Interval(u32);
+
+impl Interval {
+    /// `advbase + advskew/256` seconds; with both 0, 1/256 s (OpenBSD's `ip_carp.c`,
+    /// `carp_setrun()`).
+    #[must_use]
+    pub const fn new(advbase: u8, advskew: u8) -> Self {
+        let ticks = ticks(advbase, advskew);
+        Self(if ticks == 0 { 1 } else { ticks })
+    }
+
+    /// As a time, in whole microseconds rounded up: 1/256 s is 3,907 µs.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        from_ticks(self.0)
+    }
+}
+
+/// What is compared in an election: first the demotion byte, then the interval; less is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Priority {
+    /// 0 while nothing is wrong.
+    pub demotion: u8,
+    /// As advertised.
+    pub interval: Interval,
+}
+
+impl Priority {
+    /// Whether a host with this priority wins against `peer`. Neither of two equals does.
+    #[must_use]
+    pub fn beats(self, peer: Self) -> bool {
+        self < peer
+    }
+}
+
+/// Which of two equal masters stays: the one with the numerically higher source address, as
+/// RFC 5798 §6.4.3 decides. Addresses of different families do not compare.
+#[must_use]
+pub(crate) fn stays_in_a_tie(ours: IpAddr, theirs: IpAddr) -> bool {
+    match (ours, theirs) {
+        (IpAddr::V4(ours), IpAddr::V4(theirs)) => ours > theirs,
+        (IpAddr::V6(ours), IpAddr::V6(theirs)) => ours > theirs,
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => true,
+    }
+}
+
+/// How long a BACKUP waits for an advertisement: `3*advbase + advskew/256` seconds; with
+/// `advbase` 0, `3*advskew/256`, and with both 0, 3/256 (`ip_carp.c`, `carp_setrun()`).
+#[must_use]
+pub(crate) fn master_down_time(advbase: Advbase, advskew: u8) -> Duration {
+    match (advbase.get(), advskew) {
+        (0, 0) => from_ticks(3),
+        (0, skew) => from_ticks(3 * ticks(0, skew)),
+        (base, skew) => from_ticks(3 * ticks(base, 0) + ticks(0, skew)),
+    }
+}
+
+/// How long the kernel keeps an address that nobody renews, in seconds: no longer than a BACKUP
+/// waits, and never under 2.
+#[must_use]
+pub(crate) fn lease(advbase: Advbase) -> u32 {
+    (3 * u32::from(advbase.get())).max(2)
+}
+
+/// The skew that is advertised: at least 240 while preemption is suppressed.
+#[must_use]
+pub(crate) const fn effective_advskew(advskew: u8, suppressed: bool) -> u8 {
+    const SUPPRESSED: u8 = 240;
+    if suppressed && advskew < SUPPRESSED { SUPPRESSED } else { advskew }
+}
+
+/// The skew that counts: 0 for a host that owns an address, whatever is configured.
+#[must_use]
+pub(crate) const fn own_advskew(configured: Advskew, owner: bool) -> u8 {
+    if owner { 0 } else { configured.get() }
+}
+
+const fn ticks(seconds: u8, skew: u8) -> u32 {
+    seconds as u32 * 256 + skew as u32
+}
+
+const fn from_ticks(ticks: u32) -> Duration {
+    Duration::from_micros((ticks as u64 * 1_000_000).div_ceil(256))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base(seconds: u64) -> Advbase {
+        Advbase::try_from(seconds).unwrap()
+    }
+
+    #[test]
+    fn the_interval_is_base_plus_skew() {
+        assert_eq!(Interval::new(1, 0).duration(), Duration::from_secs(1));
+        assert_eq!(Interval::new(1, 128).duration(), Duration::from_millis(1500));
+        assert_eq!(Interval::new(0, 0).duration(), Duration::from_micros(3907));
+        assert_eq!(Interval::new(0, 0), Interval::new(0, 1));
+    }
+
+    #[test]
+    fn a_backup_waits_three_bases_and_a_skew() {
+        assert_eq!(master_down_time(base(1), 0), Duration::from_secs(3));
+        assert_eq!(master_down_time(base(1), 100), Duration::from_micros(3_390_625));
+        assert_eq!(master_down_time(base(0), 64), Duration::from_millis(750));
+        assert_eq!(master_down_time(base(0), 0), Duration::from_micros(11_719));
+    }
+
+    #[test]
+    fn demotion_decides_before_the_interval() {
+        let healthy = Priority { demotion: 0, interval: Interval::new(1, 200) };
+        let demoted = Priority { demotion: 1, interval: Interval::new(1, 0) };
+        assert!(healthy.beats(demoted));
+        assert!(!demoted.beats(healthy));
+        assert!(!healthy.beats(healthy));
+    }
+
+    #[test]
+    fn in_a_tie_the_higher_address_stays() {
+        let [low, high] = ["10.0.0.2", "10.0.0.10"].map(|text| text.parse::<IpAddr>().unwrap());
+        assert!(stays_in_a_tie(high, low));
+        assert!(!stays_in_a_tie(low, high));
+    }
+
+    #[test]
+    fn a_lease_is_no_longer_than_a_backup_waits() {
+        assert_eq!(lease(base(0)), 2);
+        assert_eq!(lease(base(1)), 3);
+        assert_eq!(lease(base(254)), 762);
+    }
+}
