@@ -1,0 +1,419 @@
+//! A connection to carpd: what carpctl and carptop do on the bus.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use zbus::connection::Builder;
+use zbus::fdo::DBusProxy;
+use zbus::proxy::CacheProperties;
+use zbus::{Connection, Variant};
+
+use crate::dict::number;
+use crate::names::{ADDRESS_VARIABLE, BUS_NAME, PRIVATE_SOCKET, interface_path};
+use crate::proxy::{InterfaceProxy, ManagerProxy, SysctlProxy};
+use crate::{
+    ConnectError, Error, EventInfo, InterfaceInfo, Settings, SuppressionInfo, SysctlInfo, Watch,
+};
+
+/// How long carpd may take to answer a call.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection to carpd. Clones share it.
+///
+/// Every method is one call, and fails with [`Error::Bus`] if carpd does not answer within five
+/// seconds.
+#[derive(Clone, Debug)]
+pub struct Client {
+    connection: Connection,
+    manager: ManagerProxy<'static>,
+    sysctl: SysctlProxy<'static>,
+}
+
+impl Client {
+    /// Connects to the peer-to-peer address in `CARPD_BUS_ADDRESS` if that is set; else to the
+    /// private socket, which is root's; else by way of the system bus.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::NoDaemon`] if carpd is nowhere, [`ConnectError::Failed`] if it is there
+    /// but cannot be spoken to.
+    pub async fn connect() -> Result<Self, ConnectError> {
+        if let Some(address) = env::var(ADDRESS_VARIABLE)
+            .ok()
+            .filter(|address| !address.is_empty())
+        {
+            return Self::connect_to(&address).await;
+        }
+        let private = match open(Builder::address(private_address().as_str()).p2p()).await {
+            Ok(connection) => return Self::over(connection, PRIVATE_SOCKET).await,
+            Err(trouble) => trouble,
+        };
+        match (open(Builder::system()).await, private) {
+            (Ok(connection), private) => Self::over_bus(connection, private.words()).await,
+            (Err(Trouble::Nobody(_)), Trouble::Nobody(private)) => Err(ConnectError::NoDaemon {
+                tried: format!("{PRIVATE_SOCKET}: {private}; there is no system bus"),
+            }),
+            (Err(Trouble::Nobody(_)), Trouble::Other(private)) => Err(ConnectError::Failed {
+                address: PRIVATE_SOCKET.to_owned(),
+                error: format!("{private}, and there is no system bus"),
+            }),
+            (Err(Trouble::Other(error)), _) => Err(ConnectError::Failed {
+                address: "the system bus".to_owned(),
+                error,
+            }),
+        }
+    }
+
+    /// Connects to a peer-to-peer address such as `unix:path=/run/carpd/bus`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::connect`].
+    pub async fn connect_to(address: &str) -> Result<Self, ConnectError> {
+        match open(Builder::address(address).p2p()).await {
+            Ok(connection) => Self::over(connection, address).await,
+            Err(Trouble::Nobody(why)) => Err(ConnectError::NoDaemon {
+                tried: format!("{address}: {why}"),
+            }),
+            Err(Trouble::Other(error)) => Err(ConnectError::Failed {
+                address: address.to_owned(),
+                error,
+            }),
+        }
+    }
+
+    /// A client over a connection that is there already, either to carpd or to a bus that carpd
+    /// is on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bus`] if the connection is closed.
+    pub async fn new(connection: Connection) -> Result<Self, Error> {
+        let manager = ManagerProxy::builder(&connection)
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await?;
+        let sysctl = SysctlProxy::builder(&connection)
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await?;
+        Ok(Self {
+            connection,
+            manager,
+            sysctl,
+        })
+    }
+
+    /// Every carp interface, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bus`] alone.
+    pub async fn interfaces(&self) -> Result<Vec<InterfaceInfo>, Error> {
+        let listed = self.manager.list_interfaces().await?;
+        Ok(listed
+            .into_iter()
+            .map(|(_, properties)| InterfaceInfo::from_properties(properties))
+            .collect())
+    }
+
+    /// One carp interface.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if there is no such interface.
+    pub async fn interface(&self, name: &str) -> Result<InterfaceInfo, Error> {
+        let found = self
+            .interfaces()
+            .await?
+            .into_iter()
+            .find(|info| info.name == name);
+        found.ok_or_else(|| Error::NotFound(format!("interface {name} does not exist")))
+    }
+
+    /// Creates `name`, or with `carp` the next free unit, with all `settings` at once. The answer
+    /// is its name.
+    ///
+    /// # Errors
+    ///
+    /// Whatever carpd refuses; then nothing was created.
+    pub async fn create(&self, name: &str, settings: Settings) -> Result<String, Error> {
+        let path = self
+            .manager
+            .create_interface(name, &settings.into_dictionary())
+            .await?;
+        crate::names::interface_of(path.as_str())
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                Error::Failed(format!(
+                    "carpd answered with {path}, which is not an interface"
+                ))
+            })
+    }
+
+    /// Applies all of `settings` to `name` as one change.
+    ///
+    /// # Errors
+    ///
+    /// Whatever carpd refuses; then nothing changed.
+    pub async fn configure(&self, name: &str, settings: Settings) -> Result<(), Error> {
+        let interface = self.proxy(name).await?;
+        let answer = interface.configure(&settings.into_dictionary()).await;
+        answer.map_err(|error| no_object(error, name))
+    }
+
+    /// Bows out and removes `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::NotPermitted`].
+    pub async fn destroy(&self, name: &str) -> Result<(), Error> {
+        Ok(self.manager.destroy_interface(name).await?)
+    }
+
+    /// The password of `name`; empty if none is set, or if the caller is not root.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn password(&self, name: &str) -> Result<Vec<u8>, Error> {
+        let interface = self.proxy(name).await?;
+        let ((_, _, _, _, key),) = interface
+            .get_vh()
+            .await
+            .map_err(|error| no_object(error, name))?;
+        Ok(key)
+    }
+
+    /// Every sysctl, sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bus`] alone.
+    pub async fn sysctls(&self) -> Result<Vec<SysctlInfo>, Error> {
+        let listed = self.sysctl.list().await?;
+        listed
+            .into_iter()
+            .map(|(name, value, description, writable)| {
+                let value = numeric(&name, &value)?;
+                Ok(SysctlInfo {
+                    name,
+                    value,
+                    description,
+                    writable,
+                })
+            })
+            .collect()
+    }
+
+    /// The value of `name`, such as `net.inet.carp.preempt`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn sysctl_get(&self, name: &str) -> Result<u64, Error> {
+        let value = self.sysctl.get(name).await?;
+        numeric(name, &value)
+    }
+
+    /// Sets `name` and gives the old value.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::ReadOnly`], [`Error::InvalidArgument`] with the range,
+    /// [`Error::NotPermitted`].
+    pub async fn sysctl_set(&self, name: &str, value: u64) -> Result<u64, Error> {
+        let old = self.sysctl.set(name, &Variant::from(value)).await?;
+        numeric(name, &old)
+    }
+
+    /// The counters of all interfaces together, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bus`] alone.
+    pub async fn statistics(&self) -> Result<BTreeMap<String, u64>, Error> {
+        Ok(self.manager.get_statistics().await?)
+    }
+
+    /// Sets every counter to zero.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotPermitted`].
+    pub async fn reset_statistics(&self) -> Result<(), Error> {
+        Ok(self.manager.reset_statistics().await?)
+    }
+
+    /// Who suppresses preemption.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bus`] alone.
+    pub async fn suppressions(&self) -> Result<Vec<SuppressionInfo>, Error> {
+        let listed = self.manager.list_suppressions().await?;
+        Ok(listed
+            .into_iter()
+            .map(|(who, why, since)| SuppressionInfo { who, why, since })
+            .collect())
+    }
+
+    /// Suppresses preemption until the descriptor, and every copy of it, is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotPermitted`].
+    pub async fn suppress(&self, who: &str, why: &str) -> Result<OwnedFd, Error> {
+        Ok(self.manager.suppress(who, why).await?.into())
+    }
+
+    /// The oldest `most` of the kept events with a number above `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bus`] alone.
+    pub async fn events(&self, after: u64, most: u32) -> Result<Vec<EventInfo>, Error> {
+        let listed = self.manager.get_events(after, most).await?;
+        Ok(listed.into_iter().map(EventInfo::from).collect())
+    }
+
+    /// The version of carpd.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bus`] alone.
+    pub async fn version(&self) -> Result<String, Error> {
+        Ok(self.manager.version().await?)
+    }
+
+    /// Whatever changes from now on. Read the present state *after* this call, and nothing can
+    /// be missed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bus`] alone.
+    pub async fn watch(&self) -> Result<Watch, Error> {
+        Watch::new(&self.connection).await
+    }
+
+    async fn proxy(&self, name: &str) -> Result<InterfaceProxy<'static>, Error> {
+        let proxy = InterfaceProxy::builder(&self.connection)
+            .path(interface_path(name))
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await;
+        // A name that makes no object path cannot be one of carpd's.
+        proxy.map_err(|_| Error::NotFound(format!("interface {name} does not exist")))
+    }
+
+    async fn over(connection: Connection, address: &str) -> Result<Self, ConnectError> {
+        Self::new(connection)
+            .await
+            .map_err(|error| ConnectError::Failed {
+                address: address.to_owned(),
+                error: error.to_string(),
+            })
+    }
+
+    /// On a bus carpd may be missing, or be started by the first call.
+    async fn over_bus(connection: Connection, private: &str) -> Result<Self, ConnectError> {
+        let client = Self::over(connection, "the system bus").await?;
+        match client.version().await {
+            Ok(_) => Ok(client),
+            Err(Error::Bus(zbus::Error::FDO(error)))
+                if matches!(
+                    *error,
+                    zbus::fdo::Error::ServiceUnknown(_) | zbus::fdo::Error::NameHasNoOwner(_)
+                ) =>
+            {
+                Err(ConnectError::NoDaemon {
+                    tried: format!(
+                        "{PRIVATE_SOCKET}: {private}; nobody owns {BUS_NAME} on the system bus"
+                    ),
+                })
+            }
+            Err(error) => Err(ConnectError::Failed {
+                address: format!("{BUS_NAME} on the system bus"),
+                error: error.to_string(),
+            }),
+        }
+    }
+}
+
+/// Why a connection could not be had.
+enum Trouble {
+    /// Nobody listens there.
+    Nobody(String),
+    /// Somebody does.
+    Other(String),
+}
+
+impl Trouble {
+    fn words(&self) -> &str {
+        match self {
+            Self::Nobody(why) | Self::Other(why) => why,
+        }
+    }
+}
+
+async fn open(builder: Builder<'_>) -> Result<Connection, Trouble> {
+    match timeout(PATIENCE, builder.method_timeout(PATIENCE).build()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(zbus::Error::Connection(error, _) | zbus::Error::InputOutput(error))) => {
+            let text = plain(&error);
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused
+            ) {
+                Err(Trouble::Nobody(text))
+            } else {
+                Err(Trouble::Other(text))
+            }
+        }
+        Ok(Err(error)) => Err(Trouble::Other(error.to_string())),
+        Err(_) => Err(Trouble::Other("no answer within five seconds".to_owned())),
+    }
+}
+
+/// The error in words, without the number that `std` appends.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_lowercase(),
+        None => text,
+    }
+}
+
+fn private_address() -> String {
+    format!("unix:path={PRIVATE_SOCKET}")
+}
+
+fn numeric(name: &str, value: &Variant<'_>) -> Result<u64, Error> {
+    number(value)
+        .ok_or_else(|| Error::Failed(format!("{name} has the value {value}, not a number")))
+}
+
+/// An object that is not there is an interface that does not exist.
+fn no_object(error: zbus::Error, name: &str) -> Error {
+    if let zbus::Error::FDO(inner) = &error
+        && let zbus::fdo::Error::UnknownObject(_) | zbus::fdo::Error::UnknownInterface(_) = **inner
+    {
+        return Error::NotFound(format!("interface {name} does not exist"));
+    }
+    error.into()
+}
+
+/// The unique name that owns `org.carpd1` on a bus.
+pub(crate) async fn owner(connection: &Connection) -> Result<String, Error> {
+    let bus = DBusProxy::builder(connection)
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await?;
+    let name = BUS_NAME.try_into()?;
+    let owner = bus.get_name_owner(name).await.map_err(zbus::Error::from)?;
+    Ok(owner.to_string())
+}

@@ -1,0 +1,25 @@
+//! The D-Bus contract of carpd, `org.carpd1`, as Rust sees it.
+//!
+//! The contract itself is the introspection files beside this package: `org.carpd1.Manager.xml`,
+//! `org.carpd1.Sysctl.xml` and `org.carpd1.Interface.xml`. This package holds the same names
+//! ([`names`]), proxies ([`proxy`]), error names ([`Error`]), the dictionaries that travel as
+//! `a{sv}` ([`dict`], [`Settings`]) and a [`Client`] that carpctl and carptop share.
+//!
+//! **Invariant:** nothing here knows how carpd works inside.
+
+mod client;
+pub mod dict;
+mod error;
+pub mod names;
+pub mod proxy;
+mod settings;
+mod types;
+mod watch;
+
+pub use client::Client;
+pub use error::{ConnectError, Error};
+pub use settings::Settings;
+pub use types::{
+    AddressInfo, EventInfo, InterfaceInfo, MasterInfo, SuppressionInfo, SysctlInfo, TransitionInfo,
+};
+pub use watch::{Change, Watch};

@@ -1,0 +1,173 @@
+//! The interfaces of carpd as zbus proxies, member for member as in the introspection files.
+//!
+//! Errors arrive as [`zbus::Error`]; [`Error::from`](crate::Error) sorts them by their names.
+
+use std::collections::{BTreeMap, HashMap};
+
+use zbus::{OwnedFd, OwnedObjectPath, OwnedVariant, Variant, proxy};
+
+use crate::dict::Properties;
+
+/// One event on the wire: number, time in microseconds since the epoch, interface, kind, text,
+/// details.
+pub type EventRow = (
+    u64,
+    u64,
+    String,
+    String,
+    String,
+    HashMap<String, OwnedVariant>,
+);
+
+/// The fields of `struct carpreq` for `SIOCSVH` and `SIOCGVH`: state, vhid, advskew, advbase, key.
+pub type VhRow = (i32, i32, i32, i32, Vec<u8>);
+
+/// The daemon as a whole.
+#[proxy(
+    interface = "org.carpd1.Manager",
+    default_service = "org.carpd1",
+    default_path = "/org/carpd1"
+)]
+pub trait Manager {
+    /// Creates `name` (`carp` for the next free unit) with all of `settings` or not at all.
+    fn create_interface(
+        &self,
+        name: &str,
+        settings: &BTreeMap<&'static str, Variant<'static>>,
+    ) -> zbus::Result<OwnedObjectPath>;
+
+    /// Bows out and removes `name`.
+    fn destroy_interface(&self, name: &str) -> zbus::Result<()>;
+
+    /// The object of `name`.
+    fn get_interface(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+
+    /// Every interface with all its properties.
+    fn list_interfaces(&self) -> zbus::Result<Vec<(OwnedObjectPath, Properties)>>;
+
+    /// Holds preemption suppressed until the returned descriptor is closed everywhere.
+    fn suppress(&self, who: &str, why: &str) -> zbus::Result<OwnedFd>;
+
+    /// Who suppresses preemption, why, and since when in microseconds since the epoch.
+    fn list_suppressions(&self) -> zbus::Result<Vec<(String, String, u64)>>;
+
+    /// The counters of all interfaces together, by name.
+    fn get_statistics(&self) -> zbus::Result<BTreeMap<String, u64>>;
+
+    /// Sets every counter to zero.
+    fn reset_statistics(&self) -> zbus::Result<()>;
+
+    /// The oldest `most` of the kept events with a number above `after`.
+    fn get_events(&self, after: u64, most: u32) -> zbus::Result<Vec<EventRow>>;
+
+    /// The version of carpd.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> zbus::Result<String>;
+
+    /// Something happened.
+    #[zbus(signal)]
+    fn event(
+        &self,
+        number: u64,
+        time: u64,
+        interface: String,
+        kind: String,
+        text: String,
+        details: HashMap<String, OwnedVariant>,
+    ) -> zbus::Result<()>;
+}
+
+/// The tree `net.inet.carp`.
+#[proxy(
+    interface = "org.carpd1.Sysctl",
+    default_service = "org.carpd1",
+    default_path = "/org/carpd1"
+)]
+pub trait Sysctl {
+    /// The value of `name`, such as `net.inet.carp.preempt`.
+    fn get(&self, name: &str) -> zbus::Result<OwnedVariant>;
+
+    /// Sets `name` and gives the old value.
+    fn set(&self, name: &str, value: &Variant<'_>) -> zbus::Result<OwnedVariant>;
+
+    /// Name, value, description and whether it can be set, sorted by name.
+    fn list(&self) -> zbus::Result<Vec<(String, OwnedVariant, String, bool)>>;
+
+    /// `net.inet.carp.allow`
+    #[zbus(property)]
+    fn allow(&self) -> zbus::Result<u32>;
+
+    /// `net.inet.carp.arpbalance`
+    #[zbus(property)]
+    fn arp_balance(&self) -> zbus::Result<u32>;
+
+    /// `net.inet.carp.log`
+    #[zbus(property)]
+    fn log(&self) -> zbus::Result<u32>;
+
+    /// `net.inet.carp.preempt`
+    #[zbus(property)]
+    fn preempt(&self) -> zbus::Result<u32>;
+
+    /// `net.inet.carp.replay`
+    #[zbus(property)]
+    fn replay(&self) -> zbus::Result<u32>;
+
+    /// `net.inet.carp.replay_window`
+    #[zbus(property)]
+    fn replay_window(&self) -> zbus::Result<u32>;
+
+    /// `net.inet.carp.suppress_preempt`
+    #[zbus(property)]
+    fn suppress_preempt(&self) -> zbus::Result<u32>;
+}
+
+/// One carp interface. Its properties are read all at once: [`Manager`]'s `ListInterfaces`.
+#[proxy(
+    interface = "org.carpd1.Interface",
+    default_service = "org.carpd1",
+    assume_defaults = false
+)]
+pub trait Interface {
+    /// Applies all of `settings` as one change, or nothing.
+    fn configure(&self, settings: &BTreeMap<&'static str, Variant<'static>>) -> zbus::Result<()>;
+
+    /// Sets the virtual host ID, 1 to 255.
+    fn set_vhid(&self, vhid: u8) -> zbus::Result<()>;
+
+    /// Sets advbase (seconds) and advskew (1/256 seconds), 0 to 254 each.
+    fn set_advertisement(&self, advbase: u8, advskew: u8) -> zbus::Result<()>;
+
+    /// Sets the password, at most 19 bytes.
+    fn set_password(&self, password: &[u8]) -> zbus::Result<()>;
+
+    /// Adds an address.
+    fn add_address(&self, address: &str, prefixlen: u8) -> zbus::Result<()>;
+
+    /// Removes an address.
+    fn remove_address(&self, address: &str) -> zbus::Result<()>;
+
+    /// Names the physical interface; empty chooses it by subnet.
+    fn set_device(&self, device: &str) -> zbus::Result<()>;
+
+    /// Marks the interface up.
+    fn up(&self) -> zbus::Result<()>;
+
+    /// Bows out and marks the interface down.
+    fn down(&self) -> zbus::Result<()>;
+
+    /// Forces `BACKUP` or `MASTER`.
+    fn set_state(&self, state: &str) -> zbus::Result<()>;
+
+    /// What `SIOCSVH` does.
+    #[zbus(name = "SetVH")]
+    fn set_vh(&self, request: VhRow) -> zbus::Result<()>;
+
+    /// What `SIOCGVH` gives; the key is empty unless the caller is root.
+    #[zbus(name = "GetVH")]
+    fn get_vh(&self) -> zbus::Result<(VhRow,)>;
+
+    /// The state changed.
+    #[zbus(signal)]
+    fn transitioned(&self, from: String, to: String, reason: String) -> zbus::Result<()>;
+}

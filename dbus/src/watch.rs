@@ -1,0 +1,192 @@
+//! Changes as they happen: the signals of carpd, decoded.
+//!
+//! **Invariant:** the connection is drained by a task of its own whatever the reader does; zbus
+//! stops reading a connection, answers to method calls included, once one stream's queue is full.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use futures_util::{Stream, StreamExt};
+use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
+use tokio::task::JoinHandle;
+use zbus::message::Type;
+use zbus::{Connection, MatchRule, Message, MessageStream, OwnedObjectPath};
+
+use crate::client::owner;
+use crate::dict::{Properties, number};
+use crate::names::{
+    BUS_NAME, INTERFACE_INTERFACE, MANAGER_INTERFACE, ROOT_PATH, SYSCTL_INTERFACE, interface_of,
+};
+use crate::proxy::EventRow;
+use crate::{Error, EventInfo, InterfaceInfo};
+
+/// How many changes wait for a reader before some are lost.
+const WAITING: usize = 4096;
+
+/// How many messages zbus may hold for the draining task.
+const QUEUED: usize = 256;
+
+/// One thing that changed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A new event.
+    Event(EventInfo),
+    /// A new interface, with all its properties.
+    Added(Box<InterfaceInfo>),
+    /// An interface is gone.
+    Removed(String),
+    /// Some properties of an interface; see [`InterfaceInfo::apply`].
+    Properties {
+        /// Which interface.
+        name: String,
+        /// What they are now.
+        changed: Properties,
+    },
+    /// Some properties of `org.carpd1.Sysctl`, by their property names.
+    Sysctls(BTreeMap<String, u64>),
+    /// The reader was too slow and something is missing: read everything anew.
+    Lost,
+}
+
+/// A stream of [`Change`]s. It ends when carpd is gone.
+#[derive(Debug)]
+pub struct Watch {
+    changes: Receiver<Change>,
+    lost: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    pub(crate) async fn new(connection: &Connection) -> Result<Self, Error> {
+        let queued = NonZeroUsize::new(QUEUED);
+        let rule = MatchRule::builder()
+            .msg_type(Type::Signal)
+            .path_namespace(ROOT_PATH);
+        let (sender, changes) = mpsc::channel(WAITING);
+        let lost = Arc::new(AtomicBool::new(false));
+        let task = if connection.is_bus() {
+            // Only the owner's signals count: anybody can send us one of the same name.
+            let owner = owner(connection).await?;
+            let rule = rule.sender(owner.as_str()).build()?;
+            let signals = MessageStream::for_match_rule(rule, connection, queued).await?;
+            let gone = MatchRule::builder()
+                .msg_type(Type::Signal)
+                .sender("org.freedesktop.DBus")
+                .interface("org.freedesktop.DBus")
+                .member("NameOwnerChanged")
+                .add_arg(BUS_NAME)
+                .build()?;
+            let mut gone = MessageStream::for_match_rule(gone, connection, queued).await?;
+            let until = async move {
+                gone.next().await;
+            };
+            tokio::spawn(drain(
+                signals.take_until(Box::pin(until)),
+                sender,
+                Arc::clone(&lost),
+            ))
+        } else {
+            let signals = MessageStream::for_match_rule(rule.build()?, connection, queued).await?;
+            tokio::spawn(drain(signals, sender, Arc::clone(&lost)))
+        };
+        Ok(Self {
+            changes,
+            lost,
+            task,
+        })
+    }
+}
+
+impl Stream for Watch {
+    type Item = Change;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Change>> {
+        let next = self.changes.poll_recv(context);
+        // All that fitted has been read; now say that there was more.
+        let caught_up = !matches!(next, Poll::Ready(Some(_)));
+        if caught_up && self.lost.swap(false, Ordering::Relaxed) {
+            return Poll::Ready(Some(Change::Lost));
+        }
+        next
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn drain(
+    mut signals: impl Stream<Item = zbus::Result<Message>> + Unpin,
+    sender: Sender<Change>,
+    lost: Arc<AtomicBool>,
+) {
+    while let Some(Ok(message)) = signals.next().await {
+        // A signal that we cannot read is one of a newer carpd's.
+        for change in decode(&message).unwrap_or_default() {
+            match sender.try_send(change) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => lost.store(true, Ordering::Relaxed),
+                Err(TrySendError::Closed(_)) => return,
+            }
+        }
+    }
+}
+
+fn decode(message: &Message) -> zbus::Result<Vec<Change>> {
+    let header = message.header();
+    let path = header.path().map_or("", |path| path.as_str());
+    let interface = header.interface().map_or("", |name| name.as_str());
+    let member = header.member().map_or("", |name| name.as_str());
+    let body = message.body();
+    Ok(match (interface, member) {
+        (MANAGER_INTERFACE, "Event") => {
+            let row: EventRow = body.deserialize()?;
+            vec![Change::Event(row.into())]
+        }
+        ("org.freedesktop.DBus.ObjectManager", "InterfacesAdded") => {
+            let (_, mut interfaces): (OwnedObjectPath, BTreeMap<String, Properties>) =
+                body.deserialize()?;
+            interfaces
+                .remove(INTERFACE_INTERFACE)
+                .map(|properties| {
+                    Change::Added(Box::new(InterfaceInfo::from_properties(properties)))
+                })
+                .into_iter()
+                .collect()
+        }
+        ("org.freedesktop.DBus.ObjectManager", "InterfacesRemoved") => {
+            let (path, interfaces): (OwnedObjectPath, Vec<String>) = body.deserialize()?;
+            let name = interface_of(path.as_str())
+                .filter(|_| interfaces.iter().any(|name| name == INTERFACE_INTERFACE));
+            name.map(|name| Change::Removed(name.to_owned()))
+                .into_iter()
+                .collect()
+        }
+        ("org.freedesktop.DBus.Properties", "PropertiesChanged") => {
+            let (of, changed, _): (String, Properties, Vec<String>) = body.deserialize()?;
+            match (of.as_str(), interface_of(path)) {
+                (INTERFACE_INTERFACE, Some(name)) => {
+                    vec![Change::Properties {
+                        name: name.to_owned(),
+                        changed,
+                    }]
+                }
+                (SYSCTL_INTERFACE, _) => {
+                    let values = changed
+                        .into_iter()
+                        .filter_map(|(name, value)| Some((name, number(&value)?)))
+                        .collect();
+                    vec![Change::Sysctls(values)]
+                }
+                _ => Vec::new(),
+            }
+        }
+        _ => Vec::new(),
+    })
+}
