@@ -1,0 +1,158 @@
+//! The way between the protocol loop and everything else: news out, questions in.
+//!
+//! The loop must never wait for anybody, so what it tells goes into a bounded queue. When that is
+//! full, news is dropped, except answers, which are kept; as soon as there is room again,
+//! [`Publisher::catch_up`] tells everything from scratch and then the answers.
+//!
+//! **Invariant:** an answer arrives after the news of what it caused.
+
+use carp_proto::{
+    Answer, Counters, Key, Notice, Refusal, Request, RequestId, Status, Suppression, Sysctls,
+    Transition, Unit, UnixTime,
+};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+/// How much news may wait: two messages for every transition of 4,000 interfaces at once.
+const NEWS: usize = 16_384;
+
+/// How many questions may wait.
+const ASKS: usize = 256;
+
+/// What the loop tells.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// An interface is new, or something shown of it changed.
+    Interface(Box<Status>),
+    /// Counters and times of interfaces moved on; told in batches.
+    Refreshed(Vec<Status>),
+    /// An interface is no more.
+    Gone(Unit),
+    /// A state changed. Its interface's news comes right before.
+    Changed(Transition),
+    /// A sysctl changed, or what suppresses preemption.
+    Sysctls {
+        /// Their values.
+        values: Sysctls,
+        /// Every cause.
+        suppressions: Vec<Suppression>,
+    },
+    /// The counters of all interfaces together.
+    Totals(Counters),
+    /// Something an operator may want to know.
+    Notice(UnixTime, Notice),
+    /// What became of a request.
+    Answer(RequestId, Result<Answer, Refusal>),
+    /// News was dropped; this is how things are now.
+    Everything(Box<Everything>),
+}
+
+/// The whole of what is shown.
+#[derive(Debug)]
+pub(crate) struct Everything {
+    /// Every interface.
+    pub(crate) interfaces: Vec<Status>,
+    /// The sysctls.
+    pub(crate) values: Sysctls,
+    /// Every cause that suppresses preemption.
+    pub(crate) suppressions: Vec<Suppression>,
+    /// The counters of all interfaces together.
+    pub(crate) totals: Counters,
+}
+
+/// What the loop is asked.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// Its answer is told as [`News::Answer`]. Numbers count up from 1.
+    Request(RequestId, Request),
+    /// The password of an interface, for root's eyes; `None` if there is no such interface.
+    Key(Unit, oneshot::Sender<Option<Key>>),
+}
+
+/// The loop's end.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    news: mpsc::Sender<News>,
+    owed: Option<Vec<(RequestId, Result<Answer, Refusal>)>>,
+}
+
+/// Both ends: the loop's, and everybody else's.
+pub(crate) fn channel()
+-> ((Publisher, mpsc::Receiver<Ask>), (mpsc::Receiver<News>, mpsc::Sender<Ask>)) {
+    let (news, reader) = mpsc::channel(NEWS);
+    let (asker, asks) = mpsc::channel(ASKS);
+    ((Publisher { news, owed: None }, asks), (reader, asker))
+}
+
+impl Publisher {
+    /// Tells `news`, or drops it if the other end is far behind. Never blocks.
+    pub(crate) fn tell(&mut self, news: News) {
+        let Some(owed) = &mut self.owed else {
+            match self.news.try_send(news) {
+                // With nobody left to hear it, news is nothing to worry about: we are stopping.
+                Ok(()) | Err(TrySendError::Closed(_)) => {}
+                Err(TrySendError::Full(news)) => {
+                    self.owed = Some(Vec::new());
+                    self.tell(news);
+                }
+            }
+            return;
+        };
+        if let News::Answer(id, answer) = news {
+            owed.push((id, answer));
+        }
+    }
+
+    /// After news was dropped: tells `everything` and the answers held back, once there is room
+    /// for them. Called now and then, such as with every [`News::Refreshed`].
+    pub(crate) fn catch_up(&mut self, everything: impl FnOnce() -> Everything) {
+        let Some(owed) = &mut self.owed else { return };
+        let Ok(mut permits) = self.news.try_reserve_many(1 + owed.len()) else { return };
+        if let Some(permit) = permits.next() {
+            permit.send(News::Everything(Box::new(everything())));
+        }
+        for ((id, answer), permit) in owed.drain(..).zip(permits) {
+            permit.send(News::Answer(id, answer));
+        }
+        self.owed = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit() -> Unit {
+        Unit::try_from(0).unwrap()
+    }
+
+    fn everything() -> Everything {
+        Everything {
+            interfaces: Vec::new(),
+            values: Sysctls::default(),
+            suppressions: Vec::new(),
+            totals: Counters::default(),
+        }
+    }
+
+    #[test]
+    fn a_full_queue_drops_news_but_no_answer_and_starts_from_scratch() {
+        let ((mut publisher, _asks), (mut reader, _asker)) = channel();
+        for _ in 0..NEWS {
+            publisher.tell(News::Totals(Counters::default()));
+        }
+        publisher.tell(News::Gone(unit()));
+        publisher.tell(News::Answer(RequestId(1), Ok(Answer::Done)));
+        publisher.catch_up(everything);
+        for _ in 0..NEWS {
+            assert!(matches!(reader.try_recv(), Ok(News::Totals(_))));
+        }
+        assert!(reader.try_recv().is_err(), "there was no room to catch up");
+
+        publisher.catch_up(everything);
+        assert!(matches!(reader.try_recv(), Ok(News::Everything(_))));
+        assert!(matches!(reader.try_recv(), Ok(News::Answer(RequestId(1), Ok(Answer::Done)))));
+        publisher.tell(News::Gone(unit()));
+        assert!(matches!(reader.try_recv(), Ok(News::Gone(_))));
+    }
+}
