@@ -1,0 +1,88 @@
+//! A message bus of our own with the policy that carpd installs.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::{Lab, Process, wait_until};
+
+/// A running dbus-daemon.
+#[derive(Debug)]
+pub struct Bus {
+    address: String,
+    _process: Process,
+}
+
+impl Bus {
+    /// Starts a bus with the system bus's rules: who may own and call `org.carpd1` is said by
+    /// `dbus/org.carpd1.conf` alone.
+    pub fn start(lab: &Lab) -> Result<Self> {
+        let socket = lab.path("system-bus");
+        let configuration = lab.path("system-bus.conf");
+        let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dbus/org.carpd1.conf");
+        let policy = policy
+            .canonicalize()
+            .with_context(|| format!("{}", policy.display()))?;
+        fs::write(&configuration, configuration_text(&socket, &policy))?;
+        let mut command = lab.switch().command("dbus-daemon");
+        command.arg("--nofork").arg("--print-address");
+        command.arg(format!("--config-file={}", configuration.display()));
+        let mut process = lab.switch().spawn("dbus-daemon", command)?;
+        let address = wait_until(
+            "dbus-daemon prints its address",
+            Duration::from_secs(10),
+            || {
+                process.check_alive()?;
+                let log = process.log()?;
+                Ok(log
+                    .lines()
+                    .find(|line| line.starts_with("unix:path="))
+                    .map(str::to_owned))
+            },
+        )?;
+        Ok(Self {
+            address,
+            _process: process,
+        })
+    }
+
+    /// For `DBUS_SYSTEM_BUS_ADDRESS` and `--bus`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+/// As Debian's system.conf, without its service activation.
+fn configuration_text(socket: &Path, policy: &Path) -> String {
+    format!(
+        r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path={}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Introspectable"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
+  </policy>
+  <include>{}</include>
+</busconfig>
+"#,
+        socket.display(),
+        policy.display()
+    )
+}

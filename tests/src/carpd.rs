@@ -1,0 +1,248 @@
+//! carpd in a host, and carpctl talking to it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
+use serde::Deserialize;
+
+use crate::{Host, MARGIN, Process, program, wait_until};
+
+/// How long carpd may take to start or to stop on a busy machine.
+const BOUND: Duration = Duration::from_secs(10);
+
+/// A running carpd with directories of its own.
+#[derive(Debug)]
+pub struct Carpd {
+    host: Host,
+    process: Process,
+    directory: PathBuf,
+}
+
+/// How a carpctl ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The exit status; -1 if a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// What `carpctl carp0 --json` says, as far as the stories ask.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Interface {
+    /// `INIT`, `BACKUP` or `MASTER`.
+    pub state: String,
+    /// The demotion byte advertised now.
+    pub demotion: u8,
+    /// At least 240 while preemption is suppressed.
+    pub effective_advskew: u8,
+    /// The last change of state.
+    pub last_transition: Option<Transition>,
+    /// The counters by their names of `netstat -s -p carp`.
+    pub statistics: BTreeMap<String, u64>,
+}
+
+/// A change of state.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Transition {
+    /// Microseconds since the epoch.
+    pub time: u64,
+    /// The state before.
+    pub from: String,
+    /// The state after.
+    pub to: String,
+    /// One word, such as `master-timed-out`.
+    pub reason: String,
+}
+
+impl Carpd {
+    /// Starts carpd without a bus and waits until its private socket answers.
+    pub fn start(host: &Host) -> Result<Self> {
+        Self::start_on(host, "none")
+    }
+
+    /// As [`Carpd::start`], on the bus with this address as well.
+    pub fn start_on(host: &Host, bus: &str) -> Result<Self> {
+        let directory = host.file("carpd", "d");
+        fs::create_dir_all(directory.join("etc"))?;
+        let process = Self::launch(host, &directory, bus)?;
+        let mut carpd = Self {
+            host: host.clone(),
+            process,
+            directory,
+        };
+        carpd.wait_until_ready()?;
+        Ok(carpd)
+    }
+
+    /// Starts carpd again, with the same directories, after it has ended.
+    pub fn restart(&mut self) -> Result<()> {
+        ensure!(self.process.ended()?.is_some(), "carpd still runs");
+        self.process = Self::launch(&self.host, &self.directory, "none")?;
+        self.wait_until_ready()
+    }
+
+    fn launch(host: &Host, directory: &Path, bus: &str) -> Result<Process> {
+        let mut command = host.command(program("carpd")?);
+        command.arg("--foreground").args(["--bus", bus]);
+        command.arg("--config-dir").arg(directory.join("etc"));
+        command.arg("--run-dir").arg(directory.join("run"));
+        host.spawn("carpd", command)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let socket = self.directory.join("run/bus");
+        let ready = wait_until("carpd answers on its private socket", BOUND, || {
+            if self.process.ended()?.is_some() {
+                return Ok(Some(()));
+            }
+            Ok(Some(UnixStream::connect(&socket).map(drop)?))
+        });
+        ready.with_context(|| format!("carpd printed:\n{}", self.log().unwrap_or_default()))?;
+        self.process.check_alive()
+    }
+
+    /// Runs `carpctl LINE`, which must succeed, and gives what it printed.
+    pub fn carpctl(&self, line: &str) -> Result<String> {
+        let outcome = self.try_carpctl(line)?;
+        ensure!(
+            outcome.code == 0 && outcome.stderr.is_empty(),
+            "carpctl {line} on {}: status {}, {}{}",
+            self.host.name(),
+            outcome.code,
+            outcome.stderr,
+            self.log()
+                .map(|log| format!("carpd printed:\n{log}"))
+                .unwrap_or_default()
+        );
+        Ok(outcome.stdout)
+    }
+
+    /// Runs `carpctl LINE`, whatever comes of it.
+    pub fn try_carpctl(&self, line: &str) -> Result<Outcome> {
+        let output = self
+            .carpctl_command()?
+            .args(line.split_whitespace())
+            .output()
+            .with_context(|| format!("cannot run carpctl {line}"))?;
+        Ok(Outcome {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// A carpctl that talks to this carpd, still without arguments.
+    pub fn carpctl_command(&self) -> Result<Command> {
+        let mut command = self.host.command(program("carpctl")?);
+        command.env("CARPD_BUS_ADDRESS", self.address());
+        Ok(command)
+    }
+
+    /// The address of the private socket, for `CARPD_BUS_ADDRESS`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("unix:path={}", self.run_directory().join("bus").display())
+    }
+
+    /// Its run directory.
+    #[must_use]
+    pub fn run_directory(&self) -> PathBuf {
+        self.directory.join("run")
+    }
+
+    /// The host it runs in.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Everything about one carp interface.
+    pub fn interface(&self, name: &str) -> Result<Interface> {
+        let text = self.carpctl(&format!("{name} --json"))?;
+        serde_json::from_str(&text).with_context(|| format!("carpctl {name} --json:\n{text}"))
+    }
+
+    /// The state of one carp interface.
+    pub fn state(&self, name: &str) -> Result<String> {
+        Ok(self.interface(name)?.state)
+    }
+
+    /// One counter of one carp interface.
+    pub fn counter(&self, interface: &str, counter: &str) -> Result<u64> {
+        let statistics = self.interface(interface)?.statistics;
+        statistics
+            .get(counter)
+            .copied()
+            .with_context(|| format!("no counter {counter}"))
+    }
+
+    /// Waits until a carp interface is in `state`. The machine's margin is added to `bound`, the
+    /// protocol's own time.
+    pub fn wait_for_state(&self, name: &str, state: &str, bound: Duration) -> Result<()> {
+        let what = format!("{name} on {} is {state}", self.host.name());
+        wait_until(&what, bound + MARGIN, || {
+            Ok((self.state(name)? == state).then_some(()))
+        })
+        .with_context(|| {
+            format!(
+                "carpctl {name}:\n{}carpd printed:\n{}",
+                self.try_carpctl(name)
+                    .map(|outcome| outcome.stdout)
+                    .unwrap_or_default(),
+                self.log().unwrap_or_default()
+            )
+        })
+    }
+
+    /// Waits until a counter has grown by `count`, at one a second.
+    pub fn wait_for_counter(&self, interface: &str, counter: &str, count: u32) -> Result<()> {
+        let before = self.counter(interface, counter)?;
+        let what = format!(
+            "{counter} of {interface} on {} grows by {count}",
+            self.host.name()
+        );
+        wait_until(&what, Duration::from_secs(2) * count + MARGIN, || {
+            let grown = self.counter(interface, counter)? >= before + u64::from(count);
+            Ok(grown.then_some(()))
+        })
+    }
+
+    /// What carpd printed until now.
+    pub fn log(&self) -> Result<String> {
+        self.process.log()
+    }
+
+    /// Waits until carpd has printed `text`.
+    pub fn wait_for_log(&mut self, text: &str) -> Result<()> {
+        self.process.wait_for_log(text, BOUND)
+    }
+
+    /// Stops carpd as systemd does and waits until it has ended.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        self.process.terminate(BOUND)
+    }
+
+    /// Ends carpd without a chance to clean up.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Sends carpd a signal, such as [`Signal::STOP`].
+    pub fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Fails, with what it printed, if carpd has ended.
+    pub fn check_alive(&mut self) -> Result<()> {
+        self.process.check_alive()
+    }
+}

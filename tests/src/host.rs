@@ -1,0 +1,171 @@
+//! One host of the lab: a network namespace, its cables, and the programs run in it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::Process;
+
+/// A handle to a host; the host itself goes with its lab.
+#[derive(Clone, Debug)]
+pub struct Host {
+    name: String,
+    namespace: String,
+    switch: Option<String>,
+    directory: PathBuf,
+}
+
+impl Host {
+    pub(crate) fn create(
+        lab: &str,
+        name: &str,
+        directory: &Path,
+        switch: Option<&Self>,
+    ) -> Result<Self> {
+        let namespace = format!("{lab}{name}");
+        let added = Command::new("ip")
+            .args(["netns", "add", &namespace])
+            .output()?;
+        check(&format!("ip netns add {namespace}"), &added)?;
+        let host = Self {
+            name: name.to_owned(),
+            namespace,
+            switch: switch.map(|switch| switch.namespace.clone()),
+            directory: directory.to_owned(),
+        };
+        host.run("ip link set lo up")?;
+        Ok(host)
+    }
+
+    /// `a`
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What `ip netns exec` calls it.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The name of the switch's port that the interface's cable leads to, such as `a-eth0`.
+    #[must_use]
+    pub fn port(&self, interface: &str) -> String {
+        format!("{}-{interface}", self.name)
+    }
+
+    /// A command that runs in this host; its process id is the program's own.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &self.namespace])
+            .arg(program)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a line of words separated by blanks, and gives what it printed.
+    pub fn run(&self, line: &str) -> Result<String> {
+        let output = self.output(line)?;
+        check(&format!("{}: {line}", self.name), &output)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// As [`Host::run`], and failing is an outcome like any other.
+    pub fn output(&self, line: &str) -> Result<Output> {
+        let mut words = line.split_whitespace();
+        let program = words.next().context("an empty line")?;
+        self.command(program)
+            .args(words)
+            .output()
+            .with_context(|| format!("{}: cannot run {line}", self.name))
+    }
+
+    /// Starts a program that stays; its log is named after it.
+    pub fn spawn(&self, name: &str, command: Command) -> Result<Process> {
+        let log = self.file(name, "log");
+        Process::spawn(&format!("{} on {}", name, self.name), command, &log)
+    }
+
+    /// A new path in the lab's directory, such as `a-capture-3.pcap`.
+    #[must_use]
+    pub fn file(&self, name: &str, extension: &str) -> PathBuf {
+        static FILES: AtomicU32 = AtomicU32::new(0);
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        self.directory
+            .join(format!("{}-{name}-{number}.{extension}", self.name))
+    }
+
+    /// Pulls the cable at the switch: the host loses carrier.
+    pub fn pull(&self, interface: &str) -> Result<()> {
+        self.at_switch(&format!("ip link set {} down", self.port(interface)))
+    }
+
+    /// Plugs the cable in again.
+    pub fn plug(&self, interface: &str) -> Result<()> {
+        self.at_switch(&format!("ip link set {} up", self.port(interface)))
+    }
+
+    /// Sets a flag of the switch's port, such as `learning off`.
+    pub fn set_port(&self, interface: &str, flag: &str) -> Result<()> {
+        self.at_switch(&format!(
+            "bridge link set dev {} {flag}",
+            self.port(interface)
+        ))
+    }
+
+    fn at_switch(&self, line: &str) -> Result<()> {
+        let switch = self.switch.as_ref().context("a host without a switch")?;
+        let line = format!("ip netns exec {switch} {line}");
+        let output = Command::new("ip")
+            .args(line.split_whitespace().skip(1))
+            .output()?;
+        check(&line, &output)
+    }
+
+    pub(crate) fn switch_namespace(&self) -> Result<&str> {
+        self.switch.as_deref().context("a host without a switch")
+    }
+
+    /// The MAC this host has for `address` in its neighbour table; `None` if there is no entry
+    /// or none with a MAC.
+    pub fn neighbour(&self, address: &str) -> Result<Option<String>> {
+        let table: Value =
+            serde_json::from_str(&self.run(&format!("ip -j neighbour show to {address}"))?)?;
+        Ok(table
+            .pointer("/0/lladdr")
+            .and_then(Value::as_str)
+            .map(str::to_owned))
+    }
+
+    /// Every address of every interface, as `ip -o address` prints them.
+    pub fn addresses(&self) -> Result<String> {
+        self.run("ip -o address show")
+    }
+
+    /// The MAC of an interface.
+    pub fn mac(&self, interface: &str) -> Result<String> {
+        let links: Value =
+            serde_json::from_str(&self.run(&format!("ip -j link show dev {interface}"))?)?;
+        let mac = links.pointer("/0/address").and_then(Value::as_str);
+        Ok(mac
+            .with_context(|| format!("{interface} has no MAC"))?
+            .to_owned())
+    }
+}
+
+fn check(line: &str, output: &Output) -> Result<()> {
+    ensure!(
+        output.status.success(),
+        "{line}: {}, {} {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim(),
+        String::from_utf8_lossy(&output.stdout).trim()
+    );
+    Ok(())
+}

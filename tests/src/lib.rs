@@ -1,0 +1,48 @@
+//! The lab: hosts, switches and cables in network namespaces, and the programs that run there.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! use carp_tests::{Carpd, Lab};
+//!
+//! let lab = Lab::new()?;
+//! let a = lab.host("a", &[("lan", "192.168.1.2/24")])?;
+//! let carpd = Carpd::start(&a)?;
+//! carpd.carpctl("carp0 create")?;
+//! carpd.carpctl("carp0 vhid 1 pass mekmitasdigoat 192.168.1.1/24")?;
+//! # Ok(()) }
+//! ```
+//!
+//! Nothing outside of the namespaces is touched; each name carries the process id of its maker,
+//! and what a killed process left behind is removed by the next one.
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "every error here fails the story that meets it"
+)]
+
+mod bus;
+mod capture;
+mod carpd;
+mod frame;
+mod host;
+mod lab;
+mod pair;
+mod peers;
+mod ping;
+mod process;
+mod programs;
+mod sweep;
+mod wait;
+
+pub use bus::Bus;
+pub use capture::Capture;
+pub use carpd::{Carpd, Interface, Outcome, Transition};
+pub use frame::{Advertisement, Arp, Echo, Family, Frame, NeighbourMessage};
+pub use host::Host;
+pub use lab::Lab;
+pub use pair::{Pair, VIRTUAL_MAC};
+pub use peers::{Keepalived, Ucarp};
+pub use ping::{Ping, ping};
+pub use process::{Process, keep_quiet};
+pub use programs::program;
+pub use sweep::sweep;
+pub use wait::{AT_ONCE, MARGIN, master_down, wait_until};

@@ -1,0 +1,108 @@
+//! Other people's daemons: ucarp, which speaks CARP too, and keepalived, which speaks VRRP.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::{Host, Process};
+
+/// A running ucarp on eth0, with the scripts it needs to put the address there.
+#[derive(Debug)]
+pub struct Ucarp(Process);
+
+impl Ucarp {
+    /// Starts ucarp with `options` (see `ucarp --help`) and an address of 24 bits.
+    pub fn start(host: &Host, address: &str, options: &str) -> Result<Self> {
+        let up = script(host, "up", &format!("ip address add {address}/24 dev eth0"))?;
+        let down = script(
+            host,
+            "down",
+            &format!("ip address delete {address}/24 dev eth0"),
+        )?;
+        let mut command = host.command("ucarp");
+        command.args(["--interface=eth0", "--shutdown", "--addr", address]);
+        command
+            .arg("--upscript")
+            .arg(up)
+            .arg("--downscript")
+            .arg(down);
+        command.args(options.split_whitespace());
+        Ok(Self(host.spawn("ucarp", command)?))
+    }
+
+    /// Waits until it says that it has become `MASTER` or `BACKUP`, at least `times` times.
+    pub fn wait_for(&mut self, state: &str, times: usize, bound: Duration) -> Result<()> {
+        let line = format!("Switching to state: {state}");
+        crate::wait_until(&format!("ucarp is {state}"), bound + crate::MARGIN, || {
+            Ok((self.0.log()?.matches(&line).count() >= times).then_some(()))
+        })
+        .with_context(|| self.0.log().unwrap_or_default())
+    }
+
+    /// How often it has become `MASTER` or `BACKUP`.
+    pub fn times(&self, state: &str) -> Result<usize> {
+        Ok(self
+            .0
+            .log()?
+            .matches(&format!("Switching to state: {state}"))
+            .count())
+    }
+
+    /// Ends it in an orderly way: it takes its address away.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        self.0.terminate(Duration::from_secs(5))
+    }
+}
+
+/// A running keepalived.
+#[derive(Debug)]
+pub struct Keepalived(Process);
+
+impl Keepalived {
+    /// Starts keepalived with one VRRP group on eth0.
+    pub fn start(host: &Host, virtual_router: u8, addresses: &[&str]) -> Result<Self> {
+        let configuration = host.file("keepalived", "conf");
+        let pid = host.file("keepalived", "pid");
+        let vrrp_pid = host.file("vrrp", "pid");
+        fs::write(
+            &configuration,
+            format!(
+                "vrrp_instance noise {{\n interface eth0\n state MASTER\n priority 255\n \
+                 advert_int 1\n virtual_router_id {virtual_router}\n \
+                 virtual_ipaddress {{\n {}\n }}\n}}\n",
+                addresses.join("\n ")
+            ),
+        )?;
+        let mut command = host.command("keepalived");
+        command.args(["--dont-fork", "--log-console", "--vrrp", "--use-file"]);
+        command
+            .arg(configuration)
+            .arg("--pid")
+            .arg(pid)
+            .arg("--vrrp_pid")
+            .arg(vrrp_pid);
+        Ok(Self(host.spawn("keepalived", command)?))
+    }
+
+    /// Waits until it is master of its group.
+    pub fn wait_until_master(&mut self) -> Result<()> {
+        self.0
+            .wait_for_log("Entering MASTER STATE", Duration::from_secs(10))
+    }
+}
+
+fn script(host: &Host, name: &str, line: &str) -> Result<PathBuf> {
+    let path = host.file(name, "sh");
+    write_script(&path, line).with_context(|| format!("{}", path.display()))?;
+    Ok(path)
+}
+
+fn write_script(path: &Path, line: &str) -> Result<()> {
+    fs::write(path, format!("#!/bin/sh\n{line}\n"))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! A client's own view: a hundred echo requests a second, and the gaps between their replies.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{Host, Process, wait_until};
+
+/// A running ping.
+#[derive(Debug)]
+pub struct Ping {
+    process: Process,
+    address: String,
+}
+
+impl Ping {
+    /// How finely gaps are measured.
+    pub const INTERVAL: Duration = Duration::from_millis(10);
+
+    /// Starts to ask `address` every 10 ms.
+    pub fn start(host: &Host, address: &str) -> Result<Self> {
+        let mut command = host.command("ping");
+        command.args(["-n", "-D", "-i", "0.01", address]);
+        Ok(Self {
+            process: host.spawn("ping", command)?,
+            address: address.to_owned(),
+        })
+    }
+
+    /// Waits for a reply that comes later than `moment`, and gives its time.
+    pub fn wait_for_reply_after(&self, moment: SystemTime, bound: Duration) -> Result<SystemTime> {
+        wait_until(&format!("{} answers", self.address), bound, || {
+            Ok(self.replies()?.into_iter().find(|reply| *reply > moment))
+        })
+    }
+
+    /// The longest time without a reply, of those gaps that lasted beyond `moment`.
+    pub fn outage_since(&self, moment: SystemTime) -> Result<Duration> {
+        let replies = self.replies()?;
+        let gaps = replies
+            .iter()
+            .zip(replies.iter().skip(1))
+            .filter(|(_, end)| **end > moment);
+        gaps.filter_map(|(start, end)| end.duration_since(*start).ok())
+            .max()
+            .with_context(|| format!("{} has not answered since", self.address))
+    }
+
+    /// When each reply came.
+    fn replies(&self) -> Result<Vec<SystemTime>> {
+        let log = self.process.log()?;
+        Ok(log.lines().filter_map(reply_time).collect())
+    }
+}
+
+/// Sends `count` echo requests, ten a second, and fails unless each is answered.
+pub fn ping(host: &Host, address: &str, count: u32) -> Result<()> {
+    let output = host.run(&format!("ping -n -i 0.1 -W 1 -c {count} {address}"))?;
+    ensure!(
+        output.contains(" 0% packet loss"),
+        "{address} did not always answer:\n{output}"
+    );
+    Ok(())
+}
+
+/// `[1700000000.123456] 64 bytes from …` → that time.
+fn reply_time(line: &str) -> Option<SystemTime> {
+    let (time, rest) = line.strip_prefix('[')?.split_once("] ")?;
+    let (seconds, microseconds) = time.split_once('.')?;
+    let time = Duration::from_secs(seconds.parse().ok()?)
+        + Duration::from_micros(microseconds.parse().ok()?);
+    rest.contains("bytes from").then_some(UNIX_EPOCH + time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_replies_count() {
+        let at = |line| reply_time(line)?.duration_since(UNIX_EPOCH).ok();
+        assert_eq!(
+            at("[12.000034] 64 bytes from 10.0.0.1: icmp_seq=1 ttl=64 time=0.1 ms"),
+            Some(Duration::from_micros(12_000_034))
+        );
+        assert_eq!(
+            at("[12.000034] From 10.0.0.9 icmp_seq=1 Destination Host Unreachable"),
+            None
+        );
+        assert_eq!(at("PING 10.0.0.1 (10.0.0.1) 56(84) bytes of data."), None);
+    }
+}

@@ -1,0 +1,104 @@
+//! The lab itself: what every other story relies on.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, ensure};
+use carp_tests::{Capture, Frame, Lab, Ping, ping, wait_until};
+
+#[test]
+fn hosts_of_a_segment_reach_each_other_by_readable_addresses() -> Result<()> {
+    let lab = Lab::new()?;
+    let a = lab.host("a", &[("lan", "192.168.1.2/24 2001:db8:1::2/64")])?;
+    let b = lab.host("b", &[("lan", "192.168.1.3/24 2001:db8:1::3/64")])?;
+    ping(&a, "192.168.1.3", 3)?;
+    ping(&a, "2001:db8:1::3", 3)?;
+    assert_eq!(b.mac("eth0")?, "02:00:00:00:02:00");
+    assert_eq!(
+        a.neighbour("192.168.1.3")?.as_deref(),
+        Some("02:00:00:00:02:00")
+    );
+    Ok(())
+}
+
+#[test]
+fn a_pulled_cable_takes_the_carrier_and_the_ping_measures_it() -> Result<()> {
+    let lab = Lab::new()?;
+    let a = lab.host("a", &[("lan", "192.168.1.2/24")])?;
+    let b = lab.host("b", &[("lan", "192.168.1.3/24")])?;
+    let ping = Ping::start(&a, "192.168.1.3")?;
+    ping.wait_for_reply_after(SystemTime::UNIX_EPOCH, Duration::from_secs(5))?;
+    b.pull("eth0")?;
+    wait_until("eth0 has no carrier", Duration::from_secs(5), || {
+        Ok(b.run("ip link show dev eth0")?
+            .contains("NO-CARRIER")
+            .then_some(()))
+    })?;
+    let pulled = SystemTime::now();
+    b.plug("eth0")?;
+    let answered = ping.wait_for_reply_after(pulled, Duration::from_secs(5))?;
+    let outage = ping.outage_since(pulled)?;
+    ensure!(outage >= answered.duration_since(pulled)?, "{outage:?}");
+    Ok(())
+}
+
+#[test]
+fn a_capture_shows_who_sent_what() -> Result<()> {
+    let lab = Lab::new()?;
+    let a = lab.host("a", &[("lan", "192.168.1.2/24")])?;
+    let b = lab.host("b", &[("lan", "192.168.1.3/24")])?;
+    let mut sent = Capture::sent_by(&a, "eth0")?;
+    let mut segment = Capture::on_segment(&lab, "lan")?;
+    ping(&a, "192.168.1.3", 3)?;
+    let sent = sent.stop()?;
+    let question = sent.iter().find_map(Frame::arp).context("a asks for b")?;
+    assert_eq!(
+        (question.operation, question.sender_mac),
+        (1, a.mac("eth0")?)
+    );
+    assert!(
+        sent.iter()
+            .all(|frame| frame.echo().is_none_or(|echo| echo.request))
+    );
+    assert_eq!(
+        sent.iter().filter(|frame| frame.echo().is_some()).count(),
+        3
+    );
+    let replies = |frame: &&Frame| frame.echo().is_some_and(|echo| !echo.request);
+    assert_eq!(segment.stop()?.iter().filter(replies).count(), 3);
+    assert_eq!(b.name(), "b");
+    Ok(())
+}
+
+#[test]
+fn nothing_remains_of_a_lab_that_is_gone() -> Result<()> {
+    let lab = Lab::new()?;
+    let a = lab.host("a", &[("lan", "192.168.1.2/24")])?;
+    let (id, directory) = (lab.id().to_owned(), lab.directory().to_owned());
+    let mut sleeper = a.command("sleep");
+    sleeper.arg("1000");
+    let mut sleeper = a.spawn("sleep", sleeper)?;
+    drop(lab);
+    sleeper.wait_for_end(Duration::from_secs(5))?;
+    let namespaces = std::process::Command::new("ip")
+        .args(["netns", "list"])
+        .output()?;
+    assert!(!String::from_utf8(namespaces.stdout)?.contains(&id));
+    assert!(!directory.exists());
+    Ok(())
+}
+
+#[test]
+fn what_a_killed_run_left_behind_can_be_swept_up() -> Result<()> {
+    // No process has this id: it is above the kernel's largest (4194304).
+    let leftover = "carp4194999-0-a";
+    let add = std::process::Command::new("ip")
+        .args(["netns", "add", leftover])
+        .status()?;
+    ensure!(add.success(), "ip netns add");
+    carp_tests::sweep("carp4194999-")?;
+    let namespaces = std::process::Command::new("ip")
+        .args(["netns", "list"])
+        .output()?;
+    assert!(!String::from_utf8(namespaces.stdout)?.contains(leftover));
+    Ok(())
+}
