@@ -1,0 +1,220 @@
+//! The CARP header: 36 bytes, big-endian, the same over IPv4 and IPv6.
+//!
+//! ```text
+//!  0       1       2        3        4         5        6   7   8 .. 15   16 .. 35
+//! +-------+-------+--------+--------+---------+--------+-------+---------+---------+
+//! | 2 | 1 | vhid  | advskew| authlen| demotion| advbase|  sum  | counter | digest  |
+//! +-------+-------+--------+--------+---------+--------+-------+---------+---------+
+//! ```
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use super::checksum::checksum;
+
+/// The length of a header in bytes.
+pub const LENGTH: usize = 36;
+/// The IP protocol and IPv6 next header, VRRP's too.
+pub const PROTOCOL: u8 = 112;
+/// The TTL and hop limit of every advertisement.
+pub const TTL: u8 = 255;
+/// Where IPv4 advertisements go.
+pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// Where IPv6 advertisements go.
+pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+/// The only version there is.
+pub const VERSION: u8 = 2;
+/// The only type there is.
+pub const ADVERTISEMENT: u8 = 1;
+/// 32-bit words of counter and digest.
+pub const AUTHLEN: u8 = 7;
+/// `advbase` and `advskew` of a bow-out.
+pub const BOW_OUT: u8 = 255;
+
+/// One advertisement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// [`VERSION`], 4 bits.
+    pub version: u8,
+    /// [`ADVERTISEMENT`], 4 bits.
+    pub kind: u8,
+    /// The virtual host ID.
+    pub vhid: u8,
+    /// 1/256 seconds.
+    pub advskew: u8,
+    /// [`AUTHLEN`]; nobody looks at it.
+    pub authlen: u8,
+    /// OpenBSD's demotion counter; zero elsewhere.
+    pub demotion: u8,
+    /// Seconds.
+    pub advbase: u8,
+    /// Covered by the digest, and opaque to every BSD.
+    pub counter: u64,
+    /// HMAC-SHA1.
+    pub digest: [u8; 20],
+}
+
+/// Why bytes are not a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// Fewer than 36 bytes.
+    #[error("shorter than a CARP header")]
+    Short,
+    /// The checksum of the 36 bytes is wrong.
+    #[error("wrong checksum")]
+    Checksum,
+}
+
+impl Header {
+    /// Reads a header, of any version. Bytes after the 36 are not looked at.
+    ///
+    /// # Errors
+    /// One for each counter that the failure raises.
+    pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let header = bytes.first_chunk::<LENGTH>().ok_or(HeaderError::Short)?;
+        if checksum(&[header]) != 0 {
+            return Err(HeaderError::Checksum);
+        }
+        let (start, rest) = header.split_first_chunk::<8>().ok_or(HeaderError::Short)?;
+        let (counter, rest) = rest.split_first_chunk::<8>().ok_or(HeaderError::Short)?;
+        let digest = rest.first_chunk::<20>().ok_or(HeaderError::Short)?;
+        let &[
+            version_kind,
+            vhid,
+            advskew,
+            authlen,
+            demotion,
+            advbase,
+            _,
+            _,
+        ] = start;
+        Ok(Self {
+            version: version_kind >> 4,
+            kind: version_kind & 0x0f,
+            vhid,
+            advskew,
+            authlen,
+            demotion,
+            advbase,
+            counter: u64::from_be_bytes(*counter),
+            digest: *digest,
+        })
+    }
+
+    /// The bytes of the header, with their checksum.
+    #[must_use]
+    pub fn emit(&self) -> [u8; LENGTH] {
+        let version_kind = self.version << 4 | self.kind & 0x0f;
+        let words = [
+            version_kind,
+            self.vhid,
+            self.advskew,
+            self.authlen,
+            self.demotion,
+            self.advbase,
+        ];
+        let counter = self.counter.to_be_bytes();
+        let sum = checksum(&[&words, &counter, &self.digest]).to_be_bytes();
+        let mut bytes = [0; LENGTH];
+        let fields = words.iter().chain(&sum).chain(&counter).chain(&self.digest);
+        for (byte, field) in bytes.iter_mut().zip(fields) {
+            *byte = *field;
+        }
+        bytes
+    }
+
+    /// Whether the sender says that it stops.
+    #[must_use]
+    pub const fn is_bow_out(&self) -> bool {
+        self.advbase == BOW_OUT && self.advskew == BOW_OUT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What DragonFly sends for vhid 5, pass `demotekey`, 192.0.2.55, counter 0x55.
+    const HEADER: [u8; LENGTH] = [
+        0x21, 0x05, 0xf0, 0x07, 0x00, 0x01, 0x63, 0xc7, // advskew 240, advbase 1
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x55, // counter
+        0xbf, 0x99, 0xac, 0x69, 0x7a, 0xe3, 0x64, 0xbb, 0xe4, 0x8c, // digest
+        0x0f, 0xdc, 0xf8, 0x5e, 0xf0, 0xbe, 0x24, 0x60, 0x3d, 0x4c,
+    ];
+
+    #[test]
+    fn a_header_is_read_and_written() {
+        let header = Header::parse(&HEADER).unwrap();
+        assert_eq!(
+            (header.version, header.kind, header.authlen),
+            (VERSION, ADVERTISEMENT, 7)
+        );
+        assert_eq!((header.vhid, header.advbase, header.advskew), (5, 1, 240));
+        assert_eq!((header.demotion, header.counter), (0, 0x55));
+        assert_eq!(header.digest, HEADER[16..]);
+        assert_eq!(header.emit(), HEADER);
+    }
+
+    #[test]
+    fn bytes_after_the_header_are_ignored() {
+        let longer = [&HEADER[..], &[0xff; 9]].concat();
+        assert_eq!(Header::parse(&longer), Header::parse(&HEADER));
+    }
+
+    #[test]
+    fn fewer_bytes_are_short_whatever_their_checksum() {
+        assert_eq!(Header::parse(&HEADER[..35]), Err(HeaderError::Short));
+        assert_eq!(Header::parse(&[]), Err(HeaderError::Short));
+    }
+
+    #[test]
+    fn every_flipped_bit_breaks_the_checksum() {
+        for bit in 0..LENGTH * 8 {
+            let mut bytes = HEADER;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(
+                Header::parse(&bytes),
+                Err(HeaderError::Checksum),
+                "bit {bit}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_version_is_still_read() {
+        let other = Header {
+            version: 3,
+            kind: 4,
+            ..Header::parse(&HEADER).unwrap()
+        };
+        assert_eq!(Header::parse(&other.emit()), Ok(other));
+    }
+
+    #[test]
+    fn a_bow_out_is_exactly_255_and_255() {
+        let header = Header::parse(&HEADER).unwrap();
+        assert!(
+            Header {
+                advbase: 255,
+                advskew: 255,
+                ..header
+            }
+            .is_bow_out()
+        );
+        assert!(
+            !Header {
+                advbase: 255,
+                advskew: 254,
+                ..header
+            }
+            .is_bow_out()
+        );
+        assert!(
+            !Header {
+                advbase: 254,
+                advskew: 255,
+                ..header
+            }
+            .is_bow_out()
+        );
+    }
+}
