@@ -1,0 +1,438 @@
+//! Passwords, and the digests they make of advertisements.
+//!
+//! **Invariant:** a password appears in no `Debug` output, and leaves no copy in memory behind.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::config::Vhid;
+use crate::wire::carp::{ADVERTISEMENT, VERSION};
+
+/// The key of a group: 0 to 20 bytes, `CARP_KEY_LEN`. A shorter one is padded with NUL.
+#[derive(Clone, Default, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Key {
+    bytes: [u8; Key::LENGTH],
+    length: usize,
+}
+
+/// Why bytes are not a key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// More than 20 bytes.
+    #[error("a key is at most 20 bytes, not {0}")]
+    KeyTooLong(usize),
+    /// More than the 19 bytes that BSD's ifconfig(8) copies (`carp_setpass()`, `strlcpy`).
+    #[error(
+        "a password is at most 19 bytes; a BSD host keeps only the first 19 of this one: \"{}\"",
+        .kept.bytes().escape_ascii()
+    )]
+    PasswordTooLong {
+        /// The bytes that a BSD host keeps.
+        kept: Key,
+    },
+    /// A password with a NUL byte in it, where a BSD host's password ends.
+    #[error("a password cannot contain a NUL byte")]
+    Nul,
+}
+
+impl Key {
+    const LENGTH: usize = 20;
+    const PASSWORD_LENGTH: usize = 19;
+
+    /// A key of up to 20 bytes, as it is used on the wire.
+    ///
+    /// # Errors
+    /// There are more.
+    pub fn new(bytes: &[u8]) -> Result<Self, KeyError> {
+        let mut key = Self {
+            bytes: [0; Self::LENGTH],
+            length: bytes.len(),
+        };
+        let room = key
+            .bytes
+            .get_mut(..bytes.len())
+            .ok_or(KeyError::KeyTooLong(bytes.len()))?;
+        room.copy_from_slice(bytes);
+        Ok(key)
+    }
+
+    /// A password as ifconfig(8) takes it: up to 19 bytes, none of them NUL.
+    ///
+    /// # Errors
+    /// BSD's ifconfig would make another key of it, which would not be noticed before the group
+    /// has two masters.
+    pub fn password(bytes: &[u8]) -> Result<Self, KeyError> {
+        if bytes.contains(&0) {
+            return Err(KeyError::Nul);
+        }
+        match bytes.split_at_checked(Self::PASSWORD_LENGTH) {
+            Some((kept, [_, ..])) => Err(KeyError::PasswordTooLong {
+                kept: Self::new(kept)?,
+            }),
+            Some((_, [])) | None => Self::new(bytes),
+        }
+    }
+
+    /// Whether it is the key of a group without a password.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The key without its padding.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_empty() {
+            "Key(empty)"
+        } else {
+            "Key(redacted)"
+        })
+    }
+}
+
+/// How a host arranges the virtual addresses it digests: IPv4 in ascending order always, then
+/// IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// IPv6 in ascending order without link-local ones: what OpenBSD and carpd send.
+    Ours,
+    /// IPv6 in ascending order: FreeBSD and NetBSD.
+    WithLinkLocal,
+    /// IPv6 as configured: DragonFly.
+    AsConfigured,
+}
+
+impl Form {
+    const ALL: [Self; 3] = [Self::Ours, Self::WithLinkLocal, Self::AsConfigured];
+
+    fn message(self, vhid: Vhid, addresses: &[IpAddr]) -> Vec<u8> {
+        let mut v4 = Vec::new();
+        let mut v6 = Vec::new();
+        for address in addresses {
+            match address {
+                IpAddr::V4(address) => v4.push(*address),
+                IpAddr::V6(address) => v6.push(*address),
+            }
+        }
+        v4.sort_unstable();
+        match self {
+            Self::Ours => {
+                v6.retain(|address| !address.is_unicast_link_local());
+                v6.sort_unstable();
+            }
+            Self::WithLinkLocal => v6.sort_unstable(),
+            Self::AsConfigured => {}
+        }
+        let mut message = vec![VERSION, ADVERTISEMENT, vhid.get()];
+        message.extend(v4.iter().flat_map(Ipv4Addr::octets));
+        message.extend(v6.iter().flat_map(Ipv6Addr::octets));
+        message
+    }
+}
+
+/// The digests of one virtual host as it is configured: everything but the counter is hashed
+/// already.
+#[derive(Clone, Debug)]
+pub struct Digests {
+    ours: Hmac<Sha1>,
+    /// The forms that differ from ours.
+    others: Vec<(Form, Hmac<Sha1>)>,
+}
+
+impl Digests {
+    /// Hashes what every advertisement of the virtual host has in common; `addresses` in
+    /// configured order.
+    #[must_use]
+    pub fn new(key: &Key, vhid: Vhid, addresses: &[IpAddr]) -> Self {
+        // A key that fills a block is taken as it is, which cannot fail.
+        let mut block = Zeroizing::new([0; 64]);
+        for (byte, key) in block.iter_mut().zip(key.bytes()) {
+            *byte = *key;
+        }
+        let keyed = Hmac::<Sha1>::new((&*block).into());
+        let mut messages: Vec<Vec<u8>> = Vec::new();
+        let mut others = Vec::new();
+        let mut ours = keyed.clone();
+        for form in Form::ALL {
+            let message = form.message(vhid, addresses);
+            if messages.contains(&message) {
+                continue;
+            }
+            let digest = keyed.clone().chain_update(&message);
+            match form {
+                Form::Ours => ours = digest,
+                Form::WithLinkLocal | Form::AsConfigured => others.push((form, digest)),
+            }
+            messages.push(message);
+        }
+        Self { ours, others }
+    }
+
+    /// The digest of an advertisement that we send.
+    #[must_use]
+    pub fn digest(&self, counter: u64) -> [u8; 20] {
+        finish(&self.ours, counter)
+    }
+
+    /// The digest of an advertisement as another system sends it.
+    #[must_use]
+    pub fn digest_as(&self, form: Form, counter: u64) -> [u8; 20] {
+        // `WithLinkLocal` is what `AsConfigured` equals if it is not there itself, and so on.
+        let at = |wanted| self.others.iter().find(|(form, _)| *form == wanted);
+        let other = match form {
+            Form::Ours => None,
+            Form::WithLinkLocal => at(Form::WithLinkLocal),
+            Form::AsConfigured => at(Form::AsConfigured).or_else(|| at(Form::WithLinkLocal)),
+        };
+        finish(other.map_or(&self.ours, |(_, state)| state), counter)
+    }
+
+    /// Whether a host with our password and addresses made `digest`. Takes the same time for
+    /// every wrong one.
+    #[must_use]
+    pub fn verify(&self, counter: u64, digest: &[u8; 20]) -> bool {
+        core::iter::once(&self.ours)
+            .chain(self.others.iter().map(|(_, state)| state))
+            .any(|state| with_counter(state, counter).verify(digest.into()).is_ok())
+    }
+}
+
+fn with_counter(state: &Hmac<Sha1>, counter: u64) -> Hmac<Sha1> {
+    state.clone().chain_update(counter.to_be_bytes())
+}
+
+fn finish(state: &Hmac<Sha1>, counter: u64) -> [u8; 20] {
+    with_counter(state, counter).finalize().into_bytes().into()
+}
+
+/// Why a digest does not verify, as far as it can be found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// Another password, or a list of addresses that ours does not contain.
+    Unknown,
+    /// The password is ours, but the peer's list of addresses lacks these of ours.
+    PeerLacks(Vec<IpAddr>),
+}
+
+impl Mismatch {
+    /// With more addresses than this, single ones are not tried.
+    const MOST_TRIED: usize = 32;
+
+    /// Tries our password with parts of our list: without one family, without one address, with
+    /// one address alone, with none. At most 67 digests; not meant for every packet.
+    #[must_use]
+    pub fn explain(
+        key: &Key,
+        vhid: Vhid,
+        addresses: &[IpAddr],
+        counter: u64,
+        digest: &[u8; 20],
+    ) -> Self {
+        let family = |v4: bool| {
+            addresses
+                .iter()
+                .copied()
+                .filter(|a| a.is_ipv4() == v4)
+                .collect()
+        };
+        let singles = if addresses.len() <= Self::MOST_TRIED {
+            addresses
+        } else {
+            &[]
+        };
+        let without_one = singles.iter().map(|left_out| {
+            addresses
+                .iter()
+                .copied()
+                .filter(|address| address != left_out)
+                .collect()
+        });
+        let one_alone = singles.iter().map(|address| vec![*address]);
+        let lists: [Vec<IpAddr>; 3] = [family(true), family(false), Vec::new()];
+        lists
+            .into_iter()
+            .chain(without_one)
+            .chain(one_alone)
+            .filter(|list| list.len() < addresses.len())
+            .find(|list| Digests::new(key, vhid, list).verify(counter, digest))
+            .map_or(Self::Unknown, |theirs| {
+                let lacks = addresses
+                    .iter()
+                    .copied()
+                    .filter(|address| !theirs.contains(address));
+                Self::PeerLacks(lacks.collect())
+            })
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("the password or the addresses differ from ours"),
+            Self::PeerLacks(addresses) => {
+                f.write_str("the password is ours, but the sender lacks the address")?;
+                f.write_str(if addresses.len() == 1 { " " } else { "es " })?;
+                for (position, address) in addresses.iter().enumerate() {
+                    let separator = if position == 0 { "" } else { ", " };
+                    write!(f, "{separator}{address}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vhid(number: u64) -> Vhid {
+        Vhid::try_from(number).unwrap()
+    }
+
+    fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn digests(texts: &[&str]) -> Digests {
+        Digests::new(
+            &Key::password(b"secret").unwrap(),
+            vhid(1),
+            &addresses(texts),
+        )
+    }
+
+    #[test]
+    fn the_digest_is_dragonflys() {
+        let digest = digests(&["192.0.2.100"]).digest(1);
+        assert_eq!(digest[..4], [0x85, 0xb5, 0x5f, 0xaa]);
+        assert_eq!(digest[16..], [0x31, 0xd5, 0x55, 0x9c]);
+    }
+
+    #[test]
+    fn ipv4_addresses_count_as_a_set() {
+        let one = digests(&["10.1.0.1", "9.255.0.2", "200.0.0.1"]);
+        let other = digests(&["200.0.0.1", "10.1.0.1", "9.255.0.2"]);
+        assert_eq!(one.digest(7), other.digest(7));
+    }
+
+    #[test]
+    fn every_known_form_verifies_and_no_other_counter_does() {
+        let digests = digests(&["2001:db8::20", "fe80::1", "2001:db8::3", "10.0.0.1"]);
+        let forms = Form::ALL.map(|form| digests.digest_as(form, 9));
+        assert_eq!(forms[0], digests.digest(9));
+        assert!(forms[0] != forms[1] && forms[1] != forms[2] && forms[0] != forms[2]);
+        for digest in forms {
+            assert!(digests.verify(9, &digest));
+            assert!(!digests.verify(8, &digest));
+        }
+    }
+
+    #[test]
+    fn forms_that_say_the_same_are_hashed_once() {
+        assert_eq!(digests(&["10.0.0.1", "2001:db8::1"]).others.len(), 0);
+        let unsorted = digests(&["2001:db8::20", "2001:db8::3"]);
+        assert_eq!(unsorted.others.len(), 1);
+        assert_ne!(
+            unsorted.digest_as(Form::AsConfigured, 1),
+            unsorted.digest(1)
+        );
+        assert_eq!(
+            unsorted.digest_as(Form::WithLinkLocal, 1),
+            unsorted.digest(1)
+        );
+        let sorted = digests(&["2001:db8::3", "fe80::1"]);
+        assert_eq!(sorted.others.len(), 1);
+        assert_eq!(
+            sorted.digest_as(Form::AsConfigured, 1),
+            sorted.digest_as(Form::WithLinkLocal, 1)
+        );
+    }
+
+    #[test]
+    fn a_password_is_at_most_nineteen_bytes() {
+        assert_eq!(Key::password(b"").unwrap(), Key::default());
+        assert_eq!(
+            Key::password(b"1234567890123456789").unwrap().bytes(),
+            b"1234567890123456789"
+        );
+        let error = Key::password(b"12345678901234567890SECRET")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("first 19 of this one: \"1234567890123456789\""),
+            "{error}"
+        );
+        assert!(
+            !error.contains("SECRET") && !error.contains("90123456789\u{30}"),
+            "{error}"
+        );
+        assert_eq!(Key::password(b"a\0b"), Err(KeyError::Nul));
+    }
+
+    #[test]
+    fn a_key_is_at_most_twenty_bytes() {
+        assert_eq!(Key::new(&[7; 20]).unwrap().bytes(), [7; 20]);
+        assert_eq!(Key::new(&[7; 21]), Err(KeyError::KeyTooLong(21)));
+    }
+
+    #[test]
+    fn a_key_is_never_shown() {
+        let key = Key::password(b"secret").unwrap();
+        assert_eq!(format!("{key:?}"), "Key(redacted)");
+        let digests = format!("{:?}", Digests::new(&key, vhid(1), &[]));
+        assert!(!digests.contains("secret"), "{digests}");
+        let error = Key::password(&[b'x'; 30]).unwrap_err();
+        assert!(!format!("{error:?}").contains("xx"), "{error:?}");
+    }
+
+    #[test]
+    fn a_shorter_list_of_the_peer_is_explained() {
+        let key = Key::password(b"secret").unwrap();
+        let ours = addresses(&["10.0.0.1", "10.0.0.2", "10.0.0.3", "2001:db8::1"]);
+        let explain = |theirs: &[&str]| {
+            let digest = digests(theirs).digest(5);
+            Mismatch::explain(&key, vhid(1), &ours, 5, &digest)
+        };
+        let lacks = |texts: &[&str]| Mismatch::PeerLacks(addresses(texts));
+        assert_eq!(
+            explain(&["10.0.0.1", "10.0.0.3", "2001:db8::1"]),
+            lacks(&["10.0.0.2"])
+        );
+        assert_eq!(
+            explain(&["10.0.0.2", "10.0.0.1", "10.0.0.3"]),
+            lacks(&["2001:db8::1"])
+        );
+        assert_eq!(
+            explain(&["2001:db8::1"]),
+            lacks(&["10.0.0.1", "10.0.0.2", "10.0.0.3"])
+        );
+        assert_eq!(
+            explain(&["10.0.0.2"]),
+            lacks(&["10.0.0.1", "10.0.0.3", "2001:db8::1"])
+        );
+        assert_eq!(explain(&["10.0.0.9"]), Mismatch::Unknown);
+        assert_eq!(
+            lacks(&["10.0.0.1", "10.0.0.3"]).to_string(),
+            "the password is ours, but the sender lacks the addresses 10.0.0.1, 10.0.0.3"
+        );
+    }
+
+    #[test]
+    fn another_password_is_not_explained() {
+        let key = Key::password(b"other").unwrap();
+        let digest = digests(&["10.0.0.1"]).digest(5);
+        let mismatch = Mismatch::explain(&key, vhid(1), &addresses(&["10.0.0.1"]), 5, &digest);
+        assert_eq!(mismatch, Mismatch::Unknown);
+    }
+}
