@@ -1,0 +1,171 @@
+//! Sealed counters: what CARP's digest leaves out, put where it is covered.
+//!
+//! From the most significant bit: 32 bits Unix seconds, 8 bits 1/256 s, 8 bits advbase, 8 bits
+//! advskew, 8 bits demotion. Every BSD takes any counter, so nothing is lost with them.
+
+use crate::time::UnixTime;
+
+/// Makes the counters of one virtual host.
+///
+/// **Invariant:** every counter is greater than the one before, whatever the clock does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seal {
+    last: u64,
+}
+
+impl Seal {
+    /// Goes on behind `last`, if that is greater than the last one made here.
+    pub const fn resume(&mut self, last: u64) {
+        if last > self.last {
+            self.last = last;
+        }
+    }
+
+    /// The last counter; 0 before the first.
+    #[must_use]
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The counter of an advertisement sent at `now`: true to its arguments, and ahead of the
+    /// clock by the least that makes it greater than the last one.
+    ///
+    /// The 32 bits of seconds end in 2106, and with them the promise.
+    pub fn next(&mut self, now: UnixTime, advbase: u8, advskew: u8, demotion: u8) -> u64 {
+        let sealed = Sealed {
+            time: time_of(now),
+            advbase,
+            advskew,
+            demotion,
+        };
+        let ahead = Sealed {
+            time: Sealed::open(self.last).time,
+            ..sealed
+        };
+        let next = sealed.counter().max(ahead.counter());
+        self.last = if next > self.last {
+            next
+        } else {
+            Sealed {
+                time: ahead.time.saturating_add(1),
+                ..sealed
+            }
+            .counter()
+        };
+        self.last
+    }
+}
+
+/// What a sealed counter says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Unix time in 1/256 seconds, 40 bits.
+    pub time: u64,
+    /// Seconds.
+    pub advbase: u8,
+    /// 1/256 seconds.
+    pub advskew: u8,
+    /// The demotion byte.
+    pub demotion: u8,
+}
+
+impl Sealed {
+    const MOST_TIME: u64 = (1 << 40) - 1;
+
+    /// Reads a counter; any counter says something.
+    #[must_use]
+    pub const fn open(counter: u64) -> Self {
+        let [_, _, _, _, _, advbase, advskew, demotion] = counter.to_be_bytes();
+        Self {
+            time: counter >> 24,
+            advbase,
+            advskew,
+            demotion,
+        }
+    }
+
+    /// Its time.
+    #[must_use]
+    pub const fn unix(self) -> UnixTime {
+        UnixTime::from_micros(self.time * 15625 / 4)
+    }
+
+    fn counter(self) -> u64 {
+        let fields = u64::from(u32::from_be_bytes([
+            0,
+            self.advbase,
+            self.advskew,
+            self.demotion,
+        ]));
+        self.time.min(Self::MOST_TIME) << 24 | fields
+    }
+}
+
+/// 1/256 s is 3906.25 µs.
+fn time_of(now: UnixTime) -> u64 {
+    now.seconds().saturating_mul(256) + now.micros() % 1_000_000 * 4 / 15625
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: UnixTime = UnixTime::from_micros(1_700_000_000_500_000);
+
+    #[test]
+    fn a_counter_says_when_and_what_was_sent() {
+        let counter = Seal::default().next(NOON, 1, 100, 3);
+        assert_eq!(counter, 1_700_000_000 << 32 | 0x80 << 24 | 0x0001_6403);
+        let sealed = Sealed::open(counter);
+        assert_eq!(
+            (sealed.advbase, sealed.advskew, sealed.demotion),
+            (1, 100, 3)
+        );
+        assert_eq!(sealed.unix(), NOON);
+    }
+
+    #[test]
+    fn within_one_tick_it_runs_ahead_by_no_more_than_it_must() {
+        let mut seal = Seal::default();
+        let first = seal.next(NOON, 1, 0, 0);
+        let demoted = seal.next(NOON, 1, 240, 1);
+        assert_eq!(Sealed::open(demoted).time, Sealed::open(first).time);
+        assert!(demoted > first);
+        let again = seal.next(NOON, 1, 240, 1);
+        assert_eq!(Sealed::open(again).time, Sealed::open(first).time + 1);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_is_caught_up_with() {
+        let mut seal = Seal::default();
+        let before = seal.next(NOON, 1, 0, 0);
+        let earlier = UnixTime::from_micros(NOON.micros() - 3_600_000_000);
+        let after = seal.next(earlier, 1, 0, 0);
+        assert_eq!(Sealed::open(after).time, Sealed::open(before).time + 1);
+        let later = UnixTime::from_micros(NOON.micros() + 1_000_000);
+        assert_eq!(Sealed::open(seal.next(later, 1, 0, 0)).unix(), later);
+    }
+
+    #[test]
+    fn a_restart_goes_on_behind_the_last_counter_of_before() {
+        let mut before = Seal::default();
+        let last = before.next(NOON, 255, 255, 255);
+        let mut after = Seal::default();
+        after.resume(last);
+        assert_eq!(after.last(), last);
+        assert!(after.next(UnixTime::default(), 0, 0, 0) > last);
+        after.resume(5);
+        assert!(after.last() > last, "resuming never goes back");
+    }
+
+    #[test]
+    fn the_end_of_time_is_not_the_end_of_the_program() {
+        let mut seal = Seal::default();
+        seal.resume(u64::MAX);
+        assert_eq!(Sealed::open(seal.next(NOON, 1, 2, 3)).advskew, 2);
+        assert_eq!(
+            Sealed::open(seal.next(UnixTime::from_micros(u64::MAX), 1, 2, 3)).advbase,
+            1
+        );
+    }
+}
