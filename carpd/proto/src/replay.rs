@@ -1,0 +1,399 @@
+//! Advertisements that were accepted before and come again (`net.inet.carp.replay`).
+//!
+//! **Invariant:** in mode 1 no host that speaks to us is left unheard for longer than one and a
+//! half of its own intervals, whatever it does with its counter. OpenBSD never changes it; NetBSD
+//! and DragonFly send the last one heard plus one, and so may go back over their own.
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use crate::seal::Sealed;
+use crate::time::{Instant, Now, UnixTime};
+use crate::wire::carp::Header;
+
+/// What was accepted lately for one virtual host and address family.
+#[derive(Clone, Debug, Default)]
+pub struct Replay {
+    /// The most lately accepted first.
+    sources: VecDeque<Source>,
+    newest: u64,
+}
+
+/// Why an advertisement with a good digest is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayRefusal {
+    /// Mode 1.
+    #[error("repeats an advertisement heard before (a network loop?)")]
+    Repeated,
+    /// Mode 2: advbase, advskew or demotion are not those that were sealed.
+    #[error("advbase, advskew or demotion were changed on the way, or the sender is not carpd")]
+    NotAsSealed,
+    /// Mode 2: outside of the window.
+    #[error("sent {} s {} our time", .off.as_secs(), if *.early { "before" } else { "after" })]
+    OtherTime {
+        /// How far it is off.
+        off: Duration,
+        /// Before our time, or after.
+        early: bool,
+    },
+    /// Mode 2.
+    #[error("its counter is not greater than the last one accepted")]
+    NotNewer,
+}
+
+impl Replay {
+    const MOST_SOURCES: usize = 8;
+
+    /// Goes on as if `newest` had been accepted last in mode 2.
+    pub const fn resume(&mut self, newest: u64) {
+        if newest > self.newest {
+            self.newest = newest;
+        }
+    }
+
+    /// The last counter that was accepted in mode 2; 0 before the first.
+    #[must_use]
+    pub const fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// Judges an advertisement whose digest is good, and remembers it if it is accepted. `mode`
+    /// is `net.inet.carp.replay` (0 to 2), `window` how far the sender's clock may be off in
+    /// mode 2.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn check(
+        &mut self,
+        mode: u8,
+        window: Duration,
+        now: Now,
+        source: IpAddr,
+        header: &Header,
+    ) -> Result<(), ReplayRefusal> {
+        match mode {
+            0 => Ok(()),
+            1 => self.check_repetition(now.instant, source, header),
+            _ => self.check_sealed(window, now.unix, header),
+        }
+    }
+
+    /// By source, because BSD backups send the very counter of their master once they take over.
+    fn check_repetition(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        header: &Header,
+    ) -> Result<(), ReplayRefusal> {
+        let known = self
+            .sources
+            .iter()
+            .position(|source| source.address == address);
+        let mut source = known
+            .and_then(|position| self.sources.remove(position))
+            .unwrap_or_else(|| Source::new(address));
+        let result = source.check(now, header);
+        self.sources.push_front(source);
+        self.sources.truncate(Self::MOST_SOURCES);
+        result
+    }
+
+    fn check_sealed(
+        &mut self,
+        window: Duration,
+        now: UnixTime,
+        header: &Header,
+    ) -> Result<(), ReplayRefusal> {
+        let sealed = Sealed::open(header.counter);
+        let fields = (sealed.advbase, sealed.advskew, sealed.demotion);
+        if fields != (header.advbase, header.advskew, header.demotion) {
+            return Err(ReplayRefusal::NotAsSealed);
+        }
+        let (sent, now) = (sealed.unix().micros(), now.micros());
+        let off = Duration::from_micros(sent.abs_diff(now));
+        if off > window {
+            return Err(ReplayRefusal::OtherTime {
+                off,
+                early: sent < now,
+            });
+        }
+        if header.counter <= self.newest {
+            return Err(ReplayRefusal::NotNewer);
+        }
+        self.newest = header.counter;
+        Ok(())
+    }
+}
+
+/// What was accepted from one host.
+#[derive(Clone, Debug)]
+struct Source {
+    address: IpAddr,
+    /// Counter and digest, the last one first.
+    accepted: VecDeque<(u64, [u8; 20])>,
+    at: Instant,
+    interval: Duration,
+    repeats_itself: bool,
+}
+
+impl Source {
+    const MOST_REMEMBERED: usize = 16;
+
+    const fn new(address: IpAddr) -> Self {
+        Self {
+            address,
+            accepted: VecDeque::new(),
+            at: Instant::ZERO,
+            interval: Duration::ZERO,
+            repeats_itself: false,
+        }
+    }
+
+    fn check(&mut self, now: Instant, header: &Header) -> Result<(), ReplayRefusal> {
+        let this = (header.counter, header.digest);
+        let interval = interval_of(header);
+        let since = now.since(self.at);
+        match self.accepted.iter().position(|accepted| *accepted == this) {
+            None => {
+                self.repeats_itself = false;
+                self.accepted.push_front(this);
+                self.accepted.truncate(Self::MOST_REMEMBERED);
+            }
+            Some(0) if self.repeats_itself || since >= self.interval.min(interval) / 2 => {
+                self.repeats_itself = true;
+            }
+            // Nothing newer came in time: it went back, and what it sent before counts no more.
+            Some(1..) if since >= self.interval * 3 / 2 => {
+                self.accepted.clear();
+                self.accepted.push_front(this);
+            }
+            Some(_) => return Err(ReplayRefusal::Repeated),
+        }
+        self.at = now;
+        self.interval = interval;
+        Ok(())
+    }
+}
+
+/// A bow-out promises no further one, so that a host that comes back soon is believed soon.
+fn interval_of(header: &Header) -> Duration {
+    if header.is_bow_out() {
+        return Duration::from_secs(1);
+    }
+    let ticks = u32::from(header.advbase) * 256 + u32::from(header.advskew);
+    Duration::from_micros(u64::from(ticks.max(1)) * 15625 / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::Seal;
+    use crate::wire::carp::{ADVERTISEMENT, AUTHLEN, VERSION};
+
+    fn header(counter: u64) -> Header {
+        let [.., low] = counter.to_be_bytes();
+        Header {
+            version: VERSION,
+            kind: ADVERTISEMENT,
+            vhid: 1,
+            advskew: 0,
+            authlen: AUTHLEN,
+            demotion: 0,
+            advbase: 1,
+            counter,
+            digest: [low; 20],
+        }
+    }
+
+    fn peer(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    fn at(millis: u64) -> Now {
+        let micros = millis * 1000;
+        Now {
+            instant: Instant::from_micros(micros),
+            unix: UnixTime::from_micros(1_700_000_000_000_000 + micros),
+        }
+    }
+
+    /// What mode 1 says to counters that come from one host at the given milliseconds.
+    fn heard(replay: &mut Replay, counters: &[(u64, u64)]) -> Vec<bool> {
+        counters
+            .iter()
+            .map(|(millis, counter)| {
+                let header = header(*counter);
+                replay
+                    .check(1, Duration::ZERO, at(*millis), peer(1), &header)
+                    .is_ok()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_loop_is_dropped() {
+        let mut replay = Replay::default();
+        let echoes = [
+            (0, 1),
+            (1, 1),
+            (2, 1),
+            (1000, 2),
+            (1001, 2),
+            (1100, 1),
+            (2000, 3),
+        ];
+        let accepted = [true, false, false, true, false, false, true];
+        assert_eq!(heard(&mut replay, &echoes), accepted);
+    }
+
+    #[test]
+    fn a_constant_counter_is_a_habit() {
+        let mut replay = Replay::default();
+        let constant = [(0, 9), (1000, 9), (2000, 9), (2010, 9), (3000, 9)];
+        assert_eq!(heard(&mut replay, &constant), [true; 5]);
+    }
+
+    #[test]
+    fn a_bow_out_of_a_constant_counter_is_heard_at_once() {
+        let mut replay = Replay::default();
+        assert_eq!(heard(&mut replay, &[(0, 9), (1000, 9)]), [true; 2]);
+        let bow_out = Header {
+            advbase: 255,
+            advskew: 255,
+            ..header(9)
+        };
+        assert!(
+            replay
+                .check(1, Duration::ZERO, at(1010), peer(1), &bow_out)
+                .is_ok()
+        );
+        assert_eq!(heard(&mut replay, &[(1600, 9)]), [true]);
+    }
+
+    #[test]
+    fn random_and_growing_counters_pass() {
+        let mut replay = Replay::default();
+        assert_eq!(
+            heard(&mut replay, &[(0, 5), (10, 3), (20, 4), (30, 5000)]),
+            [true; 4]
+        );
+    }
+
+    #[test]
+    fn the_same_counter_of_another_host_passes() {
+        let mut replay = Replay::default();
+        let (window, header) = (Duration::ZERO, header(7));
+        assert_eq!(replay.check(1, window, at(0), peer(1), &header), Ok(()));
+        assert_eq!(replay.check(1, window, at(1), peer(2), &header), Ok(()));
+        assert_eq!(
+            replay.check(1, window, at(2), peer(1), &header),
+            Err(ReplayRefusal::Repeated)
+        );
+    }
+
+    #[test]
+    fn a_host_that_goes_back_over_its_counters_misses_one_and_is_heard_again() {
+        let mut replay = Replay::default();
+        let first: Vec<_> = (0..10).map(|n| (n * 1000, 100 + n)).collect();
+        assert_eq!(heard(&mut replay, &first), [true; 10]);
+        let again: Vec<_> = (0..10).map(|n| (10_000 + n * 1000, 103 + n)).collect();
+        let accepted = heard(&mut replay, &again);
+        assert_eq!(
+            accepted,
+            [false, true, true, true, true, true, true, true, true, true]
+        );
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut replay = Replay::default();
+        for n in 0..=255 {
+            for counter in 0..64 {
+                let _ = replay.check(1, Duration::ZERO, at(0), peer(n), &header(counter));
+            }
+        }
+        assert_eq!(replay.sources.len(), Replay::MOST_SOURCES);
+        assert!(
+            replay
+                .sources
+                .iter()
+                .all(|s| s.accepted.len() <= Source::MOST_REMEMBERED)
+        );
+    }
+
+    #[test]
+    fn mode_0_takes_anything() {
+        let mut replay = Replay::default();
+        for _ in 0..3 {
+            assert_eq!(
+                replay.check(0, Duration::ZERO, at(0), peer(1), &header(1)),
+                Ok(())
+            );
+        }
+    }
+
+    fn sealed(seal: &mut Seal, now: Now) -> Header {
+        Header {
+            counter: seal.next(now.unix, 1, 0, 0),
+            ..header(0)
+        }
+    }
+
+    #[test]
+    fn mode_2_takes_a_sealed_counter_once() {
+        let (mut seal, mut replay, window) =
+            (Seal::default(), Replay::default(), Duration::from_secs(60));
+        let first = sealed(&mut seal, at(0));
+        let second = sealed(&mut seal, at(1000));
+        assert_eq!(replay.check(2, window, at(1000), peer(1), &second), Ok(()));
+        let refusal = Err(ReplayRefusal::NotNewer);
+        assert_eq!(replay.check(2, window, at(1000), peer(1), &second), refusal);
+        assert_eq!(replay.check(2, window, at(1000), peer(2), &first), refusal);
+        let mut restarted = Replay::default();
+        restarted.resume(replay.newest());
+        assert_eq!(
+            restarted.check(2, window, at(1000), peer(1), &second),
+            refusal
+        );
+    }
+
+    #[test]
+    fn mode_2_refuses_fields_that_were_changed_on_the_way() {
+        let header = sealed(&mut Seal::default(), at(0));
+        let changed = [
+            Header {
+                advbase: 2,
+                ..header
+            },
+            Header {
+                advskew: 1,
+                ..header
+            },
+            Header {
+                demotion: 1,
+                ..header
+            },
+        ];
+        for header in changed {
+            let result =
+                Replay::default().check(2, Duration::from_secs(60), at(0), peer(1), &header);
+            assert_eq!(result, Err(ReplayRefusal::NotAsSealed));
+        }
+    }
+
+    #[test]
+    fn mode_2_refuses_another_time() {
+        let window = Duration::from_secs(60);
+        let check = |sent: u64, received: u64| {
+            let header = sealed(&mut Seal::default(), at(sent));
+            Replay::default().check(2, window, at(received), peer(1), &header)
+        };
+        assert_eq!(check(0, 60_000), Ok(()));
+        assert_eq!(check(60_000, 0), Ok(()));
+        let refusal = check(0, 61_000).unwrap_err();
+        assert_eq!(refusal.to_string(), "sent 61 s before our time");
+        let refusal = check(75_000, 0).unwrap_err();
+        assert_eq!(refusal.to_string(), "sent 75 s after our time");
+    }
+}
