@@ -58,6 +58,8 @@ pub(crate) struct Everything {
     pub(crate) suppressions: Vec<Suppression>,
     /// The counters of all interfaces together.
     pub(crate) totals: Counters,
+    /// When that was.
+    pub(crate) at: UnixTime,
 }
 
 /// What the loop is asked.
@@ -77,8 +79,10 @@ pub(crate) struct Publisher {
 }
 
 /// Both ends: the loop's, and everybody else's.
-pub(crate) fn channel()
--> ((Publisher, mpsc::Receiver<Ask>), (mpsc::Receiver<News>, mpsc::Sender<Ask>)) {
+pub(crate) fn channel() -> (
+    (Publisher, mpsc::Receiver<Ask>),
+    (mpsc::Receiver<News>, mpsc::Sender<Ask>),
+) {
     let (news, reader) = mpsc::channel(NEWS);
     let (asker, asks) = mpsc::channel(ASKS);
     ((Publisher { news, owed: None }, asks), (reader, asker))
@@ -107,7 +111,9 @@ impl Publisher {
     /// for them. Called now and then, such as with every [`News::Refreshed`].
     pub(crate) fn catch_up(&mut self, everything: impl FnOnce() -> Everything) {
         let Some(owed) = &mut self.owed else { return };
-        let Ok(mut permits) = self.news.try_reserve_many(1 + owed.len()) else { return };
+        let Ok(mut permits) = self.news.try_reserve_many(1 + owed.len()) else {
+            return;
+        };
         if let Some(permit) = permits.next() {
             permit.send(News::Everything(Box::new(everything())));
         }
@@ -132,6 +138,7 @@ mod tests {
             values: Sysctls::default(),
             suppressions: Vec::new(),
             totals: Counters::default(),
+            at: UnixTime::default(),
         }
     }
 
@@ -151,7 +158,10 @@ mod tests {
 
         publisher.catch_up(everything);
         assert!(matches!(reader.try_recv(), Ok(News::Everything(_))));
-        assert!(matches!(reader.try_recv(), Ok(News::Answer(RequestId(1), Ok(Answer::Done)))));
+        assert!(matches!(
+            reader.try_recv(),
+            Ok(News::Answer(RequestId(1), Ok(Answer::Done)))
+        ));
         publisher.tell(News::Gone(unit()));
         assert!(matches!(reader.try_recv(), Ok(News::Gone(_))));
     }
