@@ -1,0 +1,91 @@
+//! How a command ends: its exit status and the one line on standard error.
+
+use std::io;
+use std::process::ExitCode;
+
+use carp_dbus::{ConnectError, Error};
+
+/// Why a command failed. The status is part of the interface: scripts read it.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// 1: refused, or failed.
+    Refused(String),
+    /// 2: the command line is wrong; nothing was sent.
+    Usage(String),
+    /// 3: no daemon.
+    NoDaemon(String),
+    /// Standard output is gone or full.
+    Output(io::Error),
+    /// The status of a command that was run.
+    Command(u8),
+    /// 1, and nothing to say about it (`sysctl -q`).
+    Quiet,
+}
+
+/// What a command gives.
+pub(crate) type Outcome = Result<(), Failure>;
+
+impl Failure {
+    /// Prints the line, if there is one, and gives the status.
+    pub(crate) fn report(self) -> ExitCode {
+        let (status, line) = match self {
+            Self::Refused(line) => (1, line),
+            Self::Usage(line) => (2, line),
+            Self::NoDaemon(line) => (3, line),
+            // Whoever reads has read enough, as in carpctl | head.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return ExitCode::SUCCESS;
+            }
+            Self::Output(error) => (1, format!("standard output: {}", plain(&error))),
+            Self::Command(status) => return ExitCode::from(status),
+            Self::Quiet => return ExitCode::FAILURE,
+        };
+        warn(&line);
+        ExitCode::from(status)
+    }
+}
+
+/// Prints one line on standard error. A message of several lines becomes one.
+pub(crate) fn warn(line: &str) {
+    let line: Vec<&str> = line
+        .lines()
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect();
+    // There is nobody left to tell if standard error is gone.
+    let _ = io::Write::write_all(
+        &mut io::stderr(),
+        format!("carpctl: {}\n", line.join(" ")).as_bytes(),
+    );
+}
+
+/// An error of the system's in BSD's words: without the number that `std` appends.
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error")
+        .map_or(text.as_str(), |(words, _)| words)
+        .to_owned()
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::NoDaemon { .. } => {
+                Self::NoDaemon(format!("{error}; start it with: systemctl start carpd"))
+            }
+            ConnectError::Failed { .. } => Self::Refused(error.to_string()),
+        }
+    }
+}

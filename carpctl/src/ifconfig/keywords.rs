@@ -1,0 +1,455 @@
+//! The table of ifconfig's words: a word is a row. The parser, the help, the completion and the
+//! test of the manual page all follow from it.
+
+use std::ffi::OsStr;
+use std::ops::RangeInclusive;
+
+use super::address::{self, Family};
+use super::secret::Secret;
+
+/// One word of the grammar.
+pub(crate) struct Keyword {
+    /// As it is typed.
+    pub(crate) word: &'static str,
+    /// What stands behind it in the help; empty if nothing does.
+    pub(crate) shown: &'static str,
+    /// What its value must be, to complete "must be …"; `None` if the word takes no value.
+    pub(crate) wants: Option<&'static str>,
+    /// What may stand behind it.
+    pub(crate) candidates: Candidates,
+    /// One sentence.
+    pub(crate) help: &'static str,
+    /// Reads the value, which is empty for a word that takes none.
+    pub(crate) parse: fn(&OsStr) -> Result<Parameter, Bad>,
+}
+
+/// Where the completion of a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Candidates {
+    /// Nowhere.
+    Nothing,
+    /// These words.
+    Words(&'static [&'static str]),
+    /// The physical interfaces of this host.
+    Devices,
+    /// The addresses that the carp interface has.
+    Addresses,
+    /// File names.
+    Files,
+}
+
+/// What a word means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Parameter {
+    /// `create`
+    Create,
+    /// `destroy`
+    Destroy,
+    /// `vhaddr`
+    Vhaddr,
+    /// A setting that takes one value.
+    Set(Change),
+    /// `inet`, `inet6`: of which family the next address must be.
+    Family(Family),
+    /// `alias`: the address before or behind is added, as it is without the word.
+    Alias,
+    /// `-alias`, `delete`: the address before or behind is removed.
+    Remove,
+    /// `netmask`: belongs to the IPv4 address before.
+    Netmask(u8),
+    /// `prefixlen`: belongs to the address before.
+    Prefixlen(u8),
+    /// `broadcast`: belongs to the IPv4 address before, whose prefix length says it already.
+    Broadcast,
+}
+
+/// One setting with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// `vhid`
+    Vhid(u8),
+    /// `advbase`, in seconds.
+    Advbase(u8),
+    /// `advskew`, in 1/256 of a second.
+    Advskew(u8),
+    /// `pass`, `passfile`
+    Password(Secret),
+    /// `accept_pass`; `None` for `-accept_pass`.
+    AcceptPassword(Option<Secret>),
+    /// `up`, `down`
+    Up(bool),
+    /// `state`: `MASTER` or `BACKUP`.
+    State(&'static str),
+    /// `carpdev`; empty for `-carpdev`.
+    Carpdev(String),
+    /// `description`; empty for `-description`.
+    Description(String),
+    /// `lladdr`: `virtual` or `parent`.
+    Lladdr(&'static str),
+}
+
+/// Why a value was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Bad {
+    /// It is not what [`Keyword::wants`] says.
+    NotWanted,
+    /// This line says why.
+    Because(String),
+}
+
+/// Every word, in the order of the help.
+pub(crate) const KEYWORDS: &[Keyword] = &[
+    Keyword {
+        word: "create",
+        shown: "",
+        wants: None,
+        candidates: Candidates::Nothing,
+        help: "Create the interface; carp create takes the next free unit and prints its name.",
+        parse: |_| Ok(Parameter::Create),
+    },
+    Keyword {
+        word: "destroy",
+        shown: "",
+        wants: None,
+        candidates: Candidates::Nothing,
+        help: "Hand over to the next host and remove the interface.",
+        parse: |_| Ok(Parameter::Destroy),
+    },
+    Keyword {
+        word: "vhid",
+        shown: "N",
+        wants: Some("a number from 1 to 255"),
+        candidates: Candidates::Nothing,
+        help: "Virtual host ID: the same on every host of the group.",
+        parse: |value| number(value, 1..=255).map(Change::Vhid).map(Parameter::Set),
+    },
+    Keyword {
+        word: "advbase",
+        shown: "SECONDS",
+        wants: Some("a number from 0 to 254 (seconds)"),
+        candidates: Candidates::Nothing,
+        help: "Base of the interval between advertisements; 1 by default.",
+        parse: |value| {
+            number(value, 0..=254)
+                .map(Change::Advbase)
+                .map(Parameter::Set)
+        },
+    },
+    Keyword {
+        word: "advskew",
+        shown: "N",
+        wants: Some("a number from 0 to 254 (1/256 of a second)"),
+        candidates: Candidates::Nothing,
+        help: "Skew added to advbase, in 1/256 of a second: the smaller interval is master.",
+        parse: |value| {
+            number(value, 0..=254)
+                .map(Change::Advskew)
+                .map(Parameter::Set)
+        },
+    },
+    Keyword {
+        word: "pass",
+        shown: "TEXT",
+        wants: Some("a password of up to 19 bytes, or - to read it from standard input"),
+        candidates: Candidates::Nothing,
+        help: "Password of the group; - reads it from standard input, out of sight of ps(1).",
+        parse: |value| {
+            Secret::parse("pass", value)
+                .map(Change::Password)
+                .map(Parameter::Set)
+        },
+    },
+    Keyword {
+        word: "passfile",
+        shown: "FILE",
+        wants: Some("the name of a file"),
+        candidates: Candidates::Files,
+        help: "Password of the group, from the first line of a file.",
+        parse: |value| {
+            if value.is_empty() {
+                Err(Bad::NotWanted)
+            } else {
+                Ok(Parameter::Set(Change::Password(Secret::File(value.into()))))
+            }
+        },
+    },
+    Keyword {
+        word: "accept_pass",
+        shown: "TEXT",
+        wants: Some("a password of up to 19 bytes, or - to read it from standard input"),
+        candidates: Candidates::Nothing,
+        help: "Second password that is accepted and never sent, to change a group's password.",
+        parse: |value| {
+            let secret = Secret::parse("accept_pass", value)?;
+            if secret == Secret::Given(Vec::new()) {
+                return Err(Bad::Because(
+                    "accept_pass is empty: -accept_pass unsets it".into(),
+                ));
+            }
+            Ok(Parameter::Set(Change::AcceptPassword(Some(secret))))
+        },
+    },
+    Keyword {
+        word: "-accept_pass",
+        shown: "",
+        wants: None,
+        candidates: Candidates::Nothing,
+        help: "Accept the password of pass alone.",
+        parse: |_| Ok(Parameter::Set(Change::AcceptPassword(None))),
+    },
+    Keyword {
+        word: "inet",
+        shown: "ADDR[/LEN]",
+        wants: None,
+        candidates: Candidates::Nothing,
+        help: "Add an IPv4 address; the word may be left out.",
+        parse: |_| Ok(Parameter::Family(Family::Inet)),
+    },
+    Keyword {
+        word: "inet6",
+        shown: "ADDR[/LEN]",
+        wants: None,
+        candidates: Candidates::Nothing,
+        help: "Add an IPv6 address; the word may be left out.",
+        parse: |_| Ok(Parameter::Family(Family::Inet6)),
+    },
+    Keyword {
+        word: "netmask",
+        shown: "MASK",
+        wants: Some("a netmask such as 255.255.255.0 or 0xffffff00"),
+        candidates: Candidates::Nothing,
+        help: "Netmask of the IPv4 address before it.",
+        parse: |value| {
+            let prefix = text(value)
+                .ok()
+                .and_then(address::netmask)
+                .ok_or(Bad::NotWanted)?;
+            Ok(Parameter::Netmask(prefix))
+        },
+    },
+    Keyword {
+        word: "prefixlen",
+        shown: "LEN",
+        wants: Some("a number from 0 to 128"),
+        candidates: Candidates::Nothing,
+        help: "Prefix length of the address before it.",
+        parse: |value| {
+            let prefix = text(value)
+                .ok()
+                .and_then(address::prefix)
+                .ok_or(Bad::NotWanted)?;
+            Ok(Parameter::Prefixlen(prefix))
+        },
+    },
+    Keyword {
+        word: "broadcast",
+        shown: "ADDR",
+        wants: Some("an IPv4 address"),
+        candidates: Candidates::Nothing,
+        help: "Taken for the sake of BSD's scripts: the prefix length says it already.",
+        parse: |value| match text(value)?.parse::<std::net::Ipv4Addr>() {
+            Ok(_) => Ok(Parameter::Broadcast),
+            Err(_) => Err(Bad::NotWanted),
+        },
+    },
+    Keyword {
+        word: "alias",
+        shown: "",
+        wants: None,
+        candidates: Candidates::Nothing,
+        help: "The address is one more; an address without the word is, too.",
+        parse: |_| Ok(Parameter::Alias),
+    },
+    Keyword {
+        word: "-alias",
+        shown: "ADDR",
+        wants: None,
+        candidates: Candidates::Addresses,
+        help: "Remove an address.",
+        parse: |_| Ok(Parameter::Remove),
+    },
+    Keyword {
+        word: "delete",
+        shown: "ADDR",
+        wants: None,
+        candidates: Candidates::Addresses,
+        help: "Remove an address.",
+        parse: |_| Ok(Parameter::Remove),
+    },
+    Keyword {
+        word: "up",
+        shown: "",
+        wants: None,
+        candidates: Candidates::Nothing,
+        help: "Take part in the group; the first address implies it.",
+        parse: |_| Ok(Parameter::Set(Change::Up(true))),
+    },
+    Keyword {
+        word: "down",
+        shown: "",
+        wants: None,
+        candidates: Candidates::Nothing,
+        help: "Hand over to the next host and take no part.",
+        parse: |_| Ok(Parameter::Set(Change::Up(false))),
+    },
+    Keyword {
+        word: "state",
+        shown: "master|backup",
+        wants: Some("master or backup"),
+        candidates: Candidates::Words(&["master", "backup"]),
+        help: "Force a state; the next advertisements decide whether it lasts.",
+        parse: |value| match text(value)?.to_ascii_lowercase().as_str() {
+            "master" => Ok(Parameter::Set(Change::State("MASTER"))),
+            "backup" => Ok(Parameter::Set(Change::State("BACKUP"))),
+            _ => Err(Bad::NotWanted),
+        },
+    },
+    Keyword {
+        word: "carpdev",
+        shown: "IF",
+        wants: Some("the name of a physical interface"),
+        candidates: Candidates::Devices,
+        help: "Physical interface; by default the one whose subnet holds the address.",
+        parse: |value| device(value).map(Change::Carpdev).map(Parameter::Set),
+    },
+    Keyword {
+        word: "-carpdev",
+        shown: "",
+        wants: None,
+        candidates: Candidates::Nothing,
+        help: "Choose the physical interface by subnet again.",
+        parse: |_| Ok(Parameter::Set(Change::Carpdev(String::new()))),
+    },
+    Keyword {
+        word: "description",
+        shown: "TEXT",
+        wants: Some("one line of text"),
+        candidates: Candidates::Nothing,
+        help: "Free text for people.",
+        parse: description,
+    },
+    Keyword {
+        word: "descr",
+        shown: "TEXT",
+        wants: Some("one line of text"),
+        candidates: Candidates::Nothing,
+        help: "The same as description.",
+        parse: description,
+    },
+    Keyword {
+        word: "-description",
+        shown: "",
+        wants: None,
+        candidates: Candidates::Nothing,
+        help: "Remove the description.",
+        parse: |_| Ok(Parameter::Set(Change::Description(String::new()))),
+    },
+    Keyword {
+        word: "-descr",
+        shown: "",
+        wants: None,
+        candidates: Candidates::Nothing,
+        help: "The same as -description.",
+        parse: |_| Ok(Parameter::Set(Change::Description(String::new()))),
+    },
+    Keyword {
+        word: "lladdr",
+        shown: "virtual|parent",
+        wants: Some("virtual or parent"),
+        candidates: Candidates::Words(&["virtual", "parent"]),
+        help: "Use the virtual MAC address, or the physical interface's where no other may be.",
+        parse: |value| match text(value)? {
+            "virtual" => Ok(Parameter::Set(Change::Lladdr("virtual"))),
+            "parent" => Ok(Parameter::Set(Change::Lladdr("parent"))),
+            _ => Err(Bad::NotWanted),
+        },
+    },
+    Keyword {
+        word: "vhaddr",
+        shown: "",
+        wants: None,
+        candidates: Candidates::Nothing,
+        help: "Show the table of virtual addresses, backing addresses and flags.",
+        parse: |_| Ok(Parameter::Vhaddr),
+    },
+];
+
+/// The row of `word`.
+pub(crate) fn find(word: &str) -> Option<&'static Keyword> {
+    KEYWORDS.iter().find(|keyword| keyword.word == word)
+}
+
+fn number(value: &OsStr, range: RangeInclusive<u8>) -> Result<u8, Bad> {
+    let text = text(value)?;
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if digits && range.contains(&number) => Ok(number),
+        Ok(_) | Err(_) => Err(Bad::NotWanted),
+    }
+}
+
+fn text(value: &OsStr) -> Result<&str, Bad> {
+    value.to_str().ok_or(Bad::NotWanted)
+}
+
+/// The kernel's rule for a name: `net/core/dev.c`, `dev_valid_name()`.
+fn device(value: &OsStr) -> Result<String, Bad> {
+    let name = text(value)?;
+    let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
+    let clean = !name
+        .chars()
+        .any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
+    if fits && clean {
+        Ok(name.to_owned())
+    } else {
+        Err(Bad::NotWanted)
+    }
+}
+
+fn description(value: &OsStr) -> Result<Parameter, Bad> {
+    match text(value)? {
+        line if line.chars().any(char::is_control) => Err(Bad::NotWanted),
+        line => Ok(Parameter::Set(Change::Description(line.to_owned()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_stands_twice_in_the_table() {
+        for (at, keyword) in KEYWORDS.iter().enumerate() {
+            assert!(
+                KEYWORDS[..at]
+                    .iter()
+                    .all(|other| other.word != keyword.word)
+            );
+            assert!(keyword.help.ends_with('.'), "{}", keyword.word);
+        }
+    }
+
+    #[test]
+    fn numbers_keep_to_their_ranges() {
+        for (word, least, most) in [("vhid", 1, 255), ("advbase", 0, 254), ("advskew", 0, 254)] {
+            let parse = find(word).unwrap().parse;
+            for value in 0..=300u32 {
+                let taken = parse(OsStr::new(&value.to_string())).is_ok();
+                assert_eq!(taken, (least..=most).contains(&value), "{word} {value}");
+            }
+            for bad in ["", "x", "+1", "-1", "1.0", "0x1", "99999999999", " 1"] {
+                assert_eq!(parse(OsStr::new(bad)), Err(Bad::NotWanted), "{word} {bad}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_interface_name_is_one_that_the_kernel_takes() {
+        for good in ["eth0", "enp0s31f6", "br-lan.100", "a23456789012345"] {
+            assert!(device(OsStr::new(good)).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "eth0:1", "a b", "a234567890123456"] {
+            assert_eq!(device(OsStr::new(bad)), Err(Bad::NotWanted), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Words of the command line in messages about it.
+
+use std::ffi::OsStr;
+
+use super::keywords::KEYWORDS;
+
+/// A word in a message: an empty one, or one with blanks, would be lost without quotes.
+pub(super) fn shown(value: &OsStr) -> String {
+    let text = value.to_string_lossy();
+    if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        format!("{text:?}")
+    } else {
+        text.into_owned()
+    }
+}
+
+/// Says that `word` is none, and which one may be meant.
+pub(super) fn unknown(word: &str) -> String {
+    let nearest = KEYWORDS
+        .iter()
+        .map(|keyword| (distance(word, keyword.word), keyword.word))
+        .min()
+        .filter(|(distance, near)| *distance <= 2 && *distance < near.len());
+    let word = shown(OsStr::new(word));
+    match nearest {
+        Some((_, near)) => format!("{word}: unknown parameter, did you mean {near}?"),
+        None => format!("{word}: unknown parameter (carpctl --help lists them)"),
+    }
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, to) in row
+            .iter_mut()
+            .zip(std::iter::once(None).chain(b.chars().map(Some)))
+        {
+            let above = *cell;
+            if let Some(to) = to {
+                left = (diagonal + usize::from(from != to))
+                    .min(above + 1)
+                    .min(left + 1);
+            }
+            *cell = left;
+            diagonal = above;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distance_counts_what_must_be_changed() {
+        for (a, b, far) in [
+            ("vhid", "vhid", 0),
+            ("vihd", "vhid", 2),
+            ("advskw", "advskew", 1),
+            ("", "up", 2),
+        ] {
+            assert_eq!(distance(a, b), far, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_guess_is_made_only_where_it_is_near() {
+        assert_eq!(
+            unknown("advskw"),
+            "advskw: unknown parameter, did you mean advskew?"
+        );
+        assert_eq!(
+            unknown("xy"),
+            "xy: unknown parameter (carpctl --help lists them)"
+        );
+    }
+}

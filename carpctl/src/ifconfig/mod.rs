@@ -1,0 +1,246 @@
+//! `carpctl carpN …`: ifconfig(8) for carp interfaces. A line is read whole, then sent as one
+//! call, so that all of it happens or nothing does.
+
+mod address;
+pub(crate) mod keywords;
+mod line;
+mod message;
+mod secret;
+mod show;
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use carp_dbus::{Client, InterfaceInfo, Settings};
+use serde::Serialize;
+
+use crate::colour::Colour;
+use crate::exit::{Failure, Outcome, warn};
+use crate::{cli, json};
+use keywords::Change;
+use line::{Action, Changes, Line};
+use secret::Secret;
+
+/// The highest unit, as of BSD's `if_unit`.
+const LAST_UNIT: u16 = 32767;
+
+/// Runs `words`: the name of an interface and what stands behind it.
+///
+/// # Errors
+/// Why it failed, with its exit status.
+pub(crate) async fn run(
+    words: &[OsString],
+    json: bool,
+    out: &mut impl Write,
+    colour: Colour,
+) -> Outcome {
+    let Some((name, words)) = words.split_first() else {
+        return all(out, json, colour).await;
+    };
+    let name = name.to_string_lossy();
+    if !is_interface(&name) && name != "carp" {
+        return Err(Failure::Usage(format!(
+            "{name}: neither a carp interface, such as carp0, nor a command (carpctl --help lists \
+             them)"
+        )));
+    }
+    if words.iter().any(|word| word == "--help") {
+        return cli::help(out);
+    }
+    let Line {
+        action,
+        json: json_here,
+        show_pass,
+        warnings,
+    } = Line::parse(words).map_err(Failure::Usage)?;
+    let json = json || json_here;
+    if name == "carp" && !matches!(action, Action::Create(_)) {
+        return Err(Failure::Usage(
+            "carp: which one? carp0, carp1, ..., or carp create for the next free unit".into(),
+        ));
+    }
+    for warning in &warnings {
+        warn(warning);
+    }
+    match action {
+        Action::Show => one(&name, json, show_pass, out, colour).await,
+        Action::Vhaddr => {
+            let info = Client::connect().await?.interface(&name).await?;
+            if json {
+                Ok(json::document(out, &info.addresses)?)
+            } else {
+                Ok(show::vhaddr(out, &info.addresses)?)
+            }
+        }
+        Action::Create(changes) => {
+            let settings = settings(changes)?;
+            let created = Client::connect().await?.create(&name, settings).await?;
+            match name == "carp" {
+                true if json => Ok(json::document(
+                    out,
+                    &serde_json::json!({ "name": created }),
+                )?),
+                true => Ok(writeln!(out, "{created}")?),
+                false => Ok(()),
+            }
+        }
+        Action::Configure(changes) => {
+            let settings = settings(changes)?;
+            Ok(Client::connect().await?.configure(&name, settings).await?)
+        }
+        Action::Destroy => Ok(Client::connect().await?.destroy(&name).await?),
+    }
+}
+
+/// Shows every interface.
+///
+/// # Errors
+/// Why it failed, with its exit status.
+pub(crate) async fn all(out: &mut impl Write, json: bool, colour: Colour) -> Outcome {
+    let interfaces = Client::connect().await?.interfaces().await?;
+    if json {
+        return Ok(json::document(out, &interfaces)?);
+    }
+    for info in &interfaces {
+        show::interface(out, info, None, colour)?;
+    }
+    Ok(())
+}
+
+/// Shows the names of all interfaces on one line.
+///
+/// # Errors
+/// Why it failed, with its exit status.
+pub(crate) async fn list(out: &mut impl Write, json: bool) -> Outcome {
+    let interfaces = Client::connect().await?.interfaces().await?;
+    let names: Vec<&str> = interfaces.iter().map(|info| info.name.as_str()).collect();
+    if json {
+        Ok(json::document(out, &names)?)
+    } else {
+        Ok(writeln!(out, "{}", names.join(" "))?)
+    }
+}
+
+/// Whether `name` is that of a carp interface: `carp` and a number without leading zeros.
+pub(crate) fn is_interface(name: &str) -> bool {
+    name.strip_prefix("carp").is_some_and(|unit| {
+        let plain = unit.bytes().all(|byte| byte.is_ascii_digit())
+            && (unit == "0" || !unit.starts_with('0'));
+        plain && unit.parse::<u16>().is_ok_and(|unit| unit <= LAST_UNIT)
+    })
+}
+
+/// An interface with its password: `--json --show-pass`.
+#[derive(Serialize)]
+struct WithPassword<'a> {
+    #[serde(flatten)]
+    info: &'a InterfaceInfo,
+    password: &'a str,
+}
+
+async fn one(
+    name: &str,
+    json: bool,
+    show_pass: bool,
+    out: &mut impl Write,
+    colour: Colour,
+) -> Outcome {
+    let client = Client::connect().await?;
+    let info = client.interface(name).await?;
+    let password = if show_pass {
+        Some(password(&client, &info).await?)
+    } else {
+        None
+    };
+    match (json, &password) {
+        (true, Some(password)) => Ok(json::document(
+            out,
+            &WithPassword {
+                info: &info,
+                password,
+            },
+        )?),
+        (true, None) => Ok(json::document(out, &info)?),
+        (false, password) => Ok(show::interface(out, &info, password.as_deref(), colour)?),
+    }
+}
+
+/// The password as text; bytes that are not are escaped.
+async fn password(client: &Client, info: &InterfaceInfo) -> Result<String, Failure> {
+    let bytes = client.password(&info.name).await?;
+    if bytes.is_empty() && info.has_password {
+        return Err(Failure::Refused(format!(
+            "{}: only root may see the password",
+            info.name
+        )));
+    }
+    let text = std::str::from_utf8(&bytes)
+        .ok()
+        .filter(|text| !text.contains(char::is_control));
+    Ok(text.map_or_else(|| bytes.escape_ascii().to_string(), str::to_owned))
+}
+
+/// What the bus takes, with passwords read from where they are.
+fn settings(changes: Changes) -> Result<Settings, Failure> {
+    let from_input = changes.settings.iter().filter(|change| {
+        matches!(
+            change,
+            Change::Password(Secret::StandardInput)
+                | Change::AcceptPassword(Some(Secret::StandardInput))
+        )
+    });
+    if from_input.count() > 1 {
+        return Err(Failure::Usage(
+            "standard input holds one password, not two".into(),
+        ));
+    }
+    let mut settings = Settings::new();
+    for change in changes.settings {
+        settings = match change {
+            Change::Vhid(vhid) => settings.vhid(vhid),
+            Change::Advbase(seconds) => settings.advbase(seconds),
+            Change::Advskew(skew) => settings.advskew(skew),
+            Change::Password(secret) => settings.password(&secret.read("pass")?),
+            Change::AcceptPassword(None) => settings.accept_password(b""),
+            Change::AcceptPassword(Some(secret)) => {
+                settings.accept_password(&secret.read("accept_pass")?)
+            }
+            Change::Up(up) => settings.up(up),
+            Change::State(state) => settings.state(state),
+            Change::Carpdev(name) => settings.device(&name),
+            Change::Description(text) => settings.description(&text),
+            Change::Lladdr(whose) => settings.link_layer(whose),
+        };
+    }
+    for (address, prefix) in changes.add {
+        settings = settings.address(&address.to_string(), prefix);
+    }
+    for address in changes.remove {
+        settings = settings.remove_address(&address.to_string());
+    }
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_is_carp_and_a_plain_number() {
+        for good in ["carp0", "carp7", "carp10", "carp32767"] {
+            assert!(is_interface(good), "{good}");
+        }
+        for bad in [
+            "carp",
+            "carp00",
+            "carp01",
+            "carp-1",
+            "carp+1",
+            "carp32768",
+            "eth0",
+            "xcarp0",
+        ] {
+            assert!(!is_interface(bad), "{bad}");
+        }
+    }
+}

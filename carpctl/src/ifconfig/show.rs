@@ -1,0 +1,212 @@
+//! An interface as DragonFly's ifconfig(8) prints it.
+
+use std::io::{self, Write};
+
+use carp_dbus::{AddressInfo, InterfaceInfo};
+
+use super::address;
+use crate::colour::Colour;
+
+/// `IFBITS` of DragonFly's `ifconfig.c`: those that a carp interface can have.
+const FLAGS: [(u32, &str); 5] = [
+    (0x1, "UP"),
+    (0x2, "BROADCAST"),
+    (0x40, "RUNNING"),
+    (0x800, "SIMPLEX"),
+    (0x8000, "MULTICAST"),
+];
+
+/// Writes the lines of one interface, with its password if there is one to show.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn interface(
+    out: &mut impl Write,
+    info: &InterfaceInfo,
+    password: Option<&str>,
+    colour: Colour,
+) -> io::Result<()> {
+    let InterfaceInfo {
+        name,
+        mtu,
+        vhid,
+        advbase,
+        advskew,
+        ..
+    } = info;
+    writeln!(out, "{name}: {} metric 0 mtu {mtu}", flags(info))?;
+    if !info.description.is_empty() {
+        writeln!(out, "\tdescription: {}", info.description)?;
+    }
+    if !info.lladdr.is_empty() {
+        writeln!(out, "\tlladdr {}", info.lladdr)?;
+    }
+    for AddressInfo {
+        address, prefixlen, ..
+    } in &info.addresses
+    {
+        let family = if address.contains(':') {
+            "inet6"
+        } else {
+            "inet"
+        };
+        writeln!(
+            out,
+            "\t{family} {address}{}",
+            address::mask_text(address, *prefixlen)
+        )?;
+    }
+    if *vhid > 0 {
+        let state = colour.state(&info.state);
+        writeln!(
+            out,
+            "\tcarp: {state} vhid {vhid} advbase {advbase} advskew {advskew}"
+        )?;
+    }
+    if let Some(password) = password {
+        writeln!(out, "\tpass: {password}")?;
+    }
+    if !info.carpdev.is_empty() {
+        writeln!(out, "\tcarpdev: {}", info.carpdev)?;
+    }
+    Ok(())
+}
+
+/// Writes the table of `ifconfig carpN vhaddr`; nothing if there are no addresses.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn vhaddr(out: &mut impl Write, addresses: &[AddressInfo]) -> io::Result<()> {
+    let heading = ("virtual addr", "backing addr", "flags");
+    let rows = addresses.iter().map(|row| {
+        (
+            row.address.as_str(),
+            or_star(&row.backing),
+            or_star(&row.flags),
+        )
+    });
+    let table: Vec<_> = std::iter::once(heading).chain(rows).collect();
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    // `ifcarp.c`, `VHADDR_PFMT`: 15, which is an IPv4 address. IPv6 takes what it needs.
+    let widest = |column: fn(&(&str, &str, &str)) -> usize| {
+        table.iter().map(column).max().unwrap_or_default().max(15)
+    };
+    let (first, second) = (widest(|row| row.0.len()), widest(|row| row.1.len()));
+    for (address, backing, flags) in table {
+        writeln!(out, "{address:first$} {backing:second$} {flags}")?;
+    }
+    Ok(())
+}
+
+/// `flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST>`
+fn flags(info: &InterfaceInfo) -> String {
+    let set = FLAGS.iter().filter(|(_, name)| match *name {
+        "UP" => info.up,
+        "RUNNING" => info.running,
+        _ => true,
+    });
+    let bits: u32 = set.clone().map(|(bit, _)| bit).sum();
+    let names: Vec<&str> = set.map(|(_, name)| *name).collect();
+    format!("flags={bits:x}<{}>", names.join(","))
+}
+
+fn or_star(text: &str) -> &str {
+    if text.is_empty() { "*" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(info: &InterfaceInfo, password: Option<&str>) -> String {
+        let mut out = Vec::new();
+        interface(&mut out, info, password, Colour::Never).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn address(address: &str, prefixlen: u8) -> AddressInfo {
+        AddressInfo {
+            address: address.into(),
+            prefixlen,
+            ..AddressInfo::default()
+        }
+    }
+
+    fn master() -> InterfaceInfo {
+        InterfaceInfo {
+            name: "carp0".into(),
+            state: "MASTER".into(),
+            up: true,
+            running: true,
+            vhid: 1,
+            advbase: 1,
+            carpdev: "eth0".into(),
+            lladdr: "00:00:5e:00:01:01".into(),
+            mtu: 1500,
+            description: "the gateway".into(),
+            addresses: vec![address("192.168.1.1", 24), address("2001:db8::1", 64)],
+            ..InterfaceInfo::default()
+        }
+    }
+
+    #[test]
+    fn a_master_is_shown_as_on_bsd_byte_for_byte() {
+        assert_eq!(
+            shown(&master(), None),
+            "carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> metric 0 mtu 1500\n\
+             \tdescription: the gateway\n\
+             \tlladdr 00:00:5e:00:01:01\n\
+             \tinet 192.168.1.1 netmask 0xffffff00 broadcast 192.168.1.255\n\
+             \tinet6 2001:db8::1 prefixlen 64\n\
+             \tcarp: MASTER vhid 1 advbase 1 advskew 0\n\
+             \tcarpdev: eth0\n"
+        );
+    }
+
+    #[test]
+    fn a_fresh_interface_is_one_line() {
+        let fresh = InterfaceInfo {
+            name: "carp7".into(),
+            state: "INIT".into(),
+            mtu: 1500,
+            ..InterfaceInfo::default()
+        };
+        assert_eq!(
+            shown(&fresh, None),
+            "carp7: flags=8802<BROADCAST,SIMPLEX,MULTICAST> metric 0 mtu 1500\n"
+        );
+        let up = InterfaceInfo { up: true, ..fresh };
+        assert_eq!(
+            shown(&up, None),
+            "carp7: flags=8803<UP,BROADCAST,SIMPLEX,MULTICAST> metric 0 mtu 1500\n"
+        );
+    }
+
+    #[test]
+    fn a_password_is_shown_when_there_is_one_to_show() {
+        assert!(shown(&master(), Some("mekmitasdigoat")).contains("\n\tpass: mekmitasdigoat\n"));
+        assert!(!shown(&master(), None).contains("pass"));
+    }
+
+    #[test]
+    fn the_table_of_addresses_has_dragonflys_columns() {
+        let mut out = Vec::new();
+        let owner = AddressInfo {
+            backing: "192.168.1.2".into(),
+            flags: "OA".into(),
+            ..address("192.168.1.1", 24)
+        };
+        vhaddr(&mut out, &[owner, address("192.168.1.9", 32)]).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "virtual addr    backing addr    flags\n\
+             192.168.1.1     192.168.1.2     OA\n\
+             192.168.1.9     *               *\n"
+        );
+        let mut none = Vec::new();
+        vhaddr(&mut none, &[]).unwrap();
+        assert!(none.is_empty());
+    }
+}

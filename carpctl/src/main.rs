@@ -1,0 +1,40 @@
+//! carpctl: ifconfig(8) for carp interfaces, sysctl(8) for `net.inet.carp`, and what goes with
+//! them, by way of carpd's D-Bus interface.
+
+mod cli;
+mod colour;
+mod complete;
+mod exit;
+mod ifconfig;
+mod json;
+mod monitor;
+mod netstat;
+mod suppress;
+mod sysctl;
+mod time;
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use exit::{Failure, Outcome};
+
+fn main() -> ExitCode {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match run(&mut out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // What was written before comes first; if that fails too, the first failure counts.
+            let _ = out.flush();
+            failure.report()
+        }
+    }
+}
+
+fn run(out: &mut impl Write) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Refused(format!("cannot start: {error}")))?;
+    runtime.block_on(cli::run(std::env::args_os(), out))?;
+    Ok(out.flush()?)
+}
