@@ -66,6 +66,14 @@ macro_rules! bounded {
 }
 
 bounded!(Vhid, "vhid", 1..=255);
+
+impl Vhid {
+    /// The least vhid.
+    pub const LEAST: Self = Self(1);
+    /// The greatest vhid.
+    pub const MOST: Self = Self(255);
+}
+
 bounded!(Advbase, "advbase", 0..=254);
 bounded!(Advskew, "advskew", 0..=254);
 
@@ -185,8 +193,7 @@ pub enum Change {
     /// `accept_pass TEXT`, or `None` for `-accept_pass`.
     AcceptKey(Option<Key>),
     /// `inet ADDR/LEN`, `inet6 ADDR/LEN`: added, and the interface is marked up unless the same
-    /// line says `down`. Adding an address that is there already with the same prefix changes
-    /// nothing.
+    /// line says `down`. An address that is there already is refused.
     AddAddress(VirtualAddress),
     /// `carpdev IF`, or `None` for `-carpdev`.
     Carpdev(Option<DeviceName>),

@@ -24,7 +24,8 @@ pub enum Counter {
     Badauth,
     /// No running virtual host with that vhid.
     Badvhid,
-    /// The password fits, but the peer's list of addresses is another one.
+    /// In addition to `badauth`: our password fits, but the peer's list of addresses is another
+    /// one. Looked into only when it is logged.
     Badaddrs,
     /// IPv4 advertisements sent.
     Opackets,
@@ -32,9 +33,9 @@ pub enum Counter {
     Opackets6,
     /// Advertisements that the kernel had no memory for, or refused to send.
     Onomem,
-    /// Advertisements of a state, kept for the name: nothing raises it on any BSD either.
+    /// Changes of state that were announced.
     Ostates,
-    /// Times a virtual host preempted a slower master.
+    /// Times a virtual host preempted a slower or more demoted master.
     Preempt,
 }
 
@@ -97,6 +98,20 @@ impl Counters {
     /// Every counter with its value, in the order of [`Counter::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
         Counter::ALL.into_iter().zip(self.0)
+    }
+
+    /// Adds every counter of `other`.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (value, more) in self.0.iter_mut().zip(other.0) {
+            *value = value.saturating_add(more);
+        }
+    }
+
+    /// Undoes one [`raise`](Self::raise), of a packet that is counted elsewhere after all.
+    pub(crate) fn take_back(&mut self, counter: Counter) {
+        if let Some(value) = self.0.get_mut(counter as usize) {
+            *value = value.saturating_sub(1);
+        }
     }
 
     pub(crate) fn raise(&mut self, counter: Counter) {

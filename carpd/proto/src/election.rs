@@ -75,7 +75,11 @@ pub(crate) fn lease(advbase: Advbase) -> u32 {
 #[must_use]
 pub(crate) const fn effective_advskew(advskew: u8, suppressed: bool) -> u8 {
     const SUPPRESSED: u8 = 240;
-    if suppressed && advskew < SUPPRESSED { SUPPRESSED } else { advskew }
+    if suppressed && advskew < SUPPRESSED {
+        SUPPRESSED
+    } else {
+        advskew
+    }
 }
 
 /// The skew that counts: 0 for a host that owns an address, whatever is configured.
@@ -103,7 +107,10 @@ mod tests {
     #[test]
     fn the_interval_is_base_plus_skew() {
         assert_eq!(Interval::new(1, 0).duration(), Duration::from_secs(1));
-        assert_eq!(Interval::new(1, 128).duration(), Duration::from_millis(1500));
+        assert_eq!(
+            Interval::new(1, 128).duration(),
+            Duration::from_millis(1500)
+        );
         assert_eq!(Interval::new(0, 0).duration(), Duration::from_micros(3907));
         assert_eq!(Interval::new(0, 0), Interval::new(0, 1));
     }
@@ -111,15 +118,24 @@ mod tests {
     #[test]
     fn a_backup_waits_three_bases_and_a_skew() {
         assert_eq!(master_down_time(base(1), 0), Duration::from_secs(3));
-        assert_eq!(master_down_time(base(1), 100), Duration::from_micros(3_390_625));
+        assert_eq!(
+            master_down_time(base(1), 100),
+            Duration::from_micros(3_390_625)
+        );
         assert_eq!(master_down_time(base(0), 64), Duration::from_millis(750));
         assert_eq!(master_down_time(base(0), 0), Duration::from_micros(11_719));
     }
 
     #[test]
     fn demotion_decides_before_the_interval() {
-        let healthy = Priority { demotion: 0, interval: Interval::new(1, 200) };
-        let demoted = Priority { demotion: 1, interval: Interval::new(1, 0) };
+        let healthy = Priority {
+            demotion: 0,
+            interval: Interval::new(1, 200),
+        };
+        let demoted = Priority {
+            demotion: 1,
+            interval: Interval::new(1, 0),
+        };
         assert!(healthy.beats(demoted));
         assert!(!demoted.beats(healthy));
         assert!(!healthy.beats(healthy));

@@ -4,6 +4,8 @@ use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::config::{Change, DeviceName};
 use crate::name::Unit;
 use crate::suppression::HolderId;
@@ -96,6 +98,12 @@ impl Link {
     pub const fn works(&self) -> bool {
         self.up && self.carrier
     }
+
+    /// Whether `address` is one of its own.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|own| own.address == address)
+    }
 }
 
 /// An address of a physical interface.
@@ -105,6 +113,14 @@ pub struct DeviceAddress {
     pub address: IpAddr,
     /// Its prefix length in bits.
     pub prefix: u8,
+}
+
+impl DeviceAddress {
+    /// Whether `address` is in its subnet.
+    #[must_use]
+    pub fn holds(&self, address: IpAddr) -> bool {
+        IpNet::new(self.address, self.prefix).is_ok_and(|subnet| subnet.contains(&address))
+    }
 }
 
 /// The caller's number for a request; its [`Answer`](crate::Action::Answer) carries it.

@@ -33,7 +33,11 @@ impl TryFrom<u16> for Unit {
     type Error = UnitError;
 
     fn try_from(number: u16) -> Result<Self, UnitError> {
-        if number <= Self::MAX { Ok(Self(number)) } else { Err(UnitError::BadNumber) }
+        if number <= Self::MAX {
+            Ok(Self(number))
+        } else {
+            Err(UnitError::BadNumber)
+        }
     }
 }
 
@@ -46,7 +50,10 @@ impl FromStr for Unit {
         if !plain || (digits.len() > 1 && digits.starts_with('0')) {
             return Err(UnitError::BadNumber);
         }
-        digits.parse::<u16>().map_err(|_| UnitError::BadNumber)?.try_into()
+        digits
+            .parse::<u16>()
+            .map_err(|_| UnitError::BadNumber)?
+            .try_into()
     }
 }
 

@@ -1,0 +1,203 @@
+//! What one virtual host puts on the wire: where from, with which counter and digest.
+//!
+//! **Invariant:** digests are made of the settings as a whole, so no advertisement can carry half
+//! of a change.
+
+use core::net::IpAddr;
+use std::collections::VecDeque;
+
+use crate::auth::{Digests, Key};
+use crate::config::{LinkLayer, Settings};
+use crate::family::{Family, PerFamily};
+use crate::input::Link;
+use crate::seal::Seal;
+use crate::time::UnixTime;
+use crate::wire::carp::{ADVERTISEMENT, AUTHLEN, BOW_OUT, Header, VERSION};
+use crate::wire::ethernet::Mac;
+use crate::wire::frames;
+
+/// How many of our own advertisements are remembered for each family, to know them again.
+const REMEMBERED: usize = 8;
+
+/// What an advertisement says beside who sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) advbase: u8,
+    pub(crate) advskew: u8,
+    pub(crate) demotion: u8,
+}
+
+impl Claim {
+    /// The last words of a MASTER.
+    pub(crate) const fn bow_out(demotion: u8) -> Self {
+        Self {
+            advbase: BOW_OUT,
+            advskew: BOW_OUT,
+            demotion,
+        }
+    }
+}
+
+/// Makes and recognises advertisements of one virtual host.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Advertiser {
+    digests: Option<Digests>,
+    accepted: Option<Digests>,
+    seals: PerFamily<Seal>,
+    sent: PerFamily<VecDeque<(u64, [u8; 20])>>,
+}
+
+impl Advertiser {
+    /// Hashes anew what all advertisements under `settings` have in common.
+    pub(crate) fn configure(&mut self, settings: &Settings) {
+        let addresses: Vec<IpAddr> = settings.addresses.iter().map(|each| each.address).collect();
+        let digests = |key: &Key| {
+            settings
+                .vhid
+                .map(|vhid| Digests::new(key, vhid, &addresses))
+        };
+        self.accepted = settings.accept_key.as_ref().and_then(digests);
+        self.digests = digests(&settings.key);
+    }
+
+    /// Whether a host with one of our passwords and our addresses made this header.
+    pub(crate) fn verify(&self, header: &Header) -> bool {
+        [&self.digests, &self.accepted]
+            .into_iter()
+            .flatten()
+            .any(|digests| digests.verify(header.counter, &header.digest))
+    }
+
+    /// Whether we sent this header ourselves, lately.
+    pub(crate) fn is_own(&self, family: Family, header: &Header) -> bool {
+        self.sent
+            .of(family)
+            .contains(&(header.counter, header.digest))
+    }
+
+    /// A whole frame; `None` while the virtual host has no vhid.
+    pub(crate) fn frame(
+        &mut self,
+        family: Family,
+        claim: Claim,
+        settings: &Settings,
+        link: &Link,
+        now: UnixTime,
+    ) -> Option<Vec<u8>> {
+        let vhid = settings.vhid?;
+        let digests = self.digests.as_ref()?;
+        let counter =
+            self.seals
+                .of_mut(family)
+                .next(now, claim.advbase, claim.advskew, claim.demotion);
+        let header = Header {
+            version: VERSION,
+            kind: ADVERTISEMENT,
+            vhid: vhid.get(),
+            advskew: claim.advskew,
+            authlen: AUTHLEN,
+            demotion: claim.demotion,
+            advbase: claim.advbase,
+            counter,
+            digest: digests.digest(counter),
+        };
+        let sent = self.sent.of_mut(family);
+        if sent.len() == REMEMBERED {
+            sent.pop_front();
+        }
+        sent.push_back((counter, header.digest));
+        let source = source(family, settings, link)?;
+        Some(frames::advertisement(mac(settings, link)?, source, &header))
+    }
+}
+
+/// The link-layer address of the virtual addresses; `None` while there is no vhid.
+pub(crate) fn mac(settings: &Settings, link: &Link) -> Option<Mac> {
+    match settings.lladdr {
+        LinkLayer::Virtual => settings.vhid.map(Mac::virtual_of),
+        LinkLayer::Parent => Some(link.mac),
+    }
+}
+
+/// The frames that tell the segment where the virtual addresses are: a gratuitous ARP reply or an
+/// unsolicited neighbour advertisement for each, but for those in `quiet`.
+pub(crate) fn announcement(settings: &Settings, link: &Link, quiet: &[IpAddr]) -> Vec<Vec<u8>> {
+    let Some(mac) = mac(settings, link) else {
+        return Vec::new();
+    };
+    let mut frames = Vec::new();
+    for address in settings.addresses.iter().map(|each| each.address) {
+        match address {
+            _ if quiet.contains(&address) => {}
+            IpAddr::V4(address) => {
+                frames.push(frames::gratuitous_arp_reply(mac, address));
+                match settings.lladdr {
+                    // Where the MAC really changes, some stacks heed only the request form.
+                    LinkLayer::Parent => frames.push(frames::gratuitous_arp_request(mac, address)),
+                    // It would be answered by a leaving master, with the virtual MAC as source.
+                    LinkLayer::Virtual => {}
+                }
+            }
+            IpAddr::V6(address) => frames.push(frames::neighbour_advertisement(mac, address)),
+        }
+    }
+    frames
+}
+
+/// The families that `settings` have addresses of.
+pub(crate) fn families(settings: &Settings) -> impl Iterator<Item = Family> {
+    let has = |family| {
+        settings
+            .addresses
+            .iter()
+            .any(|each| Family::of(each.address) == family)
+    };
+    let present = Family::ALL.map(|family| has(family).then_some(family));
+    present.into_iter().flatten()
+}
+
+/// The source of advertisements of `family`: for IPv4 the physical interface's address in whose
+/// subnet a virtual address is, for IPv6 its link-local one; else any of its addresses, else the
+/// first virtual one. `None` only if there is no address of `family`.
+pub(crate) fn source(family: Family, settings: &Settings, link: &Link) -> Option<IpAddr> {
+    let virtuals = || {
+        settings
+            .addresses
+            .iter()
+            .map(|each| each.address)
+            .filter(|each| Family::of(*each) == family)
+    };
+    let own = || {
+        link.addresses
+            .iter()
+            .filter(|own| Family::of(own.address) == family)
+    };
+    let preferred = match family {
+        Family::V4 => virtuals().find_map(|address| backing(address, link)),
+        Family::V6 => own().map(|own| own.address).find(is_link_local),
+    };
+    preferred
+        .or_else(|| own().map(|own| own.address).next())
+        .or_else(|| virtuals().next())
+}
+
+/// The address of `link` whose subnet holds `address`; the longest prefix if there are several.
+pub(crate) fn backing(address: IpAddr, link: &Link) -> Option<IpAddr> {
+    link.addresses
+        .iter()
+        .filter(|own| own.holds(address))
+        .max_by_key(|own| own.prefix)
+        .map(|own| own.address)
+}
+
+/// Whether one of the virtual addresses is the physical interface's own too.
+pub(crate) fn is_owner(settings: &Settings, link: &Link) -> bool {
+    settings.addresses.iter().any(|each| link.has(each.address))
+}
+
+fn is_link_local(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}

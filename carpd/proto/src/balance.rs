@@ -1,0 +1,71 @@
+//! Which virtual host answers an ARP request: `net.inet.carp.arpbalance`.
+
+use core::net::Ipv4Addr;
+
+use crate::name::Unit;
+
+/// A running virtual host of one physical interface that holds the address asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) unit: Unit,
+    pub(crate) master: bool,
+}
+
+/// The virtual host of `candidates`, in ascending order of their vhids, that answers a request of
+/// `source`: with balancing the one at index `source mod n`, if it is MASTER here; without, the
+/// first MASTER (`ip_carp.c`, `carp_iamatch_balance()`).
+pub(crate) fn answerer(candidates: &[Candidate], source: Ipv4Addr, balance: bool) -> Option<Unit> {
+    let chosen = if balance {
+        let count = u32::try_from(candidates.len()).ok()?;
+        let index = u32::from(source).checked_rem(count)?;
+        candidates
+            .get(usize::try_from(index).ok()?)
+            .filter(|candidate| candidate.master)
+    } else {
+        candidates.iter().find(|candidate| candidate.master)
+    };
+    chosen.map(|candidate| candidate.unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates(masters: &[bool]) -> Vec<Candidate> {
+        let unit = |number: usize| Unit::try_from(u16::try_from(number).unwrap()).unwrap();
+        masters
+            .iter()
+            .enumerate()
+            .map(|(n, &master)| Candidate {
+                unit: unit(n),
+                master,
+            })
+            .collect()
+    }
+
+    fn chosen(masters: &[bool], source: [u8; 4], balance: bool) -> Option<u16> {
+        answerer(&candidates(masters), source.into(), balance).map(Unit::number)
+    }
+
+    #[test]
+    fn the_source_address_picks_the_virtual_host() {
+        assert_eq!(chosen(&[true, true], [192, 168, 1, 10], true), Some(0));
+        assert_eq!(chosen(&[true, true], [192, 168, 1, 11], true), Some(1));
+        assert_eq!(chosen(&[true, true, true], [0, 0, 0, 5], true), Some(2));
+    }
+
+    #[test]
+    fn the_picked_one_stays_silent_unless_it_is_master_here() {
+        assert_eq!(chosen(&[true, false], [192, 168, 1, 11], true), None);
+        assert_eq!(chosen(&[], [192, 168, 1, 11], true), None);
+    }
+
+    #[test]
+    fn without_balancing_the_first_master_answers() {
+        assert_eq!(
+            chosen(&[false, true, true], [192, 168, 1, 10], false),
+            Some(1)
+        );
+        assert_eq!(chosen(&[false, false], [192, 168, 1, 10], false), None);
+    }
+}

@@ -1,0 +1,279 @@
+//! The door of the protocol: one input in, an ordered list of actions out.
+
+mod devices;
+mod limiter;
+mod packets;
+mod requests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::limiter::Limiter;
+use crate::action::{Action, Notice, Reason};
+use crate::auth::Key;
+use crate::config::Vhid;
+use crate::counters::{Counter, Counters};
+use crate::input::{IfIndex, Input, Link, SendFailure, Sysctls};
+use crate::name::Unit;
+use crate::status::{StateName, Status};
+use crate::suppression::{Cause, Suppression, Suppressions};
+use crate::time::{Instant, Now};
+use crate::vhost::{Env, Event, Sending, Vhost};
+
+/// So many advertisements in a row that could not be sent suppress preemption, and so many that
+/// could be sent take it back (`ip_carp.c`, `CARP_SENDAD_MAX_ERRORS`).
+const SENDING_RUN: u32 = 3;
+
+/// All virtual hosts of this host, and what they share.
+#[derive(Debug, Default)]
+pub struct Engine {
+    vhosts: BTreeMap<Unit, Vhost>,
+    /// Every virtual host with a vhid and a physical interface.
+    bound: BTreeMap<(IfIndex, Vhid), Unit>,
+    links: BTreeMap<IfIndex, Link>,
+    /// Physical interfaces that we receive on.
+    attached: BTreeSet<IfIndex>,
+    /// Those of them where we receive ARP requests.
+    arp: BTreeSet<IfIndex>,
+    sysctls: Sysctls,
+    suppressions: Suppressions,
+    /// Every virtual host's deadline.
+    timers: BTreeSet<(Instant, Unit)>,
+    /// What cannot be counted for a virtual host that exists.
+    unattributed: Counters,
+    limiter: Limiter,
+    /// Virtual hosts whose status may have changed.
+    touched: BTreeSet<Unit>,
+}
+
+impl Engine {
+    /// No interfaces, sysctls at their defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies `input`, which happened at `now`, and says what must be done about it, in order.
+    ///
+    /// Times never go back: `now.instant` is at least that of every earlier call. `now.unix` may
+    /// jump.
+    #[must_use]
+    pub fn handle(&mut self, input: Input<'_>, now: Now) -> Vec<Action> {
+        let mut out = Vec::new();
+        match input {
+            Input::Packet { device, frame } => self.packet(device, frame, now, &mut out),
+            Input::Deadline => self.deadlines(now, &mut out),
+            Input::Link(link) => self.link_changed(link, now, &mut out),
+            Input::LinkGone(index) => self.link_gone(index, now, &mut out),
+            Input::Sent { unit, result } => self.sent(unit, result, now, &mut out),
+            Input::Announced(unit) => {
+                self.event(unit, Event::Announced, now, &mut out);
+                out.push(Action::Updated(unit));
+            }
+            Input::Refused {
+                unit,
+                address,
+                error,
+            } => {
+                self.refused(unit, address, error, now, &mut out);
+            }
+            Input::Request(id, request) => self.request(id, request, now, &mut out),
+        }
+        out
+    }
+
+    /// When [`Input::Deadline`] is wanted; `None` while nothing is running. Any call of
+    /// [`Engine::handle`] may change it. After `handle(Input::Deadline, now)` it is later than
+    /// `now`; after any other input it is earlier only if it was overdue before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// All carp interfaces in ascending order.
+    pub fn units(&self) -> impl Iterator<Item = Unit> + '_ {
+        self.vhosts.keys().copied()
+    }
+
+    /// A snapshot of one carp interface at `now`.
+    #[must_use]
+    pub fn status(&self, unit: Unit, now: Now) -> Option<Status> {
+        let vhost = self.vhosts.get(&unit)?;
+        Some(vhost.status(&self.env(vhost, now)))
+    }
+
+    /// The password of one carp interface, for root alone.
+    #[must_use]
+    pub fn key(&self, unit: Unit) -> Option<&Key> {
+        self.vhosts.get(&unit).map(|vhost| &vhost.settings.key)
+    }
+
+    /// The values of the sysctls that can be set.
+    #[must_use]
+    pub const fn sysctls(&self) -> Sysctls {
+        self.sysctls
+    }
+
+    /// Everything that suppresses preemption now; their number is
+    /// `net.inet.carp.suppress_preempt`.
+    pub fn suppressions(&self) -> impl Iterator<Item = &Suppression> {
+        self.suppressions.iter()
+    }
+
+    /// The counters of all carp interfaces together, with what belonged to none.
+    #[must_use]
+    pub fn totals(&self) -> Counters {
+        let mut totals = self.unattributed;
+        for vhost in self.vhosts.values() {
+            totals.add(&vhost.counters);
+        }
+        totals
+    }
+
+    /// The carp interfaces whose [`Engine::status`] may have changed since this was last asked.
+    pub fn take_touched(&mut self) -> BTreeSet<Unit> {
+        core::mem::take(&mut self.touched)
+    }
+
+    fn env<'a>(&'a self, vhost: &Vhost, now: Now) -> Env<'a> {
+        Env {
+            now,
+            link: vhost.device.and_then(|device| self.links.get(&device)),
+            preempt: self.sysctls.preempt,
+            suppress: self.suppressions.count(),
+        }
+    }
+
+    /// Lets one virtual host handle `event`.
+    fn event(&mut self, unit: Unit, event: Event<'_>, now: Now, out: &mut Vec<Action>) {
+        let Some(vhost) = self.vhosts.get_mut(&unit) else {
+            return;
+        };
+        let env = Env {
+            now,
+            link: vhost.device.and_then(|device| self.links.get(&device)),
+            preempt: self.sysctls.preempt,
+            suppress: self.suppressions.count(),
+        };
+        let before = vhost.deadline();
+        vhost.handle(event, &env, out);
+        let after = vhost.deadline();
+        if before != after {
+            if let Some(deadline) = before {
+                self.timers.remove(&(deadline, unit));
+            }
+            if let Some(deadline) = after {
+                self.timers.insert((deadline, unit));
+            }
+        }
+        self.touched.insert(unit);
+    }
+
+    fn deadlines(&mut self, now: Now, out: &mut Vec<Action>) {
+        while let Some(&(deadline, unit)) = self.timers.first() {
+            if deadline > now.instant {
+                break;
+            }
+            self.event(unit, Event::Deadline, now, out);
+        }
+    }
+
+    fn sent(
+        &mut self,
+        unit: Unit,
+        result: Result<(), SendFailure>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(vhost) = self.vhosts.get_mut(&unit) else {
+            return;
+        };
+        let Sending { failed, succeeded } = vhost.sending;
+        match result {
+            Ok(()) => {
+                vhost.sending = Sending {
+                    failed: 0,
+                    succeeded: succeeded.saturating_add(1),
+                };
+                if vhost.sending.succeeded == SENDING_RUN {
+                    self.clear_cause(Cause::Sending(unit), now, out);
+                }
+            }
+            Err(failure) => {
+                if failure == SendFailure::NoMemory {
+                    vhost.counters.raise(Counter::Onomem);
+                }
+                self.touched.insert(unit);
+                vhost.sending = Sending {
+                    failed: failed.saturating_add(1),
+                    succeeded: 0,
+                };
+                if vhost.sending.failed == SENDING_RUN {
+                    let why = "three advertisements in a row could not be sent";
+                    self.set_cause(Cause::Sending(unit), unit.to_string(), why, now, out);
+                }
+            }
+        }
+    }
+
+    fn refused(
+        &mut self,
+        unit: Unit,
+        address: Option<core::net::IpAddr>,
+        error: String,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(vhost) = self.vhosts.get_mut(&unit) else {
+            return;
+        };
+        match address {
+            Some(address) => {
+                vhost.refused.insert(address);
+            }
+            None => vhost.impediment = Some(Reason::DeviceRefused),
+        }
+        out.push(Action::Notice(Notice::KernelRefused {
+            unit,
+            address,
+            error,
+        }));
+        self.event(unit, Event::Reconsider, now, out);
+        out.push(Action::Updated(unit));
+    }
+
+    fn set_cause(&mut self, cause: Cause, who: String, why: &str, now: Now, out: &mut Vec<Action>) {
+        let before = self.suppressions.count();
+        let text = format!("{who}: {why}");
+        self.suppressions.set(cause, who, why.to_owned(), now.unix);
+        self.suppression_changed(before, text, now, out);
+    }
+
+    fn clear_cause(&mut self, cause: Cause, now: Now, out: &mut Vec<Action>) {
+        let before = self.suppressions.count();
+        if let Some(Suppression { who, why, .. }) = self.suppressions.clear(cause) {
+            self.suppression_changed(before, format!("no longer {who}: {why}"), now, out);
+        }
+    }
+
+    /// Publishes the new sum; when it rises from 0, every MASTER says so at once, so that a
+    /// healthy peer takes all groups over together.
+    fn suppression_changed(&mut self, from: u64, cause: String, now: Now, out: &mut Vec<Action>) {
+        let to = self.suppressions.count();
+        if from == to {
+            return;
+        }
+        out.push(Action::SysctlsChanged);
+        out.push(Action::Notice(Notice::Suppression { from, to, cause }));
+        let units: Vec<Unit> = self.vhosts.keys().copied().collect();
+        for unit in units {
+            if from == 0 {
+                self.event(unit, Event::Advertise, now, out);
+            }
+            out.push(Action::Updated(unit));
+        }
+    }
+
+    fn state(&self, unit: Unit) -> StateName {
+        self.vhosts.get(&unit).map_or(StateName::Init, Vhost::state)
+    }
+}

@@ -1,0 +1,304 @@
+//! Physical interfaces: which one carries which virtual host, and what follows from that.
+
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+
+use super::Engine;
+use crate::action::{Action, Reason};
+use crate::config::{LinkLayer, Settings, Vhid};
+use crate::input::{IfIndex, Link};
+use crate::name::Unit;
+use crate::suppression::Cause;
+use crate::time::Now;
+use crate::vhost::{ArpDuty, Event, Vhost};
+
+impl Engine {
+    pub(super) fn link_changed(&mut self, link: Link, now: Now, out: &mut Vec<Action>) {
+        let index = link.index;
+        if self.links.get(&index) == Some(&link) {
+            return;
+        }
+        let mac = link.mac;
+        let old = self.links.insert(index, link);
+        let new_mac = old.is_some_and(|old| old.mac != mac);
+        self.reconsider(index, now, out);
+        if new_mac {
+            let on_parent: Vec<Unit> = self
+                .on(index)
+                .filter(|vhost| vhost.settings.lladdr == LinkLayer::Parent)
+                .map(|vhost| vhost.unit)
+                .collect();
+            for unit in on_parent {
+                self.event(unit, Event::Refresh, now, out);
+            }
+        }
+    }
+
+    pub(super) fn link_gone(&mut self, index: IfIndex, now: Now, out: &mut Vec<Action>) {
+        if self.links.remove(&index).is_none() {
+            return;
+        }
+        self.limiter.forget(index);
+        self.reconsider(index, now, out);
+    }
+
+    /// A physical interface changed: some virtual hosts may move to it or away from it, and those
+    /// on it may start or stop to run.
+    fn reconsider(&mut self, index: IfIndex, now: Now, out: &mut Vec<Action>) {
+        let all: Vec<Unit> = self.vhosts.keys().copied().collect();
+        for unit in all {
+            let Some(vhost) = self.vhosts.get_mut(&unit) else {
+                continue;
+            };
+            let concerned = vhost.device == Some(index);
+            if concerned && vhost.impediment == Some(Reason::DeviceRefused) {
+                vhost.impediment = None;
+                vhost.forget_placement();
+            }
+            let settings = &vhost.settings;
+            if choose(settings, vhost.device, &self.links) != vhost.device {
+                let settings = settings.clone();
+                self.reconfigure(unit, settings, now, out);
+            } else if concerned {
+                self.event(unit, Event::Reconsider, now, out);
+                out.push(Action::Updated(unit));
+            }
+            self.judge_link(unit, now, out);
+        }
+    }
+
+    /// Gives a virtual host new settings, or a new physical interface, or both: the only place
+    /// where either changes. A MASTER that becomes something else bows out as what it was.
+    pub(super) fn reconfigure(
+        &mut self,
+        unit: Unit,
+        settings: Settings,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(vhost) = self.vhosts.get(&unit) else {
+            return;
+        };
+        let old = &vhost.settings;
+        let device = choose(&settings, vhost.device, &self.links);
+        let verdict = Vhost::runnable(&settings, device.and_then(|device| self.links.get(&device)));
+        let other =
+            vhost.device != device || old.vhid != settings.vhid || old.lladdr != settings.lladdr;
+        let seen = old.key != settings.key
+            || old.addresses != settings.addresses
+            || old.advbase != settings.advbase
+            || old.advskew != settings.advskew;
+        let moved = old.addresses != settings.addresses || old.carpdev != settings.carpdev;
+        let left = vhost.device;
+        match verdict {
+            Err(reason) => self.event(unit, Event::Retire(reason), now, out),
+            Ok(()) if other => self.event(unit, Event::Retire(Reason::Reconfigured), now, out),
+            Ok(()) => {}
+        }
+        self.vacate(unit);
+        if let Some(vhost) = self.vhosts.get_mut(&unit) {
+            if moved {
+                vhost.was_on = None;
+            }
+            vhost.advertiser.configure(&settings);
+            vhost.settings = settings;
+            vhost.device = device;
+        }
+        self.bind(unit, out);
+        self.event(unit, Event::Reconsider, now, out);
+        if seen && !other {
+            self.event(unit, Event::Refresh, now, out);
+        }
+        for device in [left, device].into_iter().flatten() {
+            self.share_out_arp(device, now, out);
+            self.detach_if_unused(device, out);
+        }
+        self.judge_link(unit, now, out);
+        out.push(Action::Updated(unit));
+    }
+
+    /// Enters a virtual host under its vhid and physical interface, unless another one is there.
+    fn bind(&mut self, unit: Unit, out: &mut Vec<Action>) {
+        let Some(vhost) = self.vhosts.get_mut(&unit) else {
+            return;
+        };
+        vhost.impediment = None;
+        vhost.forget_placement();
+        let Some(place) = vhost.device.zip(vhost.settings.vhid) else {
+            return;
+        };
+        if *self.bound.entry(place).or_insert(unit) != unit {
+            vhost.impediment = Some(Reason::VhidTaken);
+        } else if self.attached.insert(place.0) {
+            out.push(Action::Attach(place.0));
+        }
+    }
+
+    /// Takes a virtual host from the place it has.
+    fn vacate(&mut self, unit: Unit) {
+        let vhost = self.vhosts.get(&unit);
+        let place = vhost.and_then(|vhost| vhost.device.zip(vhost.settings.vhid));
+        if let Some(place) = place
+            && self.bound.get(&place) == Some(&unit)
+        {
+            self.bound.remove(&place);
+        }
+    }
+
+    /// Forgets a virtual host that was retired.
+    pub(super) fn unbind(&mut self, unit: Unit, now: Now, out: &mut Vec<Action>) {
+        self.vacate(unit);
+        let Some(vhost) = self.vhosts.remove(&unit) else {
+            return;
+        };
+        self.unattributed.add(&vhost.counters);
+        self.clear_cause(Cause::Link(unit), now, out);
+        self.clear_cause(Cause::Sending(unit), now, out);
+        if let Some(device) = vhost.device {
+            self.share_out_arp(device, now, out);
+            self.detach_if_unused(device, out);
+        }
+    }
+
+    fn detach_if_unused(&mut self, device: IfIndex, out: &mut Vec<Action>) {
+        if self.carries(device) || !self.attached.remove(&device) {
+            return;
+        }
+        if self.arp.remove(&device) {
+            out.push(Action::ListenArp { device, on: false });
+        }
+        out.push(Action::Detach(device));
+    }
+
+    /// Decides who answers ARP requests on a physical interface: the kernel, unless virtual hosts
+    /// share an address there.
+    pub(super) fn share_out_arp(&mut self, device: IfIndex, now: Now, out: &mut Vec<Action>) {
+        let mut holders: BTreeMap<IpAddr, u32> = BTreeMap::new();
+        for vhost in self.on(device) {
+            for each in &vhost.settings.addresses {
+                if each.address.is_ipv4() {
+                    *holders.entry(each.address).or_default() += 1;
+                }
+            }
+        }
+        holders.retain(|_, count| *count > 1);
+        let balanced = self.sysctls.arpbalance;
+        let units: Vec<Unit> = self.on(device).map(|vhost| vhost.unit).collect();
+        for unit in units {
+            let Some(vhost) = self.vhosts.get_mut(&unit) else {
+                continue;
+            };
+            let shared = || {
+                holders
+                    .keys()
+                    .copied()
+                    .filter(|address| vhost.holds(*address))
+            };
+            let duty = match shared().next() {
+                None => ArpDuty::Kernel,
+                Some(_) if balanced => ArpDuty::Carpd {
+                    quiet: shared().collect(),
+                },
+                Some(_) => ArpDuty::Carpd { quiet: Vec::new() },
+            };
+            if vhost.arp != duty {
+                vhost.arp = duty;
+                self.event(unit, Event::Rehouse, now, out);
+            }
+        }
+        let on = !holders.is_empty();
+        let changed = if on {
+            self.arp.insert(device)
+        } else {
+            self.arp.remove(&device)
+        };
+        if changed {
+            out.push(Action::ListenArp { device, on });
+        }
+    }
+
+    /// Sets or clears the cause of suppression that a virtual host's physical interface is.
+    fn judge_link(&mut self, unit: Unit, now: Now, out: &mut Vec<Action>) {
+        let Some(vhost) = self.vhosts.get_mut(&unit) else {
+            return;
+        };
+        let settings = &vhost.settings;
+        let link = vhost.device.and_then(|device| self.links.get(&device));
+        if let Some(link) = link {
+            vhost.was_on = Some(link.name.clone());
+        }
+        let wanted = settings.up && settings.vhid.is_some() && !settings.addresses.is_empty();
+        let name = settings.carpdev.as_ref().or(vhost.was_on.as_ref());
+        let why = match link {
+            Some(link) if !link.up => "is down",
+            Some(link) if !link.carrier => "has no carrier",
+            Some(_) => "",
+            None if name.is_some() => "is gone",
+            None => "",
+        };
+        match name {
+            Some(name) if wanted && !why.is_empty() => {
+                let who = name.to_string();
+                self.set_cause(Cause::Link(unit), who, why, now, out);
+            }
+            Some(_) | None => self.clear_cause(Cause::Link(unit), now, out),
+        }
+    }
+
+    /// Whether any carp interface is on this physical interface.
+    pub(super) fn carries(&self, device: IfIndex) -> bool {
+        self.on(device).next().is_some()
+    }
+
+    /// The virtual hosts on a physical interface, in ascending order of their vhids.
+    pub(super) fn on(&self, device: IfIndex) -> impl Iterator<Item = &Vhost> {
+        let all = (device, Vhid::LEAST)..=(device, Vhid::MOST);
+        self.bound
+            .range(all)
+            .filter_map(|(_, unit)| self.vhosts.get(unit))
+    }
+}
+
+/// The physical interface for `settings`: the one named, else the one it is on if a subnet of that
+/// still holds one of the addresses, else the one whose subnet holds the first address that any
+/// does. One that is down may have lost its addresses with that: it is not left.
+pub(super) fn choose(
+    settings: &Settings,
+    current: Option<IfIndex>,
+    links: &BTreeMap<IfIndex, Link>,
+) -> Option<IfIndex> {
+    let capable = || links.values().filter(|link| link.capable);
+    if let Some(name) = &settings.carpdev {
+        return capable()
+            .find(|link| link.name == *name)
+            .map(|link| link.index);
+    }
+    let holds = |link: &Link, address: IpAddr| link.addresses.iter().any(|own| own.holds(address));
+    let addresses = || settings.addresses.iter().map(|each| each.address);
+    let current = current
+        .and_then(|index| links.get(&index))
+        .filter(|link| link.capable);
+    if let Some(link) = current
+        && addresses().any(|address| holds(link, address))
+    {
+        return Some(link.index);
+    }
+    let best = addresses().find_map(|address| {
+        capable()
+            .filter(|link| holds(link, address))
+            .max_by_key(|link| {
+                (
+                    link.works(),
+                    longest(link, address),
+                    core::cmp::Reverse(link.index),
+                )
+            })
+    });
+    best.or_else(|| current.filter(|link| !link.works() && !settings.addresses.is_empty()))
+        .map(|link| link.index)
+}
+
+fn longest(link: &Link, address: IpAddr) -> u8 {
+    let holding = link.addresses.iter().filter(|own| own.holds(address));
+    holding.map(|own| own.prefix).max().unwrap_or_default()
+}

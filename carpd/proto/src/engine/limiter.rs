@@ -1,0 +1,70 @@
+//! How often the same kind of bad packet is worth a line.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use crate::counters::Counter;
+use crate::input::IfIndex;
+use crate::time::Instant;
+
+/// At most one line for each physical interface and kind in this time.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Remembers when a kind was last reported, and how many were held back since.
+#[derive(Debug, Default)]
+pub(super) struct Limiter {
+    reported: BTreeMap<(IfIndex, Counter), Reported>,
+}
+
+#[derive(Debug)]
+struct Reported {
+    at: Instant,
+    held_back: u64,
+}
+
+impl Limiter {
+    /// `Some` with the number held back since the last report if this one may be reported.
+    pub(super) fn admit(&mut self, device: IfIndex, kind: Counter, now: Instant) -> Option<u64> {
+        match self.reported.get_mut(&(device, kind)) {
+            Some(last) if now.since(last.at) < PAUSE => {
+                last.held_back = last.held_back.saturating_add(1);
+                None
+            }
+            Some(last) => {
+                last.at = now;
+                Some(core::mem::take(&mut last.held_back))
+            }
+            None => {
+                self.reported.insert(
+                    (device, kind),
+                    Reported {
+                        at: now,
+                        held_back: 0,
+                    },
+                );
+                Some(0)
+            }
+        }
+    }
+
+    /// Forgets a physical interface that is gone.
+    pub(super) fn forget(&mut self, device: IfIndex) {
+        self.reported.retain(|(each, _), _| *each != device);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_back_is_counted() {
+        let mut limiter = Limiter::default();
+        let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
+        assert_eq!(limiter.admit(IfIndex(1), Counter::Badsum, at(0)), Some(0));
+        assert_eq!(limiter.admit(IfIndex(1), Counter::Badsum, at(1)), None);
+        assert_eq!(limiter.admit(IfIndex(1), Counter::Badsum, at(9)), None);
+        assert_eq!(limiter.admit(IfIndex(2), Counter::Badsum, at(9)), Some(0));
+        assert_eq!(limiter.admit(IfIndex(1), Counter::Badsum, at(10)), Some(2));
+    }
+}

@@ -1,0 +1,381 @@
+//! What administrators and programs ask for: all of a request, or nothing of it.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use super::Engine;
+use super::devices::choose;
+use crate::action::{Action, Answer, Reason, Refusal, RefusalKind, Work};
+use crate::config::{Change, ForcedState, Settings, VirtualAddress};
+use crate::counters::Counters;
+use crate::input::{Request, RequestId, Sysctl};
+use crate::name::Unit;
+use crate::suppression::{Cause, HolderId};
+use crate::time::Now;
+use crate::vhost::{Event, Vhost};
+
+/// The most bytes of a description, and of a holder's words.
+const TEXT_LIMIT: usize = 255;
+
+impl Engine {
+    pub(super) fn request(
+        &mut self,
+        id: RequestId,
+        request: Request,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let answer = match request {
+            Request::Create { unit, changes } => self.create(unit, &changes, now, out),
+            Request::Configure { unit, changes } => self.configure(unit, &changes, now, out),
+            Request::Destroy(unit) => self.destroy(unit, now, out),
+            Request::Set(sysctl, value) => self.set(sysctl, value, now, out),
+            Request::Suppress { who, why } => self.suppress(who, &why, now, out),
+            Request::Release(holder) => Ok(self.release(holder, now, out)),
+            Request::ResetStatistics => Ok(self.reset_statistics()),
+            Request::Stop => Ok(self.stop(now, out)),
+        };
+        out.push(Action::Answer(id, answer));
+    }
+
+    fn create(
+        &mut self,
+        unit: Option<Unit>,
+        changes: &[Change],
+        now: Now,
+        out: &mut Vec<Action>,
+    ) -> Result<Answer, Refusal> {
+        let unit = match unit {
+            Some(unit) if self.vhosts.contains_key(&unit) => {
+                return Err(refusal(
+                    RefusalKind::Exists,
+                    format!("{unit} exists already"),
+                ));
+            }
+            Some(unit) => unit,
+            None => self.free_unit()?,
+        };
+        let (settings, forced) = apply(unit, &Settings::default(), changes)?;
+        self.vet(unit, &settings, forced)?;
+        self.vhosts.insert(unit, Vhost::new(unit));
+        out.push(Action::Created(unit));
+        self.commit(unit, settings, forced, now, out);
+        Ok(Answer::Created(unit))
+    }
+
+    fn configure(
+        &mut self,
+        unit: Unit,
+        changes: &[Change],
+        now: Now,
+        out: &mut Vec<Action>,
+    ) -> Result<Answer, Refusal> {
+        let vhost = self.vhosts.get(&unit).ok_or_else(|| no_such(unit))?;
+        let (settings, forced) = apply(unit, &vhost.settings, changes)?;
+        self.vet(unit, &settings, forced)?;
+        self.commit(unit, settings, forced, now, out);
+        self.retry_taken(now, out);
+        Ok(Answer::Done)
+    }
+
+    fn commit(
+        &mut self,
+        unit: Unit,
+        settings: Settings,
+        forced: Option<ForcedState>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        self.reconfigure(unit, settings, now, out);
+        if let Some(state) = forced {
+            self.event(unit, Event::Force(state), now, out);
+        }
+    }
+
+    fn destroy(&mut self, unit: Unit, now: Now, out: &mut Vec<Action>) -> Result<Answer, Refusal> {
+        if !self.vhosts.contains_key(&unit) {
+            return Err(no_such(unit));
+        }
+        self.event(unit, Event::Retire(Reason::Destroyed), now, out);
+        out.push(Action::Work(Work::Remove { unit }));
+        self.unbind(unit, now, out);
+        self.touched.remove(&unit);
+        out.push(Action::Destroyed(unit));
+        self.retry_taken(now, out);
+        Ok(Answer::Done)
+    }
+
+    /// Virtual hosts that waited for a vhid may have it now.
+    fn retry_taken(&mut self, now: Now, out: &mut Vec<Action>) {
+        let waiting: Vec<Unit> = self
+            .vhosts
+            .values()
+            .filter(|vhost| vhost.impediment == Some(Reason::VhidTaken))
+            .map(|vhost| vhost.unit)
+            .collect();
+        for unit in waiting {
+            if let Some(vhost) = self.vhosts.get(&unit) {
+                let settings = vhost.settings.clone();
+                self.reconfigure(unit, settings, now, out);
+            }
+        }
+    }
+
+    fn set(
+        &mut self,
+        sysctl: Sysctl,
+        value: u64,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) -> Result<Answer, Refusal> {
+        let name = sysctl.name();
+        let Some((least, most)) = sysctl.range() else {
+            let text = format!("net.inet.carp.{name} is read only");
+            return Err(refusal(RefusalKind::ReadOnly, text));
+        };
+        if !(least..=most).contains(&value) {
+            let text = format!("net.inet.carp.{name} is {least} to {most}, not {value}");
+            return Err(refusal(RefusalKind::InvalidArgument, text));
+        }
+        let old = self.get(sysctl);
+        let small = u8::try_from(value).unwrap_or(u8::MAX);
+        match sysctl {
+            Sysctl::Allow => self.sysctls.allow = value != 0,
+            Sysctl::ArpBalance => self.sysctls.arpbalance = value != 0,
+            Sysctl::Log => self.sysctls.log = small,
+            Sysctl::Preempt => self.sysctls.preempt = value != 0,
+            Sysctl::Replay => self.sysctls.replay = small,
+            Sysctl::ReplayWindow => self.sysctls.replay_window = Duration::from_secs(value),
+            Sysctl::SuppressPreempt => {}
+        }
+        if old != value {
+            let devices: Vec<_> = self.arp.iter().copied().collect();
+            for device in devices {
+                self.share_out_arp(device, now, out);
+            }
+            out.push(Action::SysctlsChanged);
+        }
+        Ok(Answer::Old(old))
+    }
+
+    /// The value of `sysctl` now.
+    #[must_use]
+    pub fn get(&self, sysctl: Sysctl) -> u64 {
+        match sysctl {
+            Sysctl::Allow => self.sysctls.allow.into(),
+            Sysctl::ArpBalance => self.sysctls.arpbalance.into(),
+            Sysctl::Log => self.sysctls.log.into(),
+            Sysctl::Preempt => self.sysctls.preempt.into(),
+            Sysctl::Replay => self.sysctls.replay.into(),
+            Sysctl::ReplayWindow => self.sysctls.replay_window.as_secs(),
+            Sysctl::SuppressPreempt => self.suppressions.count(),
+        }
+    }
+
+    fn suppress(
+        &mut self,
+        who: String,
+        why: &str,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) -> Result<Answer, Refusal> {
+        for (what, text) in [("who", who.as_str()), ("why", why)] {
+            check_text(what, text)?;
+            if text.is_empty() {
+                return Err(invalid(format!(
+                    "{what} suppresses preemption must be said"
+                )));
+            }
+        }
+        let holder = self.suppressions.new_holder();
+        self.set_cause(Cause::Holder(holder), who, why, now, out);
+        Ok(Answer::Held(holder))
+    }
+
+    fn release(&mut self, holder: HolderId, now: Now, out: &mut Vec<Action>) -> Answer {
+        self.clear_cause(Cause::Holder(holder), now, out);
+        Answer::Done
+    }
+
+    fn reset_statistics(&mut self) -> Answer {
+        self.unattributed = Counters::default();
+        for (unit, vhost) in &mut self.vhosts {
+            vhost.counters = Counters::default();
+            self.touched.insert(*unit);
+        }
+        Answer::Done
+    }
+
+    /// Every MASTER bows out. The carp devices go all at once with the kernel thread's own end.
+    fn stop(&mut self, now: Now, out: &mut Vec<Action>) -> Answer {
+        let all: Vec<Unit> = self.vhosts.keys().copied().collect();
+        for unit in &all {
+            self.event(*unit, Event::Retire(Reason::Destroyed), now, out);
+        }
+        for unit in all {
+            self.unbind(unit, now, out);
+            out.push(Action::Destroyed(unit));
+        }
+        self.touched.clear();
+        Answer::Done
+    }
+
+    fn free_unit(&self) -> Result<Unit, Refusal> {
+        (0..=Unit::MAX)
+            .filter_map(|number| Unit::try_from(number).ok())
+            .find(|unit| !self.vhosts.contains_key(unit))
+            .ok_or_else(|| refusal(RefusalKind::Exists, "every carp unit is taken".to_owned()))
+    }
+
+    /// What can only be judged with the rest of this host in view.
+    fn vet(
+        &self,
+        unit: Unit,
+        settings: &Settings,
+        forced: Option<ForcedState>,
+    ) -> Result<(), Refusal> {
+        let old = self.vhosts.get(&unit);
+        if let Some(name) = &settings.carpdev
+            && old.is_none_or(|old| old.settings.carpdev != settings.carpdev)
+        {
+            match self.links.values().find(|link| link.name == *name) {
+                None => {
+                    let text = format!("{unit}: there is no interface {name}");
+                    return Err(refusal(RefusalKind::NoDevice, text));
+                }
+                Some(link) if !link.capable => {
+                    let text = format!(
+                        "{unit}: {name} cannot carry CARP: \
+                         an Ethernet-like interface with multicast is needed"
+                    );
+                    return Err(refusal(RefusalKind::NoDevice, text));
+                }
+                Some(_) => {}
+            }
+        }
+        let device = choose(settings, old.and_then(|old| old.device), &self.links);
+        let link = device.and_then(|device| self.links.get(&device));
+        if let (Some(link), Some(vhid)) = (link, settings.vhid)
+            && let Some(other) = self.bound.get(&(link.index, vhid))
+            && *other != unit
+        {
+            let text = format!(
+                "{unit}: vhid {vhid} is already used by {other} on {}",
+                link.name
+            );
+            return Err(refusal(RefusalKind::Exists, text));
+        }
+        if forced.is_some()
+            && let Err(reason) = Vhost::runnable(settings, link)
+        {
+            let text = format!(
+                "{unit}: is in INIT ({}) and cannot be forced out of it",
+                reason.text()
+            );
+            return Err(refusal(RefusalKind::Busy, text));
+        }
+        Ok(())
+    }
+}
+
+/// `settings` after all of `changes`, and the state they ask for.
+fn apply(
+    unit: Unit,
+    settings: &Settings,
+    changes: &[Change],
+) -> Result<(Settings, Option<ForcedState>), Refusal> {
+    let mut settings = settings.clone();
+    let mut forced = None;
+    let mut up = None;
+    for change in changes {
+        match change {
+            Change::Advbase(advbase) => settings.advbase = *advbase,
+            Change::Advskew(advskew) => settings.advskew = *advskew,
+            Change::AcceptKey(key) => settings.accept_key.clone_from(key),
+            Change::AddAddress(address) => {
+                check_address(unit, *address)?;
+                if settings
+                    .addresses
+                    .iter()
+                    .any(|each| each.address == address.address)
+                {
+                    let text = format!(
+                        "{unit}: {} is one of its addresses already",
+                        address.address
+                    );
+                    return Err(refusal(RefusalKind::Exists, text));
+                }
+                settings.addresses.push(*address);
+                settings.up = true;
+            }
+            Change::Carpdev(device) => settings.carpdev.clone_from(device),
+            Change::Description(text) => {
+                check_text("description", text)
+                    .map_err(|error| invalid(format!("{unit}: {error}")))?;
+                settings.description.clone_from(text);
+            }
+            Change::Key(key) => settings.key.clone_from(key),
+            Change::Lladdr(lladdr) => settings.lladdr = *lladdr,
+            Change::RemoveAddress(address) => {
+                let before = settings.addresses.len();
+                settings.addresses.retain(|each| each.address != *address);
+                if settings.addresses.len() == before {
+                    let text = format!("{unit}: {address} is not one of its addresses");
+                    return Err(refusal(RefusalKind::AddressNotAvailable, text));
+                }
+            }
+            Change::State(state) => forced = Some(*state),
+            Change::Up(wanted) => up = Some(*wanted),
+            Change::Vhid(vhid) => settings.vhid = Some(*vhid),
+        }
+    }
+    settings.up = up.unwrap_or(settings.up);
+    Ok((settings, forced))
+}
+
+fn check_address(unit: Unit, virtual_address: VirtualAddress) -> Result<(), Refusal> {
+    let VirtualAddress { address, prefix } = virtual_address;
+    let (most, broadcast) = match address {
+        IpAddr::V4(address) => (32, address.is_broadcast()),
+        IpAddr::V6(_) => (128, false),
+    };
+    if prefix > most {
+        return Err(invalid(format!(
+            "{unit}: the prefix length of {address} is 0 to {most}, not {prefix}"
+        )));
+    }
+    if address.is_multicast() || address.is_unspecified() || address.is_loopback() || broadcast {
+        return Err(invalid(format!(
+            "{unit}: {address} cannot be shared: it is not a unicast address of a network"
+        )));
+    }
+    Ok(())
+}
+
+fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
+    if text.len() > TEXT_LIMIT {
+        return Err(invalid(format!(
+            "{what} is {} bytes long, {TEXT_LIMIT} at most",
+            text.len()
+        )));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(invalid(format!("{what} contains a control character")));
+    }
+    Ok(())
+}
+
+fn no_such(unit: Unit) -> Refusal {
+    refusal(
+        RefusalKind::NotFound,
+        format!("{unit}: there is no such interface"),
+    )
+}
+
+fn invalid(message: String) -> Refusal {
+    refusal(RefusalKind::InvalidArgument, message)
+}
+
+const fn refusal(kind: RefusalKind, message: String) -> Refusal {
+    Refusal { kind, message }
+}

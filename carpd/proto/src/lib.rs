@@ -1,0 +1,49 @@
+//! The Common Address Redundancy Protocol, as a value: bytes and times in, effects out.
+//!
+//! [`Engine::handle`] takes one [`Input`] and the time, and returns an ordered list of
+//! [`Action`]s that the caller performs in that order; [`Engine::deadline`] says when it wants to
+//! be woken. Nothing here reads a clock, opens a socket, blocks, spawns or iterates in hash order,
+//! so the same inputs always give the same actions.
+//!
+//! **Invariant:** bytes from the wire never panic and never change a state unless their digest
+//! verified.
+
+mod action;
+mod advertiser;
+mod auth;
+mod balance;
+mod config;
+mod counters;
+mod election;
+mod engine;
+mod family;
+mod input;
+mod name;
+mod replay;
+mod seal;
+mod status;
+mod suppression;
+mod time;
+mod vhost;
+pub mod wire;
+
+pub use action::{Action, Answer, Notice, Place, Reason, Refusal, RefusalKind, Work};
+pub use auth::{Digests, Form, Key, KeyError, Mismatch};
+pub use config::{
+    Advbase, Advskew, Change, DeviceName, ForcedState, LinkLayer, OutOfRange, Settings, Vhid,
+    VirtualAddress,
+};
+pub use counters::{Counter, Counters};
+pub use election::{Interval, Priority};
+pub use engine::Engine;
+pub use family::Family;
+pub use input::{
+    DeviceAddress, IfIndex, Input, Link, Request, RequestId, SendFailure, Sysctl, Sysctls,
+};
+pub use name::{Unit, UnitError};
+pub use replay::{Replay, ReplayRefusal};
+pub use seal::{Seal, Sealed};
+pub use status::{AddressStatus, Peer, StateName, Status, Transition};
+pub use suppression::{Cause, HolderId, Suppression};
+pub use time::{Instant, Now, UnixTime};
+pub use wire::ethernet::Mac;

@@ -1,0 +1,583 @@
+//! One virtual host: its state, what can happen to it, and what it makes happen.
+//!
+//! **Invariant:** a state owns its timers, and [`Vhost::enter`] is the only place where a state
+//! changes.
+
+mod election;
+mod report;
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use crate::action::{Action, Place, Reason, Work};
+use crate::advertiser::{self, Advertiser, Claim};
+use crate::config::{DeviceName, ForcedState, LinkLayer, Settings};
+use crate::counters::{Counter, Counters};
+use crate::election::{
+    Interval, Priority, effective_advskew, lease, master_down_time, own_advskew,
+};
+use crate::family::{Family, PerFamily};
+use crate::input::{IfIndex, Link};
+use crate::name::Unit;
+use crate::replay::Replay;
+use crate::status::{Peer, StateName, Transition};
+use crate::time::{Instant, Now, UnixTime};
+use crate::wire::carp::Header;
+use crate::wire::ethernet::Mac;
+
+/// How long after its announcements a new MASTER advertises once more, so that switches learn the
+/// virtual MAC's port from it last.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Some layer 3 switches miss the first burst of announcements: it is repeated with the
+/// advertisement of this number, the one an interval after the takeover.
+const REPEATED_BURST: u32 = 3;
+
+/// A virtual host.
+#[derive(Clone, Debug)]
+pub(crate) struct Vhost {
+    pub(crate) unit: Unit,
+    pub(crate) settings: Settings,
+    /// The physical interface it is bound to.
+    pub(crate) device: Option<IfIndex>,
+    /// Who answers ARP requests for its addresses.
+    pub(crate) arp: ArpDuty,
+    pub(crate) advertiser: Advertiser,
+    pub(crate) replay: PerFamily<Replay>,
+    pub(crate) counters: Counters,
+    /// Why it cannot run although its settings and its device would let it.
+    pub(crate) impediment: Option<Reason>,
+    /// Addresses that the kernel refused since the last takeover.
+    pub(crate) refused: BTreeSet<IpAddr>,
+    pub(crate) sending: Sending,
+    /// The name of the physical interface it was on last.
+    pub(crate) was_on: Option<DeviceName>,
+    state: State,
+    /// The carp device as the kernel was last told to have it.
+    placed: Option<(IfIndex, Mac)>,
+    peer: Option<Peer>,
+    last_transition: Option<Transition>,
+}
+
+/// Who answers ARP requests for the virtual addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ArpDuty {
+    /// The kernel.
+    #[default]
+    Kernel,
+    /// carpd, since other virtual hosts of the physical interface share some of them; those in
+    /// `quiet` are balanced, so that no announcement may move all clients to one virtual host.
+    Carpd { quiet: Vec<IpAddr> },
+}
+
+/// How sending went lately: runs of equal results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sending {
+    pub(crate) failed: u32,
+    pub(crate) succeeded: u32,
+}
+
+/// A state with its timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Init,
+    Backup {
+        /// When the master of each family counts as dead; `None` for a family without addresses.
+        master_down: PerFamily<Option<Instant>>,
+    },
+    Master(Mastership),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mastership {
+    /// When to advertise next.
+    next: Instant,
+    /// Advertisements since the takeover, a round for all families counted once.
+    rounds: u32,
+    /// When the last one was sent.
+    advertised: UnixTime,
+    /// When another master was last answered.
+    answered: Option<Instant>,
+    /// Whether the announcements go out again with the next advertisement.
+    announce: bool,
+    /// Whether the kernel has performed the takeover.
+    live: bool,
+    /// When the lease of the addresses last started.
+    renewed: Instant,
+}
+
+impl State {
+    const fn name(self) -> StateName {
+        match self {
+            Self::Init => StateName::Init,
+            Self::Backup { .. } => StateName::Backup,
+            Self::Master(_) => StateName::Master,
+        }
+    }
+}
+
+/// What a virtual host has to know of the world around it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Env<'a> {
+    pub(crate) now: Now,
+    /// The physical interface it is bound to, if that is there.
+    pub(crate) link: Option<&'a Link>,
+    /// `net.inet.carp.preempt`
+    pub(crate) preempt: bool,
+    /// `net.inet.carp.suppress_preempt`
+    pub(crate) suppress: u64,
+}
+
+/// What can happen to a virtual host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event<'a> {
+    /// What it needs came or went: see [`Vhost::runnable`].
+    Reconsider,
+    /// Its own deadline.
+    Deadline,
+    /// A valid advertisement of another host.
+    Heard {
+        family: Family,
+        source: IpAddr,
+        header: &'a Header,
+    },
+    /// The kernel performed the takeover.
+    Announced,
+    /// `state master|backup`
+    Force(ForcedState),
+    /// A MASTER has something to say at once.
+    Advertise,
+    /// The settings changed in a way that peers or the kernel must see.
+    Refresh,
+    /// Its addresses must be answered for by somebody else: kernel or carpd.
+    Rehouse,
+    /// It is going to be something else, or nothing at all.
+    Retire(Reason),
+}
+
+impl Vhost {
+    /// A virtual host in INIT.
+    pub(crate) fn new(unit: Unit) -> Self {
+        Self {
+            unit,
+            settings: Settings::default(),
+            device: None,
+            arp: ArpDuty::default(),
+            advertiser: Advertiser::default(),
+            replay: PerFamily::default(),
+            counters: Counters::default(),
+            impediment: None,
+            refused: BTreeSet::new(),
+            sending: Sending::default(),
+            was_on: None,
+            state: State::Init,
+            placed: None,
+            peer: None,
+            last_transition: None,
+        }
+    }
+
+    /// Its state, without timers.
+    pub(crate) const fn state(&self) -> StateName {
+        self.state.name()
+    }
+
+    /// When it wants [`Event::Deadline`].
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Init => None,
+            State::Backup {
+                master_down: PerFamily { v4, v6 },
+            } => v4.into_iter().chain(v6).min(),
+            State::Master(Mastership { next, .. }) => Some(next),
+        }
+    }
+
+    /// Whether `settings` on `link` could leave INIT; if not, why.
+    pub(crate) fn runnable(settings: &Settings, link: Option<&Link>) -> Result<(), Reason> {
+        let missing = if !settings.up {
+            Reason::AdministrativelyDown
+        } else if settings.vhid.is_none() {
+            Reason::NoVhid
+        } else if settings.addresses.is_empty() {
+            Reason::NoAddress
+        } else {
+            match link {
+                None => Reason::NoDevice,
+                Some(Link { up: false, .. }) => Reason::DeviceDown,
+                Some(Link { carrier: false, .. }) => Reason::CarrierLost,
+                Some(_) => return Ok(()),
+            }
+        };
+        Err(missing)
+    }
+
+    /// Something happened: the one table of what each state makes of it.
+    pub(crate) fn handle(&mut self, event: Event<'_>, env: &Env<'_>, out: &mut Vec<Action>) {
+        match (self.state, event) {
+            (State::Init, Event::Reconsider) => match self.may_run(env) {
+                Ok(()) => self.enter(StateName::Backup, Reason::BecameRunnable, None, env, out),
+                Err(_) => self.place(env, out),
+            },
+            (State::Backup { .. } | State::Master(_), Event::Reconsider) => {
+                if let Err(reason) = self.may_run(env) {
+                    self.enter(StateName::Init, reason, None, env, out);
+                }
+            }
+
+            (State::Backup { .. }, Event::Deadline) => {
+                if self.is_due(env) {
+                    self.enter(StateName::Master, Reason::MasterTimedOut, None, env, out);
+                }
+            }
+            (State::Master(mastership), Event::Deadline) => {
+                if self.overslept(mastership, env) {
+                    self.enter(StateName::Backup, Reason::Overslept, None, env, out);
+                } else if self.is_due(env) {
+                    self.advertise(env, out);
+                }
+            }
+
+            (
+                State::Backup { .. },
+                Event::Heard {
+                    family,
+                    source,
+                    header,
+                },
+            ) => {
+                self.heard_as_backup(family, source, header, env, out);
+            }
+            (
+                State::Master(mastership),
+                Event::Heard {
+                    family,
+                    source,
+                    header,
+                },
+            ) => {
+                self.heard_as_master(mastership, family, source, header, env, out);
+            }
+
+            (State::Master(mastership), Event::Announced) => {
+                self.settle(mastership, env);
+            }
+
+            (State::Backup { .. }, Event::Force(ForcedState::Master)) => {
+                self.enter(StateName::Master, Reason::Forced, None, env, out);
+            }
+            (State::Master(_), Event::Force(ForcedState::Backup)) => {
+                self.enter(StateName::Backup, Reason::Forced, None, env, out);
+            }
+
+            (State::Master(_), Event::Advertise) => self.advertise(env, out),
+
+            (State::Backup { .. }, Event::Refresh) => self.restart_master_down(env),
+            (State::Master(_), Event::Refresh | Event::Rehouse) => self.take(env, out),
+
+            (State::Backup { .. } | State::Master(_), Event::Retire(reason)) => {
+                self.enter(StateName::Init, reason, None, env, out);
+            }
+
+            (
+                State::Init,
+                Event::Deadline
+                | Event::Heard { .. }
+                | Event::Announced
+                | Event::Force(_)
+                | Event::Advertise
+                | Event::Refresh
+                | Event::Rehouse
+                | Event::Retire(_),
+            )
+            | (
+                State::Backup { .. },
+                Event::Announced
+                | Event::Force(ForcedState::Backup)
+                | Event::Advertise
+                | Event::Rehouse,
+            )
+            | (State::Master(_), Event::Force(ForcedState::Master)) => {}
+        }
+    }
+
+    /// Whether `address` is one of its virtual addresses.
+    pub(crate) fn holds(&self, address: IpAddr) -> bool {
+        self.settings
+            .addresses
+            .iter()
+            .any(|each| each.address == address)
+    }
+
+    /// What its advertisements claim now.
+    pub(crate) fn claim(&self, env: &Env<'_>) -> Claim {
+        Claim {
+            advbase: self.settings.advbase.get(),
+            advskew: effective_advskew(self.own_advskew(env), env.suppress > 0),
+            demotion: u8::try_from(env.suppress).unwrap_or(u8::MAX),
+        }
+    }
+
+    /// Changes the state, and does everything that belongs to leaving the old one and entering
+    /// the new one.
+    fn enter(
+        &mut self,
+        to: StateName,
+        reason: Reason,
+        peer: Option<IpAddr>,
+        env: &Env<'_>,
+        out: &mut Vec<Action>,
+    ) {
+        let from = self.state();
+        match from {
+            StateName::Master => self.leave(reason, env, out),
+            StateName::Init | StateName::Backup => {}
+        }
+        match to {
+            StateName::Init => {
+                self.state = State::Init;
+                self.peer = None;
+                if self.has_device() {
+                    out.push(Action::Work(Work::Down { unit: self.unit }));
+                }
+            }
+            StateName::Backup => {
+                if from == StateName::Init {
+                    self.placed = None;
+                    self.place(env, out);
+                }
+                self.state = State::Backup {
+                    master_down: self.master_down_from(env.now.instant),
+                };
+            }
+            StateName::Master => {
+                self.state = State::Master(Mastership {
+                    next: env.now.instant,
+                    rounds: 0,
+                    advertised: env.now.unix,
+                    answered: None,
+                    announce: false,
+                    live: false,
+                    renewed: env.now.instant,
+                });
+                self.take(env, out);
+            }
+        }
+        let transition = Transition {
+            unit: self.unit,
+            at: env.now.unix,
+            from,
+            to,
+            reason,
+            peer,
+        };
+        self.counters.raise(Counter::Ostates);
+        self.last_transition = Some(transition);
+        out.push(Action::Changed(transition));
+    }
+
+    /// Gives the addresses back, before anything else can happen; then the bow-out, so that never
+    /// two hosts answer.
+    fn leave(&mut self, reason: Reason, env: &Env<'_>, out: &mut Vec<Action>) {
+        out.push(Action::Work(Work::Leave { unit: self.unit }));
+        if let (true, Some(link)) = (reason.bows_out(), env.link.filter(|link| link.works())) {
+            let claim = Claim::bow_out(self.claim(env).demotion);
+            let frames = self.frames(claim, link, env.now.unix);
+            let device = link.index;
+            out.push(Action::Work(Work::BowOut {
+                unit: self.unit,
+                device,
+                frames,
+            }));
+        }
+    }
+
+    /// As MASTER: advertises, makes the kernel have all addresses, and announces them.
+    fn take(&mut self, env: &Env<'_>, out: &mut Vec<Action>) {
+        let Some(link) = env.link else { return };
+        self.refused.clear();
+        self.advertise(env, out);
+        let place = match (self.settings.lladdr, &self.arp) {
+            (LinkLayer::Parent, _) => Place::Parent(link.index),
+            (LinkLayer::Virtual, ArpDuty::Kernel) => Place::Device,
+            (LinkLayer::Virtual, ArpDuty::Carpd { .. }) => Place::SilentDevice,
+        };
+        out.push(Action::Work(Work::Take {
+            unit: self.unit,
+            place,
+            addresses: self.settings.addresses.clone(),
+            lease: lease(self.settings.advbase),
+        }));
+        if let State::Master(mastership) = &mut self.state {
+            mastership.live = false;
+            mastership.renewed = env.now.instant;
+        }
+        self.announce(link, out);
+    }
+
+    /// Sends one advertisement for each family now, and what goes with it; sets the next one's
+    /// time.
+    fn advertise(&mut self, env: &Env<'_>, out: &mut Vec<Action>) {
+        let (State::Master(mastership), Some(link)) = (self.state, env.link) else {
+            return;
+        };
+        let claim = self.claim(env);
+        let unit = self.unit;
+        for frame in self.frames(claim, link, env.now.unix) {
+            out.push(Action::Transmit {
+                unit,
+                device: link.index,
+                frame,
+            });
+        }
+        let rounds = mastership.rounds.saturating_add(1);
+        let lease = lease(self.settings.advbase);
+        let renew = mastership.live
+            && env.now.instant.since(mastership.renewed) >= Duration::from_secs(lease.into()) / 4;
+        if renew {
+            out.push(Action::Work(Work::Renew { unit, lease }));
+        }
+        if mastership.live && (mastership.announce || rounds == REPEATED_BURST) {
+            self.announce(link, out);
+        }
+        self.state = State::Master(Mastership {
+            next: env.now.instant + Interval::new(claim.advbase, claim.advskew).duration(),
+            rounds,
+            advertised: env.now.unix,
+            announce: mastership.announce && !mastership.live,
+            renewed: if renew {
+                env.now.instant
+            } else {
+                mastership.renewed
+            },
+            ..mastership
+        });
+    }
+
+    fn announce(&self, link: &Link, out: &mut Vec<Action>) {
+        let quiet = match &self.arp {
+            ArpDuty::Kernel => &[][..],
+            ArpDuty::Carpd { quiet } => quiet,
+        };
+        let frames = advertiser::announcement(&self.settings, link, quiet);
+        let device = link.index;
+        out.push(Action::Work(Work::Announce {
+            unit: self.unit,
+            device,
+            frames,
+        }));
+    }
+
+    /// The kernel has the addresses and has announced them: one more advertisement soon.
+    fn settle(&mut self, mastership: Mastership, env: &Env<'_>) {
+        if !mastership.live {
+            let soon = env.now.instant + SETTLE;
+            let next = mastership.next.min(soon);
+            self.state = State::Master(Mastership {
+                live: true,
+                next,
+                ..mastership
+            });
+        }
+    }
+
+    fn frames(&mut self, claim: Claim, link: &Link, now: UnixTime) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        for family in advertiser::families(&self.settings) {
+            frames.extend(
+                self.advertiser
+                    .frame(family, claim, &self.settings, link, now),
+            );
+            self.counters.raise(match family {
+                Family::V4 => Counter::Opackets,
+                Family::V6 => Counter::Opackets6,
+            });
+        }
+        frames
+    }
+
+    /// Tells the kernel to have the carp device, or not to have it, if that changed.
+    fn place(&mut self, env: &Env<'_>, out: &mut Vec<Action>) {
+        let unit = self.unit;
+        let taken = self.impediment == Some(Reason::VhidTaken);
+        let wanted = match (self.settings.lladdr, self.settings.vhid, env.link) {
+            (LinkLayer::Virtual, Some(vhid), Some(link)) if !taken => {
+                Some((link.index, Mac::virtual_of(vhid)))
+            }
+            (LinkLayer::Virtual | LinkLayer::Parent, _, _) => None,
+        };
+        if self.placed == wanted {
+            return;
+        }
+        self.placed = wanted;
+        match wanted {
+            Some((parent, mac)) => {
+                out.push(Action::Work(Work::Ensure { unit, parent, mac }));
+                if self.may_run(env).is_err() {
+                    out.push(Action::Work(Work::Down { unit }));
+                }
+            }
+            None => out.push(Action::Work(Work::Remove { unit })),
+        }
+    }
+
+    /// Forgets that the kernel has the carp device: it is told again.
+    pub(crate) const fn forget_placement(&mut self) {
+        self.placed = None;
+    }
+
+    const fn has_device(&self) -> bool {
+        self.placed.is_some()
+    }
+
+    fn may_run(&self, env: &Env<'_>) -> Result<(), Reason> {
+        Self::runnable(&self.settings, env.link)?;
+        self.impediment.map_or(Ok(()), Err)
+    }
+
+    fn is_due(&self, env: &Env<'_>) -> bool {
+        self.deadline()
+            .is_some_and(|deadline| deadline <= env.now.instant)
+    }
+
+    /// Whether the kernel took the addresses away meanwhile: nobody renewed their lease.
+    fn overslept(&self, mastership: Mastership, env: &Env<'_>) -> bool {
+        let lease = Duration::from_secs(lease(self.settings.advbase).into());
+        env.now.instant.since(mastership.renewed) >= lease
+    }
+
+    fn own_advskew(&self, env: &Env<'_>) -> u8 {
+        let owner = env
+            .link
+            .is_some_and(|link| advertiser::is_owner(&self.settings, link));
+        own_advskew(self.settings.advskew, owner)
+    }
+
+    fn master_down_from(&self, start: Instant) -> PerFamily<Option<Instant>> {
+        let end = start + master_down_time(self.settings.advbase, self.settings.advskew.get());
+        let mut timers = PerFamily::default();
+        for family in advertiser::families(&self.settings) {
+            *timers.of_mut(family) = Some(end);
+        }
+        timers
+    }
+
+    fn restart_master_down(&mut self, env: &Env<'_>) {
+        self.state = State::Backup {
+            master_down: self.master_down_from(env.now.instant),
+        };
+    }
+
+    fn priority(&self, env: &Env<'_>) -> Priority {
+        let Claim {
+            advbase,
+            advskew,
+            demotion,
+        } = self.claim(env);
+        Priority {
+            demotion,
+            interval: Interval::new(advbase, advskew),
+        }
+    }
+}

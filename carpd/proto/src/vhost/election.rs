@@ -1,0 +1,168 @@
+//! What a virtual host makes of another's advertisement.
+
+use core::cmp::Ordering;
+use core::net::IpAddr;
+
+use super::{Env, Mastership, State, Vhost};
+use crate::action::{Action, Notice, Reason};
+use crate::advertiser;
+use crate::counters::Counter;
+use crate::election::{Interval, Priority, master_down_time, stays_in_a_tie};
+use crate::family::Family;
+use crate::status::{Peer, StateName};
+use crate::wire::carp::Header;
+
+impl Vhost {
+    /// `ip_carp.c`, `carp_proto_input_c()`, `case BACKUP`, with OpenBSD's demotion.
+    pub(super) fn heard_as_backup(
+        &mut self,
+        family: Family,
+        source: IpAddr,
+        header: &Header,
+        env: &Env<'_>,
+        out: &mut Vec<Action>,
+    ) {
+        self.remember(source, header, env);
+        let ours = self.priority(env);
+        let theirs = priority_of(header);
+        let preemptable = theirs.demotion >= ours.demotion && theirs.interval > ours.interval;
+        let takeover = if header.is_bow_out() {
+            Some(Reason::MasterWillTimeOut)
+        } else if theirs.demotion > ours.demotion {
+            Some(Reason::PreemptingDemotedMaster)
+        } else if env.preempt && preemptable {
+            Some(Reason::PreemptingSlowerMaster)
+        } else if self.is_too_slow(theirs.interval) {
+            Some(Reason::MasterWillTimeOut)
+        } else {
+            None
+        };
+        match takeover {
+            Some(reason) => {
+                if matches!(
+                    reason,
+                    Reason::PreemptingSlowerMaster | Reason::PreemptingDemotedMaster
+                ) {
+                    self.counters.raise(Counter::Preempt);
+                }
+                self.enter(StateName::Master, reason, Some(source), env, out);
+            }
+            None => self.master_lives(family, env),
+        }
+    }
+
+    /// `ip_carp.c`, `carp_proto_input_c()`, `case MASTER`; but two equals do not both yield, and a
+    /// slower master is answered, so that it yields now.
+    pub(super) fn heard_as_master(
+        &mut self,
+        mastership: Mastership,
+        family: Family,
+        source: IpAddr,
+        header: &Header,
+        env: &Env<'_>,
+        out: &mut Vec<Action>,
+    ) {
+        let ours = self.priority(env);
+        let theirs = priority_of(header);
+        let lost = match ours.cmp(&theirs) {
+            Ordering::Less => None,
+            Ordering::Greater if theirs.demotion < ours.demotion => {
+                Some(Reason::LessDemotedAdvertisement)
+            }
+            Ordering::Greater => Some(Reason::MoreFrequentAdvertisement),
+            Ordering::Equal if self.stays_master(family, source, env) => None,
+            Ordering::Equal => Some(Reason::EqualHigherAddress),
+        };
+        match lost {
+            Some(reason) => {
+                self.remember(source, header, env);
+                self.enter(StateName::Backup, reason, Some(source), env, out);
+            }
+            None => self.answer(mastership, source, header, env, out),
+        }
+    }
+
+    /// Stays MASTER and says so, at most once an interval, and has the addresses announced again:
+    /// the other may have announced them elsewhere.
+    fn answer(
+        &mut self,
+        mastership: Mastership,
+        source: IpAddr,
+        header: &Header,
+        env: &Env<'_>,
+        out: &mut Vec<Action>,
+    ) {
+        let interval = self.priority(env).interval.duration();
+        let free = mastership
+            .answered
+            .is_none_or(|last| env.now.instant.since(last) >= interval);
+        let answered = if free {
+            Some(env.now.instant)
+        } else {
+            mastership.answered
+        };
+        self.state = State::Master(Mastership {
+            announce: true,
+            answered,
+            ..mastership
+        });
+        if !free {
+            return;
+        }
+        if header.is_bow_out() {
+            return;
+        }
+        let text = format!(
+            "{source} is MASTER too (advbase {} advskew {} demotion {}); this host stays",
+            header.advbase, header.advskew, header.demotion
+        );
+        out.push(Action::Notice(Notice::TwoMasters {
+            unit: self.unit,
+            source,
+            text,
+        }));
+        self.advertise(env, out);
+    }
+
+    /// One family decides between equals, or both hosts would yield: IPv4 if there are IPv4
+    /// addresses.
+    fn stays_master(&self, family: Family, source: IpAddr, env: &Env<'_>) -> bool {
+        let decides = advertiser::families(&self.settings).next() == Some(family);
+        let ours = env
+            .link
+            .and_then(|link| advertiser::source(family, &self.settings, link));
+        !decides || ours.is_none_or(|ours| stays_in_a_tie(ours, source))
+    }
+
+    /// A master so slow that it would time out anyway. With `advbase` 0 this is not asked
+    /// (OpenBSD's `ip_carp.c`), nor is it here.
+    fn is_too_slow(&self, theirs: Interval) -> bool {
+        let advbase = self.settings.advbase;
+        advbase.get() > 0
+            && theirs.duration() > master_down_time(advbase, self.settings.advskew.get())
+    }
+
+    fn master_lives(&mut self, family: Family, env: &Env<'_>) {
+        let restarted = *self.master_down_from(env.now.instant).of(family);
+        if let State::Backup { master_down } = &mut self.state {
+            *master_down.of_mut(family) = restarted;
+        }
+    }
+
+    fn remember(&mut self, source: IpAddr, header: &Header, env: &Env<'_>) {
+        self.peer = Some(Peer {
+            source,
+            advbase: header.advbase,
+            advskew: header.advskew,
+            demotion: header.demotion,
+            heard: env.now.unix,
+        });
+    }
+}
+
+const fn priority_of(header: &Header) -> Priority {
+    Priority {
+        demotion: header.demotion,
+        interval: Interval::new(header.advbase, header.advskew),
+    }
+}
