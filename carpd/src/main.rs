@@ -1,2 +1,6 @@
-//! x
+//! The CARP daemon.
+
+mod api;
+mod publish;
+
 fn main() {}

@@ -73,19 +73,38 @@ pub(crate) enum Ask {
 
 /// The loop's end.
 #[derive(Debug)]
+pub(crate) struct LoopEnd {
+    /// Where news goes.
+    pub(crate) publisher: Publisher,
+    /// Where questions come from.
+    pub(crate) asks: mpsc::Receiver<Ask>,
+}
+
+/// Everybody else's end.
+#[derive(Debug)]
+pub(crate) struct ApiEnd {
+    /// Where news comes from.
+    pub(crate) news: mpsc::Receiver<News>,
+    /// Where questions go.
+    pub(crate) asks: mpsc::Sender<Ask>,
+}
+
+/// Both ends.
+pub(crate) fn channel() -> (LoopEnd, ApiEnd) {
+    let (sender, news) = mpsc::channel(NEWS);
+    let (asker, asks) = mpsc::channel(ASKS);
+    let publisher = Publisher {
+        news: sender,
+        owed: None,
+    };
+    (LoopEnd { publisher, asks }, ApiEnd { news, asks: asker })
+}
+
+/// What tells the news.
+#[derive(Debug)]
 pub(crate) struct Publisher {
     news: mpsc::Sender<News>,
     owed: Option<Vec<(RequestId, Result<Answer, Refusal>)>>,
-}
-
-/// Both ends: the loop's, and everybody else's.
-pub(crate) fn channel() -> (
-    (Publisher, mpsc::Receiver<Ask>),
-    (mpsc::Receiver<News>, mpsc::Sender<Ask>),
-) {
-    let (news, reader) = mpsc::channel(NEWS);
-    let (asker, asks) = mpsc::channel(ASKS);
-    ((Publisher { news, owed: None }, asks), (reader, asker))
 }
 
 impl Publisher {
@@ -144,7 +163,12 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_news_but_no_answer_and_starts_from_scratch() {
-        let ((mut publisher, _asks), (mut reader, _asker)) = channel();
+        let (
+            LoopEnd { mut publisher, .. },
+            ApiEnd {
+                news: mut reader, ..
+            },
+        ) = channel();
         for _ in 0..NEWS {
             publisher.tell(News::Totals(Counters::default()));
         }

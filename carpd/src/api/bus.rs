@@ -1,0 +1,78 @@
+//! The bus: one connection with the name `org.carpd1`, made again whenever it is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use carp_dbus::names::BUS_NAME;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info, warn};
+use zbus::connection::Builder;
+use zbus::fdo::RequestNameFlags;
+
+use super::Bus;
+use super::callers::Callers;
+use super::hub::Hub;
+use super::peer::{self, Attendance};
+
+/// How long the bus may take to let us in.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between attempts: the first pause, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Is on `bus` until the hub is closed.
+pub(super) async fn keep(hub: &Arc<Hub>, bus: Bus) {
+    let name = match &bus {
+        Bus::System => "the system bus",
+        Bus::At(address) => address.as_str(),
+        Bus::None => return,
+    };
+    tokio::select! {
+        () = hub.closed() => {}
+        () = stay(hub, &bus, name) => {}
+    }
+}
+
+async fn stay(hub: &Arc<Hub>, bus: &Bus, name: &str) {
+    let (first, longest) = PAUSES;
+    let mut pause = first;
+    let mut told = String::new();
+    loop {
+        let problem = match timeout(PATIENCE, enter(hub, bus)).await {
+            Ok(Ok(attendance)) => {
+                info!("{BUS_NAME} is on {name}");
+                let since = Instant::now();
+                attendance.attend(hub).await;
+                if since.elapsed() > longest {
+                    pause = first;
+                }
+                "the connection was lost".to_owned()
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it does not answer".to_owned(),
+        };
+        // The private socket works without: say it once, not every half a minute.
+        if told == problem {
+            debug!("{name}: {problem}");
+        } else {
+            warn!("{name}: {problem}; trying again");
+            told = problem;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// Connects, with all objects there before the name is.
+async fn enter(hub: &Arc<Hub>, bus: &Bus) -> zbus::Result<Attendance> {
+    let builder = match bus {
+        Bus::System | Bus::None => Builder::system(),
+        Bus::At(address) => Builder::address(address.as_str()),
+    };
+    let attendance = peer::open(hub, builder, Callers::Bus).await?;
+    attendance
+        .connection()
+        .request_name_with_flags(BUS_NAME, RequestNameFlags::DO_NOT_QUEUE)
+        .await?;
+    Ok(attendance)
+}

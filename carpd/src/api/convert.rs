@@ -1,0 +1,181 @@
+//! From the protocol's types to the bus's: every field and every variant, none passed over.
+
+use carp_dbus::{AddressInfo, Error, InterfaceInfo, MasterInfo, TransitionInfo};
+use carp_proto::{
+    AddressStatus, Counters, LinkLayer, Peer, Refusal, RefusalKind, StateName, Status, Suppression,
+    Sysctl, Sysctls, Transition, UnixTime,
+};
+use std::collections::BTreeMap;
+
+/// A carp interface as the bus shows it.
+pub(super) fn interface(status: &Status) -> InterfaceInfo {
+    let Status {
+        unit,
+        state,
+        up,
+        running,
+        vhid,
+        advbase,
+        advskew,
+        effective_advskew,
+        demotion,
+        device,
+        // The name that was asked for is shown only once there is such a device.
+        carpdev: _,
+        lladdr,
+        mac,
+        mtu,
+        addresses,
+        has_password,
+        description,
+        master,
+        advertised,
+        master_down_micros,
+        last_transition,
+        counters,
+    } = status;
+    InterfaceInfo {
+        name: unit.to_string(),
+        state: state.text().to_owned(),
+        up: *up,
+        running: *running,
+        vhid: vhid.map_or(0, carp_proto::Vhid::get),
+        advbase: *advbase,
+        advskew: *advskew,
+        effective_advskew: *effective_advskew,
+        demotion: *demotion,
+        carpdev: device
+            .as_ref()
+            .map(|(_, name)| name.to_string())
+            .unwrap_or_default(),
+        lladdr: mac.map(|mac| mac.to_string()).unwrap_or_default(),
+        link_layer: link_layer(*lladdr).to_owned(),
+        mtu: *mtu,
+        description: description.clone(),
+        has_password: *has_password,
+        addresses: addresses.iter().map(address).collect(),
+        master: master.as_ref().map(master_info),
+        advertised: advertised.map_or(0, UnixTime::micros),
+        master_down_time: *master_down_micros,
+        last_transition: last_transition.as_ref().map(transition),
+        statistics: statistics(counters),
+    }
+}
+
+/// Counters by their names.
+pub(super) fn statistics(counters: &Counters) -> BTreeMap<String, u64> {
+    counters
+        .iter()
+        .map(|(counter, value)| (counter.name().to_owned(), value))
+        .collect()
+}
+
+/// `virtual` or `parent`, as in `ifconfig carp0 lladdr …`.
+pub(super) const fn link_layer(lladdr: LinkLayer) -> &'static str {
+    match lladdr {
+        LinkLayer::Virtual => "virtual",
+        LinkLayer::Parent => "parent",
+    }
+}
+
+/// The number of a state in `struct carpreq`, as `CARP_STATES` counts them.
+pub(super) fn state_number(state: &str) -> i32 {
+    [StateName::Init, StateName::Backup, StateName::Master]
+        .iter()
+        .zip(0..)
+        .find_map(|(name, number)| (name.text() == state).then_some(number))
+        .unwrap_or_default()
+}
+
+/// The value of a sysctl; what does not fit is as good as the greatest.
+pub(super) fn sysctl(sysctl: Sysctl, values: &Sysctls, suppressions: &[Suppression]) -> u32 {
+    let saturated = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    match sysctl {
+        Sysctl::Allow => u32::from(values.allow),
+        Sysctl::ArpBalance => u32::from(values.arpbalance),
+        Sysctl::Log => u32::from(values.log),
+        Sysctl::Preempt => u32::from(values.preempt),
+        Sysctl::Replay => u32::from(values.replay),
+        Sysctl::ReplayWindow => saturated(values.replay_window.as_secs()),
+        Sysctl::SuppressPreempt => saturated(suppressions.len() as u64),
+    }
+}
+
+/// The property of `org.carpd1.Sysctl` that shows a sysctl.
+pub(super) const fn sysctl_property(sysctl: Sysctl) -> &'static str {
+    match sysctl {
+        Sysctl::Allow => "Allow",
+        Sysctl::ArpBalance => "ArpBalance",
+        Sysctl::Log => "Log",
+        Sysctl::Preempt => "Preempt",
+        Sysctl::Replay => "Replay",
+        Sysctl::ReplayWindow => "ReplayWindow",
+        Sysctl::SuppressPreempt => "SuppressPreempt",
+    }
+}
+
+/// A refusal under its name on the bus.
+pub(super) fn refusal(Refusal { kind, message }: Refusal) -> Error {
+    match kind {
+        RefusalKind::Exists => Error::Exists(message),
+        RefusalKind::NotFound => Error::NotFound(message),
+        RefusalKind::InvalidArgument => Error::InvalidArgument(message),
+        RefusalKind::AddressNotAvailable => Error::AddressNotAvailable(message),
+        RefusalKind::NoDevice => Error::NoDevice(message),
+        RefusalKind::ReadOnly => Error::ReadOnly(message),
+        RefusalKind::Busy => Error::Busy(message),
+    }
+}
+
+fn address(status: &AddressStatus) -> AddressInfo {
+    let AddressStatus {
+        address,
+        backing,
+        owner,
+        active,
+    } = status;
+    let letter = |set: bool, letter: &'static str| if set { letter } else { "" };
+    AddressInfo {
+        address: address.address.to_string(),
+        prefixlen: address.prefix,
+        backing: backing
+            .map(|backing| backing.to_string())
+            .unwrap_or_default(),
+        flags: format!("{}{}", letter(*owner, "O"), letter(*active, "A")),
+    }
+}
+
+fn master_info(peer: &Peer) -> MasterInfo {
+    // The demotion byte is told by the advertisement's effect alone.
+    let Peer {
+        source,
+        advbase,
+        advskew,
+        demotion: _,
+        heard,
+    } = peer;
+    MasterInfo {
+        source: source.to_string(),
+        advbase: *advbase,
+        advskew: *advskew,
+        heard: heard.micros(),
+    }
+}
+
+fn transition(transition: &Transition) -> TransitionInfo {
+    // Whose advertisement it was is in the event.
+    let Transition {
+        unit: _,
+        at,
+        from,
+        to,
+        reason,
+        peer: _,
+    } = transition;
+    TransitionInfo {
+        time: at.micros(),
+        from: from.text().to_owned(),
+        to: to.text().to_owned(),
+        reason: reason.word().to_owned(),
+    }
+}

@@ -1,0 +1,151 @@
+//! The one place that emits signals.
+//!
+//! News is put on the board, objects are made or removed, signals are queued for every
+//! connection, and only then answers go out: whoever gets an answer finds its effects.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use carp_dbus::dict::{Dictionary, EventTuple};
+use carp_dbus::names::{
+    INTERFACE_INTERFACE, MANAGER_INTERFACE, ROOT_PATH, SYSCTL_INTERFACE, interface_path,
+};
+use carp_proto::Unit;
+use tokio::sync::mpsc::Receiver;
+use tracing::{Level, debug, info, warn};
+use zbus::{Message, ObjectPath};
+
+use super::board::Signal;
+use super::events::{self, Occurrence};
+use super::hub::Hub;
+use crate::publish::News;
+
+const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
+/// Takes in news until there is no more.
+pub(super) async fn run(hub: &Arc<Hub>, mut news: Receiver<News>) {
+    while let Some(news) = news.recv().await {
+        for signal in take_in(hub, news) {
+            emit(hub, signal).await;
+        }
+    }
+}
+
+/// Puts news on the board, and says what clients must be told of it.
+fn take_in(hub: &Hub, news: News) -> Vec<Signal> {
+    let mut board = hub.board();
+    match news {
+        News::Interface(status) => board.interface(&status).into_iter().collect(),
+        News::Refreshed(statuses) => statuses
+            .iter()
+            .filter_map(|status| board.interface(status))
+            .collect(),
+        News::Gone(unit) => board.gone(unit).into_iter().collect(),
+        News::Changed(transition) => {
+            let mut occurrence = events::transition(&transition);
+            // carp(4): `log` 2 and above logs changes of state.
+            if board.sysctls.log < 2 {
+                occurrence.level = Level::DEBUG;
+            }
+            log(&occurrence);
+            vec![Signal::Transitioned(transition), board.event(occurrence)]
+        }
+        News::Sysctls {
+            values,
+            suppressions,
+        } => board.sysctls(values, suppressions).into_iter().collect(),
+        News::Totals(totals) => {
+            board.totals = totals;
+            Vec::new()
+        }
+        News::Notice(at, notice) => {
+            let occurrence = events::notice(at, &notice);
+            log(&occurrence);
+            vec![board.event(occurrence)]
+        }
+        News::Answer(id, answer) => {
+            hub.answer(id, answer);
+            Vec::new()
+        }
+        News::Everything(everything) => board.everything(*everything),
+    }
+}
+
+fn log(occurrence: &Occurrence) {
+    let text = &occurrence.text;
+    match occurrence.level {
+        Level::ERROR | Level::WARN => warn!("{text}"),
+        Level::INFO => info!("{text}"),
+        Level::DEBUG | Level::TRACE => debug!("{text}"),
+    }
+}
+
+async fn emit(hub: &Arc<Hub>, signal: Signal) {
+    let peers = hub.peers();
+    if let Signal::Added(unit, _) | Signal::Removed(unit) = &signal {
+        for peer in &peers {
+            peer.serve(hub, *unit).await;
+        }
+    }
+    if peers.is_empty() {
+        return;
+    }
+    match message(signal) {
+        Ok(message) => {
+            for peer in &peers {
+                if !peer.tell(message.clone()) {
+                    debug!("a client does not read what it is told, and is let go");
+                    hub.leave(peer);
+                }
+            }
+        }
+        Err(error) => warn!("a signal could not be made: {error}"),
+    }
+}
+
+fn message(signal: Signal) -> zbus::Result<Message> {
+    match signal {
+        Signal::Added(unit, properties) => {
+            let interfaces = HashMap::from([(INTERFACE_INTERFACE, properties)]);
+            Message::signal(ROOT_PATH, OBJECT_MANAGER, "InterfacesAdded")
+                .build(&(path(unit)?, interfaces))
+        }
+        Signal::Removed(unit) => Message::signal(ROOT_PATH, OBJECT_MANAGER, "InterfacesRemoved")
+            .build(&(path(unit)?, [INTERFACE_INTERFACE].as_slice())),
+        Signal::Changed(unit, properties) => changed(path(unit)?, INTERFACE_INTERFACE, &properties),
+        Signal::Transitioned(transition) => {
+            let (from, to) = (transition.from.text(), transition.to.text());
+            Message::signal(path(transition.unit)?, INTERFACE_INTERFACE, "Transitioned").build(&(
+                from,
+                to,
+                transition.reason.word(),
+            ))
+        }
+        Signal::Sysctls(properties) => changed(
+            ObjectPath::try_from(ROOT_PATH)?,
+            SYSCTL_INTERFACE,
+            &properties,
+        ),
+        Signal::Event(event) => {
+            Message::signal(ROOT_PATH, MANAGER_INTERFACE, "Event").build(&EventTuple::from(&event))
+        }
+    }
+}
+
+fn changed(
+    path: ObjectPath<'_>,
+    interface: &str,
+    properties: &Dictionary,
+) -> zbus::Result<Message> {
+    let invalidated: &[&str] = &[];
+    Message::signal(path, PROPERTIES, "PropertiesChanged").build(&(
+        interface,
+        properties,
+        invalidated,
+    ))
+}
+
+fn path(unit: Unit) -> zbus::Result<ObjectPath<'static>> {
+    ObjectPath::try_from(interface_path(&unit.to_string()))
+}

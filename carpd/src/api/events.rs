@@ -1,0 +1,163 @@
+//! What happened, in words: transitions and notices as events and log lines.
+
+use std::collections::BTreeMap;
+
+use carp_dbus::EventInfo;
+use carp_proto::{Notice, Transition, Unit, UnixTime};
+use tracing::Level;
+
+/// An event before it has its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Occurrence {
+    at: UnixTime,
+    unit: Option<Unit>,
+    kind: &'static str,
+    /// One line that names what it is about.
+    pub(super) text: String,
+    details: Vec<(&'static str, String)>,
+    /// How loud the log line is.
+    pub(super) level: Level,
+}
+
+impl Occurrence {
+    /// The event with its number.
+    pub(super) fn numbered(self, number: u64) -> EventInfo {
+        let details: BTreeMap<String, String> = self
+            .details
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        EventInfo {
+            number,
+            time: self.at.micros(),
+            interface: self.unit.map(|unit| unit.to_string()).unwrap_or_default(),
+            kind: self.kind.to_owned(),
+            text: self.text,
+            details,
+        }
+    }
+}
+
+/// `carp0: BACKUP -> MASTER (master timed out)`
+pub(super) fn transition(transition: &Transition) -> Occurrence {
+    let Transition {
+        unit,
+        at,
+        from,
+        to,
+        reason,
+        peer,
+    } = *transition;
+    let mut details = vec![
+        ("from", from.text().to_owned()),
+        ("to", to.text().to_owned()),
+        ("reason", reason.word().to_owned()),
+    ];
+    details.extend(peer.map(|peer| ("peer", peer.to_string())));
+    Occurrence {
+        at,
+        unit: Some(unit),
+        kind: "transition",
+        text: format!(
+            "{unit}: {} -> {} ({})",
+            from.text(),
+            to.text(),
+            reason.text()
+        ),
+        details,
+        level: Level::INFO,
+    }
+}
+
+/// News was dropped because there was too much of it.
+pub(super) fn lost(at: UnixTime) -> Occurrence {
+    Occurrence {
+        at,
+        unit: None,
+        kind: "lost",
+        text: "some events were lost: there were too many at once".to_owned(),
+        details: Vec::new(),
+        level: Level::WARN,
+    }
+}
+
+/// A notice in words.
+pub(super) fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
+    let event = |kind, unit, level, text, details| Occurrence {
+        at,
+        unit,
+        kind,
+        text,
+        details,
+        level,
+    };
+    match notice {
+        Notice::BadPacket {
+            device,
+            name,
+            unit,
+            source,
+            text,
+            held_back,
+        } => {
+            let device = name
+                .as_ref()
+                .map_or_else(|| format!("#{device}"), ToString::to_string);
+            let whom = unit.map_or_else(|| device.clone(), |unit| unit.to_string());
+            let from = source
+                .map(|source| format!(" from {source}"))
+                .unwrap_or_default();
+            let more = match held_back {
+                0 => String::new(),
+                1 => " (1 more held back)".to_owned(),
+                several => format!(" ({several} more held back)"),
+            };
+            let mut details = vec![("device", device), ("held_back", held_back.to_string())];
+            details.extend(source.map(|source| ("source", source.to_string())));
+            let line = format!("{whom}: {text}{from}{more}");
+            event("bad-packet", *unit, Level::WARN, line, details)
+        }
+        Notice::Suppression { from, to, cause } => event(
+            "suppression",
+            None,
+            if to > from { Level::WARN } else { Level::INFO },
+            format!("net.inet.carp.suppress_preempt: {from} -> {to} ({cause})"),
+            vec![
+                ("from", from.to_string()),
+                ("to", to.to_string()),
+                ("cause", cause.clone()),
+            ],
+        ),
+        Notice::KernelRefused {
+            unit,
+            address,
+            error,
+        } => {
+            let what = address.map_or_else(|| "the device".to_owned(), |ip| ip.to_string());
+            let line = format!("{unit}: the kernel refused {what}: {error}");
+            let details = vec![("what", what), ("error", error.clone())];
+            event("kernel-refused", Some(*unit), Level::WARN, line, details)
+        }
+        Notice::TwoMasters { unit, source, text } => event(
+            "two-masters",
+            Some(*unit),
+            Level::WARN,
+            format!("{unit}: {source} is MASTER too: {text}"),
+            vec![("source", source.to_string())],
+        ),
+        Notice::Sending { unit, works: true } => event(
+            "sending",
+            Some(*unit),
+            Level::INFO,
+            format!("{unit}: advertisements are sent again"),
+            vec![("works", "true".to_owned())],
+        ),
+        Notice::Sending { unit, works: false } => event(
+            "sending",
+            Some(*unit),
+            Level::WARN,
+            format!("{unit}: advertisements cannot be sent"),
+            vec![("works", "false".to_owned())],
+        ),
+    }
+}

@@ -1,0 +1,163 @@
+//! Where everything of the API meets: the board, the requests under way, the connections.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use carp_dbus::Error;
+use carp_proto::{Answer, Key, Refusal, Request, RequestId, Unit};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::board::Board;
+use super::convert;
+use super::peer::Peer;
+use crate::publish::Ask;
+
+/// How long the loop may take to answer; less than clients wait for us.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Shared by every object on every connection.
+#[derive(Debug)]
+pub(super) struct Hub {
+    asks: mpsc::Sender<Ask>,
+    board: Mutex<Board>,
+    requests: Mutex<Requests>,
+    peers: Mutex<Vec<Arc<Peer>>>,
+    closed: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    last: u64,
+    waiting: BTreeMap<RequestId, oneshot::Sender<Result<Answer, Refusal>>>,
+}
+
+impl Hub {
+    pub(super) fn new(asks: mpsc::Sender<Ask>) -> Self {
+        Self {
+            asks,
+            board: Mutex::default(),
+            requests: Mutex::default(),
+            peers: Mutex::default(),
+            closed: watch::Sender::new(false),
+        }
+    }
+
+    /// What is shown. Never held over an await.
+    pub(super) fn board(&self) -> MutexGuard<'_, Board> {
+        lock(&self.board)
+    }
+
+    /// Asks the loop for something, and waits until what it did is on the board.
+    ///
+    /// # Errors
+    ///
+    /// The loop's refusal; [`Error::Busy`] if too many wait already, [`Error::Failed`] if the
+    /// loop does not answer.
+    pub(super) async fn request(&self, request: Request) -> Result<Answer, Error> {
+        let (sender, receiver) = oneshot::channel();
+        let id = {
+            let mut requests = lock(&self.requests);
+            requests.last += 1;
+            let id = RequestId(requests.last);
+            requests.waiting.insert(id, sender);
+            id
+        };
+        let answer = match self.asks.try_send(Ask::Request(id, request)) {
+            Ok(()) => timeout(PATIENCE, receiver).await,
+            Err(error) => {
+                lock(&self.requests).waiting.remove(&id);
+                return Err(unasked(&error));
+            }
+        };
+        match answer {
+            Ok(Ok(answer)) => answer.map_err(convert::refusal),
+            Ok(Err(_)) => Err(Error::Failed("carpd is stopping".to_owned())),
+            Err(_) => {
+                lock(&self.requests).waiting.remove(&id);
+                Err(Error::Failed(format!(
+                    "carpd did not answer within {} seconds; the change may still happen",
+                    PATIENCE.as_secs()
+                )))
+            }
+        }
+    }
+
+    /// The password of an interface. To be shown to root alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::request`]; [`Error::NotFound`] if there is no such interface.
+    pub(super) async fn key(&self, unit: Unit) -> Result<Key, Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.asks
+            .try_send(Ask::Key(unit, sender))
+            .map_err(|error| unasked(&error))?;
+        match timeout(PATIENCE, receiver).await {
+            Ok(Ok(key)) => key.ok_or_else(|| not_found(unit)),
+            Ok(Err(_)) => Err(Error::Failed("carpd is stopping".to_owned())),
+            Err(_) => Err(Error::Failed("carpd did not answer".to_owned())),
+        }
+    }
+
+    /// Hands an answer to whoever waits for it; requests of others are not ours to answer.
+    pub(super) fn answer(&self, id: RequestId, answer: Result<Answer, Refusal>) {
+        if let Some(waiting) = lock(&self.requests).waiting.remove(&id) {
+            // Whoever asked may have gone away.
+            let _gone = waiting.send(answer).is_err();
+        }
+    }
+
+    /// The connections.
+    pub(super) fn peers(&self) -> Vec<Arc<Peer>> {
+        lock(&self.peers).clone()
+    }
+
+    /// From now on `peer` is told what happens.
+    pub(super) fn join(&self, peer: Arc<Peer>) {
+        lock(&self.peers).push(peer);
+    }
+
+    /// `peer` is told nothing more.
+    pub(super) fn leave(&self, peer: &Arc<Peer>) {
+        lock(&self.peers).retain(|other| !Arc::ptr_eq(other, peer));
+    }
+
+    /// The loop is gone: nobody is told anything more, and nobody gets an answer.
+    pub(super) fn close(&self) {
+        lock(&self.peers).clear();
+        lock(&self.requests).waiting.clear();
+        self.closed.send_replace(true);
+    }
+
+    /// Waits for [`Hub::close`].
+    pub(super) async fn closed(&self) {
+        // The sender is in `self`, so that waiting cannot fail.
+        let _closed = self
+            .closed
+            .subscribe()
+            .wait_for(|closed| *closed)
+            .await
+            .is_ok();
+    }
+}
+
+/// There is no interface of that number.
+pub(super) fn not_found(unit: Unit) -> Error {
+    Error::NotFound(format!("interface {unit} does not exist"))
+}
+
+fn unasked(error: &mpsc::error::TrySendError<Ask>) -> Error {
+    match error {
+        mpsc::error::TrySendError::Full(_) => {
+            Error::Busy("too many changes at once; try again".to_owned())
+        }
+        mpsc::error::TrySendError::Closed(_) => Error::Failed("carpd is stopping".to_owned()),
+    }
+}
+
+/// A panic elsewhere leaves whole values behind: each is changed by one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,315 @@
+//! `org.carpd1.Interface`: one carp interface.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use carp_dbus::dict::{self, AddressRow, MasterRow, TransitionRow};
+use carp_dbus::proxy::VhRow;
+use carp_dbus::{Error, InterfaceInfo};
+use carp_proto::{Change, Request, Unit};
+use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
+use zbus::{Connection, OwnedVariant, interface};
+
+use super::callers::Callers;
+use super::hub::{Hub, not_found};
+use super::settings::{self, only};
+use super::vh;
+
+#[derive(Debug)]
+pub(super) struct InterfaceObject {
+    hub: Arc<Hub>,
+    callers: Callers,
+    unit: Unit,
+}
+
+impl InterfaceObject {
+    pub(super) const fn new(hub: Arc<Hub>, callers: Callers, unit: Unit) -> Self {
+        Self { hub, callers, unit }
+    }
+
+    /// The interface as it is now.
+    fn info(&self) -> Result<Arc<InterfaceInfo>, Error> {
+        self.hub
+            .board()
+            .interfaces
+            .get(&self.unit)
+            .cloned()
+            .ok_or_else(|| not_found(self.unit))
+    }
+
+    /// One of its properties.
+    fn show<T>(&self, what: impl FnOnce(&InterfaceInfo) -> T) -> Result<T, Error> {
+        self.info().map(|info| what(&info))
+    }
+
+    async fn must_be_root(&self, caller: Caller<'_>) -> Result<(), Error> {
+        let (connection, header) = caller;
+        self.callers
+            .must_be_root(connection, &header, &format!("change {}", self.unit))
+            .await
+    }
+
+    /// Applies settings on behalf of `caller`, if it is root.
+    async fn apply(
+        &self,
+        caller: Caller<'_>,
+        settings: HashMap<String, OwnedVariant>,
+    ) -> Result<(), Error> {
+        self.must_be_root(caller).await?;
+        let changes = settings::changes(&self.unit.to_string(), settings)?;
+        self.change(changes).await
+    }
+
+    async fn change(&self, changes: Vec<Change>) -> Result<(), Error> {
+        self.hub
+            .request(Request::Configure {
+                unit: self.unit,
+                changes,
+            })
+            .await
+            .map(drop)
+    }
+}
+
+/// Where a call came from.
+type Caller<'a> = (&'a Connection, Header<'a>);
+
+#[interface(name = "org.carpd1.Interface", introspection_docs = false)]
+impl InterfaceObject {
+    async fn configure(
+        &self,
+        settings: HashMap<String, OwnedVariant>,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.apply((connection, header), settings).await
+    }
+
+    async fn set_vhid(
+        &self,
+        vhid: u8,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.apply((connection, header), only("Vhid", vhid)?).await
+    }
+
+    async fn set_advertisement(
+        &self,
+        advbase: u8,
+        advskew: u8,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let mut settings = only("AdvBase", advbase)?;
+        settings.extend(only("AdvSkew", advskew)?);
+        self.apply((connection, header), settings).await
+    }
+
+    async fn set_password(
+        &self,
+        password: Vec<u8>,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.apply((connection, header), only("Password", password)?)
+            .await
+    }
+
+    async fn add_address(
+        &self,
+        address: String,
+        prefixlen: u8,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let added = only("AddAddresses", vec![(address, prefixlen)])?;
+        self.apply((connection, header), added).await
+    }
+
+    async fn remove_address(
+        &self,
+        address: String,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let removed = only("RemoveAddresses", vec![address])?;
+        self.apply((connection, header), removed).await
+    }
+
+    async fn set_device(
+        &self,
+        device: String,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.apply((connection, header), only("Device", device)?)
+            .await
+    }
+
+    async fn up(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.apply((connection, header), only("Up", true)?).await
+    }
+
+    async fn down(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.apply((connection, header), only("Up", false)?).await
+    }
+
+    async fn set_state(
+        &self,
+        state: String,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.apply((connection, header), only("State", state)?)
+            .await
+    }
+
+    #[zbus(name = "SetVH")]
+    async fn set_vh(
+        &self,
+        request: VhRow,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.must_be_root((connection, header)).await?;
+        let changes = vh::changes(&*self.info()?, request)?;
+        self.change(changes).await
+    }
+
+    #[zbus(name = "GetVH", out_args("request"))]
+    async fn get_vh(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(VhRow,), Error> {
+        let info = self.info()?;
+        let key = match self.callers.uid(connection, &header).await? {
+            0 => self.hub.key(self.unit).await?.bytes().to_vec(),
+            _ => Vec::new(),
+        };
+        Ok((vh::row(&info, key),))
+    }
+
+    #[zbus(signal)]
+    async fn transitioned(
+        emitter: &SignalEmitter<'_>,
+        from: &str,
+        to: &str,
+        reason: &str,
+    ) -> zbus::Result<()>;
+
+    #[zbus(property)]
+    fn name(&self) -> Result<String, Error> {
+        self.show(|info| info.name.clone())
+    }
+
+    #[zbus(property)]
+    fn state(&self) -> Result<String, Error> {
+        self.show(|info| info.state.clone())
+    }
+
+    #[zbus(property, name = "Up")]
+    fn is_up(&self) -> Result<bool, Error> {
+        self.show(|info| info.up)
+    }
+
+    #[zbus(property)]
+    fn running(&self) -> Result<bool, Error> {
+        self.show(|info| info.running)
+    }
+
+    #[zbus(property)]
+    fn vhid(&self) -> Result<u8, Error> {
+        self.show(|info| info.vhid)
+    }
+
+    #[zbus(property)]
+    fn adv_base(&self) -> Result<u8, Error> {
+        self.show(|info| info.advbase)
+    }
+
+    #[zbus(property)]
+    fn adv_skew(&self) -> Result<u8, Error> {
+        self.show(|info| info.advskew)
+    }
+
+    #[zbus(property)]
+    fn effective_adv_skew(&self) -> Result<u8, Error> {
+        self.show(|info| info.effective_advskew)
+    }
+
+    #[zbus(property)]
+    fn demotion(&self) -> Result<u8, Error> {
+        self.show(|info| info.demotion)
+    }
+
+    #[zbus(property)]
+    fn device(&self) -> Result<String, Error> {
+        self.show(|info| info.carpdev.clone())
+    }
+
+    #[zbus(property)]
+    fn link_layer_address(&self) -> Result<String, Error> {
+        self.show(|info| info.lladdr.clone())
+    }
+
+    #[zbus(property)]
+    fn link_layer(&self) -> Result<String, Error> {
+        self.show(|info| info.link_layer.clone())
+    }
+
+    #[zbus(property)]
+    fn mtu(&self) -> Result<u32, Error> {
+        self.show(|info| info.mtu)
+    }
+
+    #[zbus(property)]
+    fn description(&self) -> Result<String, Error> {
+        self.show(|info| info.description.clone())
+    }
+
+    #[zbus(property)]
+    fn has_password(&self) -> Result<bool, Error> {
+        self.show(|info| info.has_password)
+    }
+
+    #[zbus(property)]
+    fn master_down_time(&self) -> Result<u64, Error> {
+        self.show(|info| info.master_down_time)
+    }
+
+    #[zbus(property)]
+    fn addresses(&self) -> Result<Vec<AddressRow>, Error> {
+        self.show(dict::address_rows)
+    }
+
+    #[zbus(property)]
+    fn master(&self) -> Result<MasterRow, Error> {
+        self.show(dict::master_row)
+    }
+
+    #[zbus(property)]
+    fn last_transition(&self) -> Result<TransitionRow, Error> {
+        self.show(dict::transition_row)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn advertised(&self) -> Result<u64, Error> {
+        self.show(|info| info.advertised)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn statistics(&self) -> Result<BTreeMap<String, u64>, Error> {
+        self.show(|info| info.statistics.clone())
+    }
+}

@@ -1,0 +1,179 @@
+//! `org.carpd1.Manager`: the daemon as a whole.
+
+use std::collections::{BTreeMap, HashMap};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use carp_dbus::Error;
+use carp_dbus::dict::{Dictionary, EventTuple};
+use carp_dbus::names::interface_path;
+use carp_proto::{Answer, Request, Unit};
+use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
+use zbus::{Connection, OwnedFd, OwnedObjectPath, OwnedVariant, Variant, interface};
+
+use super::callers::Callers;
+use super::hub::{Hub, not_found};
+use super::{convert, holders, settings};
+
+#[derive(Debug)]
+pub(super) struct Manager {
+    hub: Arc<Hub>,
+    callers: Callers,
+    version: &'static str,
+}
+
+impl Manager {
+    pub(super) const fn new(hub: Arc<Hub>, callers: Callers) -> Self {
+        Self {
+            hub,
+            callers,
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+#[interface(name = "org.carpd1.Manager", introspection_docs = false)]
+impl Manager {
+    #[zbus(out_args("interface"))]
+    async fn create_interface(
+        &self,
+        name: &str,
+        settings: HashMap<String, OwnedVariant>,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath, Error> {
+        self.callers
+            .must_be_root(connection, &header, &format!("create {name}"))
+            .await?;
+        let unit = match name {
+            "carp" => None,
+            name => Some(unit(name).map_err(Error::InvalidArgument)?),
+        };
+        let changes = settings::changes(name, settings)?;
+        match self.hub.request(Request::Create { unit, changes }).await? {
+            Answer::Created(unit) => path(unit),
+            Answer::Done | Answer::Old(_) | Answer::Held(_) => unit
+                .ok_or_else(|| Error::Failed("created, but not named".to_owned()))
+                .and_then(path),
+        }
+    }
+
+    async fn destroy_interface(
+        &self,
+        name: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        self.callers
+            .must_be_root(connection, &header, &format!("destroy {name}"))
+            .await?;
+        let unit = unit(name).map_err(Error::NotFound)?;
+        self.hub.request(Request::Destroy(unit)).await.map(drop)
+    }
+
+    #[zbus(out_args("interface"))]
+    fn get_interface(&self, name: &str) -> Result<OwnedObjectPath, Error> {
+        let unit = unit(name).map_err(Error::NotFound)?;
+        if self.hub.board().interfaces.contains_key(&unit) {
+            path(unit)
+        } else {
+            Err(not_found(unit))
+        }
+    }
+
+    #[zbus(out_args("interfaces"))]
+    fn list_interfaces(&self) -> Result<Vec<(OwnedObjectPath, Dictionary)>, Error> {
+        // Made after the board is let go: it may be long.
+        let interfaces: Vec<_> = self
+            .hub
+            .board()
+            .interfaces
+            .iter()
+            .map(|(unit, info)| (*unit, Arc::clone(info)))
+            .collect();
+        interfaces
+            .into_iter()
+            .map(|(unit, info)| Ok((path(unit)?, info.properties())))
+            .collect()
+    }
+
+    #[zbus(out_args("hold"))]
+    async fn suppress(
+        &self,
+        who: String,
+        why: String,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedFd, Error> {
+        self.callers
+            .must_be_root(connection, &header, "suppress preemption")
+            .await?;
+        if who.is_empty() || why.is_empty() {
+            return Err(Error::InvalidArgument(
+                "who suppresses preemption, and why, cannot be empty".to_owned(),
+            ));
+        }
+        holders::hold(&self.hub, who, why).await.map(OwnedFd::from)
+    }
+
+    #[zbus(out_args("suppressions"))]
+    fn list_suppressions(&self) -> Vec<(String, String, u64)> {
+        let board = self.hub.board();
+        board
+            .suppressions
+            .iter()
+            .map(|cause| (cause.who.clone(), cause.why.clone(), cause.since.micros()))
+            .collect()
+    }
+
+    #[zbus(out_args("statistics"))]
+    fn get_statistics(&self) -> BTreeMap<String, u64> {
+        convert::statistics(&self.hub.board().totals)
+    }
+
+    async fn reset_statistics(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        self.callers
+            .must_be_root(connection, &header, "reset the statistics")
+            .await?;
+        self.hub.request(Request::ResetStatistics).await.map(drop)
+    }
+
+    #[zbus(out_args("events"))]
+    fn get_events(&self, after: u64, most: u32) -> Vec<EventTuple> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let board = self.hub.board();
+        let newer = board.events.iter().filter(|event| event.number > after);
+        newer.take(most).map(EventTuple::from).collect()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> &'static str {
+        self.version
+    }
+
+    #[zbus(signal)]
+    async fn event(
+        emitter: &SignalEmitter<'_>,
+        number: u64,
+        time: u64,
+        interface: &str,
+        kind: &str,
+        text: &str,
+        details: HashMap<&str, Variant<'_>>,
+    ) -> zbus::Result<()>;
+}
+
+fn unit(name: &str) -> Result<Unit, String> {
+    Unit::from_str(name).map_err(|error| format!("interface {name} does not exist: {error}"))
+}
+
+fn path(unit: Unit) -> Result<OwnedObjectPath, Error> {
+    Ok(OwnedObjectPath::try_from(interface_path(
+        &unit.to_string(),
+    ))?)
+}

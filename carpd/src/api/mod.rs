@@ -1,0 +1,98 @@
+//! The D-Bus API: views of what the loop published, and requests sent to it.
+//!
+//! The same objects are served on every connection: each client of the private socket has one of
+//! its own, and the bus is one more. What the loop tells goes into the [`board`](self::board);
+//! the [`emitter`] turns it into signals; methods ask the loop through the [`hub`].
+//!
+//! **Invariant:** nothing here can delay the protocol, and no client can delay another: every
+//! queue is bounded, and a client that does not read is let go.
+
+mod board;
+mod bus;
+mod callers;
+mod convert;
+mod emitter;
+mod events;
+mod holders;
+mod hub;
+mod interface;
+mod manager;
+mod objects;
+mod peer;
+mod private;
+mod settings;
+mod sysctl;
+mod vh;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use self::hub::Hub;
+use self::private::PrivateSocket;
+use crate::publish::ApiEnd;
+
+/// Where the API is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// The path of the private socket.
+    pub(crate) private_socket: PathBuf,
+    /// The bus.
+    pub(crate) bus: Bus,
+}
+
+/// Which bus to be on: the argument of `--bus`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Bus {
+    /// The system bus, wherever `DBUS_SYSTEM_BUS_ADDRESS` says it is.
+    System,
+    /// The bus at a D-Bus address.
+    At(String),
+    /// None.
+    None,
+}
+
+impl FromStr for Bus {
+    type Err = zbus::Error;
+
+    fn from_str(text: &str) -> Result<Self, zbus::Error> {
+        match text {
+            "system" => Ok(Self::System),
+            "none" => Ok(Self::None),
+            address => zbus::Address::from_str(address).map(|_| Self::At(address.to_owned())),
+        }
+    }
+}
+
+/// The API, holding the private socket.
+#[derive(Debug)]
+pub(crate) struct Api {
+    socket: PrivateSocket,
+    bus: Bus,
+}
+
+impl Api {
+    /// Takes the private socket, which also keeps a second carpd from starting. Within a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    ///
+    /// Another carpd answers there, or the directory is missing or not ours.
+    pub(crate) fn open(places: Places) -> std::io::Result<Self> {
+        Ok(Self {
+            socket: PrivateSocket::bind(places.private_socket)?,
+            bus: places.bus,
+        })
+    }
+
+    /// Serves until the news ends, that is until the loop is gone; then says what is left to say
+    /// for at most a second, and removes the socket. Losing the bus is no reason to end.
+    pub(crate) async fn serve(self, ApiEnd { news, asks }: ApiEnd) {
+        let hub = Arc::new(Hub::new(asks));
+        let emit = async {
+            emitter::run(&hub, news).await;
+            hub.close();
+        };
+        tokio::join!(emit, self.socket.serve(&hub), bus::keep(&hub, self.bus));
+    }
+}

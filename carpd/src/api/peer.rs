@@ -1,0 +1,147 @@
+//! One connection: its objects, and the queue of signals that wait to be sent on it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carp_dbus::names::{ROOT_PATH, interface_path};
+use carp_proto::Unit;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
+use tracing::debug;
+use zbus::connection::Builder;
+use zbus::{Connection, Message};
+
+use super::callers::Callers;
+use super::hub::Hub;
+use super::interface::InterfaceObject;
+use super::manager::Manager;
+use super::objects::ObjectManager;
+use super::sysctl::SysctlObject;
+
+/// How many signals may wait for a client to read.
+const QUEUE: usize = 8192;
+
+/// How long a client may leave a message unread that does not fit into its socket's buffer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection as the emitter sees it.
+#[derive(Debug)]
+pub(super) struct Peer {
+    connection: Connection,
+    callers: Callers,
+    queue: mpsc::Sender<Message>,
+    /// The interfaces that have an object there.
+    served: Mutex<BTreeSet<Unit>>,
+}
+
+/// What is left to do for a connection: sending.
+#[derive(Debug)]
+pub(super) struct Attendance {
+    peer: std::sync::Weak<Peer>,
+    connection: Connection,
+    queue: mpsc::Receiver<Message>,
+}
+
+/// Builds a connection with all objects on it, and joins the hub.
+///
+/// # Errors
+///
+/// The other end is gone or does not speak D-Bus.
+pub(super) async fn open(
+    hub: &Arc<Hub>,
+    builder: Builder<'_>,
+    callers: Callers,
+) -> zbus::Result<Attendance> {
+    let mut served = BTreeSet::new();
+    let mut builder = builder
+        .method_timeout(PATIENCE)
+        .serve_at(ROOT_PATH, Manager::new(Arc::clone(hub), callers))
+        .serve_at(ROOT_PATH, SysctlObject::new(Arc::clone(hub), callers))
+        .serve_at(ROOT_PATH, ObjectManager::new(Arc::clone(hub)));
+    let units: Vec<Unit> = hub.board().interfaces.keys().copied().collect();
+    for unit in units {
+        let object = InterfaceObject::new(Arc::clone(hub), callers, unit);
+        builder = builder.serve_at(interface_path(&unit.to_string()), object);
+        served.insert(unit);
+    }
+    let connection = builder.build().await?;
+
+    let (sender, queue) = mpsc::channel(QUEUE);
+    let known = served.clone();
+    let peer = Arc::new(Peer {
+        connection: connection.clone(),
+        callers,
+        queue: sender,
+        served: Mutex::new(served),
+    });
+    hub.join(Arc::clone(&peer));
+    // Interfaces that came and went during the handshake.
+    let there: BTreeSet<Unit> = hub.board().interfaces.keys().copied().collect();
+    for unit in known.symmetric_difference(&there) {
+        peer.serve(hub, *unit).await;
+    }
+    Ok(Attendance {
+        peer: Arc::downgrade(&peer),
+        connection,
+        queue,
+    })
+}
+
+impl Peer {
+    /// Makes the object of `unit` be there if and only if the interface is.
+    pub(super) async fn serve(&self, hub: &Arc<Hub>, unit: Unit) {
+        let mut served = self.served.lock().await;
+        let exists = hub.board().interfaces.contains_key(&unit);
+        let path = interface_path(&unit.to_string());
+        let tree = self.connection.object_server();
+        let done = if exists && served.insert(unit) {
+            let object = InterfaceObject::new(Arc::clone(hub), self.callers, unit);
+            tree.at(path, object).await.map(|_| ())
+        } else if !exists && served.remove(&unit) {
+            tree.remove::<InterfaceObject, _>(path).await.map(|_| ())
+        } else {
+            Ok(())
+        };
+        if let Err(error) = done {
+            debug!("{unit}: cannot change the object: {error}");
+        }
+    }
+
+    /// Queues a signal; `false` if the queue is full.
+    pub(super) fn tell(&self, message: Message) -> bool {
+        self.queue.try_send(message).is_ok()
+    }
+}
+
+impl Attendance {
+    /// The connection itself.
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Sends what is queued until the other end is gone, does not read, or the hub is closed.
+    pub(super) async fn attend(mut self, hub: &Hub) {
+        loop {
+            let message = tokio::select! {
+                message = self.queue.recv() => message,
+                () = self.connection.closed() => None,
+            };
+            let Some(message) = message else { break };
+            match timeout(PATIENCE, self.connection.send(&message)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    debug!("a connection broke: {error}");
+                    break;
+                }
+                Err(_) => {
+                    debug!("a client does not read what it is told, and is let go");
+                    break;
+                }
+            }
+        }
+        if let Some(peer) = self.peer.upgrade() {
+            hub.leave(&peer);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What `Configure` and `CreateInterface` are given: from `a{sv}` to checked changes.
+
+use core::fmt::Display;
+use core::net::IpAddr;
+use std::collections::HashMap;
+
+use carp_dbus::Error;
+use carp_proto::{
+    Advbase, Advskew, Change, DeviceName, Family, ForcedState, Key, LinkLayer, Vhid, VirtualAddress,
+};
+use zbus::{OwnedVariant, Variant};
+use zeroize::Zeroizing;
+
+/// The changes that `settings` ask for on the interface `name`, in the order of a command line
+/// that removes before it adds.
+///
+/// # Errors
+///
+/// [`Error::InvalidArgument`] for an unknown key, a value of another type or a value that cannot
+/// be.
+pub(super) fn changes(
+    name: &str,
+    mut settings: HashMap<String, OwnedVariant>,
+) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    for (key, read) in KEYS {
+        if let Some(value) = settings.remove(*key) {
+            read(value, &mut changes)
+                .map_err(|problem| Error::InvalidArgument(format!("{name}: {key}: {problem}")))?;
+        }
+    }
+    match settings.keys().min() {
+        None => Ok(changes),
+        Some(unknown) => {
+            let known: Vec<&str> = KEYS.iter().map(|(key, _)| *key).collect();
+            Err(Error::InvalidArgument(format!(
+                "{name}: there is no setting '{unknown}'; there are {}",
+                known.join(", ")
+            )))
+        }
+    }
+}
+
+/// `address/prefix` as a virtual address.
+///
+/// # Errors
+///
+/// What is wrong with it, in words.
+pub(super) fn virtual_address(address: &str, prefix: u8) -> Result<VirtualAddress, String> {
+    let address = ip(address)?;
+    let (family, most) = match Family::of(address) {
+        Family::V4 => ("IPv4", 32),
+        Family::V6 => ("IPv6", 128),
+    };
+    if prefix > most {
+        return Err(format!(
+            "the prefix length of the {family} address {address} is 0 to {most}, not {prefix}"
+        ));
+    }
+    Ok(VirtualAddress { address, prefix })
+}
+
+type Read = fn(OwnedVariant, &mut Vec<Change>) -> Result<(), String>;
+
+/// Every key with what it does.
+const KEYS: &[(&str, Read)] = &[
+    ("Vhid", |value, changes| {
+        let vhid = Vhid::try_from(u64::from(typed::<u8>(value)?)).map_err(words)?;
+        changes.push(Change::Vhid(vhid));
+        Ok(())
+    }),
+    ("AdvBase", |value, changes| {
+        let advbase = Advbase::try_from(u64::from(typed::<u8>(value)?)).map_err(words)?;
+        changes.push(Change::Advbase(advbase));
+        Ok(())
+    }),
+    ("AdvSkew", |value, changes| {
+        let advskew = Advskew::try_from(u64::from(typed::<u8>(value)?)).map_err(words)?;
+        changes.push(Change::Advskew(advskew));
+        Ok(())
+    }),
+    ("Password", |value, changes| {
+        let bytes = Zeroizing::new(typed::<Vec<u8>>(value)?);
+        changes.push(Change::Key(Key::password(&bytes).map_err(words)?));
+        Ok(())
+    }),
+    ("AcceptPassword", |value, changes| {
+        let bytes = Zeroizing::new(typed::<Vec<u8>>(value)?);
+        let key = Key::password(&bytes).map_err(words)?;
+        changes.push(Change::AcceptKey((!key.is_empty()).then_some(key)));
+        Ok(())
+    }),
+    ("Device", |value, changes| {
+        let name = typed::<String>(value)?;
+        let device = match name.as_str() {
+            "" => None,
+            name => Some(
+                DeviceName::new(name)
+                    .ok_or_else(|| format!("'{name}' cannot be the name of a network interface"))?,
+            ),
+        };
+        changes.push(Change::Carpdev(device));
+        Ok(())
+    }),
+    ("LinkLayer", |value, changes| {
+        let lladdr = match typed::<String>(value)?.as_str() {
+            "virtual" => LinkLayer::Virtual,
+            "parent" => LinkLayer::Parent,
+            other => return Err(format!("virtual or parent, not '{other}'")),
+        };
+        changes.push(Change::Lladdr(lladdr));
+        Ok(())
+    }),
+    ("Description", |value, changes| {
+        changes.push(Change::Description(typed(value)?));
+        Ok(())
+    }),
+    ("RemoveAddresses", |value, changes| {
+        for address in typed::<Vec<String>>(value)? {
+            changes.push(Change::RemoveAddress(ip(&address)?));
+        }
+        Ok(())
+    }),
+    ("AddAddresses", |value, changes| {
+        for (address, prefix) in typed::<Vec<(String, u8)>>(value)? {
+            changes.push(Change::AddAddress(virtual_address(&address, prefix)?));
+        }
+        Ok(())
+    }),
+    ("Up", |value, changes| {
+        changes.push(Change::Up(typed(value)?));
+        Ok(())
+    }),
+    ("State", |value, changes| {
+        let word = typed::<String>(value)?;
+        let state = match word.to_ascii_uppercase().as_str() {
+            "BACKUP" => ForcedState::Backup,
+            "MASTER" => ForcedState::Master,
+            _ => return Err(format!("BACKUP or MASTER, not '{word}'")),
+        };
+        changes.push(Change::State(state));
+        Ok(())
+    }),
+];
+
+/// The value if it has the type that the contract says.
+fn typed<T>(value: OwnedVariant) -> Result<T, String>
+where
+    T: TryFrom<OwnedVariant> + zbus::Type,
+{
+    let got = value.value_signature().to_string();
+    T::try_from(value).map_err(|_| format!("its type is {}, not {got}", T::SIGNATURE))
+}
+
+fn ip(address: &str) -> Result<IpAddr, String> {
+    address
+        .parse()
+        .map_err(|_| format!("'{address}' is not an IP address"))
+}
+
+fn words(error: impl Display) -> String {
+    error.to_string()
+}
+
+/// A one-entry dictionary, for the methods that are conveniences over `Configure`.
+pub(super) fn only<'a>(
+    key: &str,
+    value: impl Into<Variant<'a>>,
+) -> Result<HashMap<String, OwnedVariant>, Error> {
+    let value = value.into().try_into_owned()?;
+    Ok(HashMap::from([(key.to_owned(), value)]))
+}

@@ -1,0 +1,121 @@
+//! `org.carpd1.Sysctl`: the tree `net.inet.carp`.
+
+use std::sync::Arc;
+
+use carp_dbus::Error;
+use carp_dbus::dict::number;
+use carp_dbus::names::SYSCTL_PREFIX;
+use carp_proto::{Answer, Request, Sysctl};
+use zbus::message::Header;
+use zbus::{Connection, OwnedVariant, Variant, interface};
+
+use super::callers::Callers;
+use super::hub::Hub;
+
+#[derive(Debug)]
+pub(super) struct SysctlObject {
+    hub: Arc<Hub>,
+    callers: Callers,
+}
+
+impl SysctlObject {
+    pub(super) const fn new(hub: Arc<Hub>, callers: Callers) -> Self {
+        Self { hub, callers }
+    }
+
+    fn value(&self, sysctl: Sysctl) -> u32 {
+        self.hub.board().sysctl(sysctl)
+    }
+}
+
+#[interface(name = "org.carpd1.Sysctl", introspection_docs = false)]
+impl SysctlObject {
+    #[zbus(out_args("value"))]
+    fn get(&self, name: &str) -> Result<OwnedVariant, Error> {
+        Ok(self.value(find(name)?).into())
+    }
+
+    #[zbus(out_args("old"))]
+    async fn set(
+        &self,
+        name: &str,
+        value: Variant<'_>,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedVariant, Error> {
+        let sysctl = find(name)?;
+        if sysctl.range().is_none() {
+            return Err(Error::ReadOnly(format!("oid '{name}' is read only")));
+        }
+        self.callers
+            .must_be_root(connection, &header, &format!("set {name}"))
+            .await?;
+        let number = number(&value)
+            .ok_or_else(|| Error::InvalidArgument(format!("{name} is a number, not {value}")))?;
+        let before = self.value(sysctl);
+        match self.hub.request(Request::Set(sysctl, number)).await? {
+            Answer::Old(old) => Ok(u32::try_from(old).unwrap_or(u32::MAX).into()),
+            Answer::Done | Answer::Created(_) | Answer::Held(_) => Ok(before.into()),
+        }
+    }
+
+    #[zbus(out_args("sysctls"))]
+    fn list(&self) -> Vec<(String, OwnedVariant, String, bool)> {
+        Sysctl::ALL
+            .into_iter()
+            .map(|sysctl| {
+                let name = format!("{SYSCTL_PREFIX}{}", sysctl.name());
+                let value = self.value(sysctl).into();
+                (
+                    name,
+                    value,
+                    sysctl.description().to_owned(),
+                    sysctl.range().is_some(),
+                )
+            })
+            .collect()
+    }
+
+    #[zbus(property)]
+    fn allow(&self) -> u32 {
+        self.value(Sysctl::Allow)
+    }
+
+    #[zbus(property)]
+    fn arp_balance(&self) -> u32 {
+        self.value(Sysctl::ArpBalance)
+    }
+
+    #[zbus(property)]
+    fn log(&self) -> u32 {
+        self.value(Sysctl::Log)
+    }
+
+    #[zbus(property)]
+    fn preempt(&self) -> u32 {
+        self.value(Sysctl::Preempt)
+    }
+
+    #[zbus(property)]
+    fn replay(&self) -> u32 {
+        self.value(Sysctl::Replay)
+    }
+
+    #[zbus(property)]
+    fn replay_window(&self) -> u32 {
+        self.value(Sysctl::ReplayWindow)
+    }
+
+    #[zbus(property)]
+    fn suppress_preempt(&self) -> u32 {
+        self.value(Sysctl::SuppressPreempt)
+    }
+}
+
+fn find(name: &str) -> Result<Sysctl, Error> {
+    let last = name.strip_prefix(SYSCTL_PREFIX);
+    Sysctl::ALL
+        .into_iter()
+        .find(|sysctl| Some(sysctl.name()) == last)
+        .ok_or_else(|| Error::NotFound(format!("unknown oid '{name}'")))
+}
