@@ -129,14 +129,19 @@ fn is_asked_for(kind: ErrorKind) -> bool {
     kind == ErrorKind::DisplayHelp || kind == ErrorKind::DisplayVersion
 }
 
-/// Clap's message as one line.
+/// Clap's message as one line, without its advice.
 fn usage(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
-    let lines = text
+    let line: Vec<&str> = text
         .lines()
         .map(str::trim)
-        .take_while(|line| !line.starts_with("Usage:"));
-    let line: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+        .filter(|line| !line.is_empty())
+        .take_while(|line| {
+            !["tip:", "Usage:", "For more"]
+                .iter()
+                .any(|end| line.starts_with(end))
+        })
+        .collect();
     let line = line.join(" ");
     Failure::Usage(line.strip_prefix("error: ").unwrap_or(&line).to_owned())
 }
@@ -164,5 +169,9 @@ mod tests {
             );
             assert!(text.contains(keyword.help), "{}", keyword.word);
         }
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
     }
 }

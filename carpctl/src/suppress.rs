@@ -4,13 +4,13 @@
 //! can hold preemption suppressed.
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 
 use carp_dbus::Client;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind};
 
 use crate::exit::{Failure, Outcome, plain, warn};
 use crate::{json, time};
@@ -47,6 +47,8 @@ pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write)
     };
     // The connection is closed at once, because nobody would read it; the descriptor holds.
     let held = Client::connect().await?.suppress(who, why).await?;
+    // Caught before there is a command, so that none can be missed; exec(3) puts them back.
+    let mut signals = Signals::catch().map_err(|error| Failure::Refused(plain(&error)))?;
     let child = Command::new(program).args(rest).spawn().map_err(|error| {
         warn(&format!("{}: {}", program.display(), plain(&error)));
         // As in env(1): 127 not found, 126 found but not to be run.
@@ -56,38 +58,53 @@ pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write)
             126
         })
     })?;
-    let status = wait(child).await;
+    let status = signals
+        .wait(child)
+        .await
+        .map_err(|error| Failure::Refused(plain(&error)))?;
     drop(held);
-    match status? {
-        status if status.success() => Ok(()),
-        status => Err(Failure::Command(of(status))),
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Failure::Command(of(status)))
     }
 }
 
-/// Waits for the command. Signals are for the command, which says when it is over: those of the
-/// terminal reach it by themselves, the others are handed on.
-async fn wait(mut child: Child) -> Result<ExitStatus, Failure> {
-    let failed =
-        |error: std::io::Error| Failure::Refused(format!("cannot wait: {}", plain(&error)));
-    let pid = Pid::from_child(&child);
-    let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut quits = signal(SignalKind::quit()).map_err(failed)?;
-    let mut terminations = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut hangups = signal(SignalKind::hangup()).map_err(failed)?;
-    let mut over = tokio::task::spawn_blocking(move || child.wait());
-    loop {
-        let hand_on = tokio::select! {
-            status = &mut over => {
-                return status.map_err(std::io::Error::other).flatten().map_err(failed);
+/// Signals that are for the command, which says when it is over.
+struct Signals {
+    interrupts: unix::Signal,
+    quits: unix::Signal,
+    terminations: unix::Signal,
+    hangups: unix::Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            interrupts: unix::signal(SignalKind::interrupt())?,
+            quits: unix::signal(SignalKind::quit())?,
+            terminations: unix::signal(SignalKind::terminate())?,
+            hangups: unix::signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the command. The terminal's signals reach it by themselves, the others are handed
+    /// on.
+    async fn wait(&mut self, mut child: Child) -> io::Result<ExitStatus> {
+        let pid = Pid::from_child(&child);
+        let mut over = tokio::task::spawn_blocking(move || child.wait());
+        loop {
+            let hand_on = tokio::select! {
+                status = &mut over => return status.map_err(io::Error::other).flatten(),
+                _ = self.interrupts.recv() => None,
+                _ = self.quits.recv() => None,
+                _ = self.terminations.recv() => Some(Signal::TERM),
+                _ = self.hangups.recv() => Some(Signal::HUP),
+            };
+            if let Some(signal) = hand_on {
+                // It may be over just now; then there is nobody to hand it to.
+                let _ = kill_process(pid, signal);
             }
-            _ = interrupts.recv() => None,
-            _ = quits.recv() => None,
-            _ = terminations.recv() => Some(Signal::TERM),
-            _ = hangups.recv() => Some(Signal::HUP),
-        };
-        if let Some(signal) = hand_on {
-            // It may be over just now; then there is nobody to hand it to.
-            let _ = kill_process(pid, signal);
         }
     }
 }

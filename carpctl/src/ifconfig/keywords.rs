@@ -104,7 +104,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "",
         wants: None,
         candidates: Candidates::Nothing,
-        help: "Create the interface; carp create takes the next free unit and prints its name.",
+        help: "Create it; carp create takes a free unit, prints it.",
         parse: |_| Ok(Parameter::Create),
     },
     Keyword {
@@ -128,7 +128,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "SECONDS",
         wants: Some("a number from 0 to 254 (seconds)"),
         candidates: Candidates::Nothing,
-        help: "Base of the interval between advertisements; 1 by default.",
+        help: "Base of the advertisement interval; 1 if unset.",
         parse: |value| {
             number(value, 0..=254)
                 .map(Change::Advbase)
@@ -140,7 +140,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "N",
         wants: Some("a number from 0 to 254 (1/256 of a second)"),
         candidates: Candidates::Nothing,
-        help: "Skew added to advbase, in 1/256 of a second: the smaller interval is master.",
+        help: "Added to it, in 1/256 s; the shortest interval wins.",
         parse: |value| {
             number(value, 0..=254)
                 .map(Change::Advskew)
@@ -152,7 +152,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "TEXT",
         wants: Some("a password of up to 19 bytes, or - to read it from standard input"),
         candidates: Candidates::Nothing,
-        help: "Password of the group; - reads it from standard input, out of sight of ps(1).",
+        help: "The group's password; - reads it from standard input.",
         parse: |value| {
             Secret::parse("pass", value)
                 .map(Change::Password)
@@ -164,7 +164,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "FILE",
         wants: Some("the name of a file"),
         candidates: Candidates::Files,
-        help: "Password of the group, from the first line of a file.",
+        help: "The group's password: the first line of a file.",
         parse: |value| {
             if value.is_empty() {
                 Err(Bad::NotWanted)
@@ -178,7 +178,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "TEXT",
         wants: Some("a password of up to 19 bytes, or - to read it from standard input"),
         candidates: Candidates::Nothing,
-        help: "Second password that is accepted and never sent, to change a group's password.",
+        help: "Another password to accept but never send.",
         parse: |value| {
             let secret = Secret::parse("accept_pass", value)?;
             if secret == Secret::Given(Vec::new()) {
@@ -246,7 +246,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "ADDR",
         wants: Some("an IPv4 address"),
         candidates: Candidates::Nothing,
-        help: "Taken for the sake of BSD's scripts: the prefix length says it already.",
+        help: "Taken for the sake of BSD's scripts, without effect.",
         parse: |value| match text(value)?.parse::<std::net::Ipv4Addr>() {
             Ok(_) => Ok(Parameter::Broadcast),
             Err(_) => Err(Bad::NotWanted),
@@ -257,7 +257,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "",
         wants: None,
         candidates: Candidates::Nothing,
-        help: "The address is one more; an address without the word is, too.",
+        help: "One more address, which it is without the word, too.",
         parse: |_| Ok(Parameter::Alias),
     },
     Keyword {
@@ -273,7 +273,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "ADDR",
         wants: None,
         candidates: Candidates::Addresses,
-        help: "Remove an address.",
+        help: "The same as -alias.",
         parse: |_| Ok(Parameter::Remove),
     },
     Keyword {
@@ -281,7 +281,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "",
         wants: None,
         candidates: Candidates::Nothing,
-        help: "Take part in the group; the first address implies it.",
+        help: "Take part in the group; an address implies it.",
         parse: |_| Ok(Parameter::Set(Change::Up(true))),
     },
     Keyword {
@@ -297,7 +297,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "master|backup",
         wants: Some("master or backup"),
         candidates: Candidates::Words(&["master", "backup"]),
-        help: "Force a state; the next advertisements decide whether it lasts.",
+        help: "Force a state; what is heard next may change it.",
         parse: |value| match text(value)?.to_ascii_lowercase().as_str() {
             "master" => Ok(Parameter::Set(Change::State("MASTER"))),
             "backup" => Ok(Parameter::Set(Change::State("BACKUP"))),
@@ -309,7 +309,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "IF",
         wants: Some("the name of a physical interface"),
         candidates: Candidates::Devices,
-        help: "Physical interface; by default the one whose subnet holds the address.",
+        help: "Physical interface; if unset, found by subnet.",
         parse: |value| device(value).map(Change::Carpdev).map(Parameter::Set),
     },
     Keyword {
@@ -317,7 +317,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "",
         wants: None,
         candidates: Candidates::Nothing,
-        help: "Choose the physical interface by subnet again.",
+        help: "Find the physical interface by subnet again.",
         parse: |_| Ok(Parameter::Set(Change::Carpdev(String::new()))),
     },
     Keyword {
@@ -357,7 +357,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "virtual|parent",
         wants: Some("virtual or parent"),
         candidates: Candidates::Words(&["virtual", "parent"]),
-        help: "Use the virtual MAC address, or the physical interface's where no other may be.",
+        help: "The virtual MAC address, or the physical interface's.",
         parse: |value| match text(value)? {
             "virtual" => Ok(Parameter::Set(Change::Lladdr("virtual"))),
             "parent" => Ok(Parameter::Set(Change::Lladdr("parent"))),
@@ -369,7 +369,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
         shown: "",
         wants: None,
         candidates: Candidates::Nothing,
-        help: "Show the table of virtual addresses, backing addresses and flags.",
+        help: "Show virtual addresses, backing addresses, flags.",
         parse: |_| Ok(Parameter::Vhaddr),
     },
 ];

@@ -1,0 +1,136 @@
+//! What takes time, or ends by a signal: events as they happen, commands that are run, readers
+//! that leave.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+
+use crate::fake::{self, Fake};
+
+#[test]
+fn monitor_shows_what_was_and_then_what_comes_until_carpd_is_gone() {
+    let fake = Fake::start();
+    let mut monitor = fake
+        .shell("exec carpctl monitor --since 1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(monitor.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    assert_eq!(
+        lines.next().unwrap(),
+        "2026-11-23 01:02:05.456 carp0: BACKUP -> MASTER (master timed out)"
+    );
+    fake.emit(fake::event(3, "MASTER -> INIT (carrier lost)"));
+    assert_eq!(
+        lines.next().unwrap(),
+        "2026-11-23 01:02:06.456 carp0: MASTER -> INIT (carrier lost)"
+    );
+    drop(fake);
+    assert_eq!(lines.next(), None);
+    let output = monitor.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "carpctl: carpd is gone\n"
+    );
+}
+
+#[test]
+fn monitor_writes_one_json_object_a_line() {
+    let fake = Fake::start();
+    let mut monitor = fake
+        .shell("exec carpctl monitor --since all --json")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(monitor.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    assert_eq!(
+        lines.next().unwrap(),
+        "{\"number\":1,\"time\":1795395724456789,\"interface\":\"carp0\",\
+         \"kind\":\"transition\",\"text\":\"carp0: INIT -> BACKUP (initialization complete)\",\
+         \"details\":{}}"
+    );
+    assert!(lines.next().unwrap().starts_with("{\"number\":2,"));
+    drop(fake);
+    assert_eq!(monitor.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn monitor_ends_in_peace_when_its_reader_leaves() {
+    let fake = Fake::start();
+    let mut monitor = fake
+        .shell("exec carpctl monitor --since 1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(monitor.stdout.take().unwrap());
+    reader.read_line(&mut String::new()).unwrap();
+    drop(reader);
+    fake.emit(fake::event(3, "MASTER -> INIT (carrier lost)"));
+    let output = monitor.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
+}
+
+#[test]
+fn a_reader_that_has_read_enough_is_no_failure() {
+    let fake = Fake::start();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = fake
+        .shell("exec carpctl -a")
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
+}
+
+#[test]
+fn suppression_ends_with_the_command_even_if_it_leaves_something_running() {
+    let fake = Fake::start();
+    let output = fake
+        .shell("carpctl suppress --who me --why test -- sh -c 'sleep 60 >/dev/null 2>&1 & echo $!'")
+        .output()
+        .unwrap();
+    let left_running = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let held = fake.suppressions();
+    let killed = Command::new("kill")
+        .arg(left_running.trim())
+        .status()
+        .unwrap();
+    assert!(killed.success(), "sleep was over already");
+    assert_eq!(held, 0);
+}
+
+#[test]
+fn suppress_hands_a_signal_on_and_waits_for_the_command() {
+    let fake = Fake::start();
+    let script = "trap 'echo caught; exit 5' TERM; echo ready; while :; do sleep 0.1; done";
+    let mut suppress = fake
+        .shell("exec carpctl suppress --who me --why test -- sh -c \"$SCRIPT\"")
+        .env("SCRIPT", script)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(suppress.stdout.take().unwrap());
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    assert_eq!((line.as_str(), fake.suppressions()), ("ready\n", 1));
+    let killed = Command::new("kill")
+        .arg(suppress.id().to_string())
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "caught\n");
+    assert_eq!(suppress.wait().unwrap().code(), Some(5));
+    assert_eq!(fake.suppressions(), 0);
+}
