@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::Process;
+use crate::wait::check_interrupted;
 
 /// A handle to a host; the host itself goes with its lab.
 #[derive(Clone, Debug)]
@@ -26,6 +27,7 @@ impl Host {
         directory: &Path,
         switch: Option<&Self>,
     ) -> Result<Self> {
+        check_interrupted()?;
         let namespace = format!("{lab}{name}");
         let added = Command::new("ip")
             .args(["netns", "add", &namespace])

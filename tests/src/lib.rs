@@ -45,4 +45,4 @@ pub use ping::{Ping, ping};
 pub use process::{Process, keep_quiet};
 pub use programs::program;
 pub use sweep::sweep;
-pub use wait::{AT_ONCE, MARGIN, master_down, wait_until};
+pub use wait::{AT_ONCE, MARGIN, interrupt, master_down, wait_until};

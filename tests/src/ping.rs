@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{Host, Process, wait_until};
+use crate::{Host, MARGIN, Process, wait_until};
 
 /// A running ping.
 #[derive(Debug)]
@@ -44,6 +44,20 @@ impl Ping {
         gaps.filter_map(|(start, end)| end.duration_since(*start).ok())
             .max()
             .with_context(|| format!("{} has not answered since", self.address))
+    }
+
+    /// How long the address was silent because of `event`: asked when `settled` has returned and
+    /// a reply has come after that.
+    pub fn outage_of(
+        &self,
+        event: impl FnOnce() -> Result<()>,
+        settled: impl FnOnce() -> Result<()>,
+    ) -> Result<Duration> {
+        let begin = SystemTime::now();
+        event()?;
+        settled()?;
+        self.wait_for_reply_after(SystemTime::now(), MARGIN)?;
+        self.outage_since(begin)
     }
 
     /// When each reply came.

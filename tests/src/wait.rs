@@ -1,9 +1,10 @@
 //! Waiting for events, with bounds made of the protocol's own times.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// What a busy machine may add to any of the protocol's times.
 pub const MARGIN: Duration = Duration::from_secs(2);
@@ -19,6 +20,19 @@ pub fn master_down(advbase: u32, advskew: u32) -> Duration {
     Duration::from_secs(1) * 3 * advbase + Duration::from_secs(1) * advskew / 256
 }
 
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Makes everything that waits or wants a new host fail soon, so that the guards clean up.
+pub fn interrupt() {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// Fails after [`interrupt`].
+pub(crate) fn check_interrupted() -> Result<()> {
+    ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
+    Ok(())
+}
+
 /// Asks `condition` again and again until it gives a value, and fails when `bound` has passed.
 ///
 /// An error of the condition counts as "not yet"; the last one is part of the failure's text.
@@ -29,6 +43,7 @@ pub fn wait_until<T>(
 ) -> Result<T> {
     let end = Instant::now() + bound;
     loop {
+        check_interrupted()?;
         let outcome = condition();
         match outcome {
             Ok(Some(value)) => return Ok(value),
