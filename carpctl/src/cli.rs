@@ -46,7 +46,7 @@ enum Command {
     Netstat(netstat::Arguments),
     /// Show events as they happen, one a line
     Monitor(monitor::Arguments),
-    /// Run a command while preemption is suppressed, or list who suppresses it
+    /// Run a command with preemption suppressed, or list why it is
     Suppress(suppress::Arguments),
     /// Print the completion script for a shell
     Completions(complete::Arguments),
@@ -121,6 +121,10 @@ pub(crate) fn command() -> clap::Command {
             keyword.help,
         );
     }
+    row(
+        "--show-pass",
+        "Show the interface with its password: for root alone.",
+    );
     words.push_str("\nExit status: 0 done, 1 refused or failed, 2 usage, 3 carpd is not running.");
     Cli::command().after_help(words)
 }

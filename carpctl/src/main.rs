@@ -7,6 +7,8 @@ mod complete;
 mod exit;
 mod ifconfig;
 mod json;
+#[cfg(test)]
+mod manual;
 mod monitor;
 mod netstat;
 mod suppress;
