@@ -1,0 +1,63 @@
+//! What the kernel hands to us, as classic BPF programs on Ethernet frames.
+//!
+//! The kernel has taken a VLAN tag off before a packet socket sees the frame; a frame of VLAN 0
+//! (priority-tagged) belongs to the interface itself, any other to a VLAN device above it.
+
+use socket2::SockFilter;
+
+const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
+const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
+const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const IF_GREATER: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+const VLAN_TAG: u32 = ancillary(libc::SKF_AD_VLAN_TAG);
+const PACKET_TYPE: u32 = ancillary(libc::SKF_AD_PKTTYPE);
+const VLAN_ID: u32 = 0x0fff;
+const ETHERTYPE: u32 = 12;
+const IPV4_PROTOCOL: u32 = 14 + 9;
+const IPV6_NEXT_HEADER: u32 = 14 + 6;
+const ARP_OPERATION: u32 = 14 + 6;
+const WHOLE_FRAME: u32 = u32::MAX;
+
+/// IPv4 protocol 112 and IPv6 next header 112, for this host or for a group: every one of them,
+/// so that bad ones reach the counters.
+pub(super) const CARP: [SockFilter; 14] = [
+    instruction(LOAD_WORD, 0, 0, VLAN_TAG),
+    instruction(AND, 0, 0, VLAN_ID),
+    instruction(IF_EQUAL, 0, 10, 0),
+    instruction(LOAD_WORD, 0, 0, PACKET_TYPE),
+    instruction(IF_GREATER, 8, 0, libc::PACKET_MULTICAST as u32),
+    instruction(LOAD_HALF, 0, 0, ETHERTYPE),
+    instruction(IF_EQUAL, 0, 2, libc::ETH_P_IP as u32),
+    instruction(LOAD_BYTE, 0, 0, IPV4_PROTOCOL),
+    instruction(IF_EQUAL, 3, 4, 112),
+    instruction(IF_EQUAL, 0, 3, libc::ETH_P_IPV6 as u32),
+    instruction(LOAD_BYTE, 0, 0, IPV6_NEXT_HEADER),
+    instruction(IF_EQUAL, 0, 1, 112),
+    instruction(RETURN, 0, 0, WHOLE_FRAME),
+    instruction(RETURN, 0, 0, 0),
+];
+
+/// ARP requests, those to a virtual MAC included, which the kernel takes for another host's.
+pub(super) const ARP_REQUESTS: [SockFilter; 9] = [
+    instruction(LOAD_WORD, 0, 0, VLAN_TAG),
+    instruction(AND, 0, 0, VLAN_ID),
+    instruction(IF_EQUAL, 0, 5, 0),
+    instruction(LOAD_HALF, 0, 0, ETHERTYPE),
+    instruction(IF_EQUAL, 0, 3, libc::ETH_P_ARP as u32),
+    instruction(LOAD_HALF, 0, 0, ARP_OPERATION),
+    instruction(IF_EQUAL, 0, 1, 1),
+    instruction(RETURN, 0, 0, WHOLE_FRAME),
+    instruction(RETURN, 0, 0, 0),
+];
+
+const fn instruction(code: u16, then: u8, otherwise: u8, k: u32) -> SockFilter {
+    SockFilter::new(code, then, otherwise, k)
+}
+
+const fn ancillary(offset: i32) -> u32 {
+    (libc::SKF_AD_OFF + offset).cast_unsigned()
+}

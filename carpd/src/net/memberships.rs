@@ -1,0 +1,47 @@
+//! Real multicast memberships on a physical interface, so that snooping switches forward to it.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+use std::io;
+
+use carp_proto::IfIndex;
+use socket2::{Domain, InterfaceIndexOrAddress, Socket, Type};
+use tracing::{debug, warn};
+
+const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+
+/// Memberships in 224.0.0.18 and ff02::12, held until this is dropped.
+///
+/// The sockets are bound to no port and receive nothing. Each interface has its own, because
+/// `net.ipv4.igmp_max_memberships` counts by socket.
+#[derive(Debug)]
+pub(super) struct Memberships {
+    _v4: Option<Socket>,
+    _v6: Option<Socket>,
+}
+
+impl Memberships {
+    /// Joins both groups on `device`. One that cannot be joined is logged: frames are heard
+    /// anyway wherever no switch in between snoops.
+    pub(super) fn join(device: IfIndex) -> Self {
+        let v4 = join_v4(device)
+            .inspect_err(|error| warn!(%device, "cannot join {GROUP_V4}: {error}"))
+            .ok();
+        let v6 = join_v6(device)
+            .inspect_err(|error| debug!(%device, "cannot join {GROUP_V6}: {error}"))
+            .ok();
+        Self { _v4: v4, _v6: v6 }
+    }
+}
+
+fn join_v4(device: IfIndex) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(device.0))?;
+    Ok(socket)
+}
+
+fn join_v6(device: IfIndex) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, None)?;
+    socket.join_multicast_v6(&GROUP_V6, device.0)?;
+    Ok(socket)
+}

@@ -1,0 +1,144 @@
+//! Packet sockets on tokio: the only unsafe code of carpd.
+#![expect(
+    unsafe_code,
+    reason = "no safe crate has sockaddr_ll or a sound AsyncFd constructor"
+)]
+
+use std::io::{self, Read as _};
+use std::os::fd::AsRawFd as _;
+use std::task::{Context, Poll, ready};
+
+use carp_proto::{IfIndex, SendFailure};
+use socket2::{Domain, SockAddr, SockFilter, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tracing::debug;
+
+/// Bytes, as the kernel accounts for them: room for some 5,000 advertisements, so that a burst of
+/// bad ones does not push out the good.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// `TC_PRIO_CONTROL`: before all other traffic in the default queueing discipline.
+const PRIORITY: u32 = 7;
+
+/// Frames that came in on one interface and passed a filter.
+#[derive(Debug)]
+pub(super) struct Receiver(AsyncFd<Socket>);
+
+impl Receiver {
+    /// Listens on `device` for what `filter` accepts.
+    ///
+    /// # Errors
+    /// Those of the system calls: `EPERM` without `CAP_NET_RAW`, `ENODEV` if there is no such
+    /// interface.
+    pub(super) fn open(device: IfIndex, filter: &[SockFilter]) -> io::Result<Self> {
+        // Protocol 0 receives nothing, so no frame comes in before the filter is in place.
+        let socket = Socket::new_raw(Domain::PACKET, Type::RAW.nonblocking().cloexec(), None)?;
+        socket.attach_filter(filter)?;
+        ignore_outgoing(&socket)?;
+        if let Err(error) =
+            rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER)
+        {
+            debug!(%device, "cannot enlarge the receive buffer: {error}");
+        }
+        socket.bind(&link_layer(device, libc::ETH_P_ALL)?)?;
+        // SAFETY: `AsyncFd` asks that the descriptor stay the same, open one until it is
+        // deregistered. The `Socket` moves into the `AsyncFd`, nobody else can close or replace
+        // its descriptor, and `AsyncFd` deregisters before it drops what it holds.
+        let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?;
+        Ok(Self(socket))
+    }
+
+    /// Reads one frame into `buffer` and says how long it is; a longer one is cut.
+    ///
+    /// # Errors
+    /// `ENETDOWN`, once, when the interface goes down or away.
+    pub(super) fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut ready = ready!(self.0.poll_read_ready(cx))?;
+            if let Ok(result) = ready.try_io(|socket| socket.get_ref().read(buffer)) {
+                return Poll::Ready(result);
+            }
+        }
+    }
+}
+
+/// Sends whole Ethernet frames, source address included, on any interface; never waits.
+#[derive(Debug)]
+pub(crate) struct Sender(Socket);
+
+impl Sender {
+    /// Opens the socket; it receives nothing.
+    ///
+    /// # Errors
+    /// Those of the system calls: `EPERM` without `CAP_NET_RAW`.
+    pub(crate) fn open() -> io::Result<Self> {
+        let socket = Socket::new_raw(Domain::PACKET, Type::RAW.nonblocking().cloexec(), None)?;
+        if let Err(error) = socket.set_priority(PRIORITY) {
+            debug!("cannot raise the priority of advertisements: {error}");
+        }
+        Ok(Self(socket))
+    }
+
+    /// Hands `frame` to the kernel.
+    ///
+    /// # Errors
+    /// [`SendFailure::NoMemory`] if queues are full, [`SendFailure::Refused`] for the rest.
+    pub(crate) fn send(&self, device: IfIndex, frame: &[u8]) -> Result<(), SendFailure> {
+        let sent = link_layer(device, 0).and_then(|to| self.0.send_to(frame, &to));
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                debug!(%device, "cannot send: {error}");
+                match error.raw_os_error() {
+                    Some(libc::ENOBUFS | libc::ENOMEM | libc::EAGAIN) => Err(SendFailure::NoMemory),
+                    Some(_) | None => Err(SendFailure::Refused),
+                }
+            }
+        }
+    }
+}
+
+/// packet(7), `PACKET_IGNORE_OUTGOING`: what this host sends is not looped back to us.
+fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the pointer and the length describe `on`, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_IGNORE_OUTGOING,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// packet(7), `struct sockaddr_ll`.
+fn link_layer(device: IfIndex, protocol: libc::c_int) -> io::Result<SockAddr> {
+    let invalid = |_| io::Error::from_raw_os_error(libc::EINVAL);
+    let index = libc::c_int::try_from(device.0).map_err(invalid)?;
+    let protocol = u16::try_from(protocol).map_err(invalid)?.to_be();
+    // SAFETY: the storage is zeroed, larger than a `sockaddr_ll` and aligned for every socket
+    // address; all fields that are not set below are valid as zeroes, and the length is set.
+    let ((), address) = unsafe {
+        SockAddr::try_init(|storage, length| {
+            let address = &mut *storage.cast::<libc::sockaddr_ll>();
+            address.sll_family = libc::AF_PACKET as libc::sa_family_t;
+            address.sll_protocol = protocol;
+            address.sll_ifindex = index;
+            *length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+            Ok(())
+        })
+    }?;
+    Ok(address)
+}
