@@ -1,0 +1,147 @@
+//! Virtual addresses in the kernel: with a lease, with the prefix that was configured, without a
+//! route of their own.
+
+use core::net::IpAddr;
+
+use carp_proto::{DeviceAddress, VirtualAddress};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::netlink::{Netlink, Refused};
+
+/// `IFA_PROTO` of every address of ours, by which they are known again: CARP's own IP protocol
+/// number. Kernels before 5.18 do not keep it.
+const PROTOCOL: AddressProtocol = AddressProtocol::Other(112);
+
+/// Adds `address` to the interface numbered `index`, or makes its lease start anew.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn put(
+    netlink: &Netlink,
+    index: u32,
+    address: VirtualAddress,
+    lease: u32,
+) -> Result<(), Refused> {
+    let message = RouteNetlinkMessage::NewAddress(leased(index, address, lease));
+    netlink.change(message, NLM_F_CREATE | NLM_F_REPLACE).await
+}
+
+/// Takes `address` away; nothing if its lease has run out or its interface is gone.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn take_away(
+    netlink: &Netlink,
+    index: u32,
+    address: VirtualAddress,
+) -> Result<(), Refused> {
+    let message = RouteNetlinkMessage::DelAddress(plain(index, address));
+    match netlink.change(message, 0).await {
+        Err(Refused {
+            errno: libc::EADDRNOTAVAIL | libc::ENODEV,
+            ..
+        }) => Ok(()),
+        result => result,
+    }
+}
+
+/// Takes away every address of ours that is on no device of ours, as a crashed carpd leaves them
+/// on physical interfaces.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn sweep(netlink: &Netlink) -> Result<(), Refused> {
+    for message in netlink.addresses().await? {
+        if is_virtual(&message) {
+            netlink
+                .change(RouteNetlinkMessage::DelAddress(message), 0)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether carpd put the address there.
+pub(super) fn is_virtual(message: &AddressMessage) -> bool {
+    message
+        .attributes
+        .contains(&AddressAttribute::Protocol(PROTOCOL))
+}
+
+/// The address itself, `IFA_LOCAL` before `IFA_ADDRESS`, which on a point-to-point link is the
+/// peer's.
+pub(super) fn own(message: &AddressMessage) -> Option<DeviceAddress> {
+    let mut address: Option<IpAddr> = None;
+    for attribute in &message.attributes {
+        if let AddressAttribute::Local(local) = attribute {
+            address = Some(*local);
+            break;
+        } else if let AddressAttribute::Address(other) = attribute {
+            address = Some(*other);
+        }
+    }
+    address.map(|address| DeviceAddress {
+        address,
+        prefix: message.header.prefix_len,
+    })
+}
+
+/// All flags; the header has room for the first eight only.
+pub(super) fn flags(message: &AddressMessage) -> AddressFlags {
+    message
+        .attributes
+        .iter()
+        .find_map(|attribute| {
+            if let AddressAttribute::Flags(flags) = attribute {
+                Some(*flags)
+            } else {
+                None
+            }
+        })
+        .unwrap_or(AddressFlags::from_bits_retain(u32::from(
+            message.header.flags.bits(),
+        )))
+}
+
+fn plain(index: u32, VirtualAddress { address, prefix }: VirtualAddress) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = match address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
+    message.header.index = index;
+    message.header.prefix_len = prefix;
+    message.attributes = vec![
+        AddressAttribute::Local(address),
+        AddressAttribute::Address(address),
+    ];
+    message
+}
+
+fn leased(index: u32, address: VirtualAddress, lease: u32) -> AddressMessage {
+    let mut message = plain(index, address);
+    let mut cache = CacheInfo::default();
+    cache.ifa_valid = lease;
+    let flags = match address.address {
+        IpAddr::V4(_) => {
+            cache.ifa_preferred = lease;
+            AddressFlags::Noprefixroute
+        }
+        // Preferred for no time, so that no new connection of this host starts from it (RFC 6724
+        // §5 rule 3); no duplicate address detection, which would find the other members.
+        IpAddr::V6(_) => {
+            message.header.flags = AddressHeaderFlags::Nodad;
+            AddressFlags::Noprefixroute | AddressFlags::Nodad
+        }
+    };
+    message.attributes.extend([
+        AddressAttribute::Flags(flags),
+        AddressAttribute::CacheInfo(cache),
+        AddressAttribute::Protocol(PROTOCOL),
+    ]);
+    message
+}

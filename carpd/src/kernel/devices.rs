@@ -1,0 +1,225 @@
+//! The macvlan devices, one for each carp interface.
+//!
+//! A device in mode `source` with an empty list of sources is deaf: neither frames to its MAC nor
+//! broadcasts reach it, and the switch between deaf and hearing takes microseconds, whereas
+//! setting a device down takes milliseconds under the kernel's routing lock.
+
+use carp_proto::{IfIndex, Mac, Unit};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, MacVlanMode};
+use rtnetlink::{LinkMacVlan, LinkMessageBuilder, LinkUnspec};
+use tracing::{debug, warn};
+
+use super::netlink::{Netlink, Refused};
+use super::sysctls::{ARP_ANNOUNCE_OWN, ARP_IGNORE_OTHERS, Sysctl};
+
+/// `IFLA_GROUP` of all our devices, "carp" in ASCII: by it they are known again after a crash,
+/// and deleted at once, which takes as long as deleting three of them one by one.
+const GROUP: u32 = 0x6361_7270;
+
+/// Whether an IPv6 stack runs on an interface at all.
+pub(super) const DISABLE_IPV6: Sysctl = Sysctl::v6("disable_ipv6");
+
+/// What a device has from its creation, beside being deaf.
+const SETTINGS: [(Sysctl, u8); 9] = [
+    // Says nothing by itself: no address, no solicitation, no multicast listener report. A frame
+    // from a BACKUP with the virtual MAC would make switches send it the MASTER's traffic.
+    (DISABLE_IPV6, 1),
+    (Sysctl::v6("addr_gen_mode"), 1),
+    (Sysctl::v6("accept_ra"), 0),
+    (Sysctl::v6("autoconf"), 0),
+    (Sysctl::v6("router_solicitations"), 0),
+    // Answers leave by the physical interface, so the strict check would drop what comes in here.
+    (Sysctl::v4("rp_filter"), 2),
+    // Without it the first address of a subnet takes the others with it when it is deleted.
+    (Sysctl::v4("promote_secondaries"), 1),
+    (Sysctl::v4("arp_ignore"), ARP_IGNORE_OTHERS),
+    (Sysctl::v4("arp_announce"), ARP_ANNOUNCE_OWN),
+];
+
+/// An interface of that name as the kernel has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Device {
+    pub(super) index: u32,
+    parent: Option<IfIndex>,
+    mac: Option<Mac>,
+}
+
+impl Device {
+    /// Whether it can serve as the device for `parent` and `mac`.
+    pub(super) fn is_on(&self, parent: IfIndex, mac: Mac) -> bool {
+        self.parent == Some(parent) && self.mac == Some(mac)
+    }
+}
+
+/// What bears the name of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    Ours(Device),
+    /// Never touched.
+    Foreign,
+}
+
+/// Looks for the device of `unit`.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn find(netlink: &Netlink, unit: Unit) -> Result<Found, Refused> {
+    Ok(match netlink.link_named(&unit.to_string()).await? {
+        None => Found::Nothing,
+        Some(link) if is_ours(&link) => {
+            let mut device = Device {
+                index: link.header.index,
+                parent: None,
+                mac: None,
+            };
+            for attribute in &link.attributes {
+                if let LinkAttribute::Link(parent) = attribute {
+                    device.parent = Some(IfIndex(*parent));
+                } else if let LinkAttribute::Address(bytes) = attribute {
+                    device.mac = bytes.as_slice().try_into().ok().map(Mac);
+                }
+            }
+            Found::Ours(device)
+        }
+        Some(_) => Found::Foreign,
+    })
+}
+
+/// Creates the device of `unit`: deaf, without addresses, and down.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn create(
+    netlink: &Netlink,
+    unit: Unit,
+    parent: IfIndex,
+    mac: Mac,
+) -> Result<(), Refused> {
+    let name = unit.to_string();
+    let message = LinkMacVlan::new(&name, parent.0, MacVlanMode::Source)
+        .address(mac.0.to_vec())
+        .link_group(GROUP)
+        .build();
+    netlink
+        .change(
+            RouteNetlinkMessage::NewLink(message),
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
+        .await?;
+    for (sysctl, value) in SETTINGS {
+        set(sysctl, &name, value);
+    }
+    Ok(())
+}
+
+/// Lets the device hear everything that is for its MAC or for all.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn hear(netlink: &Netlink, index: u32) -> Result<(), Refused> {
+    set_mode(netlink, index, MacVlanMode::Bridge).await
+}
+
+/// Makes the device deaf.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn deafen(netlink: &Netlink, index: u32) -> Result<(), Refused> {
+    set_mode(netlink, index, MacVlanMode::Source).await
+}
+
+/// Sets the device up.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn set_up(netlink: &Netlink, index: u32) -> Result<(), Refused> {
+    change(netlink, LinkUnspec::new_with_index(index).up().build()).await
+}
+
+/// Sets the device down, which takes milliseconds.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn set_down(netlink: &Netlink, index: u32) -> Result<(), Refused> {
+    change(netlink, LinkUnspec::new_with_index(index).down().build()).await
+}
+
+/// Removes the device, which takes tens of milliseconds; nothing if it is gone.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn delete(netlink: &Netlink, index: u32) -> Result<(), Refused> {
+    delete_matching(netlink, LinkUnspec::new_with_index(index).build()).await
+}
+
+/// Removes every device of ours.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn delete_all(netlink: &Netlink) -> Result<(), Refused> {
+    let (ours, others): (Vec<_>, Vec<_>) = netlink
+        .links()
+        .await?
+        .into_iter()
+        .filter(|link| link.attributes.contains(&LinkAttribute::Group(GROUP)))
+        .partition(is_ours);
+    if others.is_empty() && ours.len() > 1 {
+        let group = LinkUnspec::new_with_index(0).link_group(GROUP).build();
+        return delete_matching(netlink, group).await;
+    }
+    for link in ours {
+        delete(netlink, link.header.index).await?;
+    }
+    Ok(())
+}
+
+/// Whether carpd made the device.
+pub(super) fn is_ours(link: &LinkMessage) -> bool {
+    let macvlan = LinkInfo::Kind(InfoKind::MacVlan);
+    link.attributes.contains(&LinkAttribute::Group(GROUP))
+        && link.attributes.iter().any(|attribute| {
+            matches!(attribute, LinkAttribute::LinkInfo(infos) if infos.contains(&macvlan))
+        })
+}
+
+/// Sets a sysctl of a device of ours. What cannot be set is logged and not fatal: IPv6 may be
+/// missing, or /proc/sys may belong to somebody else.
+pub(super) fn set(sysctl: Sysctl, name: &str, value: u8) {
+    match sysctl.write(name, value) {
+        Ok(()) => {}
+        Err(error) if sysctl.family == "ipv6" && error.kind() == std::io::ErrorKind::NotFound => {
+            debug!("{name} has no IPv6");
+        }
+        Err(error) => warn!("cannot set {} of {name} to {value}: {error}", sysctl.key),
+    }
+}
+
+async fn set_mode(netlink: &Netlink, index: u32, mode: MacVlanMode) -> Result<(), Refused> {
+    let message = LinkMessageBuilder::<LinkMacVlan>::new_with_info_kind(InfoKind::MacVlan)
+        .index(index)
+        .mode(mode)
+        .build();
+    change(netlink, message).await
+}
+
+async fn change(netlink: &Netlink, message: LinkMessage) -> Result<(), Refused> {
+    netlink
+        .change(RouteNetlinkMessage::NewLink(message), 0)
+        .await
+}
+
+async fn delete_matching(netlink: &Netlink, message: LinkMessage) -> Result<(), Refused> {
+    match netlink
+        .change(RouteNetlinkMessage::DelLink(message), 0)
+        .await
+    {
+        Err(Refused {
+            errno: libc::ENODEV,
+            ..
+        }) => Ok(()),
+        result => result,
+    }
+}

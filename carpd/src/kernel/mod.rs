@@ -1,0 +1,154 @@
+//! Kernel work, on a thread of its own: netlink requests are performed inside sendmsg(2) under the
+//! routing lock and can take long, and no advertisement may wait for them.
+//!
+//! Work is done first in, first out. Each piece is idempotent and waits for the kernel's
+//! acknowledgement before the next begins.
+
+mod addresses;
+mod devices;
+mod monitor;
+mod netlink;
+mod sysctls;
+mod worker;
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::io;
+use std::path::PathBuf;
+use std::thread;
+
+use carp_proto::{IfIndex, Link, Unit, Work};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use crate::net::Sender;
+use netlink::Netlink;
+use worker::Worker;
+
+/// How long a clean stop waits for the kernel.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How kernel work is done.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// Where the old values of sysctls are kept; the directory exists.
+    pub(crate) run_dir: PathBuf,
+}
+
+/// What the kernel thread has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// A link that is not one of ours exists, or something about it changed.
+    Link(Link),
+    /// A link is gone.
+    LinkGone(IfIndex),
+    /// All links that there were at the start have been told.
+    Ready,
+    /// [`Work::Announce`] was performed, and so everything queued before it.
+    Announced(Unit),
+    /// The kernel would not have a device or an address.
+    Refused {
+        /// For whom.
+        unit: Unit,
+        /// The address; `None` if the device itself.
+        address: Option<IpAddr>,
+        /// One line.
+        error: String,
+    },
+}
+
+/// The kernel thread's queue. If it is dropped, the thread still does what was queued, puts
+/// everything back and ends, but nobody waits for it.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    queue: UnboundedSender<Job>,
+    done: oneshot::Receiver<()>,
+}
+
+/// One entry of the queue.
+#[derive(Debug)]
+enum Job {
+    Work(Work),
+    Attach(IfIndex),
+    Detach(IfIndex),
+}
+
+/// Starts the kernel thread in the network namespace of the calling thread. It first removes what
+/// a crashed carpd left behind, then tells all links, then says [`News::Ready`].
+///
+/// # Errors
+/// If the thread, its runtime or its sockets cannot be made.
+pub(crate) fn start(options: Options) -> io::Result<(Handle, UnboundedReceiver<News>)> {
+    let (queue, jobs) = unbounded_channel();
+    let (tell, news) = unbounded_channel();
+    let (finish, done) = oneshot::channel();
+    let (started, outcome) = std::sync::mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name("kernel".to_owned())
+        .spawn(move || {
+            let outcome = run(options, jobs, tell, || started.send(Ok(())).is_ok());
+            if let Err(error) = outcome {
+                // Once the start has succeeded nobody reads this.
+                let _ = started.send(Err(error));
+            }
+            // Nobody waits: the handle was dropped.
+            let _ = finish.send(());
+        })?;
+    outcome
+        .recv()
+        .unwrap_or_else(|_| Err(io::Error::other("the kernel thread ended")))?;
+    Ok((Handle { queue, done }, news))
+}
+
+impl Handle {
+    /// Appends to the queue.
+    pub(crate) fn work(&self, work: Work) {
+        self.push(Job::Work(work));
+    }
+
+    /// Sets the sysctls that a physical interface needs while it carries carp interfaces.
+    pub(crate) fn attach(&self, device: IfIndex) {
+        self.push(Job::Attach(device));
+    }
+
+    /// Puts its sysctls back. It may be gone.
+    pub(crate) fn detach(&self, device: IfIndex) {
+        self.push(Job::Detach(device));
+    }
+
+    /// Does what is queued, removes all devices and addresses, puts all sysctls back, and ends
+    /// the thread. Returns after at most five seconds; `false` if it was not done by then.
+    pub(crate) async fn finish(self) -> bool {
+        drop(self.queue);
+        tokio::time::timeout(PATIENCE, self.done).await.is_ok()
+    }
+
+    fn push(&self, job: Job) {
+        if self.queue.send(job).is_err() {
+            warn!("the kernel thread has ended");
+        }
+    }
+}
+
+fn run(
+    options: Options,
+    jobs: UnboundedReceiver<Job>,
+    news: UnboundedSender<News>,
+    started: impl FnOnce() -> bool,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let netlink = Netlink::connect()?;
+        let monitor = monitor::Connection::open()?;
+        let sender = Sender::open()?;
+        if started() {
+            let worker = Worker::start(options, netlink, sender, news.clone()).await;
+            tokio::spawn(monitor::run(monitor, news));
+            worker.run(jobs).await;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,275 @@
+//! Follows the kernel's links and addresses, and tells what changed, each link as a whole.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use carp_proto::{DeviceAddress, DeviceName, IfIndex, Link, Mac};
+use futures_util::StreamExt as _;
+use futures_util::future::FutureExt as _;
+use futures_util::stream::BoxStream;
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::address::{AddressFlags, AddressMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::MulticastGroup;
+use rtnetlink::sys::AsyncSocket as _;
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::{debug, warn};
+
+use super::netlink::{Netlink, Refused};
+use super::{News, addresses, devices};
+
+/// Bytes, as the kernel accounts for them: room for some 10,000 changes.
+const RECEIVE_BUFFER: usize = 8 << 20;
+
+/// How long to wait before a broken connection is made anew.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Tells all links, then [`News::Ready`], then what changes, for ever.
+pub(super) async fn run(connection: Connection, news: UnboundedSender<News>) {
+    let mut view = View::default();
+    let mut next = Some(connection);
+    let mut ready = false;
+    loop {
+        let connection = match next.take().map_or_else(Connection::open, Ok) {
+            Ok(connection) => connection,
+            Err(error) => {
+                warn!("cannot follow links and addresses: {error}");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        if let Err(error) = follow(connection, &mut view, &news, &mut ready).await {
+            warn!("lost track of links and addresses, starting anew: {error}");
+            tokio::time::sleep(PAUSE).await;
+        }
+        if news.is_closed() {
+            return;
+        }
+    }
+}
+
+/// A subscription to changes, not read yet.
+pub(super) struct Connection {
+    netlink: Netlink,
+    messages: BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>,
+}
+
+impl Connection {
+    /// Subscribes, on the runtime of the caller.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub(super) fn open() -> io::Result<Self> {
+        let (mut connection, _, messages) = rtnetlink::new_multicast_connection(&[
+            MulticastGroup::Link,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv6Ifaddr,
+        ])?;
+        let socket = connection.socket_mut().socket_ref();
+        if let Err(error) =
+            rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, RECEIVE_BUFFER)
+        {
+            debug!("cannot enlarge the receive buffer of the monitor: {error}");
+        }
+        tokio::spawn(connection);
+        Ok(Self {
+            netlink: Netlink::connect()?,
+            messages: messages.map(|(message, _)| message).boxed(),
+        })
+    }
+}
+
+/// Ends when the connection does, or nobody listens.
+async fn follow(
+    mut connection: Connection,
+    view: &mut View,
+    news: &UnboundedSender<News>,
+    ready: &mut bool,
+) -> Result<(), Refused> {
+    view.replace(
+        connection.netlink.links().await?,
+        connection.netlink.addresses().await?,
+    );
+    view.report(news);
+    if !*ready {
+        *ready = true;
+        // Nobody listens: the caller notices by itself.
+        let _ = news.send(News::Ready);
+    }
+    while let Some(message) = connection.messages.next().await {
+        let mut whole = view.apply(message);
+        while let Some(Some(message)) = connection.messages.next().now_or_never() {
+            whole &= view.apply(message);
+        }
+        if !whole {
+            // What was lost cannot be known; what is there can.
+            debug!("changes of links or addresses were lost, reading all anew");
+            let links = connection.netlink.links().await?;
+            view.replace(links, connection.netlink.addresses().await?);
+        }
+        view.report(news);
+        if news.is_closed() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What is known, and what of it was told.
+#[derive(Debug, Default)]
+struct View {
+    links: BTreeMap<IfIndex, Link>,
+    /// By interface; those of interfaces that are ours or not known yet too.
+    addresses: BTreeMap<IfIndex, BTreeSet<DeviceAddress>>,
+    told: BTreeMap<IfIndex, Link>,
+    changed: BTreeSet<IfIndex>,
+}
+
+impl View {
+    fn replace(&mut self, links: Vec<LinkMessage>, addresses: Vec<AddressMessage>) {
+        self.changed.extend(self.told.keys());
+        self.links.clear();
+        self.addresses.clear();
+        for link in links {
+            self.see_link(&link);
+        }
+        for address in addresses {
+            self.see_address(&address);
+        }
+    }
+
+    /// `false` if messages before this one were lost.
+    fn apply(&mut self, message: NetlinkMessage<RouteNetlinkMessage>) -> bool {
+        match message.payload {
+            NetlinkPayload::Overrun(_) => return false,
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                self.see_link(&link);
+            }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
+                self.lose_link(&link);
+            }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => {
+                self.see_address(&address);
+            }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(address)) => {
+                self.lose_address(&address);
+            }
+            // The subscription is to nothing else.
+            _ => {}
+        }
+        true
+    }
+
+    fn see_link(&mut self, message: &LinkMessage) {
+        // Others, such as a bridge's, tell of one aspect only.
+        if message.header.interface_family != AddressFamily::Unspec || devices::is_ours(message) {
+            return;
+        }
+        let index = IfIndex(message.header.index);
+        if let Some(link) = link_of(message, self.links.get(&index)) {
+            self.links.insert(index, link);
+            self.changed.insert(index);
+        }
+    }
+
+    fn lose_link(&mut self, message: &LinkMessage) {
+        if message.header.interface_family == AddressFamily::Unspec {
+            let index = IfIndex(message.header.index);
+            self.links.remove(&index);
+            self.addresses.remove(&index);
+            self.changed.insert(index);
+        }
+    }
+
+    fn see_address(&mut self, message: &AddressMessage) {
+        let index = IfIndex(message.header.index);
+        let Some(address) = addresses::own(message) else {
+            return;
+        };
+        let unusable = AddressFlags::Tentative | AddressFlags::Dadfailed;
+        if addresses::is_virtual(message) || addresses::flags(message).intersects(unusable) {
+            self.forget(index, address);
+        } else {
+            self.addresses.entry(index).or_default().insert(address);
+            self.changed.insert(index);
+        }
+    }
+
+    fn lose_address(&mut self, message: &AddressMessage) {
+        // The physical interface may have an address of its own that is also a virtual one.
+        if let Some(address) = addresses::own(message).filter(|_| !addresses::is_virtual(message)) {
+            self.forget(IfIndex(message.header.index), address);
+        }
+    }
+
+    fn forget(&mut self, index: IfIndex, address: DeviceAddress) {
+        if let Some(known) = self.addresses.get_mut(&index)
+            && known.remove(&address)
+        {
+            self.changed.insert(index);
+        }
+    }
+
+    /// Tells of every link that is not as it was told before.
+    fn report(&mut self, news: &UnboundedSender<News>) {
+        for index in core::mem::take(&mut self.changed) {
+            let link = self.links.get(&index).map(|link| Link {
+                addresses: self
+                    .addresses
+                    .get(&index)
+                    .into_iter()
+                    .flatten()
+                    .copied()
+                    .collect(),
+                ..link.clone()
+            });
+            if self.told.get(&index) == link.as_ref() {
+                continue;
+            }
+            let item = match link {
+                Some(link) => {
+                    self.told.insert(index, link.clone());
+                    News::Link(link)
+                }
+                None => {
+                    self.told.remove(&index);
+                    News::LinkGone(index)
+                }
+            };
+            // Nobody listens: the caller notices by itself.
+            let _ = news.send(item);
+        }
+    }
+}
+
+/// Reads a message; what it leaves out is as `before`.
+fn link_of(message: &LinkMessage, before: Option<&Link>) -> Option<Link> {
+    let header = &message.header;
+    let mut name = before.map(|link| link.name.clone());
+    let mut mac = before.map_or(Mac([0; 6]), |link| link.mac);
+    let mut mtu = before.map_or(0, |link| link.mtu);
+    for attribute in &message.attributes {
+        if let LinkAttribute::IfName(text) = attribute {
+            name = DeviceName::new(text);
+        } else if let LinkAttribute::Address(bytes) = attribute {
+            mac = bytes.as_slice().try_into().map_or(mac, Mac);
+        } else if let LinkAttribute::Mtu(value) = attribute {
+            mtu = *value;
+        }
+    }
+    let flags = header.flags;
+    Some(Link {
+        index: IfIndex(header.index),
+        name: name?,
+        mac,
+        mtu,
+        capable: header.link_layer_type == LinkLayerType::Ether
+            && flags.contains(LinkFlags::Multicast)
+            && !flags.contains(LinkFlags::Loopback),
+        up: flags.contains(LinkFlags::Up),
+        carrier: flags.contains(LinkFlags::LowerUp),
+        addresses: Vec::new(),
+    })
+}

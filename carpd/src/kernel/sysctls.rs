@@ -1,0 +1,306 @@
+//! Sysctls of one interface: written when it is attached, put back when it is detached.
+//!
+//! The old values are also kept in a file, so that a carpd that starts after a crash can put them
+//! back.
+
+use core::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use carp_proto::IfIndex;
+use tracing::{debug, warn};
+
+use super::netlink::Netlink;
+
+/// `arp_ignore`: answer ARP requests only for addresses of the interface they came in on.
+pub(super) const ARP_IGNORE_OTHERS: u8 = 1;
+/// `arp_ignore`: answer no ARP request.
+pub(super) const ARP_IGNORE_ALL: u8 = 8;
+/// `arp_announce`: ask only with an address of the interface that asks.
+pub(super) const ARP_ANNOUNCE_OWN: u8 = 2;
+
+/// `net.<family>.conf.<interface>.<key>`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sysctl {
+    /// `ipv4` or `ipv6`
+    pub(super) family: &'static str,
+    /// The last part of its name.
+    pub(super) key: &'static str,
+}
+
+impl Sysctl {
+    /// Below `net.ipv4.conf`.
+    pub(super) const fn v4(key: &'static str) -> Self {
+        Self {
+            family: "ipv4",
+            key,
+        }
+    }
+
+    /// Below `net.ipv6.conf`.
+    pub(super) const fn v6(key: &'static str) -> Self {
+        Self {
+            family: "ipv6",
+            key,
+        }
+    }
+
+    /// Its value on `device`, in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such interface, or no IPv6.
+    pub(super) fn read(self, device: &str) -> io::Result<u8> {
+        let text = fs::read_to_string(self.path(device))?;
+        text.trim()
+            .parse()
+            .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+    }
+
+    /// Sets it on `device`.
+    ///
+    /// # Errors
+    /// `NotFound` as above, `PermissionDenied` or `EROFS` where /proc/sys is not ours to write.
+    pub(super) fn write(self, device: &str, value: u8) -> io::Result<()> {
+        // One write(2), as proc(5) asks for.
+        fs::OpenOptions::new()
+            .write(true)
+            .open(self.path(device))?
+            .write_all(value.to_string().as_bytes())
+    }
+
+    fn path(self, device: &str) -> PathBuf {
+        // Not with dots between the parts: an interface's name may have some of its own.
+        Path::new("/proc/sys/net")
+            .join(self.family)
+            .join("conf")
+            .join(device)
+            .join(self.key)
+    }
+}
+
+/// What a physical interface needs so that it neither answers ARP requests for virtual addresses
+/// nor asks with one of them (the "weak host model" of RFC 1122 §3.3.4.2).
+const WANTED: [Wanted; 2] = [
+    Wanted {
+        sysctl: Sysctl::v4("arp_ignore"),
+        value: ARP_IGNORE_OTHERS,
+        // 3 is about scopes: it answers for any interface's addresses.
+        suffices: |old| matches!(old, ARP_IGNORE_OTHERS | 2 | ARP_IGNORE_ALL),
+    },
+    Wanted {
+        sysctl: Sysctl::v4("arp_announce"),
+        value: ARP_ANNOUNCE_OWN,
+        suffices: |old| old >= ARP_ANNOUNCE_OWN,
+    },
+];
+
+struct Wanted {
+    sysctl: Sysctl,
+    value: u8,
+    /// Whether an administrator's value is as good.
+    suffices: fn(u8) -> bool,
+}
+
+/// A value that was there before us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Old {
+    sysctl: Sysctl,
+    old: u8,
+    ours: u8,
+}
+
+/// The old values of all attached interfaces, here and in the file.
+#[derive(Debug)]
+pub(super) struct Kept {
+    file: PathBuf,
+    devices: BTreeMap<IfIndex, Vec<Old>>,
+}
+
+impl Kept {
+    /// Nothing attached; what a crashed carpd left in `file` is put back first.
+    pub(super) async fn recover(file: PathBuf, netlink: &Netlink) -> Self {
+        let devices = match fs::read_to_string(&file) {
+            Ok(text) => parse(&text),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    warn!("cannot read {}: {error}", file.display());
+                }
+                BTreeMap::new()
+            }
+        };
+        let mut kept = Self { file, devices };
+        kept.release_all(netlink).await;
+        kept
+    }
+
+    /// Sets what `device` needs and keeps what was there.
+    pub(super) async fn attach(&mut self, device: IfIndex, netlink: &Netlink) {
+        if self.devices.contains_key(&device) {
+            return;
+        }
+        let Some(name) = netlink.name_of(device).await else {
+            return;
+        };
+        let mut changes = Vec::new();
+        for wanted in &WANTED {
+            match wanted.sysctl.read(&name) {
+                Ok(old) if (wanted.suffices)(old) => {}
+                Ok(old) => changes.push(Old {
+                    sysctl: wanted.sysctl,
+                    old,
+                    ours: wanted.value,
+                }),
+                Err(error) => warn!("cannot read {} of {name}: {error}", wanted.sysctl.key),
+            }
+        }
+        self.devices.insert(device, changes.clone());
+        // Kept before anything is changed, or a crash in between would lose the old values.
+        self.save();
+        for Old { sysctl, ours, .. } in changes {
+            if let Err(error) = sysctl.write(&name, ours) {
+                warn!("cannot set {} of {name} to {ours}: {error}", sysctl.key);
+            }
+        }
+    }
+
+    /// Puts the old values of `device` back, unless somebody else has changed them since.
+    pub(super) async fn detach(&mut self, device: IfIndex, netlink: &Netlink) {
+        if let Some(changes) = self.devices.remove(&device) {
+            put_back(device, &changes, netlink).await;
+            self.save();
+        }
+    }
+
+    /// [`detach`](Self::detach) for all that are attached.
+    pub(super) async fn release_all(&mut self, netlink: &Netlink) {
+        for (device, changes) in core::mem::take(&mut self.devices) {
+            put_back(device, &changes, netlink).await;
+        }
+        self.save();
+    }
+
+    fn save(&self) {
+        let result = if self.devices.values().all(Vec::is_empty) {
+            match fs::remove_file(&self.file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            }
+        } else {
+            replace(&self.file, &print(&self.devices))
+        };
+        if let Err(error) = result {
+            warn!(
+                "cannot keep old sysctls in {}: {error}",
+                self.file.display()
+            );
+        }
+    }
+}
+
+async fn put_back(device: IfIndex, changes: &[Old], netlink: &Netlink) {
+    if changes.is_empty() {
+        return;
+    }
+    let Some(name) = netlink.name_of(device).await else {
+        return;
+    };
+    for Old { sysctl, old, ours } in changes {
+        match sysctl.read(&name) {
+            Ok(value) if value == *ours => {
+                if let Err(error) = sysctl.write(&name, *old) {
+                    warn!("cannot set {} of {name} back to {old}: {error}", sysctl.key);
+                }
+            }
+            Ok(value) => debug!(
+                "{} of {name} is {value} by somebody else, stays",
+                sysctl.key
+            ),
+            Err(error) => debug!("cannot read {} of {name}: {error}", sysctl.key),
+        }
+    }
+}
+
+/// Atomic for whoever reads it later; readable by root alone.
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let new = file.with_extension("new");
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?
+        .write_all(text.as_bytes())?;
+    fs::rename(&new, file)
+}
+
+/// One line for each value: interface number, key, old value, our value.
+fn print(devices: &BTreeMap<IfIndex, Vec<Old>>) -> String {
+    let mut text = String::new();
+    for (device, changes) in devices {
+        for Old { sysctl, old, ours } in changes {
+            // Writing to a `String` does not fail.
+            let _ = writeln!(text, "{device} {} {old} {ours}", sysctl.key);
+        }
+    }
+    text
+}
+
+/// Lines that make no sense are passed over.
+fn parse(text: &str) -> BTreeMap<IfIndex, Vec<Old>> {
+    let mut devices: BTreeMap<IfIndex, Vec<Old>> = BTreeMap::new();
+    for line in text.lines() {
+        if let Some((device, old)) = parse_line(line) {
+            devices.entry(device).or_default().push(old);
+        }
+    }
+    devices
+}
+
+fn parse_line(line: &str) -> Option<(IfIndex, Old)> {
+    let mut words = line.split_ascii_whitespace();
+    let device = IfIndex(words.next()?.parse().ok()?);
+    let key = words.next()?;
+    let sysctl = WANTED
+        .iter()
+        .find(|wanted| wanted.sysctl.key == key)?
+        .sysctl;
+    let old = words.next()?.parse().ok()?;
+    let ours = words.next()?.parse().ok()?;
+    Some((device, Old { sysctl, old, ours }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_read_as_it_was_written() {
+        let old = |key, old, ours| Old {
+            sysctl: Sysctl::v4(key),
+            old,
+            ours,
+        };
+        let devices = BTreeMap::from([
+            (
+                IfIndex(2),
+                vec![old("arp_ignore", 0, 1), old("arp_announce", 1, 2)],
+            ),
+            (IfIndex(17), vec![old("arp_announce", 0, 2)]),
+        ]);
+        let text = print(&devices);
+        assert_eq!(
+            text,
+            "2 arp_ignore 0 1\n2 arp_announce 1 2\n17 arp_announce 0 2\n"
+        );
+        assert_eq!(parse(&text), devices);
+    }
+
+    #[test]
+    fn nonsense_in_the_file_is_passed_over() {
+        let text = "\n2 arp_ignore\nx arp_ignore 0 1\n2 ../../x 0 1\n2 arp_ignore 0 1 later\n";
+        assert_eq!(print(&parse(text)), "2 arp_ignore 0 1\n");
+    }
+}
