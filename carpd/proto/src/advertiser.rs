@@ -44,7 +44,7 @@ pub(crate) struct Advertiser {
     digests: Option<Digests>,
     accepted: Option<Digests>,
     seals: PerFamily<Seal>,
-    sent: PerFamily<VecDeque<(u64, [u8; 20])>>,
+    sent: PerFamily<VecDeque<(IpAddr, u64, [u8; 20])>>,
 }
 
 impl Advertiser {
@@ -68,11 +68,12 @@ impl Advertiser {
             .any(|digests| digests.verify(header.counter, &header.digest))
     }
 
-    /// Whether we sent this header ourselves, lately.
-    pub(crate) fn is_own(&self, family: Family, header: &Header) -> bool {
+    /// Whether we sent this header ourselves, lately. Two equal hosts that become MASTER at one
+    /// time make equal headers: only the source tells them apart.
+    pub(crate) fn is_own(&self, family: Family, source: IpAddr, header: &Header) -> bool {
         self.sent
             .of(family)
-            .contains(&(header.counter, header.digest))
+            .contains(&(source, header.counter, header.digest))
     }
 
     /// A whole frame; `None` while the virtual host has no vhid.
@@ -86,6 +87,7 @@ impl Advertiser {
     ) -> Option<Vec<u8>> {
         let vhid = settings.vhid?;
         let digests = self.digests.as_ref()?;
+        let source = source(family, settings, link)?;
         let counter =
             self.seals
                 .of_mut(family)
@@ -105,8 +107,7 @@ impl Advertiser {
         if sent.len() == REMEMBERED {
             sent.pop_front();
         }
-        sent.push_back((counter, header.digest));
-        let source = source(family, settings, link)?;
+        sent.push_back((source, counter, header.digest));
         Some(frames::advertisement(mac(settings, link)?, source, &header))
     }
 }

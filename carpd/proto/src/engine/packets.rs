@@ -168,7 +168,10 @@ impl Engine {
         if !vhost.advertiser.verify(header) {
             return Err(Doubt::Digest);
         }
-        if vhost.advertiser.is_own(packet.family, header) {
+        if vhost
+            .advertiser
+            .is_own(packet.family, packet.source, header)
+        {
             let text = "our own advertisement came back: network loop";
             return Err(Doubt::Other(text.to_owned()));
         }
