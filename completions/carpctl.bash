@@ -12,8 +12,8 @@ _carpctl() {
     local kept=${words[last]%"${words[last]##*[=:]}"}
 
     COMPREPLY=()
-    local candidate description
-    while IFS=$'\t' read -r candidate description; do
+    local candidate
+    while IFS=$'\t' read -r candidate _; do
         COMPREPLY+=("${candidate#"$kept"}")
     done < <("${words[0]}" --complete "${words[@]:1}" 2>/dev/null)
 
