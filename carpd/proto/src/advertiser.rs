@@ -76,6 +76,12 @@ impl Advertiser {
             .contains(&(source, header.counter, header.digest))
     }
 
+    /// Seals the next counter of `family` greater than `heard`: in replay mode 2 the rest of the
+    /// group would refuse the next master if its clock were behind the last one's.
+    pub(crate) const fn follow(&mut self, family: Family, heard: u64) {
+        self.seals.of_mut(family).resume(heard);
+    }
+
     /// A whole frame; `None` while the virtual host has no vhid.
     pub(crate) fn frame(
         &mut self,

@@ -179,7 +179,11 @@ impl Engine {
             .replay
             .of_mut(packet.family)
             .check(mode, window, now, packet.source, header)
-            .map_err(|refusal| Doubt::Other(refusal.to_string()))
+            .map_err(|refusal| Doubt::Other(refusal.to_string()))?;
+        if mode == 2 {
+            vhost.advertiser.follow(packet.family, header.counter);
+        }
+        Ok(())
     }
 
     /// Counts a packet that failed a check and, unless `log` is 0, reports it now and then.
