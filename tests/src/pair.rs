@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::ping::ping;
-use crate::{Carpd, Host, Lab, master_down};
+use crate::{Carpd, Host, Lab, MARGIN, master_down, wait_until};
 
 /// The MAC of vhid 1.
 pub const VIRTUAL_MAC: &str = "00:00:5e:00:01:01";
@@ -66,48 +66,74 @@ impl Pair {
     /// A pair with one group, vhid 1, of these addresses: A is MASTER, B is BACKUP.
     pub fn with_group(addresses: &str) -> Result<Self> {
         let pair = Self::new()?;
-        for (carpd, skew) in [(&pair.a, ""), (&pair.b, "advskew 100")] {
+        pair.form_group(addresses)?;
+        Ok(pair)
+    }
+
+    /// A pair with both groups of carp(4)'s first example: A is MASTER, B is BACKUP.
+    pub fn with_manual_group() -> Result<Self> {
+        let pair = Self::new()?;
+        pair.form_manual_group()?;
+        Ok(pair)
+    }
+
+    /// Forms one group, vhid 1, of these addresses, and waits until it has settled.
+    pub fn form_group(&self, addresses: &str) -> Result<()> {
+        for (carpd, skew) in [(&self.a, ""), (&self.b, "advskew 100")] {
             carpd.carpctl("carp0 create")?;
             carpd.carpctl(&format!(
                 "carp0 vhid 1 {skew} pass mekmitasdigoat {addresses}"
             ))?;
         }
-        pair.wait_until_settled()?;
-        Ok(pair)
+        self.wait_until_settled()
     }
 
-    /// carp(4)'s first example, with the addresses in it, and its preemption on both hosts.
-    pub fn with_manual_group() -> Result<Self> {
-        let pair = Self::new()?;
-        for carpd in [&pair.a, &pair.b] {
+    /// Types in carp(4)'s first example, its preemption on both hosts first, and waits until both
+    /// groups have settled.
+    pub fn form_manual_group(&self) -> Result<()> {
+        for carpd in [&self.a, &self.b] {
             carpd.carpctl("sysctl net.inet.carp.preempt=1")?;
         }
-        pair.a.carpctl("carp0 create")?;
-        pair.a
+        self.a.carpctl("carp0 create")?;
+        self.a
             .carpctl("carp0 vhid 1 pass mekmitasdigoat 192.168.1.1/24")?;
-        pair.a.carpctl("carp1 create")?;
-        pair.a
+        self.a.carpctl("carp1 create")?;
+        self.a
             .carpctl("carp1 vhid 2 pass mekmitasdigoat 192.168.2.1/24")?;
-        pair.b.carpctl("carp0 create")?;
-        pair.b
+        self.b.carpctl("carp0 create")?;
+        self.b
             .carpctl("carp0 vhid 1 advskew 100 pass mekmitasdigoat 192.168.1.1/24")?;
-        pair.b.carpctl("carp1 create")?;
-        pair.b
+        self.b.carpctl("carp1 create")?;
+        self.b
             .carpctl("carp1 vhid 2 advskew 100 pass mekmitasdigoat 192.168.2.1/24")?;
-        pair.wait_until_settled()?;
-        for (carpd, state) in [(&pair.a, "MASTER"), (&pair.b, "BACKUP")] {
-            carpd.wait_for_state("carp1", state, master_down(1, 0))?;
+        self.wait_until_settled()?;
+        self.a
+            .wait_for_state("carp1", "MASTER", master_down(1, 0))?;
+        self.b.wait_for_state("carp1", "BACKUP", Duration::ZERO)
+    }
+
+    /// Makes the switch never learn where A's and B's MACs are: what is sent to the virtual MAC
+    /// reaches both.
+    pub fn flood(&self) -> Result<()> {
+        for carpd in [&self.a, &self.b] {
+            for interface in ["eth0", "eth1"] {
+                carpd.host().set_port(interface, "learning off")?;
+            }
         }
-        Ok(pair)
+        Ok(())
     }
 
     /// Waits until carp0 is MASTER on A, and BACKUP on B because it hears A.
     pub fn wait_until_settled(&self) -> Result<()> {
         self.a
             .wait_for_state("carp0", "MASTER", master_down(1, 0))?;
-        self.b
-            .wait_for_counter("carp0", "ipackets", 1)
-            .or_else(|_| self.b.wait_for_counter("carp0", "ipackets6", 1))?;
+        wait_until("B hears A", Duration::from_secs(1) + MARGIN, || {
+            let counters = self.b.interface("carp0")?.statistics;
+            let heard = ["ipackets", "ipackets6"]
+                .into_iter()
+                .filter_map(|name| counters.get(name));
+            Ok((heard.sum::<u64>() > 0).then_some(()))
+        })?;
         self.b.wait_for_state("carp0", "BACKUP", Duration::ZERO)
     }
 

@@ -1,0 +1,111 @@
+//! Hosts whose own packet filter or routing checks would make a naive daemon deaf.
+
+use anyhow::Result;
+use carp_tests::{AT_ONCE, Capture, Carpd, Frame, Pair, VIRTUAL_MAC, ping};
+
+const RULES: &str = "
+table inet firewall {
+    chain input {
+        type filter hook input priority 0; policy accept;
+        meta l4proto 112 drop
+    }
+}
+";
+
+fn drop_carp(carpd: &Carpd) -> Result<()> {
+    let rules = carpd.host().file("rules", "nft");
+    std::fs::write(&rules, RULES)?;
+    carpd
+        .host()
+        .run(&format!("nft -f {}", rules.display()))
+        .map(drop)
+}
+
+#[test]
+fn a_host_whose_firewall_drops_carp_still_hears_its_master() -> Result<()> {
+    let pair = Pair::new()?;
+    for carpd in [&pair.a, &pair.b] {
+        drop_carp(carpd)?;
+    }
+    pair.form_group("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
+    let before = pair.b.interface("carp0")?.last_transition;
+    pair.b.wait_for_counter("carp0", "ipackets", 5)?;
+    pair.b.wait_for_counter("carp0", "ipackets6", 1)?;
+    let after = pair.b.interface("carp0")?;
+    assert_eq!(
+        (after.state.as_str(), after.last_transition),
+        ("BACKUP", before)
+    );
+
+    // While it is MASTER, too: A hears that B takes over, objects, and B yields.
+    let heard = pair.a.counter("carp0", "ipackets")?;
+    pair.b.carpctl("carp0 state master")?;
+    pair.b.wait_for_state("carp0", "BACKUP", AT_ONCE)?;
+    assert!(pair.a.counter("carp0", "ipackets")? > heard);
+    assert_eq!(pair.a.state("carp0")?, "MASTER");
+    Ok(())
+}
+
+#[test]
+fn strict_reverse_path_filtering_changes_nothing() -> Result<()> {
+    let pair = Pair::new()?;
+    for host in [pair.a.host(), pair.b.host(), &pair.client] {
+        for interface in ["all", "default", "eth0"] {
+            host.run(&format!("sysctl -qw net.ipv4.conf.{interface}.rp_filter=1"))?;
+        }
+    }
+    pair.form_group("192.168.1.1/24")?;
+    pair.b.wait_for_counter("carp0", "ipackets", 3)?;
+    assert_eq!(pair.b.state("carp0")?, "BACKUP");
+    pair.client_reaches("192.168.1.1")?;
+    ping(&pair.client, "192.168.1.2", 3)?;
+    pair.a.carpctl("carp0 down")?;
+    pair.b.wait_for_state("carp0", "MASTER", AT_ONCE)?;
+    pair.client_reaches("192.168.1.1")
+}
+
+#[test]
+fn both_hosts_advertise_from_the_same_mac_and_hear_each_other_in_every_state() -> Result<()> {
+    let pair = Pair::with_group("192.168.1.1/24")?;
+    let mut captures = [
+        Capture::sent_by(pair.a.host(), "eth0")?,
+        Capture::sent_by(pair.b.host(), "eth0")?,
+    ];
+
+    // BACKUP hears MASTER.
+    pair.b.wait_for_counter("carp0", "ipackets", 2)?;
+    // MASTER hears MASTER, on both sides: B claims the group, A objects, B gives in.
+    let heard = pair.a.counter("carp0", "ipackets")?;
+    pair.b.carpctl("carp0 state master")?;
+    pair.b.wait_for_state("carp0", "BACKUP", AT_ONCE)?;
+    assert!(
+        pair.a.counter("carp0", "ipackets")? > heard,
+        "A as MASTER hears B"
+    );
+    // After a change of roles A, that was MASTER, hears B.
+    pair.a.carpctl("carp0 state backup advskew 200")?;
+    pair.b
+        .wait_for_state("carp0", "MASTER", carp_tests::master_down(1, 100))?;
+    pair.a.wait_for_counter("carp0", "ipackets", 2)?;
+    assert_eq!(pair.a.state("carp0")?, "BACKUP");
+    // INIT: nothing is heard, and the host that comes back hears again.
+    pair.a.carpctl("carp0 down")?;
+    pair.a.carpctl("carp0 up")?;
+    pair.a.wait_for_counter("carp0", "ipackets", 2)?;
+    assert_eq!(pair.a.state("carp0")?, "BACKUP");
+
+    for capture in &mut captures {
+        let frames = capture.stop()?;
+        let sources: Vec<_> = frames
+            .iter()
+            .filter(|frame| frame.advertisement().is_some())
+            .map(Frame::source)
+            .collect();
+        assert!(!sources.is_empty());
+        assert!(
+            sources.iter().all(|source| source == VIRTUAL_MAC),
+            "{sources:?}"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The first example of carp(4), with nothing changed but the name of the command.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use carp_tests::{Capture, Frame, Pair, VIRTUAL_MAC, ping, wait_until};
+
+const VIRTUAL: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
+
+#[test]
+fn the_manuals_commands_make_a_master_and_a_backup() -> Result<()> {
+    let pair = Pair::with_manual_group()?;
+    let shown = pair.a.carpctl("carp0")?;
+    assert!(
+        shown.contains("\tcarp: MASTER vhid 1 advbase 1 advskew 0\n"),
+        "{shown}"
+    );
+    let shown = pair.b.carpctl("carp0")?;
+    assert!(
+        shown.contains("\tcarp: BACKUP vhid 1 advbase 1 advskew 100\n"),
+        "{shown}"
+    );
+
+    pair.client_reaches("192.168.1.1")?;
+    assert_eq!(
+        pair.client.neighbour("192.168.1.1")?.as_deref(),
+        Some(VIRTUAL_MAC)
+    );
+
+    let (on_a, on_b) = (pair.a.host().addresses()?, pair.b.host().addresses()?);
+    for address in ["192.168.1.1/24", "192.168.2.1/24"] {
+        assert!(on_a.contains(address), "A has {address}:\n{on_a}");
+        assert!(!on_b.contains(address), "B has {address}:\n{on_b}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_backup_never_answers_even_what_is_flooded_to_it() -> Result<()> {
+    let pair = Pair::new()?;
+    pair.flood()?;
+    for carpd in [&pair.a, &pair.b] {
+        carpd.host().run("sysctl -qw net.ipv4.ip_forward=1")?;
+    }
+    pair.form_group("192.168.1.1/24")?;
+    let mut sent = Capture::sent_by(pair.b.host(), "eth0")?;
+    let mut received = Capture::received_by(pair.b.host(), "eth0")?;
+
+    pair.client.run("ip neighbour flush all")?;
+    pair.client_reaches("192.168.1.1")?;
+
+    let received = received.stop()?;
+    let to_virtual = |frame: &&Frame| frame.destination() == VIRTUAL_MAC && frame.echo().is_some();
+    assert_eq!(
+        received.iter().filter(to_virtual).count(),
+        5,
+        "the switch floods requests to B"
+    );
+    let asked = |frame: &Frame| frame.arp().is_some_and(|arp| arp.target == VIRTUAL);
+    assert!(
+        received.iter().any(asked),
+        "the client's ARP request reaches B"
+    );
+    for frame in sent.stop()? {
+        ensure!(
+            frame.source() != VIRTUAL_MAC,
+            "B sends with the virtual MAC: {frame:?}"
+        );
+        ensure!(
+            frame.echo().is_none(),
+            "B takes part in the ping: {frame:?}"
+        );
+        ensure!(
+            frame.arp().is_none_or(|arp| arp.sender != VIRTUAL),
+            "B answers: {frame:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_flooded_is_forwarded_twice() -> Result<()> {
+    let pair = Pair::new()?;
+    pair.flood()?;
+    let server = pair.lab.host("server", &[("dmz", "192.168.2.100/24")])?;
+    for carpd in [&pair.a, &pair.b] {
+        carpd.host().run("sysctl -qw net.ipv4.ip_forward=1")?;
+    }
+    pair.client.run("ip route add default via 192.168.1.1")?;
+    server.run("ip route add default via 192.168.2.1")?;
+    pair.form_manual_group()?;
+
+    let mut at_server = Capture::received_by(&server, "eth0")?;
+    let mut at_client = Capture::received_by(&pair.client, "eth0")?;
+    let mut at_b = Capture::received_by(pair.b.host(), "eth0")?;
+    ping(&pair.client, "192.168.2.100", 5)?;
+
+    for (host, frames) in [("server", at_server.stop()?), ("client", at_client.stop()?)] {
+        let mut numbers: Vec<_> = frames
+            .iter()
+            .filter_map(Frame::echo)
+            .map(|echo| echo.number)
+            .collect();
+        let count = numbers.len();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(
+            (count, numbers.len()),
+            (5, 5),
+            "each packet reaches the {host} once"
+        );
+    }
+    let flooded = |frame: &&Frame| frame.destination() == VIRTUAL_MAC && frame.echo().is_some();
+    assert_eq!(
+        at_b.stop()?.iter().filter(flooded).count(),
+        5,
+        "B was tempted"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_master_never_asks_with_the_virtual_address_and_its_own_mac() -> Result<()> {
+    let pair = Pair::with_group("192.168.1.1/24")?;
+    let host = pair.a.host();
+    let mac = host.mac("eth0")?;
+    let mut sent = Capture::sent_by(host, "eth0")?;
+
+    for source in ["192.168.1.1", "192.168.1.2"] {
+        host.run("ip neighbour flush all")?;
+        host.run(&format!("ping -n -c 1 -W 2 -I {source} 192.168.1.100"))?;
+    }
+    // A refreshed entry asks too, by unicast.
+    host.run("ip neighbour change 192.168.1.100 dev eth0 nud probe")?;
+    wait_until("the entry is confirmed", Duration::from_secs(5), || {
+        Ok(host
+            .run("ip neighbour show to 192.168.1.100")?
+            .contains("REACHABLE")
+            .then_some(()))
+    })?;
+
+    let frames = sent.stop()?;
+    let requests = frames
+        .iter()
+        .filter_map(|frame| Some((frame, frame.arp()?)));
+    let (mut asked, target) = (0, Ipv4Addr::new(192, 168, 1, 100));
+    for (frame, arp) in requests {
+        asked += u32::from(arp.operation == 1 && arp.target == target);
+        let physical = arp.sender_mac == mac || frame.source() == mac;
+        ensure!(
+            !(physical && arp.sender == VIRTUAL),
+            "{arp:?} from {}",
+            frame.source()
+        );
+    }
+    ensure!(asked >= 3, "A asked {asked} times for the client");
+    Ok(())
+}
