@@ -104,17 +104,14 @@ pub(super) fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
                 .as_ref()
                 .map_or_else(|| format!("#{device}"), ToString::to_string);
             let whom = unit.map_or_else(|| device.clone(), |unit| unit.to_string());
-            let from = source
-                .map(|source| format!(" from {source}"))
-                .unwrap_or_default();
+            let from = source.map_or_else(String::new, |source| format!(" from {source}"));
             let more = match held_back {
                 0 => String::new(),
-                1 => " (1 more held back)".to_owned(),
                 several => format!(" ({several} more held back)"),
             };
             let mut details = vec![("device", device), ("held_back", held_back.to_string())];
             details.extend(source.map(|source| ("source", source.to_string())));
-            let line = format!("{whom}: {text}{from}{more}");
+            let line = format!("{whom}: bad packet{from}: {text}{more}");
             event("bad-packet", *unit, Level::WARN, line, details)
         }
         Notice::Suppression { from, to, cause } => event(

@@ -22,6 +22,8 @@ mod peer;
 mod private;
 mod settings;
 mod sysctl;
+#[cfg(test)]
+mod tests;
 mod vh;
 
 use std::path::PathBuf;

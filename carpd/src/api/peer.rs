@@ -19,8 +19,12 @@ use super::manager::Manager;
 use super::objects::ObjectManager;
 use super::sysctl::SysctlObject;
 
-/// How many signals may wait for a client to read.
-const QUEUE: usize = 8192;
+/// How many signals may wait for a client to read: thousands of interfaces may change their state
+/// at once, each with several signals. Every connection queues the same messages, not copies.
+const QUEUE: usize = 65_536;
+
+/// How many of them are sent with one system call.
+const BATCH: usize = 64;
 
 /// How long a client may leave a message unread that does not fit into its socket's buffer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -122,14 +126,17 @@ impl Attendance {
 
     /// Sends what is queued until the other end is gone, does not read, or the hub is closed.
     pub(super) async fn attend(mut self, hub: &Hub) {
+        let mut messages = Vec::with_capacity(BATCH);
         loop {
-            let message = tokio::select! {
-                message = self.queue.recv() => message,
-                () = self.connection.closed() => None,
+            let count = tokio::select! {
+                count = self.queue.recv_many(&mut messages, BATCH) => count,
+                () = self.connection.closed() => 0,
             };
-            let Some(message) = message else { break };
-            match timeout(PATIENCE, self.connection.send(&message)).await {
-                Ok(Ok(())) => {}
+            if count == 0 {
+                break;
+            }
+            match timeout(PATIENCE, self.connection.send_all(&messages)).await {
+                Ok(Ok(())) => messages.clear(),
                 Ok(Err(error)) => {
                     debug!("a connection broke: {error}");
                     break;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use carp_dbus::Error;
 use carp_proto::{
-    Advbase, Advskew, Change, DeviceName, Family, ForcedState, Key, LinkLayer, Vhid, VirtualAddress,
+    Advbase, Advskew, Change, DeviceName, ForcedState, Key, LinkLayer, Vhid, VirtualAddress,
 };
 use zbus::{OwnedVariant, Variant};
 use zeroize::Zeroizing;
@@ -39,25 +39,6 @@ pub(super) fn changes(
             )))
         }
     }
-}
-
-/// `address/prefix` as a virtual address.
-///
-/// # Errors
-///
-/// What is wrong with it, in words.
-pub(super) fn virtual_address(address: &str, prefix: u8) -> Result<VirtualAddress, String> {
-    let address = ip(address)?;
-    let (family, most) = match Family::of(address) {
-        Family::V4 => ("IPv4", 32),
-        Family::V6 => ("IPv6", 128),
-    };
-    if prefix > most {
-        return Err(format!(
-            "the prefix length of the {family} address {address} is 0 to {most}, not {prefix}"
-        ));
-    }
-    Ok(VirtualAddress { address, prefix })
 }
 
 type Read = fn(OwnedVariant, &mut Vec<Change>) -> Result<(), String>;
@@ -123,7 +104,8 @@ const KEYS: &[(&str, Read)] = &[
     }),
     ("AddAddresses", |value, changes| {
         for (address, prefix) in typed::<Vec<(String, u8)>>(value)? {
-            changes.push(Change::AddAddress(virtual_address(&address, prefix)?));
+            let address = ip(&address)?;
+            changes.push(Change::AddAddress(VirtualAddress { address, prefix }));
         }
         Ok(())
     }),

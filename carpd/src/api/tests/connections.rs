@@ -1,0 +1,210 @@
+//! Several clients at once: none can harm another.
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use carp_dbus::{Change, Client, Settings};
+use futures_util::StreamExt;
+use tokio::time::{sleep, timeout};
+
+use super::{Bench, PATIENCE, carp0, flap, until};
+use crate::api::private::PrivateSocket;
+
+#[tokio::test]
+async fn two_connections_see_the_same_and_hear_of_each_other() {
+    let bench = Bench::with_a_backup().await;
+    let (one, other) = (bench.client(0).await, bench.client(0).await);
+    let mut watch = other.watch().await.unwrap();
+    one.create("carp7", Settings::new().description("by one"))
+        .await
+        .unwrap();
+    // Its object is there for everybody by the time that it is answered.
+    other
+        .configure("carp7", Settings::new().description("by the other"))
+        .await
+        .unwrap();
+    assert_eq!(
+        one.interface("carp7").await.unwrap().description,
+        "by the other"
+    );
+    let added = until(&mut watch, |change| {
+        if let Change::Added(info) = change {
+            Some(info.name)
+        } else {
+            None
+        }
+    })
+    .await;
+    assert_eq!(added, "carp7");
+}
+
+#[tokio::test]
+async fn calls_of_many_clients_at_once_are_all_answered() {
+    let bench = Bench::with_a_backup().await;
+    let mut tasks = Vec::new();
+    for number in 1..=20u8 {
+        let client = bench.client(0).await;
+        tasks.push(tokio::spawn(async move {
+            let settings = Settings::new().description(&format!("number {number}"));
+            client.create(&format!("carp{number}"), settings).await
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(bench.client(0).await.interfaces().await.unwrap().len(), 21);
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_let_go_and_holds_up_nobody() {
+    let bench = Bench::with_a_backup().await;
+    let (mut mute, ours) = UnixStream::pair().unwrap();
+    bench.welcome(ours, 0);
+    say_hello(&mut mute).await;
+    let client = bench.client(0).await;
+    peers_become(&bench, 2).await;
+
+    let mut rounds = 0;
+    while bench.hub.peers().len() == 2 {
+        bench.does(|world| flap(world, 500)).await;
+        client.sysctl_set("net.inet.carp.log", 1).await.unwrap();
+        assert_eq!(carp0(&client).await.state, "BACKUP");
+        rounds += 1;
+        assert!(rounds < 1000, "it is still there");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_forgotten() {
+    let bench = Bench::with_a_backup().await;
+    peers_become(&bench, 0).await;
+    let client = bench.client(0).await;
+    carp0(&client).await;
+    peers_become(&bench, 1).await;
+    drop(client);
+    peers_become(&bench, 0).await;
+}
+
+#[tokio::test]
+async fn when_the_loop_ends_clients_hear_the_rest_and_the_connection_ends() {
+    let bench = Bench::with_a_backup().await;
+    let client = bench.client(0).await;
+    let mut watch = client.watch().await.unwrap();
+    bench.does(|world| world.wait(Duration::from_secs(3))).await;
+    let Bench { hub, deeds } = bench;
+    drop(deeds);
+    until(&mut watch, |change| {
+        let Change::Event(event) = change else {
+            return None;
+        };
+        event.text.contains("-> MASTER").then_some(())
+    })
+    .await;
+    timeout(PATIENCE, hub.closed()).await.unwrap();
+    assert_eq!(timeout(PATIENCE, watch.next()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_private_socket_is_for_its_owner_and_serves_even_beside_a_silent_client() {
+    let bench = Bench::with_a_backup().await;
+    let place = Place::new("serves");
+    let socket = PrivateSocket::bind(place.socket()).unwrap();
+    let mode = std::fs::metadata(place.socket())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let hub = bench.hub.clone();
+    let serving = tokio::spawn(async move { socket.serve(&hub).await });
+
+    let _silent = UnixStream::connect(place.socket()).unwrap();
+    let address = format!("unix:path={}", place.socket().display());
+    let client = Client::connect_to(&address).await.unwrap();
+    assert_eq!(carp0(&client).await.state, "BACKUP");
+
+    bench.hub.close();
+    timeout(PATIENCE, serving).await.unwrap().unwrap();
+    assert!(!place.socket().exists(), "it cleans up");
+    let error = Client::connect_to(&address).await.unwrap_err();
+    assert!(
+        matches!(error, carp_dbus::ConnectError::NoDaemon { .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_socket_left_behind_is_replaced_but_neither_a_live_one_nor_a_file() {
+    let place = Place::new("replaces");
+    drop(std::os::unix::net::UnixListener::bind(place.socket()).unwrap());
+    let live = PrivateSocket::bind(place.socket()).unwrap();
+    let error = PrivateSocket::bind(place.socket()).unwrap_err();
+    assert!(
+        error.to_string().contains("another carpd answers there"),
+        "{error}"
+    );
+    drop(live);
+    std::fs::write(place.socket(), "precious").unwrap();
+    let error = PrivateSocket::bind(place.socket()).unwrap_err();
+    assert!(error.to_string().contains("not a socket"), "{error}");
+    assert_eq!(std::fs::read(place.socket()).unwrap(), b"precious");
+}
+
+async fn peers_become(bench: &Bench, count: usize) {
+    let wait = async {
+        while bench.hub.peers().len() != count {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, wait).await.expect("so many connections");
+}
+
+/// A directory of a test's own.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(test: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("carpd-{}-{test}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        Self(directory)
+    }
+
+    fn socket(&self) -> PathBuf {
+        Path::join(&self.0, "bus")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// The SASL handshake, and not a word more.
+async fn say_hello(stream: &mut UnixStream) {
+    stream.set_nonblocking(true).unwrap();
+    let mut uid = String::new();
+    for digit in rustix::process::getuid().as_raw().to_string().bytes() {
+        write!(uid, "{digit:02x}").unwrap();
+    }
+    stream
+        .write_all(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())
+        .unwrap();
+    let mut answer = Vec::new();
+    let hear = async {
+        while !answer.ends_with(b"\r\n") {
+            let mut byte = [0];
+            match stream.read(&mut byte) {
+                Ok(1) => answer.push(byte[0]),
+                _ => sleep(Duration::from_millis(1)).await,
+            }
+        }
+    };
+    timeout(PATIENCE, hear).await.unwrap();
+    assert!(answer.starts_with(b"OK "));
+    stream.write_all(b"BEGIN\r\n").unwrap();
+    sleep(Duration::from_millis(20)).await;
+}
