@@ -106,8 +106,9 @@ impl Stream for Watch {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Change>> {
         let next = self.changes.poll_recv(context);
-        // All that fitted has been read; now say that there was more.
-        let caught_up = !matches!(next, Poll::Ready(Some(_)));
+        // All that fitted has been read (`Pending` alone does not say so: tokio makes busy tasks
+        // pause); what was lost is newer than that.
+        let caught_up = !matches!(next, Poll::Ready(Some(_))) && self.changes.is_empty();
         if caught_up && self.lost.swap(false, Ordering::Relaxed) {
             return Poll::Ready(Some(Change::Lost));
         }
