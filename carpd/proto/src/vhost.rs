@@ -215,6 +215,12 @@ impl Vhost {
 
     /// Something happened: the one table of what each state makes of it.
     pub(crate) fn handle(&mut self, event: Event<'_>, env: &Env<'_>, out: &mut Vec<Action>) {
+        // Whatever comes first after a standstill: no other event may renew a lease that ended.
+        if let State::Master(mastership) = self.state
+            && self.overslept(mastership, env)
+        {
+            self.enter(StateName::Backup, Reason::Overslept, None, env, out);
+        }
         match (self.state, event) {
             (State::Init, Event::Reconsider) => match self.may_run(env) {
                 Ok(()) => self.enter(StateName::Backup, Reason::BecameRunnable, None, env, out),
@@ -231,10 +237,8 @@ impl Vhost {
                     self.enter(StateName::Master, Reason::MasterTimedOut, None, env, out);
                 }
             }
-            (State::Master(mastership), Event::Deadline) => {
-                if self.overslept(mastership, env) {
-                    self.enter(StateName::Backup, Reason::Overslept, None, env, out);
-                } else if self.is_due(env) {
+            (State::Master(_), Event::Deadline) => {
+                if self.is_due(env) {
                     self.advertise(env, out);
                 }
             }
