@@ -142,24 +142,19 @@ impl View {
 
     /// `false` if messages before this one were lost.
     fn apply(&mut self, message: NetlinkMessage<RouteNetlinkMessage>) -> bool {
-        match message.payload {
-            NetlinkPayload::Overrun(_) => return false,
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+        if let NetlinkPayload::InnerMessage(message) = message.payload {
+            if let RouteNetlinkMessage::NewLink(link) = message {
                 self.see_link(&link);
-            }
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
+            } else if let RouteNetlinkMessage::DelLink(link) = message {
                 self.lose_link(&link);
-            }
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => {
+            } else if let RouteNetlinkMessage::NewAddress(address) = message {
                 self.see_address(&address);
-            }
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(address)) => {
+            } else if let RouteNetlinkMessage::DelAddress(address) = message {
                 self.lose_address(&address);
             }
-            // The subscription is to nothing else.
-            _ => {}
+            return true;
         }
-        true
+        !matches!(message.payload, NetlinkPayload::Overrun(_))
     }
 
     fn see_link(&mut self, message: &LinkMessage) {
@@ -228,15 +223,12 @@ impl View {
             if self.told.get(&index) == link.as_ref() {
                 continue;
             }
-            let item = match link {
-                Some(link) => {
-                    self.told.insert(index, link.clone());
-                    News::Link(link)
-                }
-                None => {
-                    self.told.remove(&index);
-                    News::LinkGone(index)
-                }
+            let item = if let Some(link) = link {
+                self.told.insert(index, link.clone());
+                News::Link(link)
+            } else {
+                self.told.remove(&index);
+                News::LinkGone(index)
             };
             // Nobody listens: the caller notices by itself.
             let _ = news.send(item);

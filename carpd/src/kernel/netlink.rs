@@ -128,12 +128,13 @@ impl From<&ErrorMessage> for Refused {
 
 impl From<rtnetlink::Error> for Refused {
     fn from(error: rtnetlink::Error) -> Self {
-        match error {
-            rtnetlink::Error::NetlinkError(error) => Self::from(&error),
-            other => Self {
+        if let rtnetlink::Error::NetlinkError(error) = &error {
+            Self::from(error)
+        } else {
+            Self {
                 errno: 0,
-                words: Some(other.to_string()),
-            },
+                words: Some(error.to_string()),
+            }
         }
     }
 }

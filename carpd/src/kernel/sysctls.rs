@@ -108,7 +108,7 @@ struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Old {
     sysctl: Sysctl,
-    old: u8,
+    theirs: u8,
     ours: u8,
 }
 
@@ -147,10 +147,10 @@ impl Kept {
         let mut changes = Vec::new();
         for wanted in &WANTED {
             match wanted.sysctl.read(&name) {
-                Ok(old) if (wanted.suffices)(old) => {}
-                Ok(old) => changes.push(Old {
+                Ok(theirs) if (wanted.suffices)(theirs) => {}
+                Ok(theirs) => changes.push(Old {
                     sysctl: wanted.sysctl,
-                    old,
+                    theirs,
                     ours: wanted.value,
                 }),
                 Err(error) => warn!("cannot read {} of {name}: {error}", wanted.sysctl.key),
@@ -207,11 +207,19 @@ async fn put_back(device: IfIndex, changes: &[Old], netlink: &Netlink) {
     let Some(name) = netlink.name_of(device).await else {
         return;
     };
-    for Old { sysctl, old, ours } in changes {
+    for Old {
+        sysctl,
+        theirs,
+        ours,
+    } in changes
+    {
         match sysctl.read(&name) {
             Ok(value) if value == *ours => {
-                if let Err(error) = sysctl.write(&name, *old) {
-                    warn!("cannot set {} of {name} back to {old}: {error}", sysctl.key);
+                if let Err(error) = sysctl.write(&name, *theirs) {
+                    warn!(
+                        "cannot set {} of {name} back to {theirs}: {error}",
+                        sysctl.key
+                    );
                 }
             }
             Ok(value) => debug!(
@@ -240,9 +248,14 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
 fn print(devices: &BTreeMap<IfIndex, Vec<Old>>) -> String {
     let mut text = String::new();
     for (device, changes) in devices {
-        for Old { sysctl, old, ours } in changes {
+        for Old {
+            sysctl,
+            theirs,
+            ours,
+        } in changes
+        {
             // Writing to a `String` does not fail.
-            let _ = writeln!(text, "{device} {} {old} {ours}", sysctl.key);
+            let _ = writeln!(text, "{device} {} {theirs} {ours}", sysctl.key);
         }
     }
     text
@@ -267,9 +280,16 @@ fn parse_line(line: &str) -> Option<(IfIndex, Old)> {
         .iter()
         .find(|wanted| wanted.sysctl.key == key)?
         .sysctl;
-    let old = words.next()?.parse().ok()?;
+    let theirs = words.next()?.parse().ok()?;
     let ours = words.next()?.parse().ok()?;
-    Some((device, Old { sysctl, old, ours }))
+    Some((
+        device,
+        Old {
+            sysctl,
+            theirs,
+            ours,
+        },
+    ))
 }
 
 #[cfg(test)]
@@ -278,9 +298,9 @@ mod tests {
 
     #[test]
     fn the_file_is_read_as_it_was_written() {
-        let old = |key, old, ours| Old {
+        let old = |key, theirs, ours| Old {
             sysctl: Sysctl::v4(key),
-            old,
+            theirs,
             ours,
         };
         let devices = BTreeMap::from([

@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 
-/// Memberships in 224.0.0.18 and ff02::12, held until this is dropped.
+/// Memberships in 224.0.0.18 and `ff02::12`, held until this is dropped.
 ///
 /// The sockets are bound to no port and receive nothing. Each interface has its own, because
 /// `net.ipv4.igmp_max_memberships` counts by socket.

@@ -21,7 +21,7 @@ const TURN: usize = 8;
 /// The sockets of the protocol loop.
 #[derive(Debug)]
 pub(crate) struct Ports {
-    ports: Vec<Port>,
+    attached: Vec<Port>,
     sender: Sender,
     /// Which port is read first, so that no flood on one starves the others.
     first: usize,
@@ -43,7 +43,7 @@ impl Ports {
     /// If no packet socket can be opened, for want of `CAP_NET_RAW`.
     pub(crate) fn open() -> io::Result<Self> {
         Ok(Self {
-            ports: Vec::new(),
+            attached: Vec::new(),
             sender: Sender::open()?,
             first: 0,
             buffer: vec![0; FRAME_MAX],
@@ -55,10 +55,10 @@ impl Ports {
     /// # Errors
     /// Those of the system calls, such as `ENODEV`.
     pub(crate) fn attach(&mut self, device: IfIndex) -> io::Result<()> {
-        if !self.ports.iter().any(|port| port.device == device) {
+        if !self.attached.iter().any(|port| port.device == device) {
             let carp = Receiver::open(device, &filter::CARP)?;
             let memberships = Memberships::join(device);
-            self.ports.push(Port {
+            self.attached.push(Port {
                 device,
                 carp,
                 arp: None,
@@ -70,7 +70,7 @@ impl Ports {
 
     /// Stops to receive on `device`, which may be gone already.
     pub(crate) fn detach(&mut self, device: IfIndex) {
-        self.ports.retain(|port| port.device != device);
+        self.attached.retain(|port| port.device != device);
     }
 
     /// Starts or stops to receive ARP requests on `device`; nothing if it is not attached.
@@ -78,7 +78,7 @@ impl Ports {
     /// # Errors
     /// Those of the system calls, such as `ENODEV`.
     pub(crate) fn listen_arp(&mut self, device: IfIndex, on: bool) -> io::Result<()> {
-        if let Some(port) = self.ports.iter_mut().find(|port| port.device == device) {
+        if let Some(port) = self.attached.iter_mut().find(|port| port.device == device) {
             if !on {
                 port.arp = None;
             } else if port.arp.is_none() {
@@ -105,8 +105,8 @@ impl Ports {
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
         batch.clear();
-        self.first = (self.first + 1) % self.ports.len().max(1);
-        let (later, sooner) = self.ports.split_at(self.first);
+        self.first = (self.first + 1) % self.attached.len().max(1);
+        let (later, sooner) = self.attached.split_at(self.first);
         loop {
             let before = batch.frames.len();
             for port in sooner.iter().chain(later) {

@@ -3,6 +3,10 @@
     unsafe_code,
     reason = "no safe crate has sockaddr_ll or a sound AsyncFd constructor"
 )]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the sizes and constants of system calls are small"
+)]
 
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
@@ -113,7 +117,7 @@ fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
             libc::SOL_PACKET,
             libc::PACKET_IGNORE_OUTGOING,
             (&raw const on).cast(),
-            size_of_val(&on) as libc::socklen_t,
+            size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
     if result == 0 {
