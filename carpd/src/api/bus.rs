@@ -22,35 +22,31 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 
 /// Is on `bus` until the hub is closed.
 pub(super) async fn keep(hub: &Arc<Hub>, bus: Bus) {
-    let name = match &bus {
-        Bus::System => "the system bus",
-        Bus::At(address) => address.as_str(),
-        Bus::None => return,
-    };
     tokio::select! {
         () = hub.closed() => {}
-        () = stay(hub, &bus, name) => {}
+        () = stay(hub, &bus) => {}
     }
 }
 
-async fn stay(hub: &Arc<Hub>, bus: &Bus, name: &str) {
+/// Ends only if there is no bus to be on.
+async fn stay(hub: &Arc<Hub>, bus: &Bus) {
     let (first, longest) = PAUSES;
     let mut pause = first;
     let mut told = String::new();
-    loop {
-        let problem = match timeout(PATIENCE, enter(hub, bus)).await {
+    while let Some((name, builder)) = target(bus) {
+        let since = Instant::now();
+        let problem = match timeout(PATIENCE, enter(hub, builder)).await {
             Ok(Ok(attendance)) => {
                 info!("{BUS_NAME} is on {name}");
-                let since = Instant::now();
-                attendance.attend(hub).await;
-                if since.elapsed() > longest {
-                    pause = first;
-                }
+                attendance.attend().await;
                 "the connection was lost".to_owned()
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it does not answer".to_owned(),
         };
+        if since.elapsed() > longest {
+            pause = first;
+        }
         // The private socket works without: say it once, not every half a minute.
         if told == problem {
             debug!("{name}: {problem}");
@@ -63,12 +59,17 @@ async fn stay(hub: &Arc<Hub>, bus: &Bus, name: &str) {
     }
 }
 
+/// The bus's name for people, and the way there.
+fn target(bus: &Bus) -> Option<(&str, Builder<'_>)> {
+    match bus {
+        Bus::System => Some(("the system bus", Builder::system())),
+        Bus::At(address) => Some((address, Builder::address(address.as_str()))),
+        Bus::None => None,
+    }
+}
+
 /// Connects, with all objects there before the name is.
-async fn enter(hub: &Arc<Hub>, bus: &Bus) -> zbus::Result<Attendance> {
-    let builder = match bus {
-        Bus::System | Bus::None => Builder::system(),
-        Bus::At(address) => Builder::address(address.as_str()),
-    };
+async fn enter(hub: &Arc<Hub>, builder: Builder<'_>) -> zbus::Result<Attendance> {
     let attendance = peer::open(hub, builder, Callers::Bus).await?;
     attendance
         .connection()

@@ -13,7 +13,7 @@ use carp_proto::{Answer, HolderId, Request};
 use tokio::net::unix::pipe::Receiver;
 use tracing::{debug, warn};
 
-use super::hub::Hub;
+use super::hub::{Hub, unexpected};
 
 /// How long to wait before letting go is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -31,9 +31,7 @@ pub(super) async fn hold(hub: &Arc<Hub>, who: String, why: String) -> Result<Own
             tokio::spawn(watch(Arc::clone(hub), ours, id, label));
             Ok(theirs)
         }
-        Answer::Done | Answer::Created(_) | Answer::Old(_) => {
-            Err(Error::Failed("the request was not understood".to_owned()))
-        }
+        Answer::Done | Answer::Created(_) | Answer::Old(_) => Err(unexpected()),
     }
 }
 

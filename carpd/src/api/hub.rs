@@ -8,6 +8,7 @@ use carp_dbus::Error;
 use carp_proto::{Answer, Key, Refusal, Request, RequestId, Unit};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
+use tracing::warn;
 
 use super::board::Board;
 use super::convert;
@@ -56,14 +57,7 @@ impl Hub {
     /// The loop's refusal; [`Error::Busy`] if too many wait already, [`Error::Failed`] if the
     /// loop does not answer.
     pub(super) async fn request(&self, request: Request) -> Result<Answer, Error> {
-        let (sender, receiver) = oneshot::channel();
-        let id = {
-            let mut requests = lock(&self.requests);
-            requests.last += 1;
-            let id = RequestId(requests.last);
-            requests.waiting.insert(id, sender);
-            id
-        };
+        let (id, receiver) = self.enter_request();
         let answer = match self.asks.try_send(Ask::Request(id, request)) {
             Ok(()) => timeout(PATIENCE, receiver).await,
             Err(error) => {
@@ -82,6 +76,15 @@ impl Hub {
                 )))
             }
         }
+    }
+
+    fn enter_request(&self) -> (RequestId, oneshot::Receiver<Result<Answer, Refusal>>) {
+        let (sender, receiver) = oneshot::channel();
+        let mut requests = lock(&self.requests);
+        requests.last += 1;
+        let id = RequestId(requests.last);
+        requests.waiting.insert(id, sender);
+        (id, receiver)
     }
 
     /// The password of an interface. To be shown to root alone.
@@ -103,9 +106,18 @@ impl Hub {
 
     /// Hands an answer to whoever waits for it; requests of others are not ours to answer.
     pub(super) fn answer(&self, id: RequestId, answer: Result<Answer, Refusal>) {
-        if let Some(waiting) = lock(&self.requests).waiting.remove(&id) {
-            // Whoever asked may have gone away.
-            let _gone = waiting.send(answer).is_err();
+        let waiting = lock(&self.requests).waiting.remove(&id);
+        let unclaimed = match waiting {
+            Some(waiting) => waiting.send(answer).err(),
+            None => Some(answer),
+        };
+        // Whoever asked gave up waiting, and holds nothing that could be let go of.
+        if let Some(Ok(Answer::Held(holder))) = unclaimed {
+            let (id, _) = self.enter_request();
+            let release = Ask::Request(id, Request::Release(holder));
+            if let Err(error) = self.asks.try_send(release) {
+                warn!("a suppression of preemption is left over: {error}");
+            }
         }
     }
 
@@ -146,6 +158,11 @@ impl Hub {
 /// There is no interface of that number.
 pub(super) fn not_found(unit: Unit) -> Error {
     Error::NotFound(format!("interface {unit} does not exist"))
+}
+
+/// The loop answered, but not to what it was asked.
+pub(super) fn unexpected() -> Error {
+    Error::Failed("carpd answered something else than it was asked".to_owned())
 }
 
 fn unasked(error: &mpsc::error::TrySendError<Ask>) -> Error {

@@ -13,7 +13,7 @@ use zbus::object_server::SignalEmitter;
 use zbus::{Connection, OwnedFd, OwnedObjectPath, OwnedVariant, Variant, interface};
 
 use super::callers::Callers;
-use super::hub::{Hub, not_found};
+use super::hub::{Hub, not_found, unexpected};
 use super::{convert, holders, settings};
 
 #[derive(Debug)]
@@ -53,9 +53,7 @@ impl Manager {
         let changes = settings::changes(name, settings)?;
         match self.hub.request(Request::Create { unit, changes }).await? {
             Answer::Created(unit) => path(unit),
-            Answer::Done | Answer::Old(_) | Answer::Held(_) => unit
-                .ok_or_else(|| Error::Failed("created, but not named".to_owned()))
-                .and_then(path),
+            Answer::Done | Answer::Old(_) | Answer::Held(_) => Err(unexpected()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! One connection: its objects, and the queue of signals that wait to be sent on it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use carp_dbus::names::{ROOT_PATH, interface_path};
@@ -42,7 +42,8 @@ pub(super) struct Peer {
 /// What is left to do for a connection: sending.
 #[derive(Debug)]
 pub(super) struct Attendance {
-    peer: std::sync::Weak<Peer>,
+    hub: Arc<Hub>,
+    peer: Weak<Peer>,
     connection: Connection,
     queue: mpsc::Receiver<Message>,
 }
@@ -86,6 +87,7 @@ pub(super) async fn open(
         peer.serve(hub, *unit).await;
     }
     Ok(Attendance {
+        hub: Arc::clone(hub),
         peer: Arc::downgrade(&peer),
         connection,
         queue,
@@ -125,7 +127,7 @@ impl Attendance {
     }
 
     /// Sends what is queued until the other end is gone, does not read, or the hub is closed.
-    pub(super) async fn attend(mut self, hub: &Hub) {
+    pub(super) async fn attend(mut self) {
         let mut messages = Vec::with_capacity(BATCH);
         loop {
             let count = tokio::select! {
@@ -147,8 +149,14 @@ impl Attendance {
                 }
             }
         }
+    }
+}
+
+impl Drop for Attendance {
+    /// Whatever became of the connection, nobody queues for it any more.
+    fn drop(&mut self) {
         if let Some(peer) = self.peer.upgrade() {
-            hub.leave(&peer);
+            self.hub.leave(&peer);
         }
     }
 }

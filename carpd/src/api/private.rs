@@ -131,7 +131,7 @@ async fn welcome(hub: &Arc<Hub>, stream: StdStream, uid: u32) -> zbus::Result<()
     let builder = Builder::unix_stream(stream).server(Guid::generate()).p2p();
     let opened = timeout(PATIENCE, peer::open(hub, builder, Callers::User(uid))).await;
     if let Ok(attendance) = opened {
-        attendance?.attend(hub).await;
+        attendance?.attend().await;
     } else {
         debug!("a client of the private socket never said hello");
     }

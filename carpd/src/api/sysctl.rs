@@ -10,7 +10,7 @@ use zbus::message::Header;
 use zbus::{Connection, OwnedVariant, Variant, interface};
 
 use super::callers::Callers;
-use super::hub::Hub;
+use super::hub::{Hub, unexpected};
 
 #[derive(Debug)]
 pub(super) struct SysctlObject {
@@ -52,10 +52,9 @@ impl SysctlObject {
             .await?;
         let number = number(&value)
             .ok_or_else(|| Error::InvalidArgument(format!("{name} is a number, not {value}")))?;
-        let before = self.value(sysctl);
         match self.hub.request(Request::Set(sysctl, number)).await? {
             Answer::Old(old) => Ok(u32::try_from(old).unwrap_or(u32::MAX).into()),
-            Answer::Done | Answer::Created(_) | Answer::Held(_) => Ok(before.into()),
+            Answer::Done | Answer::Created(_) | Answer::Held(_) => Err(unexpected()),
         }
     }
 

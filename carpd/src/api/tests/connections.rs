@@ -163,17 +163,21 @@ async fn peers_become(bench: &Bench, count: usize) {
 }
 
 /// A directory of a test's own.
-struct Place(PathBuf);
+pub(super) struct Place(PathBuf);
 
 impl Place {
-    fn new(test: &str) -> Self {
+    pub(super) fn new(test: &str) -> Self {
         let directory = std::env::temp_dir().join(format!("carpd-{}-{test}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         Self(directory)
     }
 
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        Path::join(&self.0, name)
+    }
+
     fn socket(&self) -> PathBuf {
-        Path::join(&self.0, "bus")
+        self.file("bus")
     }
 }
 

@@ -1,5 +1,6 @@
 //! The API over a socket pair, in front of a real engine whose clock the tests turn.
 
+mod bus;
 mod connections;
 mod introspection;
 mod methods;
@@ -105,7 +106,7 @@ impl Bench {
         tokio::spawn(async move {
             let builder = Builder::unix_stream(stream).server(Guid::generate()).p2p();
             let attendance = peer::open(&hub, builder, Callers::User(uid)).await.unwrap();
-            attendance.attend(&hub).await;
+            attendance.attend().await;
         });
     }
 }
