@@ -10,10 +10,12 @@ use tokio::time::timeout;
 use zbus::connection::Builder;
 use zbus::fdo::DBusProxy;
 use zbus::proxy::CacheProperties;
-use zbus::{Connection, Variant};
+use zbus::{Connection, ObjectPath, Variant};
 
 use crate::dict::number;
-use crate::names::{ADDRESS_VARIABLE, BUS_NAME, PRIVATE_SOCKET, interface_path};
+use crate::names::{
+    ADDRESS_VARIABLE, BUS_NAME, INTERFACE_INTERFACE, PRIVATE_SOCKET, interface_path,
+};
 use crate::proxy::{InterfaceProxy, ManagerProxy, SysctlProxy};
 use crate::{
     ConnectError, Error, EventInfo, InterfaceInfo, Settings, SuppressionInfo, SysctlInfo, Watch,
@@ -127,12 +129,27 @@ impl Client {
     ///
     /// [`Error::NotFound`] if there is no such interface.
     pub async fn interface(&self, name: &str) -> Result<InterfaceInfo, Error> {
-        let found = self
-            .interfaces()
-            .await?
-            .into_iter()
-            .find(|info| info.name == name);
-        found.ok_or_else(|| Error::NotFound(format!("interface {name} does not exist")))
+        let gone = || Error::NotFound(format!("interface {name} does not exist"));
+        let path = ObjectPath::try_from(interface_path(name)).map_err(|_| gone())?;
+        let properties = "org.freedesktop.DBus.Properties";
+        let answer = self
+            .connection
+            .call_method(
+                Some(BUS_NAME),
+                path,
+                Some(properties),
+                "GetAll",
+                &INTERFACE_INTERFACE,
+            )
+            .await
+            .map_err(|error| no_object(error, name))?;
+        let info = InterfaceInfo::from_properties(answer.body().deserialize()?);
+        // An interface that is just being removed may have an object, but no properties.
+        if info.name.is_empty() {
+            Err(gone())
+        } else {
+            Ok(info)
+        }
     }
 
     /// Creates `name`, or with `carp` the next free unit, with all `settings` at once. The answer
