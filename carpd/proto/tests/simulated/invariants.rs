@@ -1,0 +1,316 @@
+//! What holds whatever happens: random hosts, faults and command lines.
+//!
+//! The segment itself asserts at every step that no deadline is in the past or stays due, that no
+//! counter goes back, that what a host sends is of one configuration as a whole, and that sealed
+//! counters grow.
+
+use std::time::Duration;
+
+use carp_proto::{Answer, Cause, HolderId, Request, StateName, Sysctl};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::segment::{ETH0, Faults, Segment};
+
+const HOSTS: [&str; 4] = ["a", "b", "c", "d"];
+const SETTINGS: &str = "carp0 vhid 1 pass secret 192.0.2.100/24 2001:db8::100/64";
+const V4: &str = "192.0.2.100";
+const V6: &str = "2001:db8::100";
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+enum Step {
+    Run {
+        millis: u64,
+    },
+    Cut {
+        from: usize,
+        to: usize,
+        cut: bool,
+    },
+    Carrier {
+        host: usize,
+        carrier: bool,
+    },
+    Administrative {
+        host: usize,
+        up: bool,
+    },
+    Link {
+        host: usize,
+        up: bool,
+    },
+    Crash(usize),
+    Freeze {
+        host: usize,
+        frozen: bool,
+    },
+    Clock {
+        host: usize,
+        seconds: i64,
+    },
+    Skew {
+        host: usize,
+        advskew: u8,
+    },
+    Force {
+        host: usize,
+        master: bool,
+    },
+    Preempt {
+        host: usize,
+        on: bool,
+    },
+    Suppress(usize),
+    Release(usize),
+    Mute {
+        host: usize,
+        mute: bool,
+    },
+    Address {
+        added: bool,
+    },
+    Password(bool),
+    Faults {
+        loss: u64,
+        duplication: u64,
+        millis: u64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let host = || 0..HOSTS.len();
+    prop_oneof![
+        6 => (1..9_000_u64).prop_map(|millis| Step::Run { millis }),
+        2 => (host(), host(), any::<bool>())
+            .prop_map(|(from, to, cut)| Step::Cut { from, to, cut }),
+        2 => (host(), any::<bool>()).prop_map(|(host, carrier)| Step::Carrier { host, carrier }),
+        2 => (host(), any::<bool>()).prop_map(|(host, up)| Step::Administrative { host, up }),
+        1 => (host(), any::<bool>()).prop_map(|(host, up)| Step::Link { host, up }),
+        1 => host().prop_map(Step::Crash),
+        1 => (host(), any::<bool>()).prop_map(|(host, frozen)| Step::Freeze { host, frozen }),
+        1 => (host(), -100_000..100_000_i64)
+            .prop_map(|(host, seconds)| Step::Clock { host, seconds }),
+        2 => (host(), 0..=254_u8).prop_map(|(host, advskew)| Step::Skew { host, advskew }),
+        1 => (host(), any::<bool>()).prop_map(|(host, master)| Step::Force { host, master }),
+        1 => (host(), any::<bool>()).prop_map(|(host, on)| Step::Preempt { host, on }),
+        1 => host().prop_map(Step::Suppress),
+        1 => host().prop_map(Step::Release),
+        1 => (host(), any::<bool>()).prop_map(|(host, mute)| Step::Mute { host, mute }),
+        1 => any::<bool>().prop_map(|added| Step::Address { added }),
+        1 => any::<bool>().prop_map(Step::Password),
+        1 => (0..60_u64, 0..50_u64, 0..400_u64).prop_map(|(loss, duplication, millis)| {
+            Step::Faults { loss, duplication, millis }
+        }),
+    ]
+}
+
+/// The hosts, and who holds preemption suppressed on them.
+struct World {
+    segment: Segment,
+    held: [Vec<HolderId>; HOSTS.len()],
+}
+
+impl World {
+    fn new() -> Self {
+        let mut segment = Segment::new(HOSTS);
+        segment.ifconfig_all(SETTINGS);
+        Self {
+            segment,
+            held: Default::default(),
+        }
+    }
+
+    fn take(&mut self, step: &Step) {
+        let segment = &mut self.segment;
+        match *step {
+            Step::Run { millis } => segment.run(Duration::from_millis(millis)),
+            Step::Cut { from, to, cut } => segment.cut(HOSTS[from], HOSTS[to], cut),
+            Step::Carrier { host, carrier } => segment.carrier(HOSTS[host], ETH0, carrier),
+            Step::Administrative { host, up } => {
+                let word = if up { "up" } else { "down" };
+                segment
+                    .ifconfig(HOSTS[host], &format!("carp0 {word}"))
+                    .unwrap();
+            }
+            Step::Link { host, up } => segment.relink(HOSTS[host], |link| link.up = up),
+            Step::Crash(host) => self.crash(host),
+            Step::Freeze { host, frozen } => segment.freeze(HOSTS[host], frozen),
+            Step::Clock { host, seconds } => segment.step_clock(HOSTS[host], seconds * 1_000_000),
+            Step::Skew { host, advskew } => {
+                segment
+                    .ifconfig(HOSTS[host], &format!("carp0 advskew {advskew}"))
+                    .unwrap();
+            }
+            Step::Force { host, master } => {
+                let state = if master { "master" } else { "backup" };
+                // Refused in INIT, which is right.
+                let _ = segment.ifconfig(HOSTS[host], &format!("carp0 state {state}"));
+            }
+            Step::Preempt { host, on } => {
+                segment.sysctl(HOSTS[host], Sysctl::Preempt, on.into());
+            }
+            Step::Suppress(host) => {
+                let (who, why) = ("somebody".to_owned(), "something".to_owned());
+                let answer = segment.request(host, &Request::Suppress { who, why });
+                let Ok(Answer::Held(holder)) = answer else {
+                    panic!("{answer:?}")
+                };
+                self.held[host].push(holder);
+            }
+            Step::Release(host) => {
+                if let Some(holder) = self.held[host].pop() {
+                    segment.request(host, &Request::Release(holder)).unwrap();
+                }
+            }
+            Step::Mute { host, mute } => segment.mute(HOSTS[host], mute),
+            Step::Address { added } => {
+                let line = if added {
+                    "carp0 192.0.2.50/24"
+                } else {
+                    "carp0 -alias 192.0.2.50"
+                };
+                for name in HOSTS {
+                    // Refused where it is there, or not there, already.
+                    let _ = segment.ifconfig(name, line);
+                }
+            }
+            Step::Password(other) => {
+                let word = if other { "other" } else { "secret" };
+                segment.ifconfig_all(&format!("carp0 pass {word}"));
+            }
+            Step::Faults {
+                loss,
+                duplication,
+                millis,
+            } => {
+                let delay = Duration::from_millis(millis);
+                segment.faults = Faults {
+                    loss,
+                    duplication,
+                    delay,
+                    ..Faults::default()
+                };
+            }
+        }
+        self.kernels_agree();
+    }
+
+    /// The power fails and comes back; the same settings are made again.
+    fn crash(&mut self, host: usize) {
+        let segment = &mut self.segment;
+        let unit = "carp0".parse().unwrap();
+        let key = segment.engine(HOSTS[host]).key(unit).unwrap().clone();
+        let word = String::from_utf8(key.bytes().to_vec()).unwrap();
+        let status = segment.status(HOSTS[host], "carp0");
+        segment.crash(HOSTS[host]);
+        segment.boot(host);
+        self.held[host].clear();
+        segment.ifconfig(HOSTS[host], SETTINGS).unwrap();
+        segment
+            .ifconfig(HOSTS[host], &format!("carp0 pass {word}"))
+            .unwrap();
+        if status.addresses.len() == 3 {
+            segment
+                .ifconfig(HOSTS[host], "carp0 192.0.2.50/24")
+                .unwrap();
+        }
+    }
+
+    /// A kernel that has done all it was told has the addresses exactly while MASTER.
+    fn kernels_agree(&self) {
+        for name in HOSTS {
+            let status = self.segment.status(name, "carp0");
+            let Some(held) = self.segment.held(name, "carp0") else {
+                continue;
+            };
+            let expected: Vec<_> = match status.state {
+                StateName::Master => status
+                    .addresses
+                    .iter()
+                    .map(|each| each.address.address)
+                    .collect(),
+                StateName::Init | StateName::Backup => Vec::new(),
+            };
+            assert_eq!(held, expected, "{name} is {}", status.state.text());
+        }
+    }
+
+    /// All that is wrong with hosts and wire ends, but that they are cut into `parts`.
+    fn heal(&mut self, parts: &[usize]) {
+        let segment = &mut self.segment;
+        segment.faults = Faults::default();
+        for (host, name) in HOSTS.iter().enumerate() {
+            segment.freeze(name, false);
+            segment.mute(name, false);
+            segment.relink(name, |link| {
+                link.up = true;
+                link.carrier = true;
+            });
+            for holder in std::mem::take(&mut self.held[host]) {
+                segment.request(host, &Request::Release(holder)).unwrap();
+            }
+            for (other, to) in HOSTS.iter().enumerate() {
+                segment.cut(name, to, parts[host] != parts[other]);
+            }
+        }
+        segment.run(Duration::from_secs(30));
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_connected_part_settles_on_one_master(
+        steps in vec(step(), 0..60),
+        parts in vec(0..3_usize, HOSTS.len()),
+    ) {
+        let mut world = World::new();
+        for step in &steps {
+            world.take(step);
+        }
+        world.heal(&parts);
+        let segment = &mut world.segment;
+        segment.log();
+        segment.run(Duration::from_secs(60));
+        prop_assert_eq!(segment.log(), [""; 0], "settled is settled");
+        for part in 0..3 {
+            let members: Vec<_> = (0..HOSTS.len()).filter(|host| parts[*host] == part).collect();
+            let up = |host: &&usize| segment.status(HOSTS[**host], "carp0").up;
+            let expected = usize::from(members.iter().any(|host| up(&host)));
+            for address in [V4, V6] {
+                let holders = segment.holders(address);
+                let held = members.iter().filter(|host| holders.contains(&HOSTS[**host]));
+                prop_assert_eq!(held.count(), expected, "{:?} of part {}", holders, part);
+            }
+        }
+        for name in HOSTS {
+            // A host that could not send and is not MASTER had no occasion to show that it can.
+            let left = segment.engine(name).suppressions().filter(|it| match it.cause {
+                Cause::Link(_) | Cause::Holder(_) => true,
+                Cause::Sending(_) => segment.status(name, "carp0").state == StateName::Master,
+            });
+            prop_assert_eq!(left.count(), 0, "{} is still suppressed", name);
+        }
+        world.kernels_agree();
+    }
+
+    #[test]
+    fn a_master_that_dies_is_replaced_in_time_by_one_that_is_not_slow(
+        skews in vec(0..=254_u8, HOSTS.len()),
+        at in 4_000..20_000_u64,
+    ) {
+        let mut world = World::new();
+        for (name, advskew) in HOSTS.iter().zip(&skews) {
+            world.segment.ifconfig(name, &format!("carp0 advskew {advskew}")).unwrap();
+        }
+        world.segment.run(Duration::from_millis(at));
+        let [master] = world.segment.masters("carp0")[..] else { panic!("no master") };
+        world.segment.crash(master);
+        let rest = HOSTS.iter().zip(&skews).filter(|(name, _)| **name != master);
+        let fastest = rest.map(|(_, advskew)| u64::from(*advskew)).min().unwrap();
+        let wait = Duration::from_micros(3_000_000 + fastest * 3907) + Duration::from_millis(1);
+        world.segment.run(wait);
+        prop_assert_eq!(world.segment.holders(V4).len(), 1);
+        prop_assert!(!world.segment.holders(V4).contains(&master));
+    }
+}

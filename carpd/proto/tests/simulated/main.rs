@@ -1,0 +1,15 @@
+//! The engine among others: hosts on simulated wires with a clock of their own, and what was
+//! recorded on real ones.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
+mod capture;
+mod counters;
+mod invariants;
+mod pcaps;
+mod segment;
+mod stories;

@@ -1,0 +1,205 @@
+//! One host: an engine, and a kernel that does what it is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use carp_proto::wire::ethernet::{ETHERTYPE_ARP, Frame};
+use carp_proto::{
+    DeviceAddress, DeviceName, Engine, IfIndex, Instant, Link, Mac, Notice, Now, Place, StateName,
+    Unit, UnixTime, Work,
+};
+
+use super::KERNEL;
+use super::observer::Observer;
+
+/// When the simulation starts, in microseconds of Unix time.
+const START: u64 = 1_700_000_000_000_000;
+
+pub(crate) struct Host {
+    pub(super) name: &'static str,
+    /// `None` while it is not there.
+    pub(super) engine: Option<Engine>,
+    pub(super) links: BTreeMap<IfIndex, Link>,
+    pub(super) kernel: Kernel,
+    pub(super) attached: BTreeSet<IfIndex>,
+    pub(super) arp: BTreeSet<IfIndex>,
+    pub(super) notices: Vec<Notice>,
+    pub(super) observer: Observer,
+    pub(super) clock_offset: i64,
+    pub(super) frozen: bool,
+    pub(super) mute: bool,
+    /// When the kernel is done with what it was told.
+    busy: Instant,
+}
+
+impl Host {
+    pub(super) fn new(name: &'static str, number: u8, wires: &[IfIndex]) -> Self {
+        let nets = [[192, 0, 2], [198, 51, 100]];
+        let links = wires.iter().zip(nets).map(|(index, [a, b, c])| {
+            let link = Link {
+                index: *index,
+                name: DeviceName::new(&format!("eth{}", index.0 - 1)).unwrap(),
+                mac: Mac([2, 0, 0, 0, index.0.to_be_bytes()[3], number]),
+                mtu: 1500,
+                capable: true,
+                up: true,
+                carrier: true,
+                addresses: vec![
+                    DeviceAddress {
+                        address: IpAddr::from([a, b, c, number]),
+                        prefix: 24,
+                    },
+                    DeviceAddress {
+                        address: IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, u16::from(number)]),
+                        prefix: 64,
+                    },
+                    DeviceAddress {
+                        address: IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(number)]),
+                        prefix: 64,
+                    },
+                ],
+            };
+            (*index, link)
+        });
+        Self {
+            name,
+            engine: None,
+            links: links.collect(),
+            kernel: Kernel::default(),
+            attached: BTreeSet::new(),
+            arp: BTreeSet::new(),
+            notices: Vec::new(),
+            observer: Observer::default(),
+            clock_offset: 0,
+            frozen: false,
+            mute: false,
+            busy: Instant::ZERO,
+        }
+    }
+
+    pub(super) fn now(&self, instant: Instant) -> Now {
+        let unix = START + instant.micros();
+        Now {
+            instant,
+            unix: UnixTime::from_micros(unix.saturating_add_signed(self.clock_offset)),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.engine.as_ref().filter(|_| !self.frozen)?.deadline()
+    }
+
+    pub(super) fn units(&self) -> Vec<Unit> {
+        self.engine.iter().flat_map(Engine::units).collect()
+    }
+
+    pub(super) fn state(&self, unit: Unit) -> Option<StateName> {
+        Some(
+            self.engine
+                .as_ref()?
+                .status(unit, self.now(Instant::ZERO))?
+                .state,
+        )
+    }
+
+    pub(super) fn is_plugged(&self, device: IfIndex) -> bool {
+        self.links.get(&device).is_some_and(Link::works)
+    }
+
+    /// Whether the daemon gets a frame that comes in.
+    pub(super) fn hears(&self, device: IfIndex, frame: &[u8]) -> bool {
+        let arp = Frame::parse(frame).is_some_and(|frame| frame.ethertype == ETHERTYPE_ARP);
+        let wanted = if arp { &self.arp } else { &self.attached };
+        !self.frozen && self.is_plugged(device) && wanted.contains(&device)
+    }
+
+    pub(super) fn listen_arp(&mut self, device: IfIndex, on: bool) {
+        let changed = if on {
+            self.arp.insert(device)
+        } else {
+            self.arp.remove(&device)
+        };
+        assert!(changed, "told twice to listen, or to stop");
+    }
+
+    /// When work that is queued now is done: first in, first out.
+    pub(super) fn queue_work(&mut self, now: Instant) -> Instant {
+        self.busy = self.busy.max(now) + KERNEL;
+        self.busy
+    }
+
+    /// Whether the kernel still has something to do.
+    pub(super) fn is_busy(&self, now: Instant) -> bool {
+        self.busy >= now
+    }
+}
+
+/// What a kernel has been told to have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kernel {
+    devices: BTreeMap<Unit, Mac>,
+    /// The addresses of each unit, and when their lease ends.
+    leases: BTreeMap<Unit, (Vec<IpAddr>, Instant)>,
+}
+
+impl Kernel {
+    pub(super) fn perform(&mut self, work: Work, now: Instant) {
+        let end = |lease: u32| now + Duration::from_secs(lease.into());
+        match work {
+            Work::Ensure { unit, mac, .. } => {
+                self.devices.insert(unit, mac);
+                self.leases.remove(&unit);
+            }
+            Work::Take {
+                unit,
+                place,
+                addresses,
+                lease,
+            } => {
+                match place {
+                    Place::Device | Place::SilentDevice => {
+                        assert!(self.devices.contains_key(&unit), "no device to take them");
+                    }
+                    Place::Parent(_) => {}
+                }
+                assert!(lease >= 2, "a lease of {lease} s");
+                let addresses = addresses.into_iter().map(|each| each.address).collect();
+                self.leases.insert(unit, (addresses, end(lease)));
+            }
+            Work::Renew { unit, lease } => {
+                if let Some((_, ends)) = self.leases.get_mut(&unit).filter(|it| it.1 > now) {
+                    *ends = end(lease);
+                }
+            }
+            Work::Leave { unit } => {
+                self.leases.remove(&unit);
+            }
+            Work::Down { unit } => {
+                assert!(
+                    !self.leases.contains_key(&unit),
+                    "taken down with addresses"
+                );
+            }
+            Work::Remove { unit } => {
+                assert!(!self.leases.contains_key(&unit), "removed with addresses");
+                self.devices.remove(&unit);
+            }
+            Work::Announce { .. } | Work::BowOut { .. } => panic!("not the kernel's: {work:?}"),
+        }
+    }
+
+    /// Every virtual address it has.
+    pub(super) fn addresses(&self, now: Instant) -> impl Iterator<Item = IpAddr> {
+        let held = self.leases.values().filter(move |(_, end)| *end > now);
+        held.flat_map(|(addresses, _)| addresses.iter().copied())
+    }
+
+    /// The addresses it has for `unit`.
+    pub(super) fn addresses_of(&self, unit: Unit, now: Instant) -> &[IpAddr] {
+        match self.leases.get(&unit) {
+            Some((addresses, end)) if *end > now => addresses,
+            Some(_) | None => &[],
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Hosts on Ethernet wires, all on one clock: what a segment does to frames, and what a kernel does
+//! with the engine's actions. Nothing here reads a clock or sleeps, and the same calls always give
+//! the same log.
+
+mod host;
+mod ifconfig;
+mod observer;
+mod script;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use carp_proto::wire::ethernet::Frame;
+use carp_proto::{
+    Action, Answer, IfIndex, Input, Instant, Refusal, Request, RequestId, SendFailure, Transition,
+    Unit, Work,
+};
+
+use self::host::Host;
+
+/// A wire, and the interface of every host that is on it.
+pub(crate) const ETH0: IfIndex = IfIndex(1);
+/// A second one, of segments made with [`Segment::with_two_wires`].
+pub(crate) const ETH1: IfIndex = IfIndex(2);
+
+/// How long a frame takes.
+const LATENCY: Duration = Duration::from_micros(20);
+/// How long a piece of kernel work takes.
+const KERNEL: Duration = Duration::from_micros(100);
+
+/// What a wire does to frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    /// So many of a hundred frames are lost.
+    pub(crate) loss: u64,
+    /// So many of a hundred frames arrive twice.
+    pub(crate) duplication: u64,
+    /// A frame is late by up to this.
+    pub(crate) delay: Duration,
+    /// Frames come back to their sender: a loop.
+    pub(crate) echo: bool,
+    /// Frames of this kind are lost.
+    pub(crate) lost_ethertype: Option<u16>,
+}
+
+/// What will happen to one host.
+#[derive(Clone, Debug)]
+enum Happening {
+    Arrives(IfIndex, Vec<u8>),
+    Performs(Work),
+}
+
+/// Everything, and the time.
+pub(crate) struct Segment {
+    now: Instant,
+    hosts: Vec<Host>,
+    agenda: BTreeMap<(Instant, u64), (usize, Happening)>,
+    entries: u64,
+    /// From whom to whom no frame gets.
+    cuts: BTreeSet<(usize, usize)>,
+    pub(crate) faults: Faults,
+    seed: u64,
+    log: Vec<String>,
+    answers: BTreeMap<RequestId, Result<Answer, Refusal>>,
+    /// Every frame that got onto a wire, and who sent it.
+    pub(crate) sent: Vec<(usize, Vec<u8>)>,
+}
+
+impl Segment {
+    /// Hosts on one wire: the first is 192.0.2.2 and `fe80::2`, and so on.
+    pub(crate) fn new<const N: usize>(names: [&'static str; N]) -> Self {
+        Self::with_wires(&names, &[ETH0])
+    }
+
+    /// Hosts on two wires; on the second they are 198.51.100.2 and so on.
+    pub(crate) fn with_two_wires<const N: usize>(names: [&'static str; N]) -> Self {
+        Self::with_wires(&names, &[ETH0, ETH1])
+    }
+
+    fn with_wires(names: &[&'static str], wires: &[IfIndex]) -> Self {
+        let hosts = names
+            .iter()
+            .zip(2..)
+            .map(|(name, number)| Host::new(name, number, wires));
+        let mut segment = Self {
+            now: Instant::ZERO,
+            hosts: hosts.collect(),
+            agenda: BTreeMap::new(),
+            entries: 0,
+            cuts: BTreeSet::new(),
+            faults: Faults::default(),
+            seed: 1,
+            log: Vec::new(),
+            answers: BTreeMap::new(),
+            sent: Vec::new(),
+        };
+        for host in 0..names.len() {
+            segment.boot(host);
+        }
+        segment
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let agenda = self.agenda.keys().map(|(at, _)| *at).next();
+        self.hosts
+            .iter()
+            .filter_map(Host::deadline)
+            .chain(agenda)
+            .min()
+    }
+
+    fn step(&mut self) {
+        if let Some(entry) = self.agenda.first_entry()
+            && entry.key().0 <= self.now
+        {
+            let (host, happening) = entry.remove();
+            match happening {
+                Happening::Arrives(device, frame) => self.arrive(host, device, &frame),
+                Happening::Performs(work) => self.perform(host, work),
+            }
+            return;
+        }
+        let due = |host: &Host| host.deadline().is_some_and(|deadline| deadline <= self.now);
+        if let Some(host) = self.hosts.iter().position(due) {
+            self.handle(host, Input::Deadline);
+            let deadline = self.hosts[host].deadline();
+            assert!(
+                deadline.is_none_or(|deadline| deadline > self.now),
+                "a deadline stays due"
+            );
+        }
+    }
+
+    fn handle(&mut self, host: usize, input: Input<'_>) {
+        let now = self.now(host);
+        let Some(engine) = &mut self.hosts[host].engine else {
+            return;
+        };
+        let overdue = engine
+            .deadline()
+            .is_some_and(|deadline| deadline < now.instant);
+        let before = engine.totals();
+        let reset = matches!(input, Input::Request(_, Request::ResetStatistics));
+        let actions = engine.handle(input, now);
+        let deadline = engine.deadline();
+        assert!(
+            overdue || deadline.is_none_or(|it| it >= now.instant),
+            "a deadline in the past"
+        );
+        let grew = |(counter, value)| engine.totals().of(counter) >= value;
+        assert!(reset || before.iter().all(grew), "a counter went back");
+        let mut sent = Vec::new();
+        for action in actions {
+            sent.extend(self.act(host, action));
+        }
+        for (unit, result) in sent {
+            self.handle(host, Input::Sent { unit, result });
+        }
+    }
+
+    /// Performs one action. What became of a frame is told once the whole list is performed, or
+    /// what follows from it would overtake the rest.
+    fn act(&mut self, host: usize, action: Action) -> Option<(Unit, Result<(), SendFailure>)> {
+        match action {
+            Action::Transmit {
+                unit,
+                device,
+                frame,
+            } => {
+                self.hosts[host].observer.transmitted(device, &frame);
+                let mute = self.hosts[host].mute;
+                if !mute {
+                    self.send(host, device, &frame);
+                }
+                let result = if mute {
+                    Err(SendFailure::Refused)
+                } else {
+                    Ok(())
+                };
+                return Some((unit, result));
+            }
+            Action::Reply { device, frame } => self.send(host, device, &frame),
+            Action::Work(work) => {
+                if let Work::BowOut { device, frames, .. } = &work {
+                    let observer = &mut self.hosts[host].observer;
+                    for frame in frames {
+                        observer.bowed_out(*device, frame);
+                    }
+                }
+                let at = self.hosts[host].queue_work(self.now);
+                self.enter(at, host, Happening::Performs(work));
+            }
+            Action::Attach(device) => {
+                assert!(self.hosts[host].attached.insert(device), "attached twice");
+            }
+            Action::Detach(device) => {
+                assert!(
+                    self.hosts[host].attached.remove(&device),
+                    "detached without attached"
+                );
+            }
+            Action::ListenArp { device, on } => self.hosts[host].listen_arp(device, on),
+            Action::Changed(transition) => {
+                let (at, name) = (self.now.to_string(), self.hosts[host].name);
+                let Transition {
+                    unit,
+                    from,
+                    to,
+                    reason,
+                    ..
+                } = transition;
+                let (from, to, why) = (from.text(), to.text(), reason.text());
+                self.log
+                    .push(format!("{at:>9} {name} {unit}: {from} -> {to} ({why})"));
+            }
+            Action::Notice(notice) => self.hosts[host].notices.push(notice),
+            Action::Answer(id, answer) => {
+                self.answers.insert(id, answer);
+            }
+            Action::Created(_)
+            | Action::Updated(_)
+            | Action::Destroyed(_)
+            | Action::SysctlsChanged => {}
+        }
+        None
+    }
+
+    fn perform(&mut self, host: usize, work: Work) {
+        match work {
+            Work::Announce {
+                unit,
+                device,
+                frames,
+            } => {
+                for frame in &frames {
+                    self.send(host, device, frame);
+                }
+                self.handle(host, Input::Announced(unit));
+            }
+            Work::BowOut { device, frames, .. } => {
+                for frame in &frames {
+                    self.send(host, device, frame);
+                }
+            }
+            Work::Ensure { .. }
+            | Work::Take { .. }
+            | Work::Renew { .. }
+            | Work::Leave { .. }
+            | Work::Down { .. }
+            | Work::Remove { .. } => self.hosts[host].kernel.perform(work, self.now),
+        }
+    }
+
+    /// A frame on the wire: everybody else gets it, as the wire pleases.
+    fn send(&mut self, from: usize, device: IfIndex, frame: &[u8]) {
+        if !self.hosts[from].is_plugged(device) {
+            return;
+        }
+        self.sent.push((from, frame.to_vec()));
+        let ethertype = Frame::parse(frame).map(|frame| frame.ethertype);
+        if self.faults.lost_ethertype.is_some() && self.faults.lost_ethertype == ethertype {
+            return;
+        }
+        for to in 0..self.hosts.len() {
+            if self.cuts.contains(&(from, to)) || (to == from && !self.faults.echo) {
+                continue;
+            }
+            if self.dice(100) < self.faults.loss {
+                continue;
+            }
+            let copies = if self.dice(100) < self.faults.duplication {
+                2
+            } else {
+                1
+            };
+            for _ in 0..copies {
+                let most = u64::try_from(self.faults.delay.as_micros()).unwrap();
+                let late = Duration::from_micros(self.dice(most + 1));
+                let frame = frame.to_vec();
+                self.enter(
+                    self.now + LATENCY + late,
+                    to,
+                    Happening::Arrives(device, frame),
+                );
+            }
+        }
+    }
+
+    fn arrive(&mut self, host: usize, device: IfIndex, frame: &[u8]) {
+        if self.hosts[host].hears(device, frame) {
+            self.handle(host, Input::Packet { device, frame });
+        }
+    }
+
+    fn enter(&mut self, at: Instant, host: usize, happening: Happening) {
+        self.entries += 1;
+        self.agenda.insert((at, self.entries), (host, happening));
+    }
+
+    /// Splitmix64: the same faults in every run.
+    fn dice(&mut self, sides: u64) -> u64 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+}

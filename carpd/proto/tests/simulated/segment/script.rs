@@ -1,0 +1,141 @@
+//! What a test makes happen on a segment.
+
+use std::time::Duration;
+
+use carp_proto::{Answer, Engine, IfIndex, Input, Link, Refusal, Request, RequestId, Sysctl};
+
+use super::{ETH0, Segment, host, ifconfig, observer};
+
+impl Segment {
+    /// Lets time pass.
+    pub(crate) fn run(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(next) = self.next().filter(|next| *next <= end) {
+            self.now = self.now.max(next);
+            self.step();
+            self.hosts.iter_mut().for_each(|host| host.observer.judge());
+        }
+        self.now = end;
+    }
+
+    /// A command line such as `carp0 vhid 1 pass secret 192.0.2.100/24`; the interface is created
+    /// if it is not there, and destroyed with `carp0 destroy`.
+    pub(crate) fn ifconfig(&mut self, name: &str, line: &str) -> Result<Answer, Refusal> {
+        let host = self.index(name);
+        let request = ifconfig::request(&self.hosts[host].units(), line);
+        self.request(host, &request)
+    }
+
+    /// The same on all hosts, where it must succeed.
+    pub(crate) fn ifconfig_all(&mut self, line: &str) {
+        for name in self.names() {
+            self.ifconfig(name, line).unwrap();
+        }
+    }
+
+    pub(crate) fn sysctl(&mut self, name: &str, sysctl: Sysctl, value: u64) {
+        let host = self.index(name);
+        self.request(host, &Request::Set(sysctl, value)).unwrap();
+    }
+
+    pub(crate) fn request(&mut self, host: usize, request: &Request) -> Result<Answer, Refusal> {
+        self.hosts[host].observer.judge();
+        self.entries += 1;
+        let id = RequestId(self.entries);
+        self.handle(host, Input::Request(id, request.clone()));
+        let answer = self.answers.remove(&id).unwrap();
+        self.hosts[host].observer.answered(request, &answer);
+        answer
+    }
+
+    /// Plugs or pulls a cable.
+    pub(crate) fn carrier(&mut self, name: &str, wire: IfIndex, carrier: bool) {
+        let host = self.index(name);
+        let link = self.hosts[host].links.get_mut(&wire).unwrap();
+        link.carrier = carrier;
+        let link = link.clone();
+        self.handle(host, Input::Link(link));
+    }
+
+    /// Changes an interface in any way.
+    pub(crate) fn relink(&mut self, name: &str, change: impl FnOnce(&mut Link)) {
+        let host = self.index(name);
+        let link = self.hosts[host].links.get_mut(&ETH0).unwrap();
+        change(link);
+        let link = link.clone();
+        self.handle(host, Input::Link(link));
+    }
+
+    /// No frame of `from` reaches `to`, or all do again.
+    pub(crate) fn cut(&mut self, from: &str, to: &str, cut: bool) {
+        let pair = (self.index(from), self.index(to));
+        if cut {
+            self.cuts.insert(pair);
+        } else {
+            self.cuts.remove(&pair);
+        }
+    }
+
+    /// Neither hears the other, or both do again.
+    pub(crate) fn cut_both(&mut self, one: &str, other: &str, cut: bool) {
+        self.cut(one, other, cut);
+        self.cut(other, one, cut);
+    }
+
+    /// The power fails: nothing is said any more, and nothing is left in the kernel.
+    pub(crate) fn crash(&mut self, name: &str) {
+        let host = self.index(name);
+        self.hosts[host].kernel = host::Kernel::default();
+        self.kill(name);
+    }
+
+    /// The daemon alone dies: the kernel keeps what it has, for as long as the leases last.
+    pub(crate) fn kill(&mut self, name: &str) {
+        let host = self.index(name);
+        self.hosts[host].engine = None;
+        self.hosts[host].attached.clear();
+        self.hosts[host].arp.clear();
+        self.agenda.retain(|_, (whose, _)| *whose != host);
+    }
+
+    /// A crashed host comes back, without any configuration.
+    pub(crate) fn boot(&mut self, host: usize) {
+        self.hosts[host].engine = Some(Engine::new());
+        self.hosts[host].observer = observer::Observer::default();
+        let links: Vec<_> = self.hosts[host].links.values().cloned().collect();
+        for link in links {
+            self.handle(host, Input::Link(link));
+        }
+    }
+
+    /// The whole daemon stands still, or goes on. Timers that ran out meanwhile are late, frames
+    /// are lost, and a request is the first thing that it wakes up to.
+    pub(crate) fn freeze(&mut self, name: &str, frozen: bool) {
+        let host = self.index(name);
+        self.hosts[host].frozen = frozen;
+    }
+
+    /// Somebody sets a host's wall clock: microseconds from what it should be.
+    pub(crate) fn step_clock(&mut self, name: &str, offset: i64) {
+        let host = self.index(name);
+        self.hosts[host].clock_offset = offset;
+    }
+
+    /// The host's kernel takes no frame any more, or does again.
+    pub(crate) fn mute(&mut self, name: &str, mute: bool) {
+        let host = self.index(name);
+        self.hosts[host].mute = mute;
+    }
+
+    /// A frame of somebody who is no host here.
+    pub(crate) fn inject(&mut self, name: &str, frame: &[u8]) {
+        let host = self.index(name);
+        self.handle(
+            host,
+            Input::Packet {
+                device: ETH0,
+                frame,
+            },
+        );
+    }
+}

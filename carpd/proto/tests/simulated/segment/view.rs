@@ -1,0 +1,81 @@
+//! What a test sees of a segment.
+
+use std::net::IpAddr;
+
+use carp_proto::{Engine, Notice, Now, StateName, Status, Unit};
+
+use super::Segment;
+use super::host::Host;
+
+impl Segment {
+    /// The transitions since this was last asked, one line each.
+    pub(crate) fn log(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.log)
+    }
+
+    pub(crate) fn now(&self, host: usize) -> Now {
+        self.hosts[host].now(self.now)
+    }
+
+    pub(crate) fn engine(&self, name: &str) -> &Engine {
+        self.hosts[self.index(name)].engine.as_ref().unwrap()
+    }
+
+    pub(crate) fn status(&self, name: &str, unit: &str) -> Status {
+        let unit: Unit = unit.parse().unwrap();
+        self.engine(name)
+            .status(unit, self.now(self.index(name)))
+            .unwrap()
+    }
+
+    /// The hosts that are MASTER of the unit.
+    pub(crate) fn masters(&self, unit: &str) -> Vec<&'static str> {
+        let unit: Unit = unit.parse().unwrap();
+        let master = |host: &&Host| host.state(unit) == Some(StateName::Master);
+        self.hosts
+            .iter()
+            .filter(master)
+            .map(|host| host.name)
+            .collect()
+    }
+
+    /// The hosts whose kernel has `address`.
+    pub(crate) fn holders(&self, address: &str) -> Vec<&'static str> {
+        let address: IpAddr = address.parse().unwrap();
+        let holds = |host: &&Host| host.kernel.addresses(self.now).any(|each| each == address);
+        self.hosts
+            .iter()
+            .filter(holds)
+            .map(|host| host.name)
+            .collect()
+    }
+
+    /// What the kernel of a host has for a unit; `None` while host or kernel are behind.
+    pub(crate) fn held(&self, name: &str, unit: &str) -> Option<Vec<IpAddr>> {
+        let host = &self.hosts[self.index(name)];
+        let behind = host.deadline().is_some_and(|deadline| deadline <= self.now);
+        let idle = !host.frozen && !behind && !host.is_busy(self.now);
+        idle.then(|| {
+            host.kernel
+                .addresses_of(unit.parse().unwrap(), self.now)
+                .to_vec()
+        })
+    }
+
+    /// Everything a host noticed since this was last asked.
+    pub(crate) fn notices(&mut self, name: &str) -> Vec<Notice> {
+        let host = self.index(name);
+        std::mem::take(&mut self.hosts[host].notices)
+    }
+
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.hosts.iter().map(|host| host.name).collect()
+    }
+
+    pub(crate) fn index(&self, name: &str) -> usize {
+        self.hosts
+            .iter()
+            .position(|host| host.name == name)
+            .unwrap()
+    }
+}

@@ -1,0 +1,230 @@
+//! Who is elected, and who takes over.
+
+use carp_proto::wire::ethernet::{ETHERTYPE_ARP, Frame};
+use carp_proto::{RefusalKind, Request, Sysctl};
+
+use super::{A, B, headers, millis, pair, seconds};
+use crate::segment::Segment;
+
+#[test]
+fn the_faster_host_is_elected_and_the_other_takes_over_when_it_dies() {
+    let mut segment = pair();
+    assert_eq!(segment.holders("192.0.2.100"), ["a"]);
+    segment.crash("a");
+    segment.run(seconds(10));
+    assert_eq!(
+        segment.log(),
+        ["  12.440s b carp0: BACKUP -> MASTER (master timed out)"]
+    );
+    assert_eq!(segment.holders("192.0.2.100"), ["b"]);
+}
+
+#[test]
+fn a_master_that_goes_down_bows_out_and_the_backup_takes_over_at_once() {
+    for line in ["carp0 down", "carp0 destroy"] {
+        let mut segment = pair();
+        segment.ifconfig("a", line).unwrap();
+        segment.run(millis(1));
+        let reason = if line == "carp0 down" {
+            "administratively down"
+        } else {
+            "destroyed"
+        };
+        assert_eq!(
+            segment.log(),
+            [
+                format!("  10.000s a carp0: MASTER -> INIT ({reason})"),
+                "  10.000s b carp0: BACKUP -> MASTER (master will time out)".to_owned(),
+            ]
+        );
+        assert_eq!(segment.holders("192.0.2.100"), ["b"]);
+    }
+}
+
+#[test]
+fn a_clean_stop_bows_out() {
+    let mut segment = pair();
+    segment.request(0, &Request::Stop).unwrap();
+    segment.run(millis(1));
+    assert_eq!(segment.masters("carp0"), ["b"]);
+    assert_eq!(segment.holders("192.0.2.100"), ["b"]);
+}
+
+#[test]
+fn without_preempt_a_faster_host_that_comes_back_stays_backup() {
+    let mut segment = pair();
+    segment.ifconfig("a", "carp0 down").unwrap();
+    segment.run(seconds(5));
+    segment.ifconfig("a", "carp0 up").unwrap();
+    segment.run(seconds(20));
+    assert_eq!(
+        segment.log()[2..],
+        ["  15.000s a carp0: INIT -> BACKUP (initialization complete)"]
+    );
+    assert_eq!(segment.masters("carp0"), ["b"]);
+}
+
+#[test]
+fn with_preempt_a_faster_host_that_comes_back_takes_over_with_the_first_advertisement_it_hears() {
+    let mut segment = pair();
+    segment.sysctl("a", Sysctl::Preempt, 1);
+    segment.ifconfig("a", "carp0 down").unwrap();
+    segment.run(seconds(5));
+    segment.ifconfig("a", "carp0 up").unwrap();
+    segment.run(seconds(5));
+    assert_eq!(
+        segment.log()[2..],
+        [
+            "  15.000s a carp0: INIT -> BACKUP (initialization complete)",
+            "  15.612s a carp0: BACKUP -> MASTER (preempting a slower master)",
+            "  15.612s b carp0: MASTER -> BACKUP (more frequent advertisement received)",
+        ]
+    );
+}
+
+#[test]
+fn preempt_does_not_make_two_masters_when_a_faster_host_starts() {
+    let mut segment = Segment::new(["a", "b"]);
+    segment.sysctl("a", Sysctl::Preempt, 1);
+    segment.sysctl("b", Sysctl::Preempt, 1);
+    segment.ifconfig("a", A).unwrap();
+    segment.ifconfig("b", B).unwrap();
+    segment.run(seconds(60));
+    assert_eq!(segment.log().len(), 3);
+    assert_eq!(segment.masters("carp0"), ["a"]);
+}
+
+#[test]
+fn two_masters_settle_at_once_when_a_cut_heals() {
+    let mut segment = pair();
+    segment.cut_both("a", "b", true);
+    segment.run(seconds(10));
+    assert_eq!(
+        segment.log(),
+        ["  12.440s b carp0: BACKUP -> MASTER (master timed out)"]
+    );
+    assert_eq!(segment.masters("carp0"), ["a", "b"]);
+    segment.cut_both("a", "b", false);
+    segment.run(seconds(3));
+    assert_eq!(
+        segment.log(),
+        ["  20.050s b carp0: MASTER -> BACKUP (more frequent advertisement received)"]
+    );
+    assert_eq!(segment.holders("192.0.2.100"), ["a"]);
+}
+
+#[test]
+fn a_master_answers_a_slower_one_at_most_once_an_interval_and_announces_itself_again() {
+    let mut segment = pair();
+    segment.cut("a", "b", true);
+    segment.run(seconds(5));
+    assert_eq!(
+        segment.masters("carp0"),
+        ["a", "b"],
+        "b hears nothing, a hears a slower one"
+    );
+    segment.sent.clear();
+    segment.run(seconds(10));
+    let sent = headers(&segment, 0).count();
+    assert!((10..=20).contains(&sent), "{sent} advertisements in 10 s");
+    let announced = |(host, frame): &(usize, Vec<u8>)| {
+        *host == 0 && Frame::parse(frame).unwrap().ethertype == ETHERTYPE_ARP
+    };
+    assert!(segment.sent.iter().any(announced));
+    segment.cut("a", "b", false);
+    segment.run(seconds(2));
+    assert_eq!(segment.masters("carp0"), ["a"]);
+}
+
+#[test]
+fn two_equal_hosts_settle_on_the_one_with_the_higher_address() {
+    let mut segment = Segment::new(["a", "b", "c"]);
+    segment.ifconfig_all(A);
+    segment.run(seconds(60));
+    assert_eq!(
+        segment.log()[3..],
+        [
+            "   3.000s a carp0: BACKUP -> MASTER (master timed out)",
+            "   3.000s b carp0: BACKUP -> MASTER (master timed out)",
+            "   3.000s c carp0: BACKUP -> MASTER (master timed out)",
+            "   3.000s a carp0: MASTER -> BACKUP (equal advertisement from a higher address \
+             received)",
+            "   3.000s b carp0: MASTER -> BACKUP (equal advertisement from a higher address \
+             received)",
+        ]
+    );
+    assert_eq!(segment.holders("192.0.2.100"), ["c"]);
+}
+
+#[test]
+fn the_owner_of_the_address_is_elected_whatever_its_advskew() {
+    let mut segment = Segment::new(["a", "b"]);
+    segment
+        .ifconfig("a", "carp0 vhid 1 advskew 200 192.0.2.2/24")
+        .unwrap();
+    segment
+        .ifconfig("b", "carp0 vhid 1 advskew 10 192.0.2.2/24")
+        .unwrap();
+    segment.sysctl("a", Sysctl::Preempt, 1);
+    segment.run(seconds(20));
+    assert_eq!(segment.masters("carp0"), ["a"]);
+    let status = segment.status("a", "carp0");
+    assert_eq!((status.advskew, status.effective_advskew), (200, 0));
+    assert!(status.addresses[0].owner);
+}
+
+#[test]
+fn a_sub_second_group_fails_over_in_milliseconds() {
+    let mut segment = Segment::new(["a", "b"]);
+    segment
+        .ifconfig("a", "carp0 vhid 1 advbase 0 advskew 0 192.0.2.100/24")
+        .unwrap();
+    segment
+        .ifconfig("b", "carp0 vhid 1 advbase 0 advskew 10 192.0.2.100/24")
+        .unwrap();
+    segment.run(seconds(1));
+    segment.crash("a");
+    segment.run(seconds(1));
+    let log = segment.log();
+    assert_eq!(log.len(), 4, "{log:?}");
+    assert_eq!(
+        log[2],
+        "   0.011s a carp0: BACKUP -> MASTER (master timed out)"
+    );
+    // The last advertisement is at most 4 ms old, and b waits for 3 * 10/256 s.
+    assert_eq!(
+        log[3],
+        "   1.113s b carp0: BACKUP -> MASTER (master timed out)"
+    );
+}
+
+#[test]
+fn a_forced_state_lasts_until_the_group_disagrees() {
+    let mut segment = pair();
+    segment.ifconfig("a", "carp0 state backup").unwrap();
+    segment.run(seconds(1));
+    segment.ifconfig("a", "carp0 state master").unwrap();
+    segment.run(seconds(1));
+    segment.ifconfig("b", "carp0 state master").unwrap();
+    segment.run(seconds(1));
+    assert_eq!(
+        segment.log(),
+        [
+            "  10.000s a carp0: MASTER -> BACKUP (user requested via ifconfig)",
+            "  10.000s b carp0: BACKUP -> MASTER (master will time out)",
+            "  11.000s a carp0: BACKUP -> MASTER (user requested via ifconfig)",
+            "  11.000s b carp0: MASTER -> BACKUP (more frequent advertisement received)",
+            "  12.000s b carp0: BACKUP -> MASTER (user requested via ifconfig)",
+            "  12.000s b carp0: MASTER -> BACKUP (more frequent advertisement received)",
+        ]
+    );
+}
+
+#[test]
+fn a_state_cannot_be_forced_out_of_init() {
+    let mut segment = pair();
+    segment.ifconfig("a", "carp0 down").unwrap();
+    let refusal = segment.ifconfig("a", "carp0 state master").unwrap_err();
+    assert_eq!(refusal.kind, RefusalKind::Busy);
+    assert_eq!(segment.status("a", "carp0").state.text(), "INIT");
+}

@@ -1,0 +1,110 @@
+//! IPv6, and both families at once.
+
+use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame};
+use carp_proto::wire::{ipv4, ipv6};
+
+use super::{millis, seconds};
+use crate::segment::Segment;
+
+#[test]
+fn two_equal_hosts_on_ipv6_alone_settle_too() {
+    let mut segment = Segment::new(["a", "b"]);
+    segment.ifconfig_all("carp0 vhid 1 2001:db8::100/64");
+    segment.run(seconds(60));
+    assert_eq!(segment.log().len(), 5);
+    assert_eq!(segment.holders("2001:db8::100"), ["b"]);
+}
+
+#[test]
+fn of_two_equal_dual_stack_hosts_one_family_decides() {
+    let mut segment = Segment::new(["a", "b"]);
+    // By IPv6 alone the other would win.
+    segment.relink("a", |link| {
+        link.addresses[1].address = "fe80::99".parse().unwrap();
+    });
+    segment.ifconfig_all("carp0 vhid 1 192.0.2.100/24 2001:db8::100/64");
+    segment.run(seconds(60));
+    assert_eq!(segment.log().len(), 5);
+    assert_eq!(segment.holders("192.0.2.100"), ["b"]);
+    assert_eq!(segment.holders("2001:db8::100"), ["b"]);
+}
+
+#[test]
+fn an_ipv6_group_fails_over_as_an_ipv4_one() {
+    let mut segment = Segment::new(["a", "b"]);
+    segment
+        .ifconfig("a", "carp0 vhid 66 pass secret 2001:db8::100/64")
+        .unwrap();
+    segment
+        .ifconfig(
+            "b",
+            "carp0 vhid 66 advskew 100 pass secret 2001:db8::100/64",
+        )
+        .unwrap();
+    segment.run(seconds(10));
+    segment.crash("a");
+    segment.run(seconds(5));
+    assert_eq!(
+        segment.log()[2..],
+        [
+            "   3.000s a carp0: BACKUP -> MASTER (master timed out)",
+            "  12.440s b carp0: BACKUP -> MASTER (master timed out)",
+        ]
+    );
+    assert_eq!(segment.holders("2001:db8::100"), ["b"]);
+}
+
+#[test]
+fn a_dual_stack_master_advertises_in_both_families() {
+    let mut segment = Segment::new(["a"]);
+    segment
+        .ifconfig("a", "carp0 vhid 1 192.0.2.100/24 2001:db8::100/64")
+        .unwrap();
+    segment.run(millis(3500));
+    let sources: Vec<String> = segment
+        .sent
+        .iter()
+        .filter_map(|(_, frame)| {
+            let frame = Frame::parse(frame)?;
+            assert_eq!(frame.source.to_string(), "00:00:5e:00:01:01");
+            match frame.ethertype {
+                ETHERTYPE_IPV4 => Some(ipv4::Packet::parse(frame.payload).ok()?.source.to_string()),
+                ETHERTYPE_IPV6 => Some(ipv6::Packet::parse(frame.payload).ok()?.source.to_string()),
+                _ => None,
+            }
+        })
+        .collect();
+    let advertised_announced_advertised = [
+        "192.0.2.2",
+        "fe80::2",
+        "2001:db8::100",
+        "192.0.2.2",
+        "fe80::2",
+    ];
+    assert_eq!(sources, advertised_announced_advertised);
+}
+
+#[test]
+fn a_backup_watches_each_family_by_itself() {
+    let mut segment = Segment::new(["a", "b"]);
+    segment
+        .ifconfig("a", "carp0 vhid 1 192.0.2.100/24 2001:db8::100/64")
+        .unwrap();
+    segment
+        .ifconfig(
+            "b",
+            "carp0 vhid 1 advskew 100 192.0.2.100/24 2001:db8::100/64",
+        )
+        .unwrap();
+    segment.run(seconds(10));
+    segment.log();
+    segment.faults.lost_ethertype = Some(ETHERTYPE_IPV6);
+    segment.run(seconds(4));
+    assert_eq!(
+        segment.log(),
+        [
+            "  12.440s b carp0: BACKUP -> MASTER (master timed out)",
+            "  12.440s b carp0: MASTER -> BACKUP (more frequent advertisement received)",
+        ]
+    );
+}

@@ -1,0 +1,145 @@
+//! Preemption, suppressed by what is wrong with a host.
+
+use carp_proto::{Request, Sysctl};
+
+use super::{A, millis, pair, seconds};
+use crate::segment::{ETH0, ETH1, Segment};
+
+#[test]
+fn all_groups_fail_over_together_when_one_cable_is_pulled() {
+    let mut segment = Segment::with_two_wires(["a", "b"]);
+    for name in ["a", "b"] {
+        segment.sysctl(name, Sysctl::Preempt, 1);
+        let skew = if name == "a" { 0 } else { 100 };
+        segment
+            .ifconfig(name, &format!("carp0 vhid 1 advskew {skew} 192.0.2.100/24"))
+            .unwrap();
+        segment
+            .ifconfig(
+                name,
+                &format!("carp1 vhid 2 advskew {skew} 198.51.100.100/24"),
+            )
+            .unwrap();
+    }
+    segment.run(seconds(10));
+    assert_eq!(segment.holders("192.0.2.100"), ["a"]);
+    assert_eq!(segment.holders("198.51.100.100"), ["a"]);
+    segment.log();
+
+    segment.carrier("a", ETH0, false);
+    segment.run(millis(1));
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 1);
+    assert_eq!(
+        segment.log(),
+        [
+            "  10.000s a carp0: MASTER -> INIT (carrier lost)",
+            "  10.000s b carp1: BACKUP -> MASTER (preempting a demoted master)",
+            "  10.000s a carp1: MASTER -> BACKUP (less demoted advertisement received)",
+        ],
+        "the wire that still works moves at once"
+    );
+    segment.run(seconds(5));
+    assert_eq!(
+        segment.log(),
+        ["  12.440s b carp0: BACKUP -> MASTER (master timed out)"]
+    );
+    assert_eq!(segment.holders("198.51.100.100"), ["b"]);
+
+    segment.carrier("a", ETH0, true);
+    segment.run(seconds(5));
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
+    assert_eq!(segment.masters("carp0"), ["a"]);
+    assert_eq!(segment.masters("carp1"), ["a"]);
+}
+
+#[test]
+fn without_preempt_a_demoted_master_is_still_relieved() {
+    let mut segment = pair();
+    segment
+        .ifconfig("a", "carp1 vhid 9 198.51.100.9/24 carpdev eth0")
+        .unwrap();
+    segment.request(0, &suppress("conntrackd")).unwrap();
+    segment.run(millis(1));
+    assert_eq!(
+        segment.log()[1..],
+        [
+            "  10.000s b carp0: BACKUP -> MASTER (preempting a demoted master)",
+            "  10.000s a carp0: MASTER -> BACKUP (less demoted advertisement received)",
+        ]
+    );
+}
+
+fn suppress(who: &str) -> Request {
+    Request::Suppress {
+        who: who.to_owned(),
+        why: "not in sync".to_owned(),
+    }
+}
+
+#[test]
+fn every_cause_of_suppression_adds_one_and_takes_its_own_back() {
+    let mut segment = Segment::with_two_wires(["a"]);
+    segment
+        .ifconfig("a", "carp0 vhid 1 192.0.2.100/24")
+        .unwrap();
+    segment
+        .ifconfig("a", "carp1 vhid 2 198.51.100.100/24")
+        .unwrap();
+    segment.run(seconds(5));
+    let count = |segment: &Segment| segment.engine("a").get(Sysctl::SuppressPreempt);
+    segment.carrier("a", ETH0, false);
+    assert_eq!(count(&segment), 1);
+    segment.carrier("a", ETH1, false);
+    assert_eq!(count(&segment), 2);
+    let Ok(carp_proto::Answer::Held(first)) = segment.request(0, &suppress("one")) else {
+        panic!("not held");
+    };
+    let Ok(carp_proto::Answer::Held(second)) = segment.request(0, &suppress("two")) else {
+        panic!("not held");
+    };
+    assert_eq!(count(&segment), 4);
+    segment.request(0, &Request::Release(first)).unwrap();
+    let _ = segment.request(0, &Request::Release(first));
+    assert_eq!(count(&segment), 3, "letting go twice takes one back");
+    segment.carrier("a", ETH0, true);
+    segment.carrier("a", ETH1, true);
+    segment.request(0, &Request::Release(second)).unwrap();
+    assert_eq!(count(&segment), 0);
+}
+
+#[test]
+fn a_host_that_cannot_send_suppresses_preemption_until_it_can() {
+    let mut segment = Segment::new(["a"]);
+    segment.ifconfig("a", A).unwrap();
+    segment.run(seconds(5));
+    segment.mute("a", true);
+    segment.run(millis(1500));
+    assert_eq!(
+        segment.engine("a").get(Sysctl::SuppressPreempt),
+        0,
+        "two in a row are not enough"
+    );
+    segment.run(seconds(1));
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 1);
+    assert_eq!(segment.status("a", "carp0").effective_advskew, 240);
+    segment.mute("a", false);
+    segment.run(seconds(10));
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
+    assert_eq!(segment.status("a", "carp0").effective_advskew, 0);
+}
+
+#[test]
+fn an_interface_that_is_not_configured_suppresses_nothing() {
+    let mut segment = Segment::new(["a"]);
+    segment
+        .ifconfig("a", "carp0 vhid 1 192.0.2.100/24")
+        .unwrap();
+    segment.carrier("a", ETH0, false);
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 1);
+    segment.ifconfig("a", "carp0 down").unwrap();
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
+    segment.ifconfig("a", "carp0 up").unwrap();
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 1);
+    segment.ifconfig("a", "carp0 destroy").unwrap();
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
+}

@@ -1,0 +1,132 @@
+//! Hosts that die, freeze or lose their clock, and others on the wire.
+
+use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, Frame};
+use carp_proto::wire::ipv4;
+use carp_proto::{Mac, Notice, Sysctl};
+
+use super::{millis, pair, seconds};
+use crate::segment::{Faults, Segment};
+
+#[test]
+fn a_killed_daemon_loses_its_addresses_before_the_backup_takes_them() {
+    let mut segment = pair();
+    segment.kill("a");
+    for _ in 0..500 {
+        segment.run(millis(10));
+        assert!(segment.holders("192.0.2.100").len() <= 1);
+    }
+    assert_eq!(segment.holders("192.0.2.100"), ["b"]);
+}
+
+#[test]
+fn a_frozen_master_yields_when_it_goes_on() {
+    let mut segment = pair();
+    segment.freeze("a", true);
+    segment.run(seconds(10));
+    assert_eq!(segment.holders("192.0.2.100"), ["b"]);
+    segment.freeze("a", false);
+    segment.run(seconds(10));
+    assert_eq!(
+        segment.log(),
+        [
+            "  12.440s b carp0: BACKUP -> MASTER (master timed out)",
+            "  20.000s a carp0: MASTER -> BACKUP (was stopped for longer than a backup waits)",
+        ]
+    );
+    assert_eq!(segment.holders("192.0.2.100"), ["b"]);
+}
+
+#[test]
+fn a_wall_clock_that_steps_changes_nothing() {
+    let mut segment = pair();
+    for offset in [-86_400_000_000, 3_600_000_000, 0] {
+        segment.step_clock("a", offset);
+        segment.run(seconds(10));
+    }
+    assert_eq!(segment.log(), [""; 0]);
+    assert_eq!(segment.masters("carp0"), ["a"]);
+}
+
+#[test]
+fn vrrp_on_the_same_wire_changes_no_state_and_a_colliding_group_is_named() {
+    let mut segment = pair();
+    // VRRPv2, group 1, priority 100, of keepalived.
+    let vrrp = [
+        0x21, 0x01, 0x64, 0x01, 0x00, 0x01, 0x39, 0x5e, 192, 0, 2, 50, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    let packet = ipv4::Packet {
+        source: [192, 0, 2, 9].into(),
+        destination: [224, 0, 0, 18].into(),
+        ttl: 255,
+        protocol: 112,
+        payload: &vrrp,
+    };
+    let frame = Frame {
+        destination: Mac([0x01, 0x00, 0x5e, 0, 0, 0x12]),
+        source: Mac([0, 0, 0x5e, 0, 1, 1]),
+        ethertype: ETHERTYPE_IPV4,
+        payload: &packet.emit(),
+    };
+    for _ in 0..20 {
+        segment.inject("a", &frame.emit());
+        segment.inject("b", &frame.emit());
+        segment.run(millis(500));
+    }
+    assert_eq!(segment.log(), [""; 0]);
+    let notices = segment.notices("b");
+    let named = |notice: &Notice| {
+        matches!(notice, Notice::BadPacket { text, .. }
+        if text.contains("VRRPv2 group 1") && text.contains("carp0"))
+    };
+    assert!(notices.iter().any(named), "{notices:?}");
+}
+
+#[test]
+fn a_network_loop_is_noticed_and_changes_no_state() {
+    let mut segment = pair();
+    segment.faults = Faults {
+        echo: true,
+        duplication: 50,
+        ..Faults::default()
+    };
+    segment.run(seconds(10));
+    assert_eq!(segment.log(), [""; 0]);
+    let notices = segment.notices("a");
+    let said = |notice: &Notice| {
+        matches!(notice, Notice::BadPacket { text, .. }
+        if text.contains("network loop"))
+    };
+    assert!(notices.iter().any(said), "{notices:?}");
+    assert_eq!(segment.masters("carp0"), ["a"]);
+}
+
+#[test]
+fn a_replayed_advertisement_keeps_no_dead_master_alive_in_strict_mode() {
+    let mut segment = pair();
+    segment.sysctl("b", Sysctl::Replay, 2);
+    segment.run(seconds(5));
+    let heard = segment.sent.last().unwrap().1.clone();
+    segment.crash("a");
+    for _ in 0..10 {
+        segment.run(millis(500));
+        segment.inject("b", &heard);
+    }
+    assert_eq!(segment.masters("carp0"), ["b"]);
+}
+
+#[test]
+fn strict_replay_mode_survives_a_change_of_master_among_clocks_that_differ() {
+    let mut segment = Segment::new(["a", "b", "c"]);
+    segment.step_clock("a", 20_000_000);
+    segment.step_clock("b", -20_000_000);
+    for (name, skew) in [("a", 0), ("b", 50), ("c", 100)] {
+        segment.sysctl(name, Sysctl::Replay, 2);
+        segment
+            .ifconfig(name, &format!("carp0 vhid 1 advskew {skew} 192.0.2.100/24"))
+            .unwrap();
+    }
+    segment.run(seconds(10));
+    segment.ifconfig("a", "carp0 down").unwrap();
+    segment.run(seconds(10));
+    assert_eq!(segment.masters("carp0"), ["b"]);
+}
