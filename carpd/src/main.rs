@@ -1,8 +1,102 @@
-//! The CARP daemon.
+//! The CARP daemon: speaks CARP on real interfaces, and serves `org.carpd1`.
 
 mod api;
+mod clock;
+mod daemon;
 mod kernel;
 mod net;
+mod options;
 mod publish;
 
-fn main() {}
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tracing::info;
+
+use self::api::{Api, Places};
+use self::daemon::Ends;
+use self::options::Options;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let _log = options.start_log();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything is opened before anything is served; this thread then serves until a signal comes.
+fn run(options: &Options) -> anyhow::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("carpd must be started by root: it opens packet sockets and changes addresses");
+    }
+    prepare(&options.run_dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let places = Places {
+            private_socket: options.private_socket(),
+            bus: options.bus.clone(),
+        };
+        let socket = places.private_socket.display().to_string();
+        let api = Api::open(places).with_context(|| socket.clone())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+
+        let (published, api_end) = publish::channel();
+        let (kernel, kernel_news) = kernel::start(kernel::Options {
+            run_dir: options.run_dir.clone(),
+        })
+        .context("cannot start the kernel thread")?;
+        let (stopper, stop) = oneshot::channel();
+        let protocol = daemon::start(Ends {
+            published,
+            kernel,
+            kernel_news,
+            stop,
+        })
+        .context("cannot start the protocol")?;
+        info!("carpd {} is ready on {socket}", env!("CARGO_PKG_VERSION"));
+
+        let signals = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            info!("stopping");
+            drop(stopper);
+        };
+        // Serving ends with the loop, which ends with the signal, or by a fault of its own.
+        let serving = api.serve(api_end);
+        tokio::pin!(serving);
+        tokio::select! {
+            () = signals => serving.await,
+            () = &mut serving => {}
+        }
+        match protocol.join() {
+            Ok(true) => Ok(()),
+            Ok(false) => bail!("the kernel did not take everything back in time"),
+            Err(_) => bail!("the protocol thread failed"),
+        }
+    })
+}
+
+/// The run directory, for root alone.
+fn prepare(run_dir: &Path) -> anyhow::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(run_dir)
+        .with_context(|| format!("cannot make {}", run_dir.display()))
+}

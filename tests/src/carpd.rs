@@ -92,8 +92,7 @@ impl Carpd {
 
     fn launch(host: &Host, directory: &Path, bus: &str) -> Result<Process> {
         let mut command = host.command(program("carpd")?);
-        command.arg("--foreground").args(["--bus", bus]);
-        command.arg("--config-dir").arg(directory.join("etc"));
+        command.args(["--bus", bus]);
         command.arg("--run-dir").arg(directory.join("run"));
         host.spawn("carpd", command)
     }

@@ -129,6 +129,12 @@ impl Engine {
         totals
     }
 
+    /// Whether [`Engine::take_touched`] would return any.
+    #[must_use]
+    pub fn has_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
     /// The carp interfaces whose [`Engine::status`] may have changed since this was last asked.
     pub fn take_touched(&mut self) -> BTreeSet<Unit> {
         core::mem::take(&mut self.touched)

@@ -168,7 +168,8 @@ impl Batch {
         })
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether there may be more to read at once.
+    pub(crate) fn is_full(&self) -> bool {
         self.frames.len() >= self.budget
     }
 

@@ -1,0 +1,43 @@
+//! The only reader of a clock.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use carp_proto::{Instant, Now, UnixTime};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Tells the time to the protocol.
+///
+/// Its monotonic clock counts while the machine is suspended (`CLOCK_BOOTTIME`), so that a host
+/// that wakes up knows that it has been away.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock;
+
+impl Clock {
+    /// Both clocks now. A wall clock before 1970 counts as 1970.
+    pub(crate) fn now(self) -> Now {
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Now {
+            instant: Instant::from_micros(micros(Self::since_boot())),
+            unix: UnixTime::from_micros(micros(wall)),
+        }
+    }
+
+    /// How long it is until `deadline`; zero if it has passed.
+    pub(crate) fn until(self, deadline: Instant) -> Duration {
+        deadline.since(self.now().instant)
+    }
+
+    fn since_boot() -> Duration {
+        let time = clock_gettime(ClockId::Boottime);
+        Duration::new(
+            time.tv_sec.try_into().unwrap_or_default(),
+            time.tv_nsec.try_into().unwrap_or_default(),
+        )
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    duration.as_micros().try_into().unwrap_or(u64::MAX)
+}

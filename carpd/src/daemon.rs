@@ -1,0 +1,290 @@
+//! The protocol loop: the only `select!`, and the only match on [`Action`].
+//!
+//! It runs on a thread of its own. Whatever may block is elsewhere: netlink on the kernel thread,
+//! D-Bus and the log on the main one.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use carp_proto::{Action, Engine, IfIndex, Input, Instant, Now, Request, RequestId, Unit};
+use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
+
+use crate::clock::Clock;
+use crate::kernel;
+use crate::net::{Batch, Ports};
+use crate::publish::{Ask, Everything, LoopEnd, News, Publisher};
+
+/// How many frames are read before anything else has its turn.
+const BUDGET: usize = 256;
+
+/// After so many full batches a deadline is no longer kept waiting: what refutes it may still be
+/// in the queue after this process was stopped for a while, but a flood must not silence us.
+const PATIENCE: u32 = 16;
+
+/// How old counters and times that nobody is told of may get before they are published.
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// The number of our own request to stop; everybody else's count from 1.
+const STOP: RequestId = RequestId(0);
+
+/// What the loop is given.
+pub(crate) struct Ends {
+    /// Where news goes, and what others ask.
+    pub(crate) published: LoopEnd,
+    /// The kernel thread.
+    pub(crate) kernel: kernel::Handle,
+    /// What it has to say.
+    pub(crate) kernel_news: mpsc::UnboundedReceiver<kernel::News>,
+    /// Fires, or is dropped, when carpd shall stop.
+    pub(crate) stop: oneshot::Receiver<()>,
+}
+
+/// Starts the loop. Its thread ends after it was told to stop and has given everything back;
+/// it says whether all was given back in time.
+///
+/// # Errors
+/// If the thread, its runtime or its sockets cannot be made.
+pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let ports = {
+        let _inside = runtime.enter();
+        Ports::open()?
+    };
+    let Ends {
+        published: LoopEnd { publisher, asks },
+        kernel,
+        kernel_news,
+        stop,
+    } = ends;
+    let daemon = Daemon::new(publisher, kernel, ports);
+    thread::Builder::new()
+        .name("protocol".to_owned())
+        .spawn(move || runtime.block_on(daemon.run(asks, kernel_news, stop)))
+}
+
+struct Daemon {
+    clock: Clock,
+    engine: Engine,
+    ports: Ports,
+    kernel: kernel::Handle,
+    publisher: Publisher,
+    /// Full batches in a row while a deadline was due.
+    put_off: u32,
+    /// When counters are published next; `None` while nothing has moved.
+    refresh: Option<Instant>,
+}
+
+impl Daemon {
+    fn new(publisher: Publisher, kernel: kernel::Handle, ports: Ports) -> Self {
+        let (clock, engine) = (Clock, Engine::new());
+        Self {
+            clock,
+            engine,
+            ports,
+            kernel,
+            publisher,
+            put_off: 0,
+            refresh: None,
+        }
+    }
+
+    async fn run(
+        mut self,
+        mut asks: mpsc::Receiver<Ask>,
+        mut kernel_news: mpsc::UnboundedReceiver<kernel::News>,
+        mut stop: oneshot::Receiver<()>,
+    ) -> bool {
+        let mut batch = Batch::new(BUDGET);
+        let mut links_known = false;
+        loop {
+            let wake = self.engine.deadline().into_iter().chain(self.refresh).min();
+            let sleep = wake.map(|wake| tokio::time::sleep(self.clock.until(wake)));
+            tokio::select! {
+                biased;
+                () = self.ports.recv(&mut batch) => self.packets(&batch),
+                Some(news) = kernel_news.recv() => match news {
+                    kernel::News::Ready => links_known = true,
+                    kernel::News::Link(link) => self.handle(Input::Link(link)),
+                    kernel::News::LinkGone(index) => self.handle(Input::LinkGone(index)),
+                    kernel::News::Announced(unit) => self.handle(Input::Announced(unit)),
+                    kernel::News::Refused { unit, address, error } => {
+                        self.handle(Input::Refused { unit, address, error });
+                    }
+                },
+                () = fired(sleep) => self.timers(),
+                _ = &mut stop => break,
+                Some(ask) = asks.recv(), if links_known => match ask {
+                    Ask::Request(id, request) => self.handle(Input::Request(id, request)),
+                    Ask::Key(unit, answer) => {
+                        // Whoever asked may be gone.
+                        let _ = answer.send(self.engine.key(unit).cloned());
+                    }
+                },
+            }
+        }
+        self.handle(Input::Request(STOP, Request::Stop));
+        self.kernel.finish().await
+    }
+
+    /// What came in goes before a deadline: it may be what the deadline waited for.
+    fn packets(&mut self, batch: &Batch) {
+        for (device, frame) in batch.frames() {
+            self.handle(Input::Packet { device, frame });
+        }
+        let due = self
+            .engine
+            .deadline()
+            .is_some_and(|at| self.clock.until(at).is_zero());
+        self.put_off = if due && batch.is_full() {
+            self.put_off + 1
+        } else {
+            0
+        };
+        if self.put_off > PATIENCE {
+            self.put_off = 0;
+            self.timers();
+        }
+    }
+
+    fn timers(&mut self) {
+        let now = self.clock.now();
+        if self
+            .engine
+            .deadline()
+            .is_some_and(|deadline| deadline <= now.instant)
+        {
+            self.handle_at(Input::Deadline, now);
+        }
+        if self.refresh.is_some_and(|refresh| refresh <= now.instant) {
+            self.publish_touched(now);
+        }
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        self.handle_at(input, self.clock.now());
+    }
+
+    /// Lets the engine handle `input` and does what it says, in order; then the same for what
+    /// became of the frames it sent.
+    fn handle_at(&mut self, input: Input<'_>, now: Now) {
+        let mut sent = Vec::new();
+        let actions = self.engine.handle(input, now);
+        self.perform(actions, now, &mut sent);
+        while let Some(input) = sent.pop() {
+            let actions = self.engine.handle(input, now);
+            self.perform(actions, now, &mut sent);
+        }
+        if self.refresh.is_none() && self.engine.has_touched() {
+            self.refresh = Some(now.instant + REFRESH);
+        }
+    }
+
+    fn perform(&mut self, actions: Vec<Action>, now: Now, sent: &mut Vec<Input<'static>>) {
+        let mut updated = BTreeSet::new();
+        for action in actions {
+            match action {
+                Action::Transmit {
+                    unit,
+                    device,
+                    frame,
+                } => {
+                    let result = self.ports.send(device, &frame);
+                    sent.push(Input::Sent { unit, result });
+                }
+                Action::Reply { device, frame } => {
+                    // Whoever asked will ask again.
+                    let _ = self.ports.send(device, &frame);
+                }
+                Action::Work(work) => self.kernel.work(work),
+                Action::Attach(device) => {
+                    self.kernel.attach(device);
+                    let outcome = self.ports.attach(device);
+                    report(device, outcome);
+                }
+                Action::Detach(device) => {
+                    self.ports.detach(device);
+                    self.kernel.detach(device);
+                }
+                Action::ListenArp { device, on } => {
+                    let outcome = self.ports.listen_arp(device, on);
+                    report(device, outcome);
+                }
+                Action::Created(unit) | Action::Updated(unit) => {
+                    updated.insert(unit);
+                }
+                Action::Changed(transition) => {
+                    self.publish(&BTreeSet::from([transition.unit]), now);
+                    self.publisher.tell(News::Changed(transition));
+                }
+                Action::Destroyed(unit) => {
+                    updated.remove(&unit);
+                    self.publisher.tell(News::Gone(unit));
+                }
+                Action::SysctlsChanged => {
+                    let values = self.engine.sysctls();
+                    let suppressions = self.engine.suppressions().cloned().collect();
+                    self.publisher.tell(News::Sysctls {
+                        values,
+                        suppressions,
+                    });
+                }
+                Action::Notice(notice) => self.publisher.tell(News::Notice(now.unix, notice)),
+                Action::Answer(STOP, _) => {}
+                Action::Answer(id, answer) => {
+                    self.publish(&core::mem::take(&mut updated), now);
+                    self.publisher.tell(News::Answer(id, answer));
+                }
+            }
+        }
+        self.publish(&updated, now);
+    }
+
+    fn publish(&mut self, units: &BTreeSet<Unit>, now: Now) {
+        for status in units
+            .iter()
+            .filter_map(|unit| self.engine.status(*unit, now))
+        {
+            self.publisher.tell(News::Interface(Box::new(status)));
+        }
+    }
+
+    fn publish_touched(&mut self, now: Now) {
+        self.refresh = None;
+        let touched = self.engine.take_touched();
+        let statuses = touched
+            .iter()
+            .filter_map(|unit| self.engine.status(*unit, now))
+            .collect();
+        self.publisher.tell(News::Refreshed(statuses));
+        self.publisher.tell(News::Totals(self.engine.totals()));
+        let engine = &self.engine;
+        self.publisher.catch_up(|| Everything {
+            interfaces: engine
+                .units()
+                .filter_map(|unit| engine.status(unit, now))
+                .collect(),
+            values: engine.sysctls(),
+            suppressions: engine.suppressions().cloned().collect(),
+            totals: engine.totals(),
+            at: now.unix,
+        });
+    }
+}
+
+async fn fired(sleep: Option<tokio::time::Sleep>) {
+    match sleep {
+        Some(sleep) => sleep.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn report(device: IfIndex, outcome: io::Result<()>) {
+    if let Err(error) = outcome {
+        warn!("cannot receive on interface {device}: {error}");
+    }
+}

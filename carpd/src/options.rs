@@ -1,0 +1,61 @@
+//! The command line, and the log it asks for.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::Parser;
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+
+use crate::api::Bus;
+
+/// The CARP daemon: several hosts share addresses, and when the one that holds them dies, another
+/// takes over.
+#[derive(Debug, Parser)]
+#[command(name = "carpd", version)]
+pub(crate) struct Options {
+    /// Where run-time state and the private socket are
+    #[arg(long, value_name = "DIR", default_value = "/run/carpd")]
+    pub(crate) run_dir: PathBuf,
+
+    /// Which D-Bus to serve org.carpd1 on: system, none, or a D-Bus address
+    #[arg(long, value_name = "BUS", default_value = "system")]
+    pub(crate) bus: Bus,
+
+    /// The private socket, which is root's and needs no bus; "bus" in the run directory by default
+    #[arg(long, value_name = "PATH")]
+    private_socket: Option<PathBuf>,
+
+    /// How much to log: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: LevelFilter,
+}
+
+impl Options {
+    /// The path of the private socket.
+    pub(crate) fn private_socket(&self) -> PathBuf {
+        self.private_socket
+            .clone()
+            .unwrap_or_else(|| self.run_dir.join("bus"))
+    }
+
+    /// Starts to log to standard error, where systemd's journal reads it. No thread ever waits
+    /// for a reader: lines that nobody reads are dropped. What is queued is written when the
+    /// guard is dropped.
+    pub(crate) fn start_log(&self) -> WorkerGuard {
+        let (writer, guard) = NonBlockingBuilder::default()
+            .thread_name("log")
+            .finish(io::stderr());
+        let lines = tracing_subscriber::fmt()
+            .with_writer(writer)
+            .with_max_level(self.log_level)
+            .with_target(false)
+            .with_ansi(false);
+        if std::env::var_os("JOURNAL_STREAM").is_some() {
+            lines.without_time().init();
+        } else {
+            lines.init();
+        }
+        guard
+    }
+}
