@@ -11,5 +11,6 @@ mod capture;
 mod counters;
 mod invariants;
 mod pcaps;
+mod replays;
 mod segment;
 mod stories;
