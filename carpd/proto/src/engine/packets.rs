@@ -129,7 +129,12 @@ impl Engine {
             }
         };
         let Some(unit) = self.running(device, header.vhid) else {
-            let text = format!("no running virtual host with vhid {} here", header.vhid);
+            if self.bound_to(device, header.vhid).is_some() {
+                // Ours, in INIT: that its peers advertise is nothing to report.
+                self.refuse_quietly(origin, Counter::Badvhid);
+                return;
+            }
+            let text = format!("no virtual host with vhid {} here", header.vhid);
             return self.refuse(origin, Counter::Badvhid, &text, now, out);
         };
         origin.unit = Some(unit);
@@ -317,9 +322,13 @@ impl Engine {
 
     /// The virtual host that is not in INIT and has this vhid on this physical interface.
     fn running(&self, device: IfIndex, vhid: u8) -> Option<Unit> {
+        self.bound_to(device, vhid)
+            .filter(|unit| self.state(*unit) != StateName::Init)
+    }
+
+    fn bound_to(&self, device: IfIndex, vhid: u8) -> Option<Unit> {
         let vhid = Vhid::try_from(u64::from(vhid)).ok()?;
-        let unit = *self.bound.get(&(device, vhid))?;
-        (self.state(unit) != StateName::Init).then_some(unit)
+        self.bound.get(&(device, vhid)).copied()
     }
 
     /// Whether it went to the group or to the physical interface itself (FreeBSD's `peer`).
