@@ -163,6 +163,7 @@ impl Engine {
         let before = vhost.deadline();
         vhost.handle(event, &env, out);
         let after = vhost.deadline();
+        let sends_no_more = vhost.state() == StateName::Init && vhost.sending != Sending::default();
         if before != after {
             if let Some(deadline) = before {
                 self.timers.remove(&(deadline, unit));
@@ -172,6 +173,18 @@ impl Engine {
             }
         }
         self.touched.insert(unit);
+        if sends_no_more {
+            self.forget_sending(unit, now, out);
+        }
+    }
+
+    /// In INIT nothing is sent that could take the cause back; once it runs again it will be seen
+    /// whether it can send.
+    fn forget_sending(&mut self, unit: Unit, now: Now, out: &mut Vec<Action>) {
+        if let Some(vhost) = self.vhosts.get_mut(&unit) {
+            vhost.sending = Sending::default();
+        }
+        self.clear_cause(Cause::Sending(unit), now, out);
     }
 
     fn deadlines(&mut self, now: Now, out: &mut Vec<Action>) {
