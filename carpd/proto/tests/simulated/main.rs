@@ -9,6 +9,7 @@
 
 mod capture;
 mod counters;
+mod groups;
 mod invariants;
 mod pcaps;
 mod replays;

@@ -143,3 +143,22 @@ fn an_interface_that_is_not_configured_suppresses_nothing() {
     segment.ifconfig("a", "carp0 destroy").unwrap();
     assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
 }
+
+#[test]
+fn what_could_not_be_sent_is_forgotten_in_init() {
+    let mut segment = Segment::new(["a"]);
+    segment.ifconfig("a", A).unwrap();
+    segment.run(seconds(5));
+    segment.mute("a", true);
+    segment.run(seconds(5));
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 1);
+    segment.carrier("a", ETH0, false);
+    assert_eq!(
+        segment.engine("a").get(Sysctl::SuppressPreempt),
+        1,
+        "the link now, not the sending"
+    );
+    segment.mute("a", false);
+    segment.carrier("a", ETH0, true);
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
+}
