@@ -158,3 +158,110 @@ pub(super) fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use carp_proto::{DeviceName, IfIndex};
+
+    use super::*;
+
+    fn told(of: &Notice) -> (&'static str, Level, String) {
+        let occurrence = notice(UnixTime::default(), of);
+        (occurrence.kind, occurrence.level, occurrence.text)
+    }
+
+    #[test]
+    fn a_bad_packet_names_its_interface_its_source_and_what_was_wrong() {
+        let source: IpAddr = "192.0.2.7".parse().unwrap();
+        let bad = |unit, name, source, held_back| Notice::BadPacket {
+            device: IfIndex(2),
+            name,
+            unit,
+            source,
+            text: "checksum wrong".to_owned(),
+            held_back,
+        };
+        let line = |notice| told(&notice).2;
+        assert_eq!(
+            line(bad(Unit::try_from(0).ok(), None, Some(source), 3)),
+            "carp0: bad packet from 192.0.2.7: checksum wrong (3 more held back)"
+        );
+        assert_eq!(
+            line(bad(None, DeviceName::new("eth0"), None, 0)),
+            "eth0: bad packet: checksum wrong"
+        );
+        assert_eq!(
+            line(bad(None, None, None, 0)),
+            "#2: bad packet: checksum wrong"
+        );
+    }
+
+    #[test]
+    fn every_other_notice_is_one_line_that_names_what_it_is_about() {
+        let unit = Unit::try_from(0).unwrap();
+        let suppression = |from, to| Notice::Suppression {
+            from,
+            to,
+            cause: "eth0 is down".to_owned(),
+        };
+        let refused = |address| Notice::KernelRefused {
+            unit,
+            address,
+            error: "file exists".to_owned(),
+        };
+        let two = Notice::TwoMasters {
+            unit,
+            source: "192.0.2.7".parse().unwrap(),
+            text: "it stays".to_owned(),
+        };
+        let (warn, info) = (Level::WARN, Level::INFO);
+        for (notice, kind, level, text) in [
+            (
+                suppression(0, 1),
+                "suppression",
+                warn,
+                "net.inet.carp.suppress_preempt: 0 -> 1 (eth0 is down)",
+            ),
+            (
+                suppression(1, 0),
+                "suppression",
+                info,
+                "net.inet.carp.suppress_preempt: 1 -> 0 (eth0 is down)",
+            ),
+            (
+                refused("192.0.2.1".parse().ok()),
+                "kernel-refused",
+                warn,
+                "carp0: the kernel refused 192.0.2.1: file exists",
+            ),
+            (
+                refused(None),
+                "kernel-refused",
+                warn,
+                "carp0: the kernel refused the device: file exists",
+            ),
+            (
+                two,
+                "two-masters",
+                warn,
+                "carp0: 192.0.2.7 is MASTER too: it stays",
+            ),
+            (
+                Notice::Sending { unit, works: false },
+                "sending",
+                warn,
+                "carp0: advertisements cannot be sent",
+            ),
+            (
+                Notice::Sending { unit, works: true },
+                "sending",
+                info,
+                "carp0: advertisements are sent again",
+            ),
+        ] {
+            assert_eq!(told(&notice), (kind, level, text.to_owned()));
+        }
+    }
+}

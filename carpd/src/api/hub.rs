@@ -178,3 +178,39 @@ fn unasked(error: &mpsc::error::TrySendError<Ask>) -> Error {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use carp_proto::HolderId;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_suppression_that_nobody_waited_for_is_let_go_of() {
+        let (sender, mut asks) = mpsc::channel(1);
+        let hub = Hub::new(sender);
+        hub.answer(RequestId(7), Ok(Answer::Held(HolderId(3))));
+        let asked = asks.try_recv();
+        assert!(
+            matches!(asked, Ok(Ask::Request(_, Request::Release(HolderId(3))))),
+            "{asked:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn too_many_requests_at_once_are_refused_and_the_end_of_the_loop_is_said() {
+        let (sender, asks) = mpsc::channel(1);
+        let hub = Arc::new(Hub::new(sender));
+        let asking = Arc::clone(&hub);
+        let first = tokio::spawn(async move { asking.request(Request::ResetStatistics).await });
+        tokio::task::yield_now().await;
+        let second = hub.request(Request::ResetStatistics).await;
+        assert!(matches!(second, Err(Error::Busy(_))), "{second:?}");
+        hub.close();
+        let first = first.await.unwrap();
+        assert_eq!(first, Err(Error::Failed("carpd is stopping".to_owned())));
+        drop(asks);
+        let third = hub.request(Request::ResetStatistics).await;
+        assert_eq!(third, Err(Error::Failed("carpd is stopping".to_owned())));
+    }
+}

@@ -4,6 +4,7 @@ mod bus;
 mod connections;
 mod introspection;
 mod methods;
+mod refusals;
 mod signals;
 
 use std::net::IpAddr;
