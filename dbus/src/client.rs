@@ -1,28 +1,15 @@
-//! A connection to carpd: what carpctl and carptop do on the bus.
+//! What carpctl and carptop do on a connection to carpd.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
-use tokio::time::timeout;
-use zbus::connection::Builder;
-use zbus::fdo::DBusProxy;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, ObjectPath, Variant};
 
 use crate::dict::number;
-use crate::names::{
-    ADDRESS_VARIABLE, BUS_NAME, INTERFACE_INTERFACE, PRIVATE_SOCKET, interface_path,
-};
+use crate::names::{BUS_NAME, INTERFACE_INTERFACE, interface_of, interface_path};
 use crate::proxy::{InterfaceProxy, ManagerProxy, SysctlProxy};
-use crate::{
-    ConnectError, Error, EventInfo, InterfaceInfo, Settings, SuppressionInfo, SysctlInfo, Watch,
-};
-
-/// How long carpd may take to answer a call.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::{Error, EventInfo, InterfaceInfo, Settings, SuppressionInfo, SysctlInfo, Watch};
 
 /// A connection to carpd. Clones share it.
 ///
@@ -36,58 +23,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the peer-to-peer address in `CARPD_BUS_ADDRESS` if that is set; else to the
-    /// private socket, which is root's; else by way of the system bus.
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectError::NoDaemon`] if carpd is nowhere, [`ConnectError::Failed`] if it is there
-    /// but cannot be spoken to.
-    pub async fn connect() -> Result<Self, ConnectError> {
-        if let Some(address) = env::var(ADDRESS_VARIABLE)
-            .ok()
-            .filter(|address| !address.is_empty())
-        {
-            return Self::connect_to(&address).await;
-        }
-        let private = match open(Builder::address(private_address().as_str()).p2p()).await {
-            Ok(connection) => return Self::over(connection, PRIVATE_SOCKET).await,
-            Err(trouble) => trouble,
-        };
-        match (open(Builder::system()).await, private) {
-            (Ok(connection), private) => Self::over_bus(connection, private.words()).await,
-            (Err(Trouble::Nobody(_)), Trouble::Nobody(private)) => Err(ConnectError::NoDaemon {
-                tried: format!("{PRIVATE_SOCKET}: {private}; there is no system bus"),
-            }),
-            (Err(Trouble::Nobody(_)), Trouble::Other(private)) => Err(ConnectError::Failed {
-                address: PRIVATE_SOCKET.to_owned(),
-                error: format!("{private}, and there is no system bus"),
-            }),
-            (Err(Trouble::Other(error)), _) => Err(ConnectError::Failed {
-                address: "the system bus".to_owned(),
-                error,
-            }),
-        }
-    }
-
-    /// Connects to a peer-to-peer address such as `unix:path=/run/carpd/bus`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Client::connect`].
-    pub async fn connect_to(address: &str) -> Result<Self, ConnectError> {
-        match open(Builder::address(address).p2p()).await {
-            Ok(connection) => Self::over(connection, address).await,
-            Err(Trouble::Nobody(why)) => Err(ConnectError::NoDaemon {
-                tried: format!("{address}: {why}"),
-            }),
-            Err(Trouble::Other(error)) => Err(ConnectError::Failed {
-                address: address.to_owned(),
-                error,
-            }),
-        }
-    }
-
     /// A client over a connection that is there already, either to carpd or to a bus that carpd
     /// is on.
     ///
@@ -163,7 +98,7 @@ impl Client {
             .manager
             .create_interface(name, &settings.into_dictionary())
             .await?;
-        crate::names::interface_of(path.as_str())
+        interface_of(path.as_str())
             .map(str::to_owned)
             .ok_or_else(|| {
                 Error::Failed(format!(
@@ -326,87 +261,6 @@ impl Client {
         // A name that makes no object path cannot be one of carpd's.
         proxy.map_err(|_| Error::NotFound(format!("interface {name} does not exist")))
     }
-
-    async fn over(connection: Connection, address: &str) -> Result<Self, ConnectError> {
-        Self::new(connection)
-            .await
-            .map_err(|error| ConnectError::Failed {
-                address: address.to_owned(),
-                error: error.to_string(),
-            })
-    }
-
-    /// On a bus carpd may be missing, or be started by the first call.
-    async fn over_bus(connection: Connection, private: &str) -> Result<Self, ConnectError> {
-        let client = Self::over(connection, "the system bus").await?;
-        match client.version().await {
-            Ok(_) => Ok(client),
-            Err(Error::Bus(zbus::Error::FDO(error)))
-                if matches!(
-                    *error,
-                    zbus::fdo::Error::ServiceUnknown(_) | zbus::fdo::Error::NameHasNoOwner(_)
-                ) =>
-            {
-                Err(ConnectError::NoDaemon {
-                    tried: format!(
-                        "{PRIVATE_SOCKET}: {private}; nobody owns {BUS_NAME} on the system bus"
-                    ),
-                })
-            }
-            Err(error) => Err(ConnectError::Failed {
-                address: format!("{BUS_NAME} on the system bus"),
-                error: error.to_string(),
-            }),
-        }
-    }
-}
-
-/// Why a connection could not be had.
-enum Trouble {
-    /// Nobody listens there.
-    Nobody(String),
-    /// Somebody does.
-    Other(String),
-}
-
-impl Trouble {
-    fn words(&self) -> &str {
-        match self {
-            Self::Nobody(why) | Self::Other(why) => why,
-        }
-    }
-}
-
-async fn open(builder: Builder<'_>) -> Result<Connection, Trouble> {
-    match timeout(PATIENCE, builder.method_timeout(PATIENCE).build()).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(zbus::Error::Connection(error, _) | zbus::Error::InputOutput(error))) => {
-            let text = plain(&error);
-            if matches!(
-                error.kind(),
-                ErrorKind::NotFound | ErrorKind::ConnectionRefused
-            ) {
-                Err(Trouble::Nobody(text))
-            } else {
-                Err(Trouble::Other(text))
-            }
-        }
-        Ok(Err(error)) => Err(Trouble::Other(error.to_string())),
-        Err(_) => Err(Trouble::Other("no answer within five seconds".to_owned())),
-    }
-}
-
-/// The error in words, without the number that `std` appends.
-fn plain(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((words, _)) => words.to_lowercase(),
-        None => text,
-    }
-}
-
-fn private_address() -> String {
-    format!("unix:path={PRIVATE_SOCKET}")
 }
 
 fn numeric(name: &str, value: &Variant<'_>) -> Result<u64, Error> {
@@ -422,15 +276,4 @@ fn no_object(error: zbus::Error, name: &str) -> Error {
         return Error::NotFound(format!("interface {name} does not exist"));
     }
     error.into()
-}
-
-/// The unique name that owns `org.carpd1` on a bus.
-pub(crate) async fn owner(connection: &Connection) -> Result<String, Error> {
-    let bus = DBusProxy::builder(connection)
-        .cache_properties(CacheProperties::No)
-        .build()
-        .await?;
-    let name = BUS_NAME.try_into()?;
-    let owner = bus.get_name_owner(name).await.map_err(zbus::Error::from)?;
-    Ok(owner.to_string())
 }

@@ -8,6 +8,7 @@
 //! **Invariant:** nothing here knows how carpd works inside.
 
 mod client;
+mod connect;
 pub mod dict;
 mod error;
 pub mod names;

@@ -13,10 +13,11 @@ use std::task::{Context, Poll};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
 use tokio::task::JoinHandle;
+use zbus::fdo::DBusProxy;
 use zbus::message::Type;
+use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, Message, MessageStream, OwnedObjectPath};
 
-use crate::client::owner;
 use crate::dict::{Properties, number};
 use crate::names::{
     BUS_NAME, INTERFACE_INTERFACE, MANAGER_INTERFACE, ROOT_PATH, SYSCTL_INTERFACE, interface_of,
@@ -190,4 +191,15 @@ fn decode(message: &Message) -> zbus::Result<Vec<Change>> {
         }
         _ => Vec::new(),
     })
+}
+
+/// The unique name that owns `org.carpd1` on a bus.
+async fn owner(connection: &Connection) -> Result<String, Error> {
+    let bus = DBusProxy::builder(connection)
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await?;
+    let name = BUS_NAME.try_into()?;
+    let owner = bus.get_name_owner(name).await.map_err(zbus::Error::from)?;
+    Ok(owner.to_string())
 }
