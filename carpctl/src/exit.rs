@@ -1,6 +1,6 @@
 //! How a command ends: its exit status and the one line on standard error.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use carp_dbus::{ConnectError, Error};
@@ -45,18 +45,14 @@ impl Failure {
     }
 }
 
-/// Prints one line on standard error. A message of several lines becomes one.
+/// Prints one line on standard error, whatever `line` has in it.
 pub(crate) fn warn(line: &str) {
-    let line: Vec<&str> = line
-        .lines()
-        .map(str::trim)
+    let words: Vec<&str> = line
+        .split(char::is_control)
         .filter(|part| !part.is_empty())
         .collect();
     // There is nobody left to tell if standard error is gone.
-    let _ = io::Write::write_all(
-        &mut io::stderr(),
-        format!("carpctl: {}\n", line.join(" ")).as_bytes(),
-    );
+    let _ = io::stderr().write_all(format!("carpctl: {}\n", words.join(" ")).as_bytes());
 }
 
 /// An error of the system's in BSD's words: without the number that `std` appends.

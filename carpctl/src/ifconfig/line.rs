@@ -241,35 +241,8 @@ impl Reader {
         if let Some(owed) = self.owed {
             return Err(format!("{owed} needs an address such as 192.0.2.1/24"));
         }
-        let mut warnings = Vec::new();
-        let mut changes = Changes::default();
-        for Given {
-            address,
-            prefix,
-            removed,
-        } in self.addresses
-        {
-            if removed {
-                changes.remove.push(address);
-                continue;
-            }
-            let prefix = prefix.unwrap_or_else(|| {
-                let prefix = address::default_prefix(address);
-                if address.is_ipv4() {
-                    warnings.push(format!(
-                        "warning: {address} has no netmask, /{prefix} is taken from its class"
-                    ));
-                }
-                prefix
-            });
-            changes.add.push((address, prefix));
-        }
-        let alone = self.settings.is_empty() && changes.add.is_empty() && changes.remove.is_empty();
-        changes.settings = self
-            .settings
-            .into_iter()
-            .map(|(_, change)| change)
-            .collect();
+        let (changes, warnings) = changes(self.settings, self.addresses);
+        let alone = changes == Changes::default();
         let action = match self.verbs.as_slice() {
             [] if alone => Action::Show,
             [] => Action::Configure(changes),
@@ -296,8 +269,40 @@ impl Reader {
     }
 }
 
+/// The settings of a line, and warnings about them.
+fn changes(settings: Vec<(&'static str, Change)>, addresses: Vec<Given>) -> (Changes, Vec<String>) {
+    let mut warnings = Vec::new();
+    let mut changes = Changes {
+        settings: settings.into_iter().map(|(_, change)| change).collect(),
+        ..Changes::default()
+    };
+    for given in addresses {
+        let address = given.address;
+        match given.prefix {
+            _ if given.removed => changes.remove.push(address),
+            Some(prefix) => changes.add.push((address, prefix)),
+            None => {
+                let prefix = address::default_prefix(address);
+                if address.is_ipv4() {
+                    warnings.push(format!(
+                        "warning: {address} has no netmask, /{prefix} is taken from its class"
+                    ));
+                }
+                changes.add.push((address, prefix));
+            }
+        }
+    }
+    (changes, warnings)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
     use crate::ifconfig::secret::Secret;
 
@@ -515,6 +520,48 @@ mod tests {
             match parse(line) {
                 Err(said) => assert_eq!(said, message, "{line}"),
                 Ok(_) => assert!(message.is_empty(), "{line} was taken"),
+            }
+        }
+    }
+
+    const VALUES: &[&str] = &[
+        "1",
+        "255",
+        "192.0.2.1",
+        "192.0.2.1/24",
+        "::1/64",
+        "255.255.0.0",
+        "master",
+    ];
+
+    /// Words as people mistype them: those of the table, values that fit some of them, and noise.
+    fn any_word() -> impl Strategy<Value = OsString> {
+        let words: Vec<&str> = keywords::KEYWORDS
+            .iter()
+            .map(|keyword| keyword.word)
+            .collect();
+        prop_oneof![
+            3 => select(words).prop_map(OsString::from),
+            2 => select(VALUES).prop_map(OsString::from),
+            1 => vec(any::<u8>(), 0..8).prop_map(OsString::from_vec),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_taken_with_what_it_says_or_refused_with_a_reason(
+            words in vec(any_word(), 0..12),
+        ) {
+            match Line::parse(&words) {
+                Err(message) => prop_assert!(!message.is_empty()),
+                Ok(Line { action: Action::Show, .. }) => prop_assert!(words.is_empty()),
+                Ok(Line { action: Action::Vhaddr | Action::Destroy, .. }) => {
+                    prop_assert_eq!(words.len(), 1);
+                }
+                Ok(Line { action: Action::Create(changes) | Action::Configure(changes), .. }) => {
+                    let given = changes.settings.len() + changes.add.len() + changes.remove.len();
+                    prop_assert!(given <= words.len());
+                }
             }
         }
     }
