@@ -65,6 +65,8 @@ impl Vhost {
         let ours = self.priority(env);
         let theirs = priority_of(header);
         let lost = match ours.cmp(&theirs) {
+            // Nobody is left to yield to, however well the sender was.
+            _ if header.is_bow_out() => None,
             Ordering::Less => None,
             Ordering::Greater if theirs.demotion < ours.demotion => {
                 Some(Reason::LessDemotedAdvertisement)

@@ -162,3 +162,29 @@ fn what_could_not_be_sent_is_forgotten_in_init() {
     segment.carrier("a", ETH0, true);
     assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
 }
+
+#[test]
+fn a_demoted_host_that_took_over_at_a_bow_out_does_not_yield_to_the_bow_out_of_the_other_family() {
+    let mut segment = Segment::new(["a", "b"]);
+    segment
+        .ifconfig("a", "carp0 vhid 1 192.0.2.100/24 2001:db8::100/64")
+        .unwrap();
+    segment
+        .ifconfig(
+            "b",
+            "carp0 vhid 1 advskew 9 192.0.2.100/24 2001:db8::100/64",
+        )
+        .unwrap();
+    segment.request(1, &suppress("conntrackd")).unwrap();
+    segment.run(seconds(10));
+    segment.log();
+    segment.ifconfig("a", "carp0 down").unwrap();
+    segment.run(seconds(5));
+    assert_eq!(
+        segment.log(),
+        [
+            "  10.000s a carp0: MASTER -> INIT (administratively down)",
+            "  10.000s b carp0: BACKUP -> MASTER (master will time out)",
+        ]
+    );
+}
