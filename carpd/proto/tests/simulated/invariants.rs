@@ -40,6 +40,10 @@ enum Step {
         host: usize,
         up: bool,
     },
+    PullOut {
+        host: usize,
+        out: bool,
+    },
     Crash(usize),
     Freeze {
         host: usize,
@@ -87,6 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (host(), any::<bool>()).prop_map(|(host, carrier)| Step::Carrier { host, carrier }),
         2 => (host(), any::<bool>()).prop_map(|(host, up)| Step::Administrative { host, up }),
         1 => (host(), any::<bool>()).prop_map(|(host, up)| Step::Link { host, up }),
+        1 => (host(), any::<bool>()).prop_map(|(host, out)| Step::PullOut { host, out }),
         1 => host().prop_map(Step::Crash),
         1 => (host(), any::<bool>()).prop_map(|(host, frozen)| Step::Freeze { host, frozen }),
         1 => (host(), -100_000..100_000_i64)
@@ -134,6 +139,7 @@ impl World {
                     .unwrap();
             }
             Step::Link { host, up } => segment.relink(HOSTS[host], |link| link.up = up),
+            Step::PullOut { host, out } => segment.pull_out(HOSTS[host], out),
             Step::Crash(host) => self.crash(host),
             Step::Freeze { host, frozen } => segment.freeze(HOSTS[host], frozen),
             Step::Clock { host, seconds } => segment.step_clock(HOSTS[host], seconds * 1_000_000),
@@ -243,6 +249,7 @@ impl World {
         for (host, name) in HOSTS.iter().enumerate() {
             segment.freeze(name, false);
             segment.mute(name, false);
+            segment.pull_out(name, false);
             segment.relink(name, |link| {
                 link.up = true;
                 link.carrier = true;

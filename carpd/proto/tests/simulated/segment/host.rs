@@ -29,6 +29,8 @@ pub(crate) struct Host {
     pub(super) clock_offset: i64,
     pub(super) frozen: bool,
     pub(super) mute: bool,
+    /// It has no interface at all.
+    pub(super) pulled_out: bool,
     /// When the kernel is done with what it was told.
     busy: Instant,
 }
@@ -74,6 +76,7 @@ impl Host {
             clock_offset: 0,
             frozen: false,
             mute: false,
+            pulled_out: false,
             busy: Instant::ZERO,
         }
     }
@@ -104,7 +107,7 @@ impl Host {
     }
 
     pub(super) fn is_plugged(&self, device: IfIndex) -> bool {
-        self.links.get(&device).is_some_and(Link::works)
+        !self.pulled_out && self.links.get(&device).is_some_and(Link::works)
     }
 
     /// Whether the daemon gets a frame that comes in.

@@ -54,7 +54,9 @@ impl Segment {
         let link = self.hosts[host].links.get_mut(&wire).unwrap();
         link.carrier = carrier;
         let link = link.clone();
-        self.handle(host, Input::Link(link));
+        if !self.hosts[host].pulled_out {
+            self.handle(host, Input::Link(link));
+        }
     }
 
     /// Changes an interface in any way.
@@ -63,7 +65,20 @@ impl Segment {
         let link = self.hosts[host].links.get_mut(&ETH0).unwrap();
         change(link);
         let link = link.clone();
-        self.handle(host, Input::Link(link));
+        if !self.hosts[host].pulled_out {
+            self.handle(host, Input::Link(link));
+        }
+    }
+
+    /// Pulls a whole interface out of a host, or puts it back.
+    pub(crate) fn pull_out(&mut self, name: &str, out: bool) {
+        let host = self.index(name);
+        self.hosts[host].pulled_out = out;
+        if out {
+            self.handle(host, Input::LinkGone(ETH0));
+        } else {
+            self.relink(name, |_| {});
+        }
     }
 
     /// No frame of `from` reaches `to`, or all do again.
@@ -102,7 +117,11 @@ impl Segment {
     pub(crate) fn boot(&mut self, host: usize) {
         self.hosts[host].engine = Some(Engine::new());
         self.hosts[host].observer = observer::Observer::default();
-        let links: Vec<_> = self.hosts[host].links.values().cloned().collect();
+        let links: Vec<_> = if self.hosts[host].pulled_out {
+            Vec::new()
+        } else {
+            self.hosts[host].links.values().cloned().collect()
+        };
         for link in links {
             self.handle(host, Input::Link(link));
         }

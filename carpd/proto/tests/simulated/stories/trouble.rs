@@ -130,3 +130,24 @@ fn strict_replay_mode_survives_a_change_of_master_among_clocks_that_differ() {
     segment.run(seconds(10));
     assert_eq!(segment.masters("carp0"), ["b"]);
 }
+
+#[test]
+fn an_interface_that_is_pulled_out_takes_its_virtual_host_down_and_up_again() {
+    let mut segment = pair();
+    segment.pull_out("a", true);
+    segment.run(seconds(5));
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 1);
+    assert_eq!(segment.status("a", "carp0").device, None);
+    segment.pull_out("a", false);
+    segment.run(seconds(5));
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
+    assert_eq!(
+        segment.log(),
+        [
+            "  10.000s a carp0: MASTER -> INIT (no physical interface)",
+            "  12.440s b carp0: BACKUP -> MASTER (master timed out)",
+            "  15.000s a carp0: INIT -> BACKUP (initialization complete)",
+        ]
+    );
+    assert_eq!(segment.holders("192.0.2.100"), ["b"]);
+}
