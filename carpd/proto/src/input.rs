@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::{Change, DeviceName};
+use crate::config::{Change, DeviceName, Settings};
 use crate::name::Unit;
 use crate::suppression::HolderId;
 use crate::wire::ethernet::Mac;
@@ -143,6 +143,14 @@ pub enum Request {
         unit: Unit,
         /// Applied as one change.
         changes: Vec<Change>,
+    },
+    /// The interface shall exist with exactly these settings, as a configuration file says it.
+    /// One that has them already is not touched. A `carpdev` that does not exist is waited for.
+    Install {
+        /// Which one.
+        unit: Unit,
+        /// All of them: see [`Settings::configured`].
+        settings: Box<Settings>,
     },
     /// Bow out and remove.
     Destroy(Unit),

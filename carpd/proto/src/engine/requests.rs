@@ -17,6 +17,29 @@ use crate::vhost::{Event, Vhost};
 /// The most bytes of a description, and of a holder's words.
 const TEXT_LIMIT: usize = 255;
 
+/// What becomes of a request for a `carpdev` that does not exist.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    /// An administrator hears of it at once.
+    Refused,
+    /// At boot it may still come; until then the virtual host is in INIT.
+    Awaited,
+}
+
+impl Settings {
+    /// A new carp interface after all of `changes`.
+    ///
+    /// # Errors
+    /// [`RefusalKind::InvalidArgument`] for what cannot be set, and for a state, which is nothing
+    /// that is configured; [`RefusalKind::Exists`] for an address that is given twice.
+    pub fn configured(unit: Unit, changes: &[Change]) -> Result<Self, Refusal> {
+        match apply(unit, &Self::default(), changes)? {
+            (settings, None) => Ok(settings),
+            (_, Some(_)) => Err(invalid(format!("{unit}: a state cannot be configured"))),
+        }
+    }
+}
+
 impl Engine {
     pub(super) fn request(
         &mut self,
@@ -28,6 +51,7 @@ impl Engine {
         let answer = match request {
             Request::Create { unit, changes } => self.create(unit, &changes, now, out),
             Request::Configure { unit, changes } => self.configure(unit, &changes, now, out),
+            Request::Install { unit, settings } => self.install(unit, *settings, now, out),
             Request::Destroy(unit) => self.destroy(unit, now, out),
             Request::Set(sysctl, value) => self.set(sysctl, value, now, out),
             Request::Suppress { who, why } => self.suppress(who, &why, now, out),
@@ -56,7 +80,7 @@ impl Engine {
             None => self.free_unit()?,
         };
         let (settings, forced) = apply(unit, &Settings::default(), changes)?;
-        self.vet(unit, &settings, forced)?;
+        self.vet(unit, &settings, forced, Absent::Refused)?;
         self.vhosts.insert(unit, Vhost::new(unit));
         out.push(Action::Created(unit));
         self.commit(unit, settings, forced, now, out);
@@ -72,8 +96,30 @@ impl Engine {
     ) -> Result<Answer, Refusal> {
         let vhost = self.vhosts.get(&unit).ok_or_else(|| no_such(unit))?;
         let (settings, forced) = apply(unit, &vhost.settings, changes)?;
-        self.vet(unit, &settings, forced)?;
+        self.vet(unit, &settings, forced, Absent::Refused)?;
         self.commit(unit, settings, forced, now, out);
+        self.retry_taken(now, out);
+        Ok(Answer::Done)
+    }
+
+    fn install(
+        &mut self,
+        unit: Unit,
+        settings: Settings,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) -> Result<Answer, Refusal> {
+        let old = self.vhosts.get(&unit).map(|vhost| &vhost.settings);
+        if old == Some(&settings) {
+            return Ok(Answer::Done);
+        }
+        let is_new = old.is_none();
+        self.vet(unit, &settings, None, Absent::Awaited)?;
+        if is_new {
+            self.vhosts.insert(unit, Vhost::new(unit));
+            out.push(Action::Created(unit));
+        }
+        self.commit(unit, settings, None, now, out);
         self.retry_taken(now, out);
         Ok(Answer::Done)
     }
@@ -158,6 +204,12 @@ impl Engine {
         Ok(Answer::Old(old))
     }
 
+    /// Everything that is set on one carp interface, its passwords too, for root alone.
+    #[must_use]
+    pub fn settings(&self, unit: Unit) -> Option<&Settings> {
+        self.vhosts.get(&unit).map(|vhost| &vhost.settings)
+    }
+
     /// The value of `sysctl` now.
     #[must_use]
     pub fn get(&self, sysctl: Sysctl) -> u64 {
@@ -233,12 +285,14 @@ impl Engine {
         unit: Unit,
         settings: &Settings,
         forced: Option<ForcedState>,
+        absent: Absent,
     ) -> Result<(), Refusal> {
         let old = self.vhosts.get(&unit);
         if let Some(name) = &settings.carpdev
             && old.is_none_or(|old| old.settings.carpdev != settings.carpdev)
         {
             match self.links.values().find(|link| link.name == *name) {
+                None if absent == Absent::Awaited => {}
                 None => {
                     let text = format!("{unit}: there is no interface {name}");
                     return Err(refusal(RefusalKind::NoDevice, text));

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use carp_proto::wire::carp::Header;
 use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, Frame};
 use carp_proto::wire::{ipv4, ipv6};
-use carp_proto::{Answer, Change, Digests, IfIndex, Key, Refusal, Request, Unit, Vhid};
+use carp_proto::{Answer, Change, Digests, IfIndex, Key, Refusal, Request, Settings, Unit, Vhid};
 
 /// The settings of a carp interface that an advertisement depends on.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +49,13 @@ impl Observer {
                 }
                 Request::Configure { unit, changes } => {
                     self.tell(*unit, self.told[unit].0.clone(), changes);
+                }
+                Request::Install { unit, settings } => {
+                    let before = self
+                        .told
+                        .get(unit)
+                        .map_or_else(Told::default, |told| told.0.clone());
+                    self.told.insert(*unit, (Told::of(settings), before));
                 }
                 Request::Create { unit: None, .. }
                 | Request::Destroy(_)
@@ -116,6 +123,16 @@ impl Observer {
 }
 
 impl Told {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            vhid: settings.vhid,
+            key: settings.key.clone(),
+            advbase: settings.advbase.get(),
+            advskew: settings.advskew.get(),
+            addresses: settings.addresses.iter().map(|each| each.address).collect(),
+        }
+    }
+
     fn change(&mut self, change: &Change) {
         match change {
             Change::Vhid(vhid) => self.vhid = Some(*vhid),

@@ -2,6 +2,7 @@
 
 mod election;
 mod families;
+mod installed;
 mod settings;
 mod suppression;
 mod trouble;
