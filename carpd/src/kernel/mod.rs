@@ -9,6 +9,8 @@ mod devices;
 mod monitor;
 mod netlink;
 mod sysctls;
+#[cfg(test)]
+pub(crate) mod tests;
 mod worker;
 
 use core::net::IpAddr;

@@ -113,7 +113,7 @@ impl Worker {
         self.sysctls.release_all(&self.netlink).await;
     }
 
-    async fn perform(&mut self, job: Job) {
+    pub(super) async fn perform(&mut self, job: Job) {
         match job {
             Job::Attach(device) => self.sysctls.attach(device, &self.netlink).await,
             Job::Detach(device) => self.sysctls.detach(device, &self.netlink).await,

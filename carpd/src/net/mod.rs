@@ -7,6 +7,8 @@ mod filter;
 mod memberships;
 mod ports;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use ports::{Batch, Ports};
 pub(crate) use socket::Sender;

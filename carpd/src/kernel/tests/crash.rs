@@ -1,0 +1,83 @@
+//! What a carpd that was killed leaves in the kernel, and what the next one makes of it.
+
+use carp_proto::{Place, Work};
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::super::netlink::Netlink;
+use super::super::worker::Worker;
+use super::super::{Job, Options};
+use super::lab::{on_a_cable, run, succeeds};
+use super::{Kernel, RunDir, addresses_of, carp, eth0, mac, virtual_addresses};
+use crate::net::Sender;
+
+#[test]
+fn the_next_one_removes_everything_and_nothing_else() {
+    on_a_cable(async |_lab| {
+        let run_dir = RunDir::new();
+        work_and_be_killed(&run_dir).await;
+        assert!(succeeds("ip link show dev carp0") && succeeds("ip link show dev carp1"));
+        assert!(addresses_of("eth0").join("\n").contains("192.0.2.3/24"));
+        run("ip link add macvlan0 link eth0 type macvlan mode bridge");
+
+        let kernel = Kernel::start_in(run_dir).await;
+        assert!(!succeeds("ip link show dev carp0") && !succeeds("ip link show dev carp1"));
+        assert!(succeeds("ip link show dev macvlan0"));
+        let addresses = addresses_of("eth0").join("\n");
+        assert!(!addresses.contains("192.0.2.3/24") && addresses.contains("192.0.2.2/24"));
+        assert_eq!(super::lab::get("ipv4/conf/eth0/arp_ignore"), 0);
+        let names: Vec<&str> = kernel.links.iter().map(|link| link.name.as_str()).collect();
+        assert!(
+            names.contains(&"eth0") && !names.contains(&"carp0"),
+            "{names:?}"
+        );
+    });
+}
+
+#[test]
+fn a_stranger_in_our_link_group_is_spared() {
+    on_a_cable(async |_lab| {
+        let run_dir = RunDir::new();
+        work_and_be_killed(&run_dir).await;
+        run("ip link add stranger group 1667330672 type veth peer name other");
+        let kernel = Kernel::start_in(run_dir).await;
+        assert!(succeeds("ip link show dev stranger"));
+        assert!(!succeeds("ip link show dev carp0") && !succeeds("ip link show dev carp1"));
+        kernel.finish().await;
+        assert!(succeeds("ip link show dev stranger"));
+    });
+}
+
+/// Two devices, one of them MASTER, and an address on the physical interface; then the end,
+/// without any cleaning up.
+async fn work_and_be_killed(run_dir: &RunDir) {
+    let netlink = Netlink::connect().unwrap();
+    let options = Options {
+        run_dir: run_dir.0.clone(),
+    };
+    let (news, _) = unbounded_channel();
+    let mut worker = Worker::start(options, netlink, Sender::open().unwrap(), news).await;
+    worker.perform(Job::Attach(eth0())).await;
+    let take = |unit, place, addresses: &[&str]| {
+        let addresses = virtual_addresses(addresses);
+        Job::Work(Work::Take {
+            unit: carp(unit),
+            place,
+            addresses,
+            lease: 60,
+        })
+    };
+    for unit in [0, 1] {
+        let ensure = Work::Ensure {
+            unit: carp(unit),
+            parent: eth0(),
+            mac: mac(unit),
+        };
+        worker.perform(Job::Work(ensure)).await;
+    }
+    worker
+        .perform(take(0, Place::Device, &["192.0.2.1/24", "2001:db8::1/64"]))
+        .await;
+    worker
+        .perform(take(2, Place::Parent(eth0()), &["192.0.2.3/24"]))
+        .await;
+}

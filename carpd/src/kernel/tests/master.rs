@@ -1,0 +1,215 @@
+//! A MASTER's addresses: what they look like, who hears of them, and how long they stay.
+
+use std::time::Duration;
+
+use carp_proto::Place;
+
+use super::lab::{eventually, on_a_cable, run, set};
+use super::{Kernel, addresses_of, carp, eth0};
+use carp_proto::Work;
+
+const VIRTUAL_MAC: &str = "00:00:5e:00:01:01";
+
+#[test]
+fn its_addresses_have_a_lease_and_their_prefix_but_no_route_and_no_preference() {
+    on_a_cable(async |_lab| {
+        let mut kernel = Kernel::start().await;
+        kernel.ensure(0);
+        let wanted = ["192.0.2.1/24", "192.0.2.7/32", "2001:db8::1/64"];
+        kernel.take(0, Place::Device, &wanted, 30);
+        assert_eq!(kernel.settle().await, Vec::<String>::new());
+
+        let addresses = addresses_of("carp0");
+        assert_eq!(addresses.len(), 3, "{addresses:#?}");
+        for (address, wanted) in addresses.iter().zip(wanted) {
+            assert!(address.contains(wanted), "{address}");
+            assert!(address.contains(" noprefixroute "), "{address}");
+            assert!(address.contains("valid_lft 30sec") || address.contains("valid_lft 29sec"));
+        }
+        assert!(addresses[2].contains(" nodad "), "{}", addresses[2]);
+        assert!(
+            addresses[2].contains("preferred_lft 0sec"),
+            "{}",
+            addresses[2]
+        );
+        assert!(!addresses[2].contains("tentative"), "{}", addresses[2]);
+        let routes = run("ip route show; ip -6 route show 2001:db8::/64");
+        assert!(!routes.contains("carp0"), "{routes}");
+    });
+}
+
+#[test]
+fn its_virtual_mac_alone_answers() {
+    on_a_cable(async |lab| {
+        let mut kernel = Kernel::start().await;
+        kernel.handle.attach(eth0());
+        kernel.ensure(0);
+        kernel.take(
+            0,
+            Place::Device,
+            &["192.0.2.1/24", "192.0.2.7/32", "2001:db8::1/64"],
+            30,
+        );
+        kernel.settle().await;
+
+        assert_eq!(lab.who_has("192.0.2.1"), [VIRTUAL_MAC]);
+        assert_eq!(lab.who_has("192.0.2.7"), [VIRTUAL_MAC]);
+        let own = run("cat /sys/class/net/eth0/address; ip -o link show dev eth0");
+        let answers = lab.who_has("192.0.2.2");
+        assert_eq!(
+            answers.len(),
+            1,
+            "the host's own address has one answer: {answers:?}"
+        );
+        assert!(
+            own.contains(&answers[0]),
+            "and that is the physical interface's"
+        );
+
+        // Strict reverse-path filtering drops nothing on the way in.
+        set("ipv4/conf/all/rp_filter", 1);
+        assert!(lab.peer_succeeds("ping -c 1 -W 2 192.0.2.1"));
+        assert!(lab.peer_succeeds("ping -c 1 -W 2 2001:db8::1"));
+        assert_eq!(lab.neighbour("192.0.2.1").as_deref(), Some(VIRTUAL_MAC));
+        assert_eq!(lab.neighbour("2001:db8::1").as_deref(), Some(VIRTUAL_MAC));
+    });
+}
+
+#[test]
+fn its_host_never_asks_with_a_virtual_address() {
+    on_a_cable(async |lab| {
+        let mut kernel = Kernel::start().await;
+        kernel.handle.attach(eth0());
+        kernel.ensure(0);
+        kernel.take(0, Place::Device, &["192.0.2.1/24"], 30);
+        kernel.settle().await;
+
+        let capture = lab.capture("arp");
+        run("ping -c 1 -W 1 -I 192.0.2.1 192.0.2.77 || true");
+        let requests = capture.stop();
+        assert!(
+            requests
+                .iter()
+                .any(|line| line.contains("who-has 192.0.2.77 tell 192.0.2.2"))
+        );
+        assert!(
+            !requests.iter().any(|line| line.contains("tell 192.0.2.1,")),
+            "{requests:#?}"
+        );
+    });
+}
+
+#[test]
+fn its_addresses_go_by_themselves_unless_the_lease_is_renewed() {
+    on_a_cable(async |_lab| {
+        let mut kernel = Kernel::start().await;
+        kernel.ensure(0);
+        kernel.ensure(1);
+        kernel.take(0, Place::Device, &["192.0.2.1/24", "2001:db8::1/64"], 2);
+        kernel.take(1, Place::Device, &["192.0.2.11/24", "2001:db8::11/64"], 2);
+        kernel.settle().await;
+        let gone = eventually("carp0 has no address", || {
+            kernel.handle.work(Work::Renew {
+                unit: carp(1),
+                lease: 2,
+            });
+            addresses_of("carp0").is_empty()
+        });
+        assert!(gone < Duration::from_millis(3500), "{gone:?}");
+        assert_eq!(addresses_of("carp1").len(), 2);
+    });
+}
+
+#[test]
+fn the_others_survive_when_the_first_address_is_removed() {
+    on_a_cable(async |_lab| {
+        let mut kernel = Kernel::start().await;
+        kernel.ensure(0);
+        kernel.take(
+            0,
+            Place::Device,
+            &["192.0.2.1/24", "192.0.2.3/24", "192.0.2.4/24"],
+            30,
+        );
+        kernel.take(0, Place::Device, &["192.0.2.3/24", "192.0.2.4/24"], 30);
+        assert_eq!(kernel.settle().await, Vec::<String>::new());
+        let addresses = addresses_of("carp0");
+        assert_eq!(addresses.len(), 2, "{addresses:#?}");
+        assert!(addresses[0].contains("192.0.2.3/24") && addresses[1].contains("192.0.2.4/24"));
+    });
+}
+
+#[test]
+fn a_prefix_can_be_changed() {
+    on_a_cable(async |_lab| {
+        let mut kernel = Kernel::start().await;
+        kernel.ensure(0);
+        kernel.take(0, Place::Device, &["192.0.2.1/24", "2001:db8::1/64"], 30);
+        kernel.take(0, Place::Device, &["192.0.2.1/25", "2001:db8::1/80"], 30);
+        assert_eq!(kernel.settle().await, Vec::<String>::new());
+        let addresses = addresses_of("carp0");
+        assert_eq!(addresses.len(), 2, "{addresses:#?}");
+        assert!(addresses[0].contains("192.0.2.1/25") && addresses[1].contains("2001:db8::1/80"));
+    });
+}
+
+#[test]
+fn the_kernel_does_not_answer_where_carpd_balances() {
+    on_a_cable(async |lab| {
+        let mut kernel = Kernel::start().await;
+        kernel.handle.attach(eth0());
+        kernel.ensure(0);
+        kernel.take(0, Place::SilentDevice, &["192.0.2.1/24"], 30);
+        kernel.settle().await;
+        assert_eq!(lab.who_has("192.0.2.1"), Vec::<String>::new());
+
+        // But what is sent to the virtual MAC arrives.
+        lab.on_peer(&format!(
+            "ip neighbour add 192.0.2.1 lladdr {VIRTUAL_MAC} dev eth0"
+        ));
+        assert!(lab.peer_succeeds("ping -c 1 -W 2 192.0.2.1"));
+
+        kernel.take(0, Place::Device, &["192.0.2.1/24"], 30);
+        kernel.settle().await;
+        assert_eq!(lab.who_has("192.0.2.1"), [VIRTUAL_MAC]);
+    });
+}
+
+#[test]
+fn it_forwards_exactly_if_the_physical_interface_does() {
+    on_a_cable(async |_lab| {
+        set("ipv4/conf/eth0/forwarding", 1);
+        set("ipv6/conf/eth0/forwarding", 1);
+        let mut kernel = Kernel::start().await;
+        kernel.ensure(0);
+        kernel.take(0, Place::Device, &["192.0.2.1/24", "2001:db8::1/64"], 30);
+        kernel.settle().await;
+        assert_eq!(super::lab::get("ipv4/conf/carp0/forwarding"), 1);
+        assert_eq!(super::lab::get("ipv6/conf/carp0/forwarding"), 1);
+
+        kernel.leave(0);
+        set("ipv4/conf/eth0/forwarding", 0);
+        kernel.take(0, Place::Device, &["192.0.2.1/24", "2001:db8::1/64"], 30);
+        kernel.settle().await;
+        assert_eq!(super::lab::get("ipv4/conf/carp0/forwarding"), 0);
+    });
+}
+
+#[test]
+fn an_ipv6_address_is_refused_in_plain_words_where_ipv6_is_disabled() {
+    on_a_cable(async |_lab| {
+        set("ipv6/conf/eth0/disable_ipv6", 1);
+        let mut kernel = Kernel::start().await;
+        kernel.ensure(0);
+        kernel.take(0, Place::Device, &["192.0.2.1/24", "2001:db8::1/64"], 30);
+        assert_eq!(
+            kernel.settle().await,
+            ["carp0 2001:db8::1: IPv6 is disabled on eth0"]
+        );
+        assert_eq!(
+            addresses_of("carp0").len(),
+            1,
+            "the IPv4 address is there all the same"
+        );
+    });
+}

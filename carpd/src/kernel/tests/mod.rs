@@ -1,0 +1,182 @@
+//! The kernel thread at work, in network namespaces, judged by the system's own tools.
+
+mod backup;
+mod crash;
+mod devices;
+pub(crate) mod lab;
+mod links;
+mod master;
+mod parent;
+mod sysctls;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use carp_proto::{IfIndex, Link, Mac, Place, Unit, VirtualAddress, Work};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::timeout;
+
+use super::{Handle, News, Options, start};
+use lab::PATIENCE;
+
+/// A kernel thread in the namespace of the calling thread.
+struct Kernel {
+    handle: Handle,
+    news: UnboundedReceiver<News>,
+    /// The links told before [`News::Ready`].
+    links: Vec<Link>,
+    run_dir: RunDir,
+}
+
+impl Kernel {
+    async fn start() -> Self {
+        Self::start_in(RunDir::new()).await
+    }
+
+    async fn start_in(run_dir: RunDir) -> Self {
+        let options = Options {
+            run_dir: run_dir.0.clone(),
+        };
+        let (handle, news) = start(options).unwrap();
+        let mut kernel = Self {
+            handle,
+            news,
+            links: Vec::new(),
+            run_dir,
+        };
+        loop {
+            match kernel.news().await {
+                News::Ready => return kernel,
+                News::Link(link) => kernel.links.push(link),
+                News::LinkGone(_) => {}
+                early @ (News::Announced(_) | News::Refused { .. }) => panic!("{early:?}"),
+            }
+        }
+    }
+
+    fn ensure(&self, unit: u16) {
+        self.handle.work(Work::Ensure {
+            unit: carp(unit),
+            parent: eth0(),
+            mac: mac(unit),
+        });
+    }
+
+    fn take(&self, unit: u16, place: Place, addresses: &[&str], lease: u32) {
+        let addresses = virtual_addresses(addresses);
+        self.handle.work(Work::Take {
+            unit: carp(unit),
+            place,
+            addresses,
+            lease,
+        });
+    }
+
+    fn leave(&self, unit: u16) {
+        self.handle.work(Work::Leave { unit: carp(unit) });
+    }
+
+    async fn news(&mut self) -> News {
+        timeout(PATIENCE, self.news.recv())
+            .await
+            .expect("news in time")
+            .expect("a living thread")
+    }
+
+    /// Waits until the queue is done, and says what was refused meanwhile.
+    async fn settle(&mut self) -> Vec<String> {
+        let marker = carp(999);
+        self.handle.work(Work::Announce {
+            unit: marker,
+            device: eth0(),
+            frames: Vec::new(),
+        });
+        let mut refused = Vec::new();
+        loop {
+            match self.news().await {
+                News::Announced(unit) if unit == marker => return refused,
+                News::Refused {
+                    unit,
+                    address: Some(address),
+                    error,
+                } => {
+                    refused.push(format!("{unit} {address}: {error}"));
+                }
+                News::Refused {
+                    unit,
+                    address: None,
+                    error,
+                } => {
+                    refused.push(format!("{unit}: {error}"));
+                }
+                News::Link(_) | News::LinkGone(_) | News::Ready | News::Announced(_) => {}
+            }
+        }
+    }
+
+    async fn finish(self) -> RunDir {
+        assert!(self.handle.finish().await, "the thread ends in time");
+        self.run_dir
+    }
+}
+
+/// A directory of our own.
+struct RunDir(PathBuf);
+
+impl RunDir {
+    fn new() -> Self {
+        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let name = format!("carpd-kernel-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn carp(unit: u16) -> Unit {
+    unit.try_into().unwrap()
+}
+
+fn mac(unit: u16) -> Mac {
+    Mac([
+        0x00,
+        0x00,
+        0x5e,
+        0x00,
+        0x01,
+        u8::try_from(unit + 1).unwrap(),
+    ])
+}
+
+fn eth0() -> IfIndex {
+    lab::index_of("eth0")
+}
+
+fn virtual_addresses(texts: &[&str]) -> Vec<VirtualAddress> {
+    texts
+        .iter()
+        .map(|text| {
+            let (address, prefix) = text.split_once('/').unwrap();
+            let address: IpAddr = address.parse().unwrap();
+            VirtualAddress {
+                address,
+                prefix: prefix.parse().unwrap(),
+            }
+        })
+        .collect()
+}
+
+/// What `ip` says of each address of `device`.
+fn addresses_of(device: &str) -> Vec<String> {
+    lab::run(&format!("ip -o address show dev {device}"))
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}

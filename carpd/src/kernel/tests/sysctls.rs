@@ -1,0 +1,87 @@
+//! Sysctls of physical interfaces: set while attached, put back afterwards.
+
+use super::lab::{get, index_of, on_a_cable, run, set};
+use super::{Kernel, RunDir, eth0};
+
+fn arp_of(device: &str) -> (u8, u8) {
+    (
+        get(&format!("ipv4/conf/{device}/arp_ignore")),
+        get(&format!("ipv4/conf/{device}/arp_announce")),
+    )
+}
+
+#[test]
+fn they_are_set_while_attached_and_put_back_when_detached() {
+    on_a_cable(async |_lab| {
+        run("ip link set eth0 down && ip link set eth0 name eth0.7 && ip link set eth0.7 up");
+        set("ipv4/conf/eth0.7/arp_announce", 1);
+        let mut kernel = Kernel::start().await;
+        let device = index_of("eth0.7");
+        kernel.handle.attach(device);
+        kernel.handle.attach(device);
+        kernel.handle.detach(device);
+        kernel.handle.attach(device);
+        let file = kernel.run_dir.0.join("sysctls");
+        // `eth0` is what the barrier asks for.
+        run("ip link add eth0 type veth peer name other");
+        kernel.settle().await;
+        assert_eq!(arp_of("eth0.7"), (1, 2));
+        assert!(file.exists());
+
+        run("ip link set eth0.7 down && ip link set eth0.7 name lan && ip link set lan up");
+        kernel.handle.detach(device);
+        kernel.settle().await;
+        assert_eq!(arp_of("lan"), (0, 1), "under its new name too");
+        assert!(!file.exists());
+    });
+}
+
+#[test]
+fn what_is_strict_enough_is_not_touched_and_what_somebody_changed_stays() {
+    on_a_cable(async |_lab| {
+        set("ipv4/conf/eth0/arp_ignore", 2);
+        let mut kernel = Kernel::start().await;
+        kernel.handle.attach(eth0());
+        kernel.settle().await;
+        assert_eq!(arp_of("eth0"), (2, 2));
+        set("ipv4/conf/eth0/arp_announce", 1);
+        kernel.finish().await;
+        assert_eq!(arp_of("eth0"), (2, 1));
+    });
+}
+
+#[test]
+fn a_clean_stop_puts_them_back() {
+    on_a_cable(async |_lab| {
+        let mut kernel = Kernel::start().await;
+        kernel.handle.attach(eth0());
+        kernel.settle().await;
+        assert_eq!(arp_of("eth0"), (1, 2));
+        kernel.finish().await;
+        assert_eq!(arp_of("eth0"), (0, 0));
+    });
+}
+
+#[test]
+fn they_are_put_back_after_a_crash() {
+    on_a_cable(async |_lab| {
+        // As a carpd that was killed leaves it.
+        let run_dir = RunDir::new();
+        let file = run_dir.0.join("sysctls");
+        let index = eth0();
+        std::fs::write(
+            &file,
+            format!("{index} arp_ignore 0 1\n{index} arp_announce 1 2\n"),
+        )
+        .unwrap();
+        set("ipv4/conf/eth0/arp_ignore", 1);
+        set("ipv4/conf/eth0/arp_announce", 2);
+        let mut kernel = Kernel::start_in(run_dir).await;
+        assert_eq!(arp_of("eth0"), (0, 1));
+        kernel.handle.attach(index);
+        kernel.settle().await;
+        assert_eq!(arp_of("eth0"), (1, 2));
+        kernel.finish().await;
+        assert_eq!(arp_of("eth0"), (0, 1));
+    });
+}
