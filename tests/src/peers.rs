@@ -63,8 +63,14 @@ impl Ucarp {
 pub struct Keepalived(Process);
 
 impl Keepalived {
-    /// Starts keepalived with one VRRP group on eth0.
-    pub fn start(host: &Host, virtual_router: u8, addresses: &[&str]) -> Result<Self> {
+    /// Starts keepalived with one VRRP group on eth0; `settings` are lines of its
+    /// `vrrp_instance`.
+    pub fn start(
+        host: &Host,
+        virtual_router: u8,
+        settings: &str,
+        addresses: &[String],
+    ) -> Result<Self> {
         let configuration = host.file("keepalived", "conf");
         let pid = host.file("keepalived", "pid");
         let vrrp_pid = host.file("vrrp", "pid");
@@ -72,7 +78,7 @@ impl Keepalived {
             &configuration,
             format!(
                 "vrrp_instance noise {{\n interface eth0\n state MASTER\n priority 255\n \
-                 advert_int 1\n virtual_router_id {virtual_router}\n \
+                 {settings}\n virtual_router_id {virtual_router}\n \
                  virtual_ipaddress {{\n {}\n }}\n}}\n",
                 addresses.join("\n ")
             ),

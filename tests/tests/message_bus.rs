@@ -154,15 +154,12 @@ fn gdbus_reads_the_managed_objects_and_hears_a_transition() -> Result<()> {
 }
 
 #[test]
-fn carpctl_finds_carpd_over_the_system_bus_too() -> Result<()> {
+fn carpctl_finds_carpd_over_the_system_bus_where_there_is_no_private_socket() -> Result<()> {
     let site = Site::new()?;
     site.carpd.carpctl("carp0 create")?;
-    let mut carpctl = site.command(program("carpctl")?.to_str().context("a path in UTF-8")?);
-    assert_eq!(
-        run(carpctl
-            .env("CARPD_BUS_ADDRESS", site.bus.address())
-            .arg("-l"))?,
-        "carp0\n"
-    );
+    // An empty /run of its own hides the private socket of a carpd that this machine may have.
+    let carpctl = program("carpctl")?;
+    let line = format!("mount -t tmpfs none /run && exec {} -l", carpctl.display());
+    assert_eq!(run(site.command("sh").args(["-c", &line]))?, "carp0\n");
     Ok(())
 }

@@ -16,7 +16,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("carp0 192.168.1.9/33", "33"),
     ("carp0 inet6 2001:db8::g/64", "2001:db8::g"),
     ("carp0 inet6 2001:db8::9 prefixlen 129", "129"),
-    ("carp1 vhid 1 192.168.1.9/24", "vhid 1"),
+    ("carp1 vhid 1", "vhid 1 is already used by carp0 on eth0"),
     ("carp7 vhid 7", "carp7"),
     ("carp7 destroy", "carp7"),
     ("carp0 create", "carp0"),
