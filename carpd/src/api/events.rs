@@ -139,7 +139,7 @@ pub(super) fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
             "two-masters",
             Some(*unit),
             Level::WARN,
-            format!("{unit}: {source} is MASTER too: {text}"),
+            format!("{unit}: {text}"),
             vec![("source", source.to_string())],
         ),
         Notice::Sending { unit, works: true } => event(
@@ -214,7 +214,7 @@ mod tests {
         let two = Notice::TwoMasters {
             unit,
             source: "192.0.2.7".parse().unwrap(),
-            text: "it stays".to_owned(),
+            text: "192.0.2.7 is MASTER too; this host stays".to_owned(),
         };
         let (warn, info) = (Level::WARN, Level::INFO);
         for (notice, kind, level, text) in [
@@ -246,7 +246,7 @@ mod tests {
                 two,
                 "two-masters",
                 warn,
-                "carp0: 192.0.2.7 is MASTER too: it stays",
+                "carp0: 192.0.2.7 is MASTER too; this host stays",
             ),
             (
                 Notice::Sending { unit, works: false },

@@ -178,7 +178,7 @@ async fn more_at_once_than_can_be_told_ends_with_the_truth_and_says_that_events_
     let client = bench.client(0).await;
     bench
         .does(|world| {
-            flap(world, 10_000);
+            flap(world, 4000);
             world.input(Input::Link(Link {
                 up: false,
                 ..eth0()
