@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::Write;
 
+use carp_dbus::ifconfig::KEYWORDS;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::colour::Colour;
 use crate::exit::{Failure, Outcome};
-use crate::ifconfig::keywords::KEYWORDS;
 use crate::{complete, ifconfig, monitor, netstat, suppress, sysctl};
 
 /// Shows and configures carp interfaces.

@@ -7,12 +7,12 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use carp_dbus::Client;
+use carp_dbus::ifconfig::{Candidates, KEYWORDS, Keyword, find};
 use clap::ValueEnum;
 
 use crate::cli;
 use crate::exit::Outcome;
 use crate::ifconfig::is_interface;
-use crate::ifconfig::keywords::{self, Candidates, KEYWORDS};
 
 /// The first argument of a script's call.
 pub(crate) const FLAG: &str = "--complete";
@@ -131,11 +131,11 @@ async fn parameter(name: &str, before: &[OsString], answers: &mut Answers) {
 }
 
 /// The word that the next one belongs to.
-fn open(before: &[OsString]) -> Option<&'static keywords::Keyword> {
+fn open(before: &[OsString]) -> Option<&'static Keyword> {
     let mut words = before.iter().filter_map(|word| word.to_str());
     let mut open = None;
     while let Some(word) = words.next() {
-        open = keywords::find(word)
+        open = find(word)
             .filter(|keyword| keyword.wants.is_some() || keyword.candidates != Candidates::Nothing);
         if open.is_some_and(|keyword| keyword.wants.is_some()) && words.next().is_some() {
             open = None;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use carp_dbus::ifconfig::KEYWORDS;
+
 use crate::cli;
-use crate::ifconfig::keywords::KEYWORDS;
 
 const PAGE: &str = include_str!("../../man/carpctl.8");
 

@@ -3,7 +3,8 @@
 //! The contract itself is the introspection files beside this package: `org.carpd1.Manager.xml`,
 //! `org.carpd1.Sysctl.xml` and `org.carpd1.Interface.xml`. This package holds the same names
 //! ([`names`]), proxies ([`proxy`]), error names ([`Error`]), the dictionaries that travel as
-//! `a{sv}` ([`dict`], [`Settings`]) and a [`Client`] that carpctl and carptop share.
+//! `a{sv}` ([`dict`], [`Settings`]), the words that make them ([`ifconfig`]) and a [`Client`] that
+//! carpctl and carptop share.
 //!
 //! **Invariant:** nothing here knows how carpd works inside.
 
@@ -11,6 +12,7 @@ mod client;
 mod connect;
 pub mod dict;
 mod error;
+pub mod ifconfig;
 pub mod names;
 pub mod proxy;
 mod settings;

@@ -1,25 +1,18 @@
 //! `carpctl carpN …`: ifconfig(8) for carp interfaces. A line is read whole, then sent as one
 //! call, so that all of it happens or nothing does.
 
-mod address;
-pub(crate) mod keywords;
-mod line;
-mod message;
-mod secret;
 mod show;
 
 use std::ffi::OsString;
 use std::io::Write;
 
+use carp_dbus::ifconfig::{Action, Change, Changes, Line, Secret};
 use carp_dbus::{Client, InterfaceInfo, Settings};
 use serde::Serialize;
 
 use crate::colour::Colour;
 use crate::exit::{Failure, Outcome, warn};
 use crate::{cli, json};
-use keywords::Change;
-use line::{Action, Changes, Line};
-use secret::Secret;
 
 /// The highest unit, as of BSD's `if_unit`.
 const LAST_UNIT: u16 = 32767;
@@ -49,10 +42,13 @@ pub(crate) async fn run(
     }
     let Line {
         action,
-        json: json_here,
-        show_pass,
+        options,
         warnings,
     } = Line::parse(words).map_err(Failure::Usage)?;
+    let Options {
+        json: json_here,
+        show_pass,
+    } = Options::parse(&options, &action).map_err(Failure::Usage)?;
     let json = json || json_here;
     if name == "carp" && !matches!(action, Action::Create(_)) {
         return Err(Failure::Usage(
@@ -89,6 +85,30 @@ pub(crate) async fn run(
             Ok(Client::connect().await?.configure(&name, settings).await?)
         }
         Action::Destroy => Ok(Client::connect().await?.destroy(&name).await?),
+    }
+}
+
+/// Options that may stand among the words.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    json: bool,
+    show_pass: bool,
+}
+
+impl Options {
+    fn parse(words: &[String], action: &Action) -> Result<Self, String> {
+        let mut options = Self::default();
+        for word in words {
+            match word.as_str() {
+                "--json" => options.json = true,
+                "--show-pass" => options.show_pass = true,
+                _ => return Err(format!("{word}: unknown option")),
+            }
+        }
+        if options.show_pass && *action != Action::Show {
+            return Err("--show-pass goes with the name of an interface alone".into());
+        }
+        Ok(options)
     }
 }
 
@@ -194,36 +214,35 @@ fn settings(changes: Changes) -> Result<Settings, Failure> {
             "standard input holds one password, not two".into(),
         ));
     }
-    let mut settings = Settings::new();
-    for change in changes.settings {
-        settings = match change {
-            Change::Vhid(vhid) => settings.vhid(vhid),
-            Change::Advbase(seconds) => settings.advbase(seconds),
-            Change::Advskew(skew) => settings.advskew(skew),
-            Change::Password(secret) => settings.password(&secret.read("pass")?),
-            Change::AcceptPassword(None) => settings.accept_password(b""),
-            Change::AcceptPassword(Some(secret)) => {
-                settings.accept_password(&secret.read("accept_pass")?)
-            }
-            Change::Up(up) => settings.up(up),
-            Change::State(state) => settings.state(state),
-            Change::Carpdev(name) => settings.device(&name),
-            Change::Description(text) => settings.description(&text),
-            Change::Lladdr(whose) => settings.link_layer(whose),
-        };
-    }
-    for (address, prefix) in changes.add {
-        settings = settings.address(&address.to_string(), prefix);
-    }
-    for address in changes.remove {
-        settings = settings.remove_address(&address.to_string());
-    }
-    Ok(settings)
+    changes.settings().map_err(Failure::Refused)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_are_known_and_a_password_is_shown_alone() {
+        let parse = |words: &[&str], action| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            Options::parse(&words, &action)
+        };
+        assert_eq!(
+            parse(&["--json", "--show-pass"], Action::Show),
+            Ok(Options {
+                json: true,
+                show_pass: true
+            })
+        );
+        assert_eq!(
+            parse(&["--jsno"], Action::Show),
+            Err("--jsno: unknown option".to_owned())
+        );
+        assert_eq!(
+            parse(&["--show-pass"], Action::Vhaddr),
+            Err("--show-pass goes with the name of an interface alone".to_owned())
+        );
+    }
 
     #[test]
     fn an_interface_is_carp_and_a_plain_number() {

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
+use carp_dbus::ifconfig::mask_text;
 use carp_dbus::{AddressInfo, InterfaceInfo};
 
-use super::address;
 use crate::colour::Colour;
 
 /// `IFBITS` of DragonFly's `ifconfig.c`: those that a carp interface can have.
@@ -53,7 +53,7 @@ pub(crate) fn interface(
         writeln!(
             out,
             "\t{family} {address}{}",
-            address::mask_text(address, *prefixlen)
+            mask_text(address, *prefixlen)
         )?;
     }
     if *vhid > 0 {

@@ -8,24 +8,24 @@ use super::address::{self, Family};
 use super::secret::Secret;
 
 /// One word of the grammar.
-pub(crate) struct Keyword {
+pub struct Keyword {
     /// As it is typed.
-    pub(crate) word: &'static str,
+    pub word: &'static str,
     /// What stands behind it in the help; empty if nothing does.
-    pub(crate) shown: &'static str,
+    pub shown: &'static str,
     /// What its value must be, to complete "must be …"; `None` if the word takes no value.
-    pub(crate) wants: Option<&'static str>,
+    pub wants: Option<&'static str>,
     /// What may stand behind it.
-    pub(crate) candidates: Candidates,
+    pub candidates: Candidates,
     /// One sentence.
-    pub(crate) help: &'static str,
+    pub help: &'static str,
     /// Reads the value, which is empty for a word that takes none.
-    pub(crate) parse: fn(&OsStr) -> Result<Parameter, Bad>,
+    pub parse: fn(&OsStr) -> Result<Parameter, Bad>,
 }
 
 /// Where the completion of a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Candidates {
+pub enum Candidates {
     /// Nowhere.
     Nothing,
     /// These words.
@@ -40,7 +40,7 @@ pub(crate) enum Candidates {
 
 /// What a word means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Parameter {
+pub enum Parameter {
     /// `create`
     Create,
     /// `destroy`
@@ -65,7 +65,7 @@ pub(crate) enum Parameter {
 
 /// One setting with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub enum Change {
     /// `vhid`
     Vhid(u8),
     /// `advbase`, in seconds.
@@ -90,7 +90,7 @@ pub(crate) enum Change {
 
 /// Why a value was not taken.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Bad {
+pub enum Bad {
     /// It is not what [`Keyword::wants`] says.
     NotWanted,
     /// This line says why.
@@ -98,7 +98,7 @@ pub(crate) enum Bad {
 }
 
 /// Every word, in the order of the help.
-pub(crate) const KEYWORDS: &[Keyword] = &[
+pub const KEYWORDS: &[Keyword] = &[
     Keyword {
         word: "create",
         shown: "",
@@ -375,7 +375,8 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
 ];
 
 /// The row of `word`.
-pub(crate) fn find(word: &str) -> Option<&'static Keyword> {
+#[must_use]
+pub fn find(word: &str) -> Option<&'static Keyword> {
     KEYWORDS.iter().find(|keyword| keyword.word == word)
 }
 

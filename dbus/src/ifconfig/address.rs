@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The family that `inet` or `inet6` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Family {
+pub enum Family {
     /// `inet`
     Inet,
     /// `inet6`
@@ -13,7 +13,8 @@ pub(crate) enum Family {
 
 impl Family {
     /// The family of `address`.
-    pub(crate) const fn of(address: IpAddr) -> Self {
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(_) => Self::Inet,
             IpAddr::V6(_) => Self::Inet6,
@@ -21,7 +22,8 @@ impl Family {
     }
 
     /// The greatest prefix length.
-    pub(crate) const fn bits(self) -> u8 {
+    #[must_use]
+    pub const fn bits(self) -> u8 {
         match self {
             Self::Inet => 32,
             Self::Inet6 => 128,
@@ -29,7 +31,8 @@ impl Family {
     }
 
     /// The word on the command line.
-    pub(crate) const fn word(self) -> &'static str {
+    #[must_use]
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Inet => "inet",
             Self::Inet6 => "inet6",
@@ -41,7 +44,7 @@ impl Family {
 ///
 /// # Errors
 /// One line that says what is wrong with `text`.
-pub(crate) fn parse(text: &str) -> Result<(IpAddr, Option<u8>), String> {
+pub(super) fn parse(text: &str) -> Result<(IpAddr, Option<u8>), String> {
     let (host, length) = match text.split_once('/') {
         Some((host, length)) => (host, Some(length)),
         None => (text, None),
@@ -61,7 +64,7 @@ pub(crate) fn parse(text: &str) -> Result<(IpAddr, Option<u8>), String> {
 }
 
 /// Reads a prefix length of either family.
-pub(crate) fn prefix(text: &str) -> Option<u8> {
+pub(super) fn prefix(text: &str) -> Option<u8> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse()
         .ok()
@@ -69,7 +72,7 @@ pub(crate) fn prefix(text: &str) -> Option<u8> {
 }
 
 /// Reads an IPv4 netmask, `255.255.255.0` or `0xffffff00`, as a prefix length.
-pub(crate) fn netmask(text: &str) -> Option<u8> {
+pub(super) fn netmask(text: &str) -> Option<u8> {
     let bits = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
             u32::from_str_radix(hex, 16).ok()?
@@ -85,7 +88,7 @@ pub(crate) fn netmask(text: &str) -> Option<u8> {
 
 /// The prefix length of an address that is given without one: BSD's class for IPv4
 /// (`af_inet.c`, `in_setdefaultmask_nl()`), 64 for IPv6.
-pub(crate) const fn default_prefix(address: IpAddr) -> u8 {
+pub(super) const fn default_prefix(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(address) => match address.octets() {
             [0..=127, ..] => 8,
@@ -98,7 +101,8 @@ pub(crate) const fn default_prefix(address: IpAddr) -> u8 {
 
 /// What follows the address in a line of text: ` netmask 0xffffff00 broadcast 192.0.2.255`, or
 /// ` prefixlen 64`.
-pub(crate) fn mask_text(address: &str, prefix: u8) -> String {
+#[must_use]
+pub fn mask_text(address: &str, prefix: u8) -> String {
     let Ok(address) = address.parse::<Ipv4Addr>() else {
         return format!(" prefixlen {prefix}");
     };

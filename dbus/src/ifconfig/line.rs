@@ -7,23 +7,22 @@ use std::net::IpAddr;
 use super::address::{self, Family};
 use super::keywords::{self, Bad, Change, Parameter};
 use super::message::{shown, unknown};
+use crate::Settings;
 
 /// What a line asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Line {
+pub struct Line {
     /// What to do.
-    pub(crate) action: Action,
-    /// `--json`
-    pub(crate) json: bool,
-    /// `--show-pass`
-    pub(crate) show_pass: bool,
+    pub action: Action,
+    /// The words that begin with `--`; what they mean is up to the program.
+    pub options: Vec<String>,
     /// What is taken, but not as it was probably meant: one line each.
-    pub(crate) warnings: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// The one thing that a line does.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
     /// Show the interface.
     Show,
     /// Show its table of addresses.
@@ -38,13 +37,47 @@ pub(crate) enum Action {
 
 /// The settings of a line.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Changes {
+pub struct Changes {
     /// Each at most once.
-    pub(crate) settings: Vec<Change>,
+    pub settings: Vec<Change>,
     /// Addresses to add, with their prefix lengths.
-    pub(crate) add: Vec<(IpAddr, u8)>,
+    pub add: Vec<(IpAddr, u8)>,
     /// Addresses to remove.
-    pub(crate) remove: Vec<IpAddr>,
+    pub remove: Vec<IpAddr>,
+}
+
+impl Changes {
+    /// What carpd takes, with the passwords read from where they are.
+    ///
+    /// # Errors
+    /// One line that says which password cannot be read.
+    pub fn settings(self) -> Result<Settings, String> {
+        let mut settings = Settings::new();
+        for change in self.settings {
+            settings = match change {
+                Change::Vhid(vhid) => settings.vhid(vhid),
+                Change::Advbase(seconds) => settings.advbase(seconds),
+                Change::Advskew(skew) => settings.advskew(skew),
+                Change::Password(secret) => settings.password(&secret.read("pass")?),
+                Change::AcceptPassword(None) => settings.accept_password(b""),
+                Change::AcceptPassword(Some(secret)) => {
+                    settings.accept_password(&secret.read("accept_pass")?)
+                }
+                Change::Up(up) => settings.up(up),
+                Change::State(state) => settings.state(state),
+                Change::Carpdev(name) => settings.device(&name),
+                Change::Description(text) => settings.description(&text),
+                Change::Lladdr(whose) => settings.link_layer(whose),
+            };
+        }
+        for (address, prefix) in self.add {
+            settings = settings.address(&address.to_string(), prefix);
+        }
+        for address in self.remove {
+            settings = settings.remove_address(&address.to_string());
+        }
+        Ok(settings)
+    }
 }
 
 impl Line {
@@ -52,17 +85,13 @@ impl Line {
     ///
     /// # Errors
     /// One line that names the word and what would be right.
-    pub(crate) fn parse(words: &[OsString]) -> Result<Self, String> {
+    pub fn parse(words: &[OsString]) -> Result<Self, String> {
         let mut reader = Reader::default();
         let mut rest = words.iter().map(OsString::as_os_str);
         while let Some(word) = rest.next() {
             let next = rest.clone().next();
             match word.to_str() {
-                Some("--json") => reader.json = true,
-                Some("--show-pass") => reader.show_pass = true,
-                Some(text) if text.starts_with("--") => {
-                    return Err(format!("{text}: unknown option"));
-                }
+                Some(text) if text.starts_with("--") => reader.options.push(text.to_owned()),
                 Some(text) => match keywords::find(text) {
                     Some(keyword) if keyword.wants.is_some() => {
                         rest.next();
@@ -104,8 +133,7 @@ struct Given {
 
 #[derive(Default)]
 struct Reader {
-    json: bool,
-    show_pass: bool,
+    options: Vec<String>,
     /// `create`, `destroy` and `vhaddr`.
     verbs: Vec<&'static str>,
     settings: Vec<(&'static str, Change)>,
@@ -257,13 +285,9 @@ impl Reader {
                 return Err(format!("{first} and {second} cannot be given together"));
             }
         };
-        if self.show_pass && action != Action::Show {
-            return Err("--show-pass goes with the name of an interface alone".into());
-        }
         Ok(Line {
             action,
-            json: self.json,
-            show_pass: self.show_pass,
+            options: self.options,
             warnings,
         })
     }
@@ -304,7 +328,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
-    use crate::ifconfig::secret::Secret;
+    use crate::ifconfig::Secret;
 
     fn parse(line: &str) -> Result<Line, String> {
         let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
@@ -325,8 +349,6 @@ mod tests {
     #[test]
     fn no_words_show_the_interface() {
         assert_eq!(parse("").unwrap().action, Action::Show);
-        assert!(parse("--json").unwrap().json);
-        assert!(parse("--show-pass").unwrap().show_pass);
     }
 
     #[test]
@@ -417,9 +439,9 @@ mod tests {
 
     #[test]
     fn options_stand_anywhere_but_not_in_a_values_place() {
-        assert!(parse("vhid 1 --json").unwrap().json);
+        assert_eq!(parse("vhid 1 --json up").unwrap().options, ["--json"]);
         let line = parse("description --json").unwrap();
-        assert!(!line.json);
+        assert!(line.options.is_empty());
         assert_eq!(
             line.action,
             Action::Configure(Changes {
@@ -509,11 +531,6 @@ mod tests {
             (
                 "vhid 1 advskew 100 frob",
                 "frob: unknown parameter (carpctl --help lists them)",
-            ),
-            ("--jsno", "--jsno: unknown option"),
-            (
-                "vhid 1 --show-pass",
-                "--show-pass goes with the name of an interface alone",
             ),
             ("accept_pass -", ""),
         ] {

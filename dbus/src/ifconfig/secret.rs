@@ -7,7 +7,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::keywords::Bad;
-use crate::exit::{Failure, plain};
 
 /// The longest password in bytes: BSD's ifconfig(8) keeps so many and a NUL of `CARP_KEY_LEN`.
 const PASSWORD_BYTES: usize = 19;
@@ -17,7 +16,7 @@ const SECRET_LINE: u64 = 4096;
 
 /// Where a password comes from.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Secret {
+pub enum Secret {
     /// The command line.
     Given(Vec<u8>),
     /// The first line of standard input.
@@ -42,7 +41,7 @@ impl Secret {
     ///
     /// # Errors
     /// One line that says what a BSD host would keep of it.
-    pub(crate) fn parse(word: &str, value: &OsStr) -> Result<Self, Bad> {
+    pub fn parse(word: &str, value: &OsStr) -> Result<Self, Bad> {
         if value == "-" {
             return Ok(Self::StandardInput);
         }
@@ -53,8 +52,8 @@ impl Secret {
     /// The password itself, for `word`.
     ///
     /// # Errors
-    /// [`Failure::Refused`] if it cannot be read, or not be used.
-    pub(crate) fn read(self, word: &str) -> Result<Vec<u8>, Failure> {
+    /// One line that says why it cannot be read, or not be used.
+    pub fn read(self, word: &str) -> Result<Vec<u8>, String> {
         let (from, line) = match self {
             Self::Given(password) => return Ok(password),
             Self::StandardInput => ("standard input".into(), first_line(io::stdin().lock())),
@@ -63,7 +62,7 @@ impl Secret {
                 (path.display().to_string(), line)
             }
         };
-        let refused = |why: String| Failure::Refused(format!("{from}: {why}"));
+        let refused = |why: String| format!("{from}: {why}");
         let password = line.map_err(|error| refused(plain(&error)))?;
         if password.is_empty() {
             return Err(refused("no password on its first line".into()));
@@ -86,6 +85,14 @@ fn check(word: &str, password: &[u8]) -> Result<(), String> {
         )),
         Some(_) | None => Ok(()),
     }
+}
+
+/// The system's words, without the number that `std` appends.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error")
+        .map_or(text.as_str(), |(words, _)| words)
+        .to_owned()
 }
 
 fn first_line(input: impl BufRead) -> io::Result<Vec<u8>> {

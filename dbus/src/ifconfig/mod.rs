@@ -1,0 +1,26 @@
+//! ifconfig(8)'s words for carp interfaces: a line of them is read whole, and becomes one
+//! dictionary of settings.
+//!
+//! carpctl reads command lines with it, and carpd its configuration.
+//!
+//! ```
+//! use carp_dbus::ifconfig::{Action, Line};
+//!
+//! let words = ["vhid", "1", "192.0.2.1/24"].map(Into::into);
+//! let Action::Configure(changes) = Line::parse(&words)?.action else {
+//!     unreachable!("there is neither create nor destroy");
+//! };
+//! let settings = changes.settings()?;
+//! # Ok::<(), String>(())
+//! ```
+
+mod address;
+mod keywords;
+mod line;
+mod message;
+mod secret;
+
+pub use address::{Family, mask_text};
+pub use keywords::{Bad, Candidates, Change, KEYWORDS, Keyword, Parameter, find};
+pub use line::{Action, Changes, Line};
+pub use secret::Secret;
