@@ -122,7 +122,7 @@ pub trait Sysctl {
     fn suppress_preempt(&self) -> zbus::Result<u32>;
 }
 
-/// One carp interface. Its properties are read all at once: [`Manager`]'s `ListInterfaces`.
+/// One carp interface. Its properties are read all at once: `ListInterfaces` of [`ManagerProxy`].
 #[proxy(
     interface = "org.carpd1.Interface",
     default_service = "org.carpd1",

@@ -70,10 +70,6 @@ impl Watch {
         let (sender, changes) = mpsc::channel(WAITING);
         let lost = Arc::new(AtomicBool::new(false));
         let task = if connection.is_bus() {
-            // Only the owner's signals count: anybody can send us one of the same name.
-            let owner = owner(connection).await?;
-            let rule = rule.sender(owner.as_str()).build()?;
-            let signals = MessageStream::for_match_rule(rule, connection, queued).await?;
             let gone = MatchRule::builder()
                 .msg_type(Type::Signal)
                 .sender("org.freedesktop.DBus")
@@ -82,6 +78,10 @@ impl Watch {
                 .add_arg(BUS_NAME)
                 .build()?;
             let mut gone = MessageStream::for_match_rule(gone, connection, queued).await?;
+            // Only the owner's signals count: anybody can send us one of the same name.
+            let owner = owner(connection).await?;
+            let rule = rule.sender(owner.as_str()).build()?;
+            let signals = MessageStream::for_match_rule(rule, connection, queued).await?;
             let until = async move {
                 gone.next().await;
             };

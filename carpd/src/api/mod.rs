@@ -1,8 +1,8 @@
 //! The D-Bus API: views of what the loop published, and requests sent to it.
 //!
 //! The same objects are served on every connection: each client of the private socket has one of
-//! its own, and the bus is one more. What the loop tells goes into the [`board`](self::board);
-//! the [`emitter`] turns it into signals; methods ask the loop through the [`hub`].
+//! its own, and the bus is one more. What the loop tells goes into the [`board`]; the [`emitter`]
+//! turns it into signals; methods ask the loop through the [`hub`].
 //!
 //! **Invariant:** nothing here can delay the protocol, and no client can delay another: every
 //! queue is bounded, and a client that does not read is let go.
