@@ -10,6 +10,7 @@
 mod capture;
 mod counters;
 mod groups;
+mod hostile;
 mod invariants;
 mod pcaps;
 mod replays;
