@@ -228,3 +228,18 @@ fn a_state_cannot_be_forced_out_of_init() {
     assert_eq!(refusal.kind, RefusalKind::Busy);
     assert_eq!(segment.status("a", "carp0").state.text(), "INIT");
 }
+
+#[test]
+fn equal_hosts_without_addresses_of_their_own_elect_one() {
+    let mut segment = Segment::new(["a", "b"]);
+    for name in ["a", "b"] {
+        segment.relink(name, |link| link.addresses.clear());
+        segment
+            .ifconfig(name, "carp0 vhid 1 192.0.2.100/24 carpdev eth0")
+            .unwrap();
+        segment.run(millis(5));
+    }
+    segment.run(seconds(30));
+    assert_eq!(segment.log().len(), 3);
+    assert_eq!(segment.holders("192.0.2.100"), ["a"]);
+}

@@ -151,3 +151,21 @@ fn an_interface_that_is_pulled_out_takes_its_virtual_host_down_and_up_again() {
     );
     assert_eq!(segment.holders("192.0.2.100"), ["b"]);
 }
+
+#[test]
+fn a_frozen_master_that_wakes_up_to_frames_first_does_not_answer_them() {
+    let mut segment = pair();
+    segment.freeze("a", true);
+    segment.run(seconds(10));
+    let (_, heard) = segment.sent.last().unwrap().clone();
+    segment.log();
+    segment.sent.clear();
+    segment.freeze("a", false);
+    segment.inject("a", &heard);
+    assert_eq!(
+        segment.log(),
+        ["  20.000s a carp0: MASTER -> BACKUP (was stopped for longer than a backup waits)"]
+    );
+    segment.run(seconds(10));
+    assert!(segment.sent.iter().all(|(host, _)| *host == 1));
+}
