@@ -75,6 +75,12 @@ enum Step {
         added: bool,
     },
     Password(bool),
+    /// As an operator changes it, host by host.
+    Base(u8),
+    Replay {
+        host: usize,
+        mode: u64,
+    },
     Faults {
         loss: u64,
         duplication: u64,
@@ -104,6 +110,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (host(), any::<bool>()).prop_map(|(host, mute)| Step::Mute { host, mute }),
         1 => any::<bool>().prop_map(|added| Step::Address { added }),
         1 => any::<bool>().prop_map(Step::Password),
+        1 => (1..=3_u8).prop_map(Step::Base),
+        1 => (host(), 0..=1_u64).prop_map(|(host, mode)| Step::Replay { host, mode }),
         1 => (0..60_u64, 0..50_u64, 0..400_u64).prop_map(|(loss, duplication, millis)| {
             Step::Faults { loss, duplication, millis }
         }),
@@ -185,6 +193,14 @@ impl World {
                 let word = if other { "other" } else { "secret" };
                 segment.ifconfig_all(&format!("carp0 pass {word}"));
             }
+            Step::Base(advbase) => {
+                for name in HOSTS {
+                    let line = format!("carp0 advbase {advbase}");
+                    segment.ifconfig(name, &line).unwrap();
+                    segment.run(Duration::from_millis(300));
+                }
+            }
+            Step::Replay { host, mode } => segment.sysctl(HOSTS[host], Sysctl::Replay, mode),
             Step::Faults {
                 loss,
                 duplication,
@@ -213,9 +229,8 @@ impl World {
         segment.boot(host);
         self.held[host].clear();
         segment.ifconfig(HOSTS[host], SETTINGS).unwrap();
-        segment
-            .ifconfig(HOSTS[host], &format!("carp0 pass {word}"))
-            .unwrap();
+        let line = format!("carp0 pass {word} advbase {}", status.advbase);
+        segment.ifconfig(HOSTS[host], &line).unwrap();
         if status.addresses.len() == 3 {
             segment
                 .ifconfig(HOSTS[host], "carp0 192.0.2.50/24")
