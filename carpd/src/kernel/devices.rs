@@ -22,7 +22,7 @@ const GROUP: u32 = 0x6361_7270;
 pub(super) const DISABLE_IPV6: Sysctl = Sysctl::v6("disable_ipv6");
 
 /// What a device has from its creation, beside being deaf.
-const SETTINGS: [(Sysctl, u8); 9] = [
+const SETTINGS: [(Sysctl, u8); 11] = [
     // Says nothing by itself: no address, no solicitation, no multicast listener report. A frame
     // from a BACKUP with the virtual MAC would make switches send it the MASTER's traffic.
     (DISABLE_IPV6, 1),
@@ -30,6 +30,10 @@ const SETTINGS: [(Sysctl, u8); 9] = [
     (Sysctl::v6("accept_ra"), 0),
     (Sysctl::v6("autoconf"), 0),
     (Sysctl::v6("router_solicitations"), 0),
+    // If the kernel itself ends a lease it reports that it leaves the address's group, twice, the
+    // second time up to this many milliseconds later: not after a backup has taken over.
+    (Sysctl::v6("mldv1_unsolicited_report_interval"), 1),
+    (Sysctl::v6("mldv2_unsolicited_report_interval"), 1),
     // Answers leave by the physical interface, so the strict check would drop what comes in here.
     (Sysctl::v4("rp_filter"), 2),
     // Without it the first address of a subnet takes the others with it when it is deleted.
