@@ -13,7 +13,8 @@ use crate::wire::ethernet::Mac;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send an advertisement at once, and say what became of it with
-    /// [`Input::Sent`](crate::Input::Sent).
+    /// [`Input::Sent`](crate::Input::Sent) once the whole list is performed: what follows from that
+    /// must not overtake the rest.
     Transmit {
         /// Who advertises.
         unit: Unit,
