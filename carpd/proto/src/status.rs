@@ -35,10 +35,14 @@ impl StateName {
 }
 
 /// A change of state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// Which virtual host.
     pub unit: Unit,
+    /// Its virtual host ID then, if it had one.
+    pub vhid: Option<Vhid>,
+    /// The physical interface it was on then, or had been on last.
+    pub device: Option<DeviceName>,
     /// When.
     pub at: UnixTime,
     /// The state before.

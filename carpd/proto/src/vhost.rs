@@ -368,8 +368,11 @@ impl Vhost {
                 self.take(env, out);
             }
         }
+        let device = env.link.map(|link| &link.name).or(self.was_on.as_ref());
         let transition = Transition {
             unit: self.unit,
+            vhid: self.settings.vhid,
+            device: device.cloned(),
             at: env.now.unix,
             from,
             to,
@@ -377,7 +380,7 @@ impl Vhost {
             peer,
         };
         self.counters.raise(Counter::Ostates);
-        self.last_transition = Some(transition);
+        self.last_transition = Some(transition.clone());
         out.push(Action::Changed(transition));
     }
 

@@ -162,10 +162,13 @@ fn master_info(peer: &Peer) -> MasterInfo {
     }
 }
 
-fn transition(transition: &Transition) -> TransitionInfo {
-    // Whose advertisement it was is in the event.
+/// A change of state as the bus shows it.
+pub(super) fn transition(transition: &Transition) -> TransitionInfo {
+    // Whose advertisement it was is in the event, and where it was.
     let Transition {
         unit: _,
+        vhid: _,
+        device: _,
         at,
         from,
         to,

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use carp_dbus::EventInfo;
 use carp_proto::{Notice, Transition, Unit, UnixTime};
-use tracing::Level;
+use tracing::{Level, debug, info, warn};
+
+/// The kind of a change of state.
+const TRANSITION: &str = "transition";
 
 /// An event before it has its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,51 @@ pub(super) struct Occurrence {
 }
 
 impl Occurrence {
+    /// One line in the log, with the facts as fields. The fields have the names that they get in
+    /// systemd's journal.
+    pub(super) fn log(&self) {
+        let text = &self.text;
+        let fact = |name| {
+            let mut details = self.details.iter();
+            details.find_map(|(each, value)| (*each == name).then_some(value.as_str()))
+        };
+        let unit = self.unit.map(|unit| unit.to_string());
+        let peer = fact("peer").or_else(|| fact("source"));
+        macro_rules! line {
+            ($level:ident) => {
+                $level!(
+                    CARP_EVENT = self.kind,
+                    CARP_INTERFACE = unit.as_deref(),
+                    CARP_VHID = fact("vhid"),
+                    CARP_DEVICE = fact("device"),
+                    CARP_FROM = fact("from"),
+                    CARP_TO = fact("to"),
+                    CARP_REASON = fact("reason"),
+                    CARP_PEER = peer,
+                    "{text}"
+                )
+            };
+        }
+        match self.level {
+            Level::ERROR | Level::WARN => line!(warn),
+            Level::INFO => line!(info),
+            Level::DEBUG | Level::TRACE => line!(debug),
+        }
+    }
+
+    /// As carp(4) says: a `log` of 0 logs nothing, and one below 2 no changes of state. What is
+    /// not logged is there for whoever debugs.
+    pub(super) fn hushed(self, log: u8) -> Self {
+        let least = if self.kind == TRANSITION { 2 } else { 1 };
+        if log >= least {
+            return self;
+        }
+        Self {
+            level: Level::DEBUG,
+            ..self
+        }
+    }
+
     /// The event with its number.
     pub(super) fn numbered(self, number: u64) -> EventInfo {
         let details: BTreeMap<String, String> = self
@@ -42,22 +90,26 @@ impl Occurrence {
 pub(super) fn transition(transition: &Transition) -> Occurrence {
     let Transition {
         unit,
+        vhid,
+        device,
         at,
         from,
         to,
         reason,
         peer,
-    } = *transition;
+    } = transition;
     let mut details = vec![
         ("from", from.text().to_owned()),
         ("to", to.text().to_owned()),
         ("reason", reason.word().to_owned()),
     ];
+    details.extend(vhid.map(|vhid| ("vhid", vhid.get().to_string())));
+    details.extend(device.as_ref().map(|name| ("device", name.to_string())));
     details.extend(peer.map(|peer| ("peer", peer.to_string())));
     Occurrence {
-        at,
-        unit: Some(unit),
-        kind: "transition",
+        at: *at,
+        unit: Some(*unit),
+        kind: TRANSITION,
         text: format!(
             "{unit}: {} -> {} ({})",
             from.text(),

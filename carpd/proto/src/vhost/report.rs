@@ -54,7 +54,7 @@ impl Vhost {
                 master_down_time(settings.advbase, settings.advskew.get()).as_micros(),
             )
             .unwrap_or(u64::MAX),
-            last_transition: self.last_transition,
+            last_transition: self.last_transition.clone(),
             counters: self.counters,
         }
     }

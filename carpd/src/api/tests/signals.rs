@@ -45,9 +45,11 @@ async fn a_change_of_state_is_told_as_properties_signal_and_event() {
     );
     assert_eq!(told.text, "carp0: BACKUP -> MASTER (master timed out)");
     let details = [
+        ("device", "eth0"),
         ("from", "BACKUP"),
         ("reason", "master-timed-out"),
         ("to", "MASTER"),
+        ("vhid", "1"),
     ];
     let details: BTreeMap<String, String> = details
         .iter()

@@ -1,0 +1,237 @@
+//! Where the log goes: systemd's journal with fields, or lines on standard error.
+//!
+//! **Invariant:** nobody who logs waits. What is logged is queued for a thread of its own; if its
+//! reader is too slow, lines are dropped.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::Layer;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Where the journal listens, see `systemd-journald-sockets(8)`.
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
+/// Starts to log what is at least as loud as `level`. What is queued is written when the guard is
+/// dropped.
+///
+/// The journal gets it directly if standard error is connected to it (`JOURNAL_STREAM`, see
+/// `systemd.exec(5)`) and nobody asked for the `foreground`.
+pub(crate) fn start(level: LevelFilter, foreground: bool) -> WorkerGuard {
+    let journal = if foreground { None } else { Journal::connect() };
+    let thread = || NonBlockingBuilder::default().thread_name("log");
+    let (layer, guard) = if let Some(journal) = journal {
+        let (queue, guard) = thread().finish(journal);
+        (JournalLayer { queue }.boxed(), guard)
+    } else {
+        let (queue, guard) = thread().finish(io::stderr());
+        (lines(queue).boxed(), guard)
+    };
+    tracing_subscriber::registry()
+        .with(level)
+        .with(layer)
+        .init();
+    guard
+}
+
+/// Lines with times. Of the fields, those that are not in the text anyway are appended.
+fn lines<S>(queue: NonBlocking) -> impl Layer<S> + Send + Sync
+where
+    S: Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    let fields = debug_fn(|writer: &mut Writer<'_>, field, value| match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        "CARP_PEER" => write!(writer, " peer={value:?}"),
+        name if name.starts_with("CARP_") => Ok(()),
+        name => write!(writer, " {name}={value:?}"),
+    });
+    tracing_subscriber::fmt::layer()
+        .with_writer(queue)
+        .with_target(false)
+        .with_ansi(false)
+        .fmt_fields(fields)
+}
+
+/// A socket that sends each write as one entry.
+#[derive(Debug)]
+struct Journal {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Journal {
+    fn connect() -> Option<Self> {
+        let stream = std::env::var("JOURNAL_STREAM").ok()?;
+        let stderr = rustix::fs::fstat(io::stderr().as_fd()).ok()?;
+        if stream != format!("{}:{}", stderr.st_dev, stderr.st_ino) {
+            return None;
+        }
+        Self::at(Path::new(JOURNAL)).ok()
+    }
+
+    /// The journal that listens at `path`.
+    fn at(path: &Path) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        // journald takes no notice of an empty entry, but there must be somebody to send it to.
+        socket.send_to(&[], path)?;
+        Ok(Self {
+            socket,
+            path: path.to_owned(),
+        })
+    }
+}
+
+impl Write for Journal {
+    fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
+        // Not connected: journald may be started anew, with another socket at the same place.
+        self.socket.send_to(entry, &self.path)?;
+        Ok(entry.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Makes entries of events.
+struct JournalLayer {
+    queue: NonBlocking,
+}
+
+impl<S: Subscriber> Layer<S> for JournalLayer {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let mut entry = Entry(Vec::with_capacity(256));
+        entry.put("SYSLOG_IDENTIFIER", env!("CARGO_PKG_NAME"));
+        entry.put("PRIORITY", priority(*event.metadata().level()));
+        event.record(&mut entry);
+        // Where there is no room it is dropped.
+        let _ = self.queue.clone().write_all(&entry.0);
+    }
+}
+
+/// As `syslog(3)` numbers them.
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "3",
+        Level::WARN => "4",
+        Level::INFO => "6",
+        Level::DEBUG | Level::TRACE => "7",
+    }
+}
+
+/// An entry in the journal's native protocol: `systemd.io/JOURNAL_NATIVE_PROTOCOL`.
+struct Entry(Vec<u8>);
+
+impl Entry {
+    fn put(&mut self, name: &str, value: &str) {
+        self.0.extend_from_slice(name.as_bytes());
+        if value.contains('\n') {
+            self.0.push(b'\n');
+            self.0
+                .extend_from_slice(&(value.len() as u64).to_le_bytes());
+        } else {
+            self.0.push(b'=');
+        }
+        self.0.extend_from_slice(value.as_bytes());
+        self.0.push(b'\n');
+    }
+}
+
+impl Visit for Entry {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let name = field.name();
+        // Its own rules: capital letters, digits and underscores, not at the beginning.
+        let name = if name == "message" {
+            "MESSAGE".to_owned()
+        } else {
+            let upper = name.to_ascii_uppercase();
+            upper.replace(|each: char| !each.is_ascii_alphanumeric(), "_")
+        };
+        self.put(name.trim_start_matches('_'), value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{value:?}");
+        self.record_str(field, &text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tracing::{info, warn};
+
+    use super::*;
+
+    #[test]
+    fn an_entry_has_its_facts_as_fields() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let journald = UnixDatagram::bind(&path).unwrap();
+        journald
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let (queue, guard) = NonBlockingBuilder::default().finish(Journal::at(&path).unwrap());
+        let subscriber = tracing_subscriber::registry().with(JournalLayer { queue });
+        tracing::subscriber::with_default(subscriber, || {
+            info!(
+                CARP_INTERFACE = "carp0",
+                CARP_PEER = None::<&str>,
+                "{} -> MASTER",
+                "BACKUP"
+            );
+            warn!("two\nlines");
+        });
+        drop(guard);
+
+        let mut buffer = [0; 4096];
+        let mut entry = || {
+            let length = journald.recv(&mut buffer).unwrap();
+            String::from_utf8_lossy(&buffer[..length]).into_owned()
+        };
+        assert_eq!(entry(), "", "asking whether somebody listens");
+        assert_eq!(
+            entry(),
+            "SYSLOG_IDENTIFIER=carpd\nPRIORITY=6\nMESSAGE=BACKUP -> MASTER\nCARP_INTERFACE=carp0\n"
+        );
+        assert_eq!(
+            entry(),
+            "SYSLOG_IDENTIFIER=carpd\nPRIORITY=4\n\
+             MESSAGE\n\u{9}\0\0\0\0\0\0\0two\nlines\n"
+        );
+    }
+
+    #[test]
+    fn a_line_has_the_peer_behind_its_text_and_no_fact_twice() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let file = std::fs::File::create(&path).unwrap();
+        let (queue, guard) = NonBlockingBuilder::default().finish(file);
+        let subscriber = tracing_subscriber::registry().with(lines(queue));
+        tracing::subscriber::with_default(subscriber, || {
+            info!(
+                CARP_INTERFACE = "carp0",
+                CARP_PEER = "192.0.2.7",
+                "carp0: told"
+            );
+        });
+        drop(guard);
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(
+            text.ends_with("  INFO carp0: told peer=\"192.0.2.7\"\n"),
+            "{text}"
+        );
+    }
+}
