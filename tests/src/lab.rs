@@ -63,16 +63,10 @@ impl Lab {
         let number = self.hosts.fetch_add(1, Ordering::Relaxed) + 1;
         let host = Host::create(&self.id, name, self.directory.path(), Some(&self.switch))?;
         for (index, (segment, addresses)) in cables.iter().enumerate() {
-            let interface = format!("eth{index}");
             self.add_segment(segment)?;
-            self.lay_cable(
-                &host,
-                &interface,
-                segment,
-                &format!("02:00:00:00:{number:02x}:{index:02x}"),
-            )?;
+            self.lay_cable(&host, segment, number, index)?;
             for address in addresses.split_whitespace() {
-                host.run(&format!("ip address add {address} dev {interface}"))?;
+                host.run(&format!("ip address add {address} dev eth{index}"))?;
             }
         }
         Ok(host)
@@ -113,8 +107,15 @@ impl Lab {
             .map(drop)
     }
 
-    fn lay_cable(&self, host: &Host, interface: &str, segment: &str, mac: &str) -> Result<()> {
-        let port = host.port(interface);
+    /// Lays the first cable of a host anew, without addresses, after its interface was deleted.
+    pub fn replace_cable(&self, host: &Host, segment: &str) -> Result<()> {
+        self.lay_cable(host, segment, 0xff, 0)
+    }
+
+    fn lay_cable(&self, host: &Host, segment: &str, number: u32, index: usize) -> Result<()> {
+        let interface = format!("eth{index}");
+        let port = host.port(&interface);
+        let mac = format!("02:00:00:00:{number:02x}:{index:02x}");
         self.switch.run(&format!(
             "ip link add {port} type veth peer name {interface} address {mac} netns {}",
             host.namespace()

@@ -137,8 +137,13 @@ impl Pair {
         self.b.wait_for_state("carp0", "BACKUP", Duration::ZERO)
     }
 
-    /// The client asks the address five times and gets five answers.
+    /// The address answers the client, and from then on each of five requests.
+    ///
+    /// A new MASTER says so a moment before its kernel has the addresses.
     pub fn client_reaches(&self, address: &str) -> Result<()> {
+        wait_until(&format!("{address} answers"), MARGIN, || {
+            ping(&self.client, address, 1).map(Some)
+        })?;
         ping(&self.client, address, 5)
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{
-    AT_ONCE, Capture, Family, Frame, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down, ping, wait_until,
+    AT_ONCE, Capture, Family, Frame, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down, wait_until,
 };
 
 const V6: &str = "2001:db8:1::1";
@@ -78,7 +78,7 @@ fn three_ipv4_and_two_ipv6_addresses_move_together() -> Result<()> {
     let pair = Pair::with_group(addresses)?;
     let mut segment = Capture::on_segment(&pair.lab, "lan")?;
     for address in all {
-        ping(&pair.client, address, 2)?;
+        pair.client_reaches(address)?;
         assert_eq!(
             pair.client.neighbour(address)?.as_deref(),
             Some(VIRTUAL_MAC),
@@ -90,7 +90,7 @@ fn three_ipv4_and_two_ipv6_addresses_move_together() -> Result<()> {
     pair.b.wait_for_state("carp0", "MASTER", AT_ONCE)?;
     let on_b = pair.b.host().addresses()?;
     for address in all {
-        ping(&pair.client, address, 2)?;
+        pair.client_reaches(address)?;
         assert_eq!(
             pair.client.neighbour(address)?.as_deref(),
             Some(VIRTUAL_MAC),

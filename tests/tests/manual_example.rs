@@ -1,12 +1,13 @@
 //! The first example of carp(4), with nothing changed but the name of the command.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use carp_tests::{Capture, Frame, Pair, VIRTUAL_MAC, ping, wait_until};
+use carp_tests::{AT_ONCE, Capture, Frame, Pair, VIRTUAL_MAC, ping, wait_until};
 
 const VIRTUAL: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
+const VIRTUAL_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
 
 #[test]
 fn the_manuals_commands_make_a_master_and_a_backup() -> Result<()> {
@@ -41,22 +42,22 @@ fn the_backup_never_answers_even_what_is_flooded_to_it() -> Result<()> {
     let pair = Pair::new()?;
     pair.flood()?;
     for carpd in [&pair.a, &pair.b] {
-        carpd.host().run("sysctl -qw net.ipv4.ip_forward=1")?;
+        let forwarding = "net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1";
+        carpd.host().run(&format!("sysctl -qw {forwarding}"))?;
     }
-    pair.form_group("192.168.1.1/24")?;
+    pair.form_group("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
     let mut sent = Capture::sent_by(pair.b.host(), "eth0")?;
     let mut received = Capture::received_by(pair.b.host(), "eth0")?;
 
     pair.client.run("ip neighbour flush all")?;
-    pair.client_reaches("192.168.1.1")?;
+    for address in ["192.168.1.1", "2001:db8:1::1"] {
+        pair.client_reaches(address)?;
+    }
 
     let received = received.stop()?;
-    let to_virtual = |frame: &&Frame| frame.destination() == VIRTUAL_MAC && frame.echo().is_some();
-    assert_eq!(
-        received.iter().filter(to_virtual).count(),
-        5,
-        "the switch floods requests to B"
-    );
+    let flooded = |frame: &&Frame| frame.destination() == VIRTUAL_MAC && frame.echo().is_some();
+    let tempted = received.iter().filter(flooded).count();
+    ensure!(tempted >= 10, "the switch floods requests to B: {tempted}");
     let asked = |frame: &Frame| frame.arp().is_some_and(|arp| arp.target == VIRTUAL);
     assert!(
         received.iter().any(asked),
@@ -75,6 +76,45 @@ fn the_backup_never_answers_even_what_is_flooded_to_it() -> Result<()> {
             frame.arp().is_none_or(|arp| arp.sender != VIRTUAL),
             "B answers: {frame:?}"
         );
+        let about = frame
+            .neighbour_message()
+            .filter(|message| message.kind == 136);
+        ensure!(
+            about.is_none_or(|message| message.target != VIRTUAL_V6),
+            "B answers: {frame:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn only_a_master_uses_the_virtual_mac() -> Result<()> {
+    let pair = Pair::new()?;
+    let hosts = [pair.a.host(), pair.b.host()];
+    let captures = hosts.map(|host| Capture::sent_by(host, "eth0"));
+    pair.form_group("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
+    pair.client_reaches("192.168.1.1")?;
+    pair.client_reaches("2001:db8:1::1")?;
+    pair.a.carpctl("carp0 down")?;
+    pair.b.wait_for_state("carp0", "MASTER", AT_ONCE)?;
+    pair.client_reaches("192.168.1.1")?;
+    pair.client_reaches("2001:db8:1::1")?;
+
+    // Anything else, such as a report that a multicast group is joined or left, would make the
+    // switch send the address's traffic to a backup.
+    for capture in captures {
+        let frames = capture?.stop()?;
+        let mut ours = frames.iter().filter(|frame| frame.source() == VIRTUAL_MAC);
+        let first = ours.next().and_then(Frame::advertisement);
+        ensure!(first.is_some(), "a MASTER's first word is an advertisement");
+        let said_goodbye = |frame: &&Frame| {
+            frame
+                .advertisement()
+                .is_some_and(|advertisement| advertisement.is_bow_out())
+        };
+        for frame in ours.skip_while(|frame| !said_goodbye(frame)) {
+            ensure!(said_goodbye(&frame), "after the goodbye: {frame:02x?}");
+        }
     }
     Ok(())
 }

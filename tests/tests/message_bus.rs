@@ -18,12 +18,17 @@ impl Site {
         let bus = Bus::start(&lab)?;
         let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
         let carpd = Carpd::start_on(&host, bus.address())?;
-        Ok(Self {
+        let site = Self {
             host,
             carpd,
             bus,
             _lab: lab,
-        })
+        };
+        // The private socket may answer before the bus has given the name.
+        wait_until("carpd is on the bus", MARGIN, || {
+            site.busctl(&["status", "org.carpd1"]).map(Some)
+        })?;
+        Ok(site)
     }
 
     fn command(&self, program: &str) -> Command {
