@@ -127,12 +127,12 @@ pub(super) async fn hear(netlink: &Netlink, index: u32) -> Result<(), Refused> {
     set_mode(netlink, index, MacVlanMode::Bridge).await
 }
 
-/// Makes the device deaf.
+/// Makes the device deaf; nothing if it is gone.
 ///
 /// # Errors
 /// What the kernel answers.
 pub(super) async fn deafen(netlink: &Netlink, index: u32) -> Result<(), Refused> {
-    set_mode(netlink, index, MacVlanMode::Source).await
+    gone_is_fine(set_mode(netlink, index, MacVlanMode::Source).await)
 }
 
 /// Sets the device up.
@@ -143,12 +143,12 @@ pub(super) async fn set_up(netlink: &Netlink, index: u32) -> Result<(), Refused>
     change(netlink, LinkUnspec::new_with_index(index).up().build()).await
 }
 
-/// Sets the device down, which takes milliseconds.
+/// Sets the device down, which takes milliseconds; nothing if it is gone.
 ///
 /// # Errors
 /// What the kernel answers.
 pub(super) async fn set_down(netlink: &Netlink, index: u32) -> Result<(), Refused> {
-    change(netlink, LinkUnspec::new_with_index(index).down().build()).await
+    gone_is_fine(change(netlink, LinkUnspec::new_with_index(index).down().build()).await)
 }
 
 /// Removes the device, which takes tens of milliseconds; nothing if it is gone.
@@ -216,10 +216,13 @@ async fn change(netlink: &Netlink, message: LinkMessage) -> Result<(), Refused> 
 }
 
 async fn delete_matching(netlink: &Netlink, message: LinkMessage) -> Result<(), Refused> {
-    match netlink
-        .change(RouteNetlinkMessage::DelLink(message), 0)
-        .await
-    {
+    let message = RouteNetlinkMessage::DelLink(message);
+    gone_is_fine(netlink.change(message, 0).await)
+}
+
+/// A device goes with its parent, and then whatever was to become of it has become of it.
+fn gone_is_fine(result: Result<(), Refused>) -> Result<(), Refused> {
+    match result {
         Err(Refused {
             errno: libc::ENODEV,
             ..

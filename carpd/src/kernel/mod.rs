@@ -6,6 +6,7 @@
 
 mod addresses;
 mod devices;
+mod master;
 mod monitor;
 mod netlink;
 mod sysctls;

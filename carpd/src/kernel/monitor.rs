@@ -265,3 +265,75 @@ fn link_of(message: &LinkMessage, before: Option<&Link>) -> Option<Link> {
         addresses: Vec::new(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::NetlinkHeader;
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    use super::*;
+
+    fn ethernet(index: u32, name: &str) -> LinkMessage {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.header.link_layer_type = LinkLayerType::Ether;
+        message.header.flags = LinkFlags::Up | LinkFlags::LowerUp | LinkFlags::Multicast;
+        message.attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::Mtu(1500),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
+        ];
+        message
+    }
+
+    fn told(view: &mut View) -> Vec<String> {
+        let (send, mut receive): (_, UnboundedReceiver<News>) = unbounded_channel();
+        view.report(&send);
+        std::iter::from_fn(|| receive.try_recv().ok())
+            .map(|news| match news {
+                News::Link(link) => format!("{} {}", link.name, link.mtu),
+                News::LinkGone(index) => format!("{index} gone"),
+                News::Ready | News::Announced(_) | News::Refused { .. } => "?".to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn after_an_overrun_only_what_differs_is_told() {
+        let mut view = View::default();
+        view.replace(
+            vec![
+                ethernet(2, "eth0"),
+                ethernet(3, "eth1"),
+                ethernet(4, "eth2"),
+            ],
+            Vec::new(),
+        );
+        assert_eq!(told(&mut view), ["eth0 1500", "eth1 1500", "eth2 1500"]);
+
+        let overrun = NetlinkPayload::Overrun(Vec::new());
+        assert!(!view.apply(NetlinkMessage::new(NetlinkHeader::default(), overrun)));
+        view.replace(vec![ethernet(2, "eth0"), ethernet(4, "lan0")], Vec::new());
+        assert_eq!(told(&mut view), ["3 gone", "lan0 1500"]);
+    }
+
+    #[test]
+    fn what_a_message_leaves_out_is_as_before() {
+        let mut view = View::default();
+        view.replace(vec![ethernet(2, "eth0")], Vec::new());
+        assert_eq!(told(&mut view), ["eth0 1500"]);
+
+        let mut partial = ethernet(2, "eth0");
+        partial.attributes.clear();
+        view.see_link(&partial);
+        assert_eq!(told(&mut view), Vec::<String>::new());
+
+        // A bridge tells of its port, and that it has lost it.
+        let mut port = ethernet(2, "eth0");
+        port.header.interface_family = AddressFamily::Bridge;
+        port.attributes.push(LinkAttribute::Mtu(9000));
+        view.see_link(&port);
+        view.lose_link(&port);
+        assert_eq!(told(&mut view), Vec::<String>::new());
+    }
+}

@@ -166,3 +166,31 @@ fn what_the_kernel_refuses_is_told_once_for_each_take() {
         assert_eq!(addresses_of("carp0").len(), 1);
     });
 }
+
+#[test]
+fn a_device_goes_with_its_parent() {
+    on_a_cable(async |_lab| {
+        let mut kernel = Kernel::start().await;
+        kernel.ensure(0);
+        kernel.take(0, Place::Device, &["192.0.2.1/24", "2001:db8::1/64"], 30);
+        kernel.handle.attach(super::eth0());
+        kernel.settle().await;
+        let parent = super::eth0();
+        run("ip link delete eth0 && ip link add eth0 type veth peer name other");
+        kernel.handle.work(Work::Renew {
+            unit: carp(0),
+            lease: 30,
+        });
+        let refused = kernel.settle().await;
+        assert_eq!(refused, [format!("carp0: interface {parent} is gone")]);
+        kernel.leave(0);
+        kernel.handle.work(Work::Down { unit: carp(0) });
+        kernel.handle.detach(parent);
+        assert_eq!(kernel.settle().await, Vec::<String>::new());
+
+        kernel.ensure(0);
+        kernel.take(0, Place::Device, &["192.0.2.1/24"], 30);
+        assert_eq!(kernel.settle().await, Vec::<String>::new());
+        assert_eq!(addresses_of("carp0").len(), 1);
+    });
+}
