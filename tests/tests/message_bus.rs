@@ -26,7 +26,14 @@ impl Site {
         };
         // The private socket may answer before the bus has given the name.
         wait_until("carpd is on the bus", MARGIN, || {
-            site.busctl(&["status", "org.carpd1"]).map(Some)
+            site.busctl(&[
+                "get-property",
+                MANAGER[0],
+                MANAGER[1],
+                MANAGER[2],
+                "Version",
+            ])
+            .map(Some)
         })?;
         Ok(site)
     }
