@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use carp_dbus::Client;
 use carp_dbus::ifconfig::{Candidates, KEYWORDS, Keyword, find};
+use carp_dbus::names::{STATS, STATS_DESCRIPTION};
 use clap::ValueEnum;
 
 use crate::cli;
@@ -171,6 +172,7 @@ async fn argument(command: &clap::Command, before: &[OsString], answers: &mut An
                 for oid in client.sysctls().await.unwrap_or_default() {
                     answers.add(oid.name, oid.description);
                 }
+                answers.add(STATS, STATS_DESCRIPTION);
             }
             options(command, answers);
         }

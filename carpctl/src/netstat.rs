@@ -67,12 +67,22 @@ pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write)
 /// Writes every counter, headed by `heading`: `carp`, or the name of an interface.
 fn write(out: &mut impl Write, heading: &str, counters: &BTreeMap<String, u64>) -> io::Result<()> {
     writeln!(out, "{heading}:")?;
-    for Row(name, words) in ROWS {
-        let value = counters.get(name).copied().unwrap_or_default();
+    rows(counters).try_for_each(|row| writeln!(out, "{row}"))
+}
+
+/// Every counter on one line.
+pub(crate) fn sentence(counters: &BTreeMap<String, u64>) -> String {
+    let rows: Vec<String> = rows(counters).collect();
+    let rows: Vec<&str> = rows.iter().map(|row| row.trim_start()).collect();
+    rows.join(", ")
+}
+
+fn rows(counters: &BTreeMap<String, u64>) -> impl Iterator<Item = String> + '_ {
+    ROWS.iter().map(|Row(name, words)| {
+        let value = counters.get(*name).copied().unwrap_or_default();
         let words = words.replace("%s", if value == 1 { "" } else { "s" });
-        writeln!(out, "{}", words.replacen('#', &value.to_string(), 1))?;
-    }
-    Ok(())
+        words.replacen('#', &value.to_string(), 1)
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! `carpctl sysctl`: `net.inet.carp` as FreeBSD's sysctl(8) shows and sets it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use carp_dbus::names::{STATS, STATS_DESCRIPTION};
 use carp_dbus::{Client, SysctlInfo};
+use serde_json::json;
 
 use crate::exit::{Failure, Outcome, warn};
-use crate::json;
+use crate::{json, netstat};
 
 /// What stands behind `sysctl`.
 #[derive(Debug, clap::Args)]
@@ -54,12 +57,20 @@ pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write)
     let all = client.sysctls().await?;
     let mut shown: Vec<&SysctlInfo> = Vec::new();
     let mut set: Vec<(&SysctlInfo, u64)> = Vec::new();
+    let mut counters = None;
     if arguments.all || wanted.is_empty() {
         shown.extend(&all);
     }
     for Wanted { name, value } in wanted {
+        if name == STATS && value.is_none() {
+            counters = Some(client.statistics().await?);
+            continue;
+        }
         let found: Vec<&SysctlInfo> = all.iter().filter(|oid| below(&oid.name, name)).collect();
         match (found.as_slice(), value) {
+            ([], Some(_)) if name == STATS => {
+                return Err(Failure::Refused(format!("oid '{name}' is read only")));
+            }
             ([], _) if arguments.quiet => return Err(Failure::Quiet),
             ([], _) => return Err(Failure::Refused(format!("unknown oid '{name}'"))),
             ([oid], Some(_)) if oid.name == name && !oid.writable => {
@@ -74,21 +85,29 @@ pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write)
     }
     let old = set_all(&client, &set).await?;
     if json {
-        let changed = set.iter().map(|(oid, new)| (oid.name.as_str(), *new));
-        let values = shown
+        let shown = shown
             .iter()
-            .map(|oid| (oid.name.as_str(), oid.value))
-            .chain(changed);
-        return Ok(json::document(
-            out,
-            &values.collect::<std::collections::BTreeMap<_, _>>(),
-        )?);
+            .map(|oid| (oid.name.as_str(), json!(oid.value)));
+        let changed = set.iter().map(|(oid, new)| (oid.name.as_str(), json!(new)));
+        let counters = counters.iter().map(|counters| (STATS, json!(counters)));
+        let values: BTreeMap<_, _> = shown.chain(changed).chain(counters).collect();
+        return Ok(json::document(out, &values)?);
     }
     for oid in shown {
-        show(out, arguments, oid, &oid.value.to_string())?;
+        show(
+            out,
+            arguments,
+            (&oid.name, &oid.description),
+            &oid.value.to_string(),
+        )?;
+    }
+    if let Some(counters) = counters {
+        let value = netstat::sentence(&counters);
+        show(out, arguments, (STATS, STATS_DESCRIPTION), &value)?;
     }
     for ((oid, new), old) in set.iter().zip(old) {
-        show(out, arguments, oid, &format!("{old} -> {new}"))?;
+        let value = format!("{old} -> {new}");
+        show(out, arguments, (&oid.name, &oid.description), &value)?;
     }
     Ok(())
 }
@@ -148,9 +167,7 @@ async fn set_all(client: &Client, set: &[(&SysctlInfo, u64)]) -> Result<Vec<u64>
 fn show(
     out: &mut impl Write,
     arguments: &Arguments,
-    SysctlInfo {
-        name, description, ..
-    }: &SysctlInfo,
+    (name, description): (&str, &str),
     value: &str,
 ) -> io::Result<()> {
     let right = if arguments.description {

@@ -27,6 +27,12 @@ pub const ADDRESS_VARIABLE: &str = "CARPD_BUS_ADDRESS";
 /// What the names of all sysctls begin with.
 pub const SYSCTL_PREFIX: &str = "net.inet.carp.";
 
+/// The counters of all interfaces together, as one value below [`SYSCTL_PREFIX`].
+pub const STATS: &str = "net.inet.carp.stats";
+
+/// What they are, for `sysctl -d`.
+pub const STATS_DESCRIPTION: &str = "The counters, as netstat -s -p carp shows them";
+
 /// The object path of the carp interface `name`.
 #[must_use]
 pub fn interface_path(name: &str) -> String {

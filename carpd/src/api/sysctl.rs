@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use carp_dbus::Error;
 use carp_dbus::dict::number;
-use carp_dbus::names::SYSCTL_PREFIX;
+use carp_dbus::names::{STATS, SYSCTL_PREFIX};
 use carp_proto::{Answer, Request, Sysctl};
 use zbus::message::Header;
 use zbus::{Connection, OwnedVariant, Variant, interface};
 
 use super::callers::Callers;
+use super::convert;
 use super::hub::{Hub, unexpected};
 
 #[derive(Debug)]
@@ -32,6 +33,10 @@ impl SysctlObject {
 impl SysctlObject {
     #[zbus(out_args("value"))]
     fn get(&self, name: &str) -> Result<OwnedVariant, Error> {
+        if name == STATS {
+            let statistics = convert::statistics(&self.hub.board().totals);
+            return Ok(Variant::from(statistics).try_into_owned()?);
+        }
         Ok(self.value(find(name)?).into())
     }
 
@@ -43,10 +48,14 @@ impl SysctlObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedVariant, Error> {
-        let sysctl = find(name)?;
-        if sysctl.range().is_none() {
+        let sysctl = if name == STATS {
+            None
+        } else {
+            Some(find(name)?)
+        };
+        let Some(sysctl) = sysctl.filter(|sysctl| sysctl.range().is_some()) else {
             return Err(Error::ReadOnly(format!("oid '{name}' is read only")));
-        }
+        };
         self.callers
             .must_be_root(connection, &header, &format!("set {name}"))
             .await?;
