@@ -149,7 +149,7 @@ impl Worker {
     }
 
     /// Makes the lease of everything the unit holds start anew, and mends what somebody else
-    /// has removed.
+    /// has removed or taken down.
     pub(super) async fn renew(&mut self, unit: Unit, lease: u32) {
         let Some(held) = self.state(unit).and_then(|state| state.held.clone()) else {
             return;
@@ -157,7 +157,14 @@ impl Worker {
         let Some(index) = self.index_of(unit, held.place) else {
             return;
         };
-        if !self.put_all(unit, index, &held.addresses, lease).await {
+        // An address is no good on a device that somebody has taken down.
+        let up = match held.place {
+            Place::Parent(_) => true,
+            Place::Device | Place::SilentDevice => {
+                devices::set_up(&self.netlink, index).await.is_ok()
+            }
+        };
+        if !up || !self.put_all(unit, index, &held.addresses, lease).await {
             self.take(unit, held.place, held.addresses, lease).await;
         }
     }
