@@ -15,7 +15,7 @@ use tracing::warn;
 use crate::clock::Clock;
 use crate::kernel;
 use crate::net::{Batch, Ports};
-use crate::publish::{Ask, Everything, LoopEnd, News, Publisher};
+use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running};
 
 /// How many frames are read before anything else has its turn.
 const BUDGET: usize = 256;
@@ -123,6 +123,9 @@ impl Daemon {
                     Ask::Key(unit, answer) => {
                         // Whoever asked may be gone.
                         let _ = answer.send(self.engine.key(unit).cloned());
+                    }
+                    Ask::Running(answer) => {
+                        let _ = answer.send(Running::of(&self.engine));
                     }
                 },
             }

@@ -2,6 +2,7 @@
 
 mod api;
 mod clock;
+mod config;
 mod daemon;
 mod kernel;
 mod net;
@@ -9,6 +10,7 @@ mod options;
 mod publish;
 
 use std::fs::DirBuilder;
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,11 +22,15 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use self::api::{Api, Places};
+use self::config::Files;
 use self::daemon::Ends;
 use self::options::Options;
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(path) = &options.check {
+        return check(&options, path.as_deref());
+    }
     let _log = options.start_log();
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,11 +54,13 @@ fn run(options: &Options) -> anyhow::Result<()> {
         let places = Places {
             private_socket: options.private_socket(),
             bus: options.bus.clone(),
+            files: Files::new(options.config_dir.clone()),
         };
         let socket = places.private_socket.display().to_string();
         let api = Api::open(places).with_context(|| socket.clone())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let hangups = signal(SignalKind::hangup())?;
 
         let (published, api_end) = publish::channel();
         let (kernel, kernel_news) = kernel::start(kernel::Options {
@@ -67,7 +75,6 @@ fn run(options: &Options) -> anyhow::Result<()> {
             stop,
         })
         .context("cannot start the protocol")?;
-        info!("carpd {} is ready on {socket}", env!("CARGO_PKG_VERSION"));
 
         let signals = async {
             tokio::select! {
@@ -78,7 +85,8 @@ fn run(options: &Options) -> anyhow::Result<()> {
             drop(stopper);
         };
         // Serving ends with the loop, which ends with the signal, or by a fault of its own.
-        let serving = api.serve(api_end);
+        let ready = || info!("carpd {} is ready on {socket}", env!("CARGO_PKG_VERSION"));
+        let serving = api.serve(api_end, hangups, ready);
         tokio::pin!(serving);
         tokio::select! {
             () = signals => serving.await,
@@ -90,6 +98,15 @@ fn run(options: &Options) -> anyhow::Result<()> {
             Err(_) => bail!("the protocol thread failed"),
         }
     })
+}
+
+/// Checks the configuration: each fault is a line on standard error, and makes it fail.
+fn check(options: &Options, path: Option<&Path>) -> ExitCode {
+    match config::check(&options.config_dir, path, &mut io::stderr().lock()) {
+        Ok(true) => ExitCode::SUCCESS,
+        // If standard error is gone, nobody is left to tell.
+        Ok(false) | Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// The run directory, for root alone.

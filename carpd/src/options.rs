@@ -14,6 +14,18 @@ use crate::api::Bus;
 #[derive(Debug, Parser)]
 #[command(name = "carpd", version)]
 pub(crate) struct Options {
+    /// Where rc.conf and sysctl.conf are
+    #[arg(long, value_name = "DIR", default_value = "/etc/carpd")]
+    pub(crate) config_dir: PathBuf,
+
+    /// Check the configuration, or a file or a directory of it, and do nothing else
+    #[arg(long, value_name = "PATH", num_args = 0..=1)]
+    #[expect(
+        clippy::option_option,
+        reason = "this is how clap knows an optional value"
+    )]
+    pub(crate) check: Option<Option<PathBuf>>,
+
     /// Where run-time state and the private socket are
     #[arg(long, value_name = "DIR", default_value = "/run/carpd")]
     pub(crate) run_dir: PathBuf,
@@ -25,6 +37,10 @@ pub(crate) struct Options {
     /// The private socket, which is root's and needs no bus; "bus" in the run directory by default
     #[arg(long, value_name = "PATH")]
     private_socket: Option<PathBuf>,
+
+    /// Log to a terminal as if it were one, with times, also where systemd's journal listens
+    #[arg(long)]
+    foreground: bool,
 
     /// How much to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
@@ -51,7 +67,7 @@ impl Options {
             .with_max_level(self.log_level)
             .with_target(false)
             .with_ansi(false);
-        if std::env::var_os("JOURNAL_STREAM").is_some() {
+        if std::env::var_os("JOURNAL_STREAM").is_some() && !self.foreground {
             lines.without_time().init();
         } else {
             lines.init();

@@ -6,9 +6,11 @@
 //!
 //! **Invariant:** an answer arrives after the news of what it caused.
 
+use std::collections::BTreeMap;
+
 use carp_proto::{
-    Answer, Counters, Key, Notice, Refusal, Request, RequestId, Status, Suppression, Sysctls,
-    Transition, Unit, UnixTime,
+    Answer, Counters, Engine, Key, Notice, Refusal, Request, RequestId, Settings, Status,
+    Suppression, Sysctl, Sysctls, Transition, Unit, UnixTime,
 };
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -69,6 +71,33 @@ pub(crate) enum Ask {
     Request(RequestId, Request),
     /// The password of an interface, for root's eyes; `None` if there is no such interface.
     Key(Unit, oneshot::Sender<Option<Key>>),
+    /// What there is to save, passwords and all.
+    Running(oneshot::Sender<Running>),
+}
+
+/// What there is to save.
+#[derive(Debug, Default)]
+pub(crate) struct Running {
+    /// Every interface with everything that is set on it.
+    pub(crate) interfaces: BTreeMap<Unit, Settings>,
+    /// Every sysctl that can be set, with its value.
+    pub(crate) sysctls: Vec<(Sysctl, u64)>,
+}
+
+impl Running {
+    /// That of `engine`.
+    pub(crate) fn of(engine: &Engine) -> Self {
+        let settings = |unit| Some((unit, engine.settings(unit)?.clone()));
+        let settable = Sysctl::ALL
+            .into_iter()
+            .filter(|sysctl| sysctl.range().is_some());
+        Self {
+            interfaces: engine.units().filter_map(settings).collect(),
+            sysctls: settable
+                .map(|sysctl| (sysctl, engine.get(sysctl)))
+                .collect(),
+        }
+    }
 }
 
 /// The loop's end.

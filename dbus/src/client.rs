@@ -201,6 +201,25 @@ impl Client {
         Ok(self.manager.reset_statistics().await?)
     }
 
+    /// Writes what is running into the configuration files.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] if that cannot be: the files are as they were. [`Error::NotPermitted`].
+    pub async fn save(&self) -> Result<(), Error> {
+        Ok(self.manager.save().await?)
+    }
+
+    /// Reads the configuration files again and changes what differs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] if something is wrong in them: nothing was changed.
+    /// [`Error::Failed`] if some of it cannot be: the rest was changed. [`Error::NotPermitted`].
+    pub async fn reload(&self) -> Result<(), Error> {
+        Ok(self.manager.reload().await?)
+    }
+
     /// Who suppresses preemption.
     ///
     /// # Errors

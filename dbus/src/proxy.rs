@@ -57,6 +57,12 @@ pub trait Manager {
     /// Sets every counter to zero.
     fn reset_statistics(&self) -> zbus::Result<()>;
 
+    /// Writes what is running into the configuration files.
+    fn save(&self) -> zbus::Result<()>;
+
+    /// Reads the configuration files again and changes what differs.
+    fn reload(&self) -> zbus::Result<()>;
+
     /// The oldest `most` of the kept events with a number above `after`.
     fn get_events(&self, after: u64, most: u32) -> zbus::Result<Vec<EventRow>>;
 

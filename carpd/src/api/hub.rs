@@ -13,7 +13,8 @@ use tracing::warn;
 use super::board::Board;
 use super::convert;
 use super::peer::Peer;
-use crate::publish::Ask;
+use crate::config::Files;
+use crate::publish::{Ask, Running};
 
 /// How long the loop may take to answer; less than clients wait for us.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -26,6 +27,7 @@ pub(super) struct Hub {
     requests: Mutex<Requests>,
     peers: Mutex<Vec<Arc<Peer>>>,
     closed: watch::Sender<bool>,
+    files: tokio::sync::Mutex<Files>,
 }
 
 #[derive(Debug, Default)]
@@ -35,19 +37,25 @@ struct Requests {
 }
 
 impl Hub {
-    pub(super) fn new(asks: mpsc::Sender<Ask>) -> Self {
+    pub(super) fn new(asks: mpsc::Sender<Ask>, files: Files) -> Self {
         Self {
             asks,
             board: Mutex::default(),
             requests: Mutex::default(),
             peers: Mutex::default(),
             closed: watch::Sender::new(false),
+            files: tokio::sync::Mutex::new(files),
         }
     }
 
     /// What is shown. Never held over an await.
     pub(super) fn board(&self) -> MutexGuard<'_, Board> {
         lock(&self.board)
+    }
+
+    /// The configuration files, for one at a time.
+    pub(super) async fn files(&self) -> tokio::sync::MutexGuard<'_, Files> {
+        self.files.lock().await
     }
 
     /// Asks the loop for something, and waits until what it did is on the board.
@@ -99,6 +107,23 @@ impl Hub {
             .map_err(|error| unasked(&error))?;
         match timeout(PATIENCE, receiver).await {
             Ok(Ok(key)) => key.ok_or_else(|| not_found(unit)),
+            Ok(Err(_)) => Err(Error::Failed("carpd is stopping".to_owned())),
+            Err(_) => Err(Error::Failed("carpd did not answer".to_owned())),
+        }
+    }
+
+    /// What there is to save, with all passwords.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::request`].
+    pub(super) async fn running(&self) -> Result<Running, Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.asks
+            .try_send(Ask::Running(sender))
+            .map_err(|error| unasked(&error))?;
+        match timeout(PATIENCE, receiver).await {
+            Ok(Ok(running)) => Ok(running),
             Ok(Err(_)) => Err(Error::Failed("carpd is stopping".to_owned())),
             Err(_) => Err(Error::Failed("carpd did not answer".to_owned())),
         }
@@ -188,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn a_suppression_that_nobody_waited_for_is_let_go_of() {
         let (sender, mut asks) = mpsc::channel(1);
-        let hub = Hub::new(sender);
+        let hub = Hub::new(sender, Files::new("/nowhere".into()));
         hub.answer(RequestId(7), Ok(Answer::Held(HolderId(3))));
         let asked = asks.try_recv();
         assert!(
@@ -200,7 +225,7 @@ mod tests {
     #[tokio::test]
     async fn too_many_requests_at_once_are_refused_and_the_end_of_the_loop_is_said() {
         let (sender, asks) = mpsc::channel(1);
-        let hub = Arc::new(Hub::new(sender));
+        let hub = Arc::new(Hub::new(sender, Files::new("/nowhere".into())));
         let asking = Arc::clone(&hub);
         let first = tokio::spawn(async move { asking.request(Request::ResetStatistics).await });
         tokio::task::yield_now().await;

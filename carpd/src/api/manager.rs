@@ -14,7 +14,7 @@ use zbus::{Connection, OwnedFd, OwnedObjectPath, OwnedVariant, Variant, interfac
 
 use super::callers::Callers;
 use super::hub::{Hub, not_found, unexpected};
-use super::{convert, holders, settings};
+use super::{configuration, convert, holders, settings};
 
 #[derive(Debug)]
 pub(super) struct Manager {
@@ -134,6 +134,28 @@ impl Manager {
             .must_be_root(connection, &header, "reset the statistics")
             .await?;
         self.hub.request(Request::ResetStatistics).await.map(drop)
+    }
+
+    async fn save(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        self.callers
+            .must_be_root(connection, &header, "save the configuration")
+            .await?;
+        configuration::save(&self.hub).await
+    }
+
+    async fn reload(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        self.callers
+            .must_be_root(connection, &header, "reload the configuration")
+            .await?;
+        configuration::reload(&self.hub).await
     }
 
     #[zbus(out_args("events"))]

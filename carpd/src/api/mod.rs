@@ -10,6 +10,7 @@
 mod board;
 mod bus;
 mod callers;
+mod configuration;
 mod convert;
 mod emitter;
 mod events;
@@ -30,8 +31,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use tokio::signal::unix::Signal;
+
 use self::hub::Hub;
 use self::private::PrivateSocket;
+pub(crate) use self::settings::changes_of as changes;
+use crate::config::Files;
 use crate::publish::ApiEnd;
 
 /// Where the API is served.
@@ -41,6 +46,8 @@ pub(crate) struct Places {
     pub(crate) private_socket: PathBuf,
     /// The bus.
     pub(crate) bus: Bus,
+    /// The configuration.
+    pub(crate) files: Files,
 }
 
 /// Which bus to be on: the argument of `--bus`.
@@ -71,6 +78,7 @@ impl FromStr for Bus {
 pub(crate) struct Api {
     socket: PrivateSocket,
     bus: Bus,
+    files: Files,
 }
 
 impl Api {
@@ -84,17 +92,33 @@ impl Api {
         Ok(Self {
             socket: PrivateSocket::bind(places.private_socket)?,
             bus: places.bus,
+            files: places.files,
         })
     }
 
-    /// Serves until the news ends, that is until the loop is gone; then says what is left to say
-    /// for at most a second, and removes the socket. Losing the bus is no reason to end.
-    pub(crate) async fn serve(self, ApiEnd { news, asks }: ApiEnd) {
-        let hub = Arc::new(Hub::new(asks));
+    /// Sets up what is configured, says that it is `ready`, and serves until the news ends, that
+    /// is until the loop is gone; then says what is left to say for at most a second, and removes
+    /// the socket. Losing the bus is no reason to end. `hangups` reload the configuration.
+    pub(crate) async fn serve(
+        self,
+        ApiEnd { news, asks }: ApiEnd,
+        mut hangups: Signal,
+        ready: impl FnOnce(),
+    ) {
+        let hub = Arc::new(Hub::new(asks, self.files));
         let emit = async {
             emitter::run(&hub, news).await;
             hub.close();
         };
-        tokio::join!(emit, self.socket.serve(&hub), bus::keep(&hub, self.bus));
+        let attend = async {
+            configuration::boot(&hub).await;
+            ready();
+            tokio::join!(
+                self.socket.serve(&hub),
+                bus::keep(&hub, self.bus),
+                configuration::reload_on(&hub, &mut hangups),
+            );
+        };
+        tokio::join!(emit, attend);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use carp_dbus::Error;
 use carp_proto::{
-    Advbase, Advskew, Change, DeviceName, ForcedState, Key, LinkLayer, Vhid, VirtualAddress,
+    Advbase, Advskew, Change, DeviceName, ForcedState, Key, LinkLayer, Unit, Vhid, VirtualAddress,
 };
 use zbus::{OwnedVariant, Variant};
 use zeroize::Zeroizing;
@@ -39,6 +39,19 @@ pub(super) fn changes(
             )))
         }
     }
+}
+
+/// The changes that the words of a configuration ask for on `unit`.
+///
+/// # Errors
+///
+/// As [`changes`].
+pub(crate) fn changes_of(unit: Unit, settings: carp_dbus::Settings) -> Result<Vec<Change>, Error> {
+    let dictionary = settings.into_dictionary().into_iter();
+    let owned = dictionary
+        .map(|(key, value)| Ok((key.to_owned(), value.try_into_owned()?)))
+        .collect::<Result<_, zbus::Error>>()?;
+    changes(&unit.to_string(), owned)
 }
 
 type Read = fn(OwnedVariant, &mut Vec<Change>) -> Result<(), String>;

@@ -95,7 +95,11 @@ async fn when_the_loop_ends_clients_hear_the_rest_and_the_connection_ends() {
     let client = bench.client(0).await;
     let mut watch = client.watch().await.unwrap();
     bench.does(|world| world.wait(Duration::from_secs(3))).await;
-    let Bench { hub, deeds } = bench;
+    let Bench {
+        hub,
+        deeds,
+        directory: _,
+    } = bench;
     drop(deeds);
     until(&mut watch, |change| {
         let Change::Event(event) = change else {

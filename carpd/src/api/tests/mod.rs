@@ -1,6 +1,7 @@
 //! The API over a socket pair, in front of a real engine whose clock the tests turn.
 
 mod bus;
+mod configuration;
 mod connections;
 mod introspection;
 mod methods;
@@ -26,7 +27,8 @@ use zbus::{Connection, Guid};
 use super::callers::Callers;
 use super::hub::Hub;
 use super::{emitter, peer};
-use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, channel};
+use crate::config::Files;
+use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running, channel};
 
 /// Real time that anything may take before a test has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -41,6 +43,8 @@ type Deed = Box<dyn FnOnce(&mut World) + Send>;
 struct Bench {
     hub: Arc<Hub>,
     deeds: mpsc::UnboundedSender<(Deed, oneshot::Sender<()>)>,
+    /// With the configuration files.
+    directory: tempfile::TempDir,
 }
 
 /// A loop as the daemon's, without sockets and with a clock that stands until it is turned.
@@ -52,8 +56,9 @@ struct World {
 
 impl Bench {
     fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
         let (LoopEnd { publisher, asks }, end) = channel();
-        let hub = Arc::new(Hub::new(end.asks));
+        let hub = Arc::new(Hub::new(end.asks, Files::new(directory.path().into())));
         let emitting = Arc::clone(&hub);
         tokio::spawn(async move {
             emitter::run(&emitting, end.news).await;
@@ -61,7 +66,11 @@ impl Bench {
         });
         let (deeds, receiver) = mpsc::unbounded_channel();
         tokio::spawn(World::new(publisher).run(asks, receiver));
-        Self { hub, deeds }
+        Self {
+            hub,
+            deeds,
+            directory,
+        }
     }
 
     /// With a physical interface `eth0`, up and with 192.0.2.10/24, and carp0 on it in BACKUP.
@@ -138,6 +147,9 @@ impl World {
                     Some(Ask::Request(id, request)) => self.input(Input::Request(id, request)),
                     Some(Ask::Key(unit, answer)) => {
                         answer.send(self.engine.key(unit).cloned()).ok();
+                    }
+                    Some(Ask::Running(answer)) => {
+                        answer.send(Running::of(&self.engine)).ok();
                     }
                     None => return,
                 },

@@ -1,0 +1,260 @@
+//! The configuration: `rc.conf` and `sysctl.conf`, as on BSD.
+//!
+//! **Invariant:** everything here may wait for a disk, so that it runs where nobody waits for it.
+
+mod check;
+mod files;
+mod rcconf;
+mod rewrite;
+mod shell;
+mod sysctlconf;
+#[cfg(test)]
+mod tests;
+mod variables;
+mod words;
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use carp_proto::{Engine, Settings, Sysctl, Unit};
+
+pub(crate) use self::check::check;
+use self::files::Staged;
+use self::rcconf::RcConf;
+use self::shell::Complaint;
+use crate::publish::Running;
+
+/// A directory with configuration files.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    directory: PathBuf,
+}
+
+/// What the files say.
+#[derive(Debug, Default)]
+pub(crate) struct Configuration {
+    /// Every interface that can be set up.
+    pub(crate) interfaces: Vec<Wanted>,
+    /// Every sysctl that can be set, with its value or the one that carpd starts with.
+    pub(crate) sysctls: Vec<(Sysctl, u64)>,
+    /// What is wrong.
+    pub(crate) faults: Vec<Fault>,
+    /// What is taken, but hardly as it was meant.
+    pub(crate) warnings: Vec<Fault>,
+}
+
+/// A carp interface as it is configured.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// Which one.
+    pub(crate) unit: Unit,
+    /// Everything that is set on it.
+    pub(crate) settings: Settings,
+    /// Where that stands.
+    pub(crate) place: Place,
+}
+
+/// A line of a file, or a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    file: PathBuf,
+    line: Option<usize>,
+}
+
+/// Something wrong: one line that says where, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    place: Place,
+    message: String,
+}
+
+impl Files {
+    /// Those of a directory, which need not exist.
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    /// Reads them; what is not there says nothing.
+    pub(crate) fn read(&self) -> Configuration {
+        let mut configuration = Configuration::default();
+        configuration.read_rc_conf(&self.rc_conf());
+        configuration.read_sysctl_conf(&self.sysctl_conf());
+        configuration
+    }
+
+    /// Writes what is running into them: both change, or none. Whatever else is in them stays.
+    ///
+    /// # Errors
+    /// One line: something in the files is wrong, or they cannot be written.
+    pub(crate) fn save(&self, running: &Running) -> Result<(), String> {
+        let (rc_conf, sysctl_conf) = (self.rc_conf(), self.sysctl_conf());
+        let mut staged = Vec::new();
+        let old = read(&rc_conf)?;
+        let found = rcconf::read(&old);
+        is_right(&rc_conf, &found.complaints)?;
+        let new = rewrite::rewrite(&old, &found, &running.interfaces)?;
+        staged.extend(self.stage(&rc_conf, &old, &new)?);
+
+        let old = read(&sysctl_conf)?;
+        is_right(&sysctl_conf, &sysctlconf::read(&old).complaints)?;
+        let text = std::str::from_utf8(&old)
+            .map_err(|_| format!("{}: is not text in UTF-8", sysctl_conf.display()))?;
+        let defaults = Engine::new();
+        let values: Vec<_> = running
+            .sysctls
+            .iter()
+            .map(|(sysctl, value)| (*sysctl, *value, defaults.get(*sysctl)))
+            .collect();
+        let new = sysctlconf::rewrite(text, &values);
+        staged.extend(self.stage(&sysctl_conf, &old, new.as_bytes())?);
+        for (path, file) in staged {
+            file.commit().map_err(|error| cannot_save(path, &error))?;
+        }
+        files::close_to_others(&rc_conf).map_err(|error| cannot_save(&rc_conf, &error))
+    }
+
+    fn rc_conf(&self) -> PathBuf {
+        self.directory.join("rc.conf")
+    }
+
+    fn sysctl_conf(&self) -> PathBuf {
+        self.directory.join("sysctl.conf")
+    }
+
+    /// The file with its new text, if that is another one.
+    fn stage<'a>(
+        &self,
+        path: &'a Path,
+        old: &[u8],
+        new: &[u8],
+    ) -> Result<Option<(&'a Path, Staged)>, String> {
+        if old == new {
+            return Ok(None);
+        }
+        fs::create_dir_all(&self.directory)
+            .and_then(|()| Staged::write(path, new))
+            .map(|file| Some((path, file)))
+            .map_err(|error| cannot_save(path, &error))
+    }
+}
+
+impl Configuration {
+    fn read_rc_conf(&mut self, path: &Path) {
+        let Some(text) = self.text_of(path) else {
+            return;
+        };
+        let RcConf {
+            interfaces,
+            complaints,
+            warnings,
+            ..
+        } = rcconf::read(&text);
+        self.interfaces
+            .extend(interfaces.into_iter().map(|(unit, interface)| Wanted {
+                unit,
+                settings: interface.settings,
+                place: Place {
+                    file: path.to_owned(),
+                    line: Some(interface.line),
+                },
+            }));
+        self.faults.extend(faults(path, complaints));
+        self.warnings.extend(faults(path, warnings));
+        if text.windows(5).any(|word| word == b"pass ") && files::is_open_to_others(path) {
+            let file = path.display();
+            self.warnings.push(Fault::of_file(
+                path,
+                format!("others may read the passwords in it: chmod 600 {file}"),
+            ));
+        }
+    }
+
+    fn read_sysctl_conf(&mut self, path: &Path) {
+        let text = self.text_of(path).unwrap_or_default();
+        let found = sysctlconf::read(&text);
+        let defaults = Engine::new();
+        let settable = Sysctl::ALL
+            .into_iter()
+            .filter(|sysctl| sysctl.range().is_some());
+        self.sysctls = settable
+            .map(|sysctl| {
+                let value = found.values.get(&sysctl).copied();
+                (sysctl, value.unwrap_or_else(|| defaults.get(sysctl)))
+            })
+            .collect();
+        self.faults.extend(faults(path, found.complaints));
+    }
+
+    fn text_of(&mut self, path: &Path) -> Option<Vec<u8>> {
+        files::read(path)
+            .map_err(|error| {
+                let message = format!("cannot be read: {}", plain(&error));
+                self.faults.push(Fault::of_file(path, message));
+            })
+            .ok()
+    }
+}
+
+impl Fault {
+    fn of_file(path: &Path, message: String) -> Self {
+        let place = Place {
+            file: path.to_owned(),
+            line: None,
+        };
+        Self { place, message }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        match self.line {
+            Some(line) => write!(f, ":{line}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+fn faults(path: &Path, complaints: Vec<Complaint>) -> impl Iterator<Item = Fault> {
+    complaints.into_iter().map(|complaint| Fault {
+        place: Place {
+            file: path.to_owned(),
+            line: Some(complaint.line),
+        },
+        message: complaint.message,
+    })
+}
+
+/// What is not understood cannot be kept: who saves must mend it first.
+fn is_right(path: &Path, complaints: &[Complaint]) -> Result<(), String> {
+    match faults(path, complaints.to_vec()).next() {
+        None => Ok(()),
+        Some(fault) => Err(format!(
+            "nothing was saved, this must be mended first: {fault}"
+        )),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    files::read(path).map_err(|error| cannot_save(path, &error))
+}
+
+fn cannot_save(path: &Path, error: &io::Error) -> String {
+    format!("cannot save {}: {}", path.display(), plain(error))
+}
+
+/// The system's words, without the number that `std` appends.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error")
+        .map_or(text.as_str(), |(words, _)| words)
+        .to_owned()
+}

@@ -1,0 +1,420 @@
+//! rc.conf(5): which carp interfaces there are, and what is set on each.
+//!
+//! Lines come from BSD hosts, so that every variable that sets up a carp interface there does so
+//! here, and those of everything else are passed over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::mem::discriminant;
+use std::ops::Range;
+use std::os::unix::ffi::OsStringExt;
+
+use carp_dbus::ifconfig::{Action, Change, Changes, Line, Secret};
+use carp_proto::{Settings, Unit};
+
+use super::shell::{self, Assignment, Complaint, Piece};
+use super::variables::{Part, Variable};
+use super::words;
+use crate::api;
+
+/// What a file says.
+#[derive(Debug, Default)]
+pub(super) struct RcConf {
+    /// The carp interfaces that can be set up.
+    pub(super) interfaces: BTreeMap<Unit, Interface>,
+    /// The other words of `cloned_interfaces`, which are none of ours.
+    pub(super) other_clones: Vec<OsString>,
+    /// The carp interfaces in `cloned_interfaces`.
+    pub(super) clones: BTreeSet<Unit>,
+    /// Where our variables are assigned, in their order.
+    pub(super) places: Vec<(Variable, Range<usize>)>,
+    /// What is wrong, in the order of the lines.
+    pub(super) complaints: Vec<Complaint>,
+    /// What is taken, but hardly as it was meant.
+    pub(super) warnings: Vec<Complaint>,
+}
+
+/// A carp interface.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Interface {
+    /// Everything that is set on it.
+    pub(super) settings: Settings,
+    /// The line that says most about it.
+    pub(super) line: usize,
+    /// Whether it is created by the word `create`.
+    pub(super) creates_itself: bool,
+}
+
+/// The value of a variable, and the last line where it was assigned.
+#[derive(Debug, Default)]
+struct Value {
+    text: Vec<u8>,
+    line: usize,
+}
+
+type Parts = BTreeMap<Part, (String, Value)>;
+
+/// Reads a file. Passwords that are in files of their own are read too.
+pub(super) fn read(text: &[u8]) -> RcConf {
+    let (assignments, complaints) = shell::read(text);
+    let mut reader = Reader {
+        found: RcConf {
+            complaints,
+            ..RcConf::default()
+        },
+        values: BTreeMap::new(),
+        broken: BTreeSet::new(),
+    };
+    for Complaint { variable, .. } in &reader.found.complaints {
+        let variable = variable.as_deref().map(Variable::named);
+        if let Some(Ok(Variable::Part(unit, _))) = variable {
+            reader.broken.insert(unit);
+        }
+    }
+    for assignment in assignments {
+        reader.assign(assignment);
+    }
+    reader.finish()
+}
+
+struct Reader {
+    found: RcConf,
+    values: BTreeMap<Variable, (String, Value)>,
+    /// Interfaces of which something cannot be read: they stay as they are.
+    broken: BTreeSet<Unit>,
+}
+
+impl Reader {
+    fn assign(&mut self, assignment: Assignment) {
+        let Assignment {
+            name,
+            value,
+            line,
+            range,
+        } = assignment;
+        let variable = match Variable::named(&name) {
+            Ok(Variable::Foreign) => {
+                if let Some(message) = on_a_physical_interface(&name, &value) {
+                    self.complain(line, message);
+                }
+                return;
+            }
+            Ok(variable) => variable,
+            Err(message) => return self.complain(line, format!("{name}: {message}")),
+        };
+        self.found.places.push((variable, range));
+        let before = self.values.remove(&variable);
+        let old = before.as_ref().map(|(_, value)| value.text.as_slice());
+        match expand(&name, &value, old.unwrap_or_default()) {
+            Ok(text) => {
+                let refers = value
+                    .iter()
+                    .any(|piece| matches!(piece, Piece::Variable(_)));
+                if let Some((_, old)) = before.filter(|_| !refers) {
+                    let message = format!("{name}: takes the place of line {}", old.line);
+                    self.warn(line, message);
+                }
+                self.values.insert(variable, (name, Value { text, line }));
+            }
+            Err(message) => {
+                self.complain(line, format!("{name}: {message}"));
+                if let Variable::Part(unit, _) = variable {
+                    self.broken.insert(unit);
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) -> RcConf {
+        let mut parts: BTreeMap<Unit, Parts> = BTreeMap::new();
+        for (variable, value) in std::mem::take(&mut self.values) {
+            match variable {
+                Variable::Cloned => self.clone_all(&value.1),
+                Variable::Part(unit, part) => {
+                    parts.entry(unit).or_default().insert(part, value);
+                }
+                Variable::Foreign => {}
+            }
+        }
+        for unit in &self.found.clones {
+            parts.entry(*unit).or_default();
+        }
+        for (unit, parts) in parts {
+            self.set_up(unit, &parts);
+        }
+        self.same_vhids();
+        self.found
+            .complaints
+            .sort_by_key(|complaint| complaint.line);
+        self.found.warnings.sort_by_key(|warning| warning.line);
+        self.found
+    }
+
+    /// `cloned_interfaces`
+    fn clone_all(&mut self, Value { text, line }: &Value) {
+        let names = text.split(u8::is_ascii_whitespace);
+        for name in names.filter(|name| !name.is_empty()) {
+            let carp = name
+                .strip_prefix(b"carp")
+                .filter(|number| number.iter().all(u8::is_ascii_digit));
+            if carp.is_none() {
+                self.found
+                    .other_clones
+                    .push(OsString::from_vec(name.to_vec()));
+                continue;
+            }
+            let name = String::from_utf8_lossy(name);
+            match name.parse() {
+                Ok(unit) => {
+                    self.found.clones.insert(unit);
+                }
+                Err(error) => self.complain(*line, format!("cloned_interfaces: {name}: {error}")),
+            }
+        }
+    }
+
+    /// One interface, out of all of its variables.
+    fn set_up(&mut self, unit: Unit, parts: &Parts) {
+        let mut whole = Whole::default();
+        for (part, (name, value)) in parts {
+            for warning in whole.add(*part, value).unwrap_or_else(|message| {
+                self.broken.insert(unit);
+                self.complain(value.line, format!("{name}: {message}"));
+                Vec::new()
+            }) {
+                self.warn(value.line, format!("{name}: {warning}"));
+            }
+        }
+        let main = parts.get(&Part::Main).or_else(|| parts.values().next());
+        let line = main.map_or(1, |(_, value)| value.line);
+        let creates_itself = whole.created;
+        if let Some((name, _)) =
+            main.filter(|_| !creates_itself && !self.found.clones.contains(&unit))
+        {
+            let message =
+                format!("{name}: nothing creates {unit}: write cloned_interfaces=\"{unit}\"");
+            return self.complain(line, message);
+        }
+        if let Err((part, message)) = no_gaps(parts) {
+            self.broken.insert(unit);
+            let line = parts.get(&part).map_or(line, |(_, value)| value.line);
+            self.complain(line, message);
+        }
+        if self.broken.contains(&unit) {
+            return;
+        }
+        match whole.settings(unit) {
+            Ok(settings) => {
+                let interface = Interface {
+                    settings,
+                    line,
+                    creates_itself,
+                };
+                self.found.interfaces.insert(unit, interface);
+            }
+            Err(message) => self.complain(line, message),
+        }
+    }
+
+    /// Two interfaces with one vhid on the same physical interface: the second is not set up.
+    fn same_vhids(&mut self) {
+        let mut seen = BTreeMap::new();
+        let mut taken = Vec::new();
+        for (unit, Interface { settings, line, .. }) in &self.found.interfaces {
+            let Some(place) = settings.carpdev.as_ref().zip(settings.vhid) else {
+                continue;
+            };
+            if let Some(other) = seen.insert(place, unit) {
+                let (carpdev, vhid) = place;
+                let message =
+                    format!("{unit}: vhid {vhid} is already used by {other} on {carpdev}");
+                taken.push((*unit, *line, message));
+                seen.insert(place, other);
+            }
+        }
+        for (unit, line, message) in taken {
+            self.found.interfaces.remove(&unit);
+            self.complain(line, message);
+        }
+    }
+
+    fn complain(&mut self, line: usize, message: String) {
+        self.found.complaints.push(Complaint {
+            line,
+            variable: None,
+            message,
+        });
+    }
+
+    fn warn(&mut self, line: usize, message: String) {
+        self.found.warnings.push(Complaint {
+            line,
+            variable: None,
+            message,
+        });
+    }
+}
+
+/// What the variables of an interface say together; what is said later goes first, as it does when
+/// ifconfig(8) is run for each.
+#[derive(Default)]
+struct Whole {
+    changes: Changes,
+    created: bool,
+}
+
+impl Whole {
+    /// Takes in one variable, and gives warnings about it.
+    fn add(&mut self, part: Part, value: &Value) -> Result<Vec<String>, String> {
+        let words = match part {
+            // The only one that is text, and no words.
+            Part::Description => vec![
+                OsString::from("description"),
+                OsString::from_vec(value.text.clone()),
+            ],
+            Part::CreateArguments
+            | Part::Main
+            | Part::Ipv6
+            | Part::OldIpv6
+            | Part::Alias(_)
+            | Part::Aliases
+            | Part::Addresses
+            | Part::OldAlias(_) => words::split(&value.text)?,
+        };
+        let Line {
+            action,
+            options,
+            warnings,
+        } = Line::parse(&words)?;
+        if let Some(option) = options.first() {
+            return Err(format!("{option} is for command lines alone"));
+        }
+        let changes = match action {
+            Action::Show => Changes::default(),
+            Action::Configure(changes) => changes,
+            Action::Create(changes) => {
+                self.created = true;
+                changes
+            }
+            Action::Destroy => return Err("destroy is for command lines alone".to_owned()),
+            Action::Vhaddr => return Err("vhaddr is for command lines alone".to_owned()),
+        };
+        let Changes {
+            settings,
+            add,
+            remove,
+        } = changes;
+        for change in settings {
+            check(&change)?;
+            let settings = &mut self.changes.settings;
+            settings.retain(|other| discriminant(other) != discriminant(&change));
+            settings.push(change);
+        }
+        for (address, prefix) in add {
+            if self.changes.add.iter().any(|(other, _)| *other == address) {
+                return Err(format!("{address} is given twice"));
+            }
+            self.changes.add.push((address, prefix));
+        }
+        if let Some(address) = remove.first() {
+            return Err(format!(
+                "-alias {address} removes what another variable adds: leave out both"
+            ));
+        }
+        Ok(warnings)
+    }
+
+    fn settings(self, unit: Unit) -> Result<Settings, String> {
+        let settings = self
+            .changes
+            .settings()
+            .map_err(|why| format!("{unit}: {why}"))?;
+        let changes = api::changes(unit, settings).map_err(|error| error.to_string())?;
+        Settings::configured(unit, &changes).map_err(|refusal| refusal.message)
+    }
+}
+
+/// What a command line may say, and a configuration may not.
+fn check(change: &Change) -> Result<(), String> {
+    match change {
+        Change::Password(Secret::StandardInput)
+        | Change::AcceptPassword(Some(Secret::StandardInput)) => {
+            Err("- is standard input, which there is none at boot: use passfile".to_owned())
+        }
+        Change::Password(Secret::File(path)) if !path.is_absolute() => Err(format!(
+            "passfile {}: must be an absolute path",
+            path.display()
+        )),
+        Change::State(_) => Err(
+            "state is no setting: the host with the smallest advbase and advskew becomes master"
+                .to_owned(),
+        ),
+        Change::Password(_)
+        | Change::AcceptPassword(_)
+        | Change::Vhid(_)
+        | Change::Advbase(_)
+        | Change::Advskew(_)
+        | Change::Up(_)
+        | Change::Carpdev(_)
+        | Change::Description(_)
+        | Change::Lladdr(_) => Ok(()),
+    }
+}
+
+/// A BSD host stops at the first number that is missing, and would have other addresses than we.
+fn no_gaps(parts: &Parts) -> Result<(), (Part, String)> {
+    let mut expected: [u16; 2] = [0, 0];
+    for (part, (name, _)) in parts {
+        let (number, expected) = match (part, &mut expected) {
+            (Part::Alias(number), [expected, _]) | (Part::OldAlias(number), [_, expected]) => {
+                (*number, expected)
+            }
+            _ => continue,
+        };
+        if number != *expected {
+            let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+            return Err((
+                *part,
+                format!("{name}: a BSD host ends at the first gap: write {stem}{expected}"),
+            ));
+        }
+        *expected = expected.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// The value with the variable's own old one in the place of its name.
+fn expand(name: &str, value: &[Piece], old: &[u8]) -> Result<Vec<u8>, String> {
+    let mut text = Vec::new();
+    for piece in value {
+        match piece {
+            Piece::Byte(byte) => text.push(*byte),
+            Piece::Variable(own) if own == name => text.extend(old),
+            Piece::Variable(other) => {
+                return Err(format!(
+                    "${other} is not replaced by its value here: write the value itself, \
+                     or \\$ for the character"
+                ));
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// FreeBSD's way since its tenth release, in which a virtual address is one of the physical
+/// interface's.
+fn on_a_physical_interface(name: &str, value: &[Piece]) -> Option<String> {
+    let device = name.strip_prefix("ifconfig_")?.split('_').next()?;
+    let bytes = value.iter().map(|piece| match piece {
+        Piece::Byte(byte) => *byte,
+        Piece::Variable(_) => b'?',
+    });
+    let text: Vec<u8> = bytes.collect();
+    let mut words = text.split(u8::is_ascii_whitespace);
+    words.any(|word| word == b"vhid").then(|| {
+        format!(
+            "{name}: a vhid is set on a carp interface here: write cloned_interfaces=\"carp0\" \
+             and ifconfig_carp0=\"vhid ... carpdev {device}\""
+        )
+    })
+}

@@ -1,0 +1,159 @@
+//! The words of a value: rc.conf(5)'s values are command lines, which network.subr(8) hands to the
+//! shell's `eval`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+/// Splits a value into its words. Quotes keep blanks in a word, and a backslash keeps any byte.
+///
+/// # Errors
+/// One line: a quote is not closed.
+pub(super) fn split(value: &[u8]) -> Result<Vec<OsString>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<Vec<u8>> = None;
+    let mut quote = None;
+    let mut bytes = value.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match (quote, byte) {
+            (None, byte) if byte.is_ascii_whitespace() => {
+                words.extend(word.take().map(OsString::from_vec));
+            }
+            (None, b'\'' | b'"') => {
+                quote = Some(byte);
+                word.get_or_insert_default();
+            }
+            (Some(open), byte) if byte == open => quote = None,
+            (None | Some(b'"'), b'\\') => {
+                word.get_or_insert_default().extend(bytes.next());
+            }
+            (_, byte) => word.get_or_insert_default().push(byte),
+        }
+    }
+    if let Some(open) = quote {
+        let open = char::from(open);
+        return Err(format!(
+            "the quote {open} in its value is not closed: \\{open} stands for the character"
+        ));
+    }
+    words.extend(word.map(OsString::from_vec));
+    Ok(words)
+}
+
+/// `words` as the value of an assignment, in double quotes.
+pub(super) fn quoted(words: &[Vec<u8>]) -> Vec<u8> {
+    let mut quoted = vec![b'"'];
+    for (at, word) in words.iter().enumerate() {
+        if at > 0 {
+            quoted.push(b' ');
+        }
+        for byte in protected(word) {
+            if b"\"$`\\".contains(&byte) {
+                quoted.push(b'\\');
+            }
+            quoted.push(byte);
+        }
+    }
+    quoted.push(b'"');
+    quoted
+}
+
+/// A word as `eval` must see it.
+fn protected(word: &[u8]) -> Vec<u8> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:/@%+,=-".contains(byte);
+    if !word.is_empty() && word.iter().all(plain) {
+        return word.to_vec();
+    }
+    let mut protected = vec![b'\''];
+    for byte in word {
+        if *byte == b'\'' {
+            protected.extend(br"'\''");
+        } else {
+            protected.push(*byte);
+        }
+    }
+    protected.push(b'\'');
+    protected
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::shell::{self, Piece};
+    use super::*;
+
+    #[test]
+    fn quotes_and_backslashes_keep_a_word_together() {
+        for (value, words) in [
+            ("", &[][..]),
+            ("  ", &[]),
+            ("vhid 1\n\tup", &["vhid", "1", "up"]),
+            ("pass 'two words' up", &["pass", "two words", "up"]),
+            ("pass \"it's\"", &["pass", "it's"]),
+            (r"pass it\'s\ \\", &["pass", r"it's \"]),
+            ("pass ''", &["pass", ""]),
+            ("a'b'\"c\"", &["abc"]),
+            (r"'a\b'", &[r"a\b"]),
+        ] {
+            assert_eq!(split(value.as_bytes()).unwrap(), words, "{value}");
+        }
+        assert_eq!(
+            split(b"pass it's"),
+            Err("the quote ' in its value is not closed: \\' stands for the character".to_owned())
+        );
+    }
+
+    #[test]
+    fn what_is_written_looks_as_people_write_it() {
+        let words = |line: &str| -> Vec<Vec<u8>> {
+            line.split(' ')
+                .map(|word| word.as_bytes().to_vec())
+                .collect()
+        };
+        assert_eq!(
+            quoted(&words("vhid 1 192.168.1.1/24")),
+            b"\"vhid 1 192.168.1.1/24\""
+        );
+        assert_eq!(quoted(&[b"pa$s w".to_vec()]), br#""'pa\$s w'""#);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            words in vec(vec(any::<u8>(), 0..12), 0..6),
+        ) {
+            let mut text = b"a=".to_vec();
+            text.extend(quoted(&words));
+            // A line that looks like an assignment is taken for one, as in a file by people.
+            prop_assume!(!words.iter().flatten().any(|byte| *byte == b'\n'));
+            let (assignments, complaints) = shell::read(&text);
+            prop_assert_eq!(complaints, []);
+            let value: Vec<u8> = assignments[0]
+                .value
+                .iter()
+                .map(|piece| match piece {
+                    Piece::Byte(byte) => *byte,
+                    Piece::Variable(name) => panic!("{name}"),
+                })
+                .collect();
+            let read = split(&value).unwrap();
+            let read: Vec<&[u8]> = read.iter().map(|word| word.as_bytes()).collect();
+            prop_assert_eq!(read, words);
+        }
+
+        #[test]
+        fn no_file_makes_the_reader_stumble(text in vec(any::<u8>(), 0..200)) {
+            let (assignments, complaints) = shell::read(&text);
+            for assignment in assignments {
+                prop_assert!(text.get(assignment.range).is_some());
+            }
+            for complaint in complaints {
+                prop_assert!(!complaint.message.is_empty());
+            }
+            let _ = split(&text);
+        }
+    }
+}
