@@ -22,6 +22,7 @@ pub struct Carpd {
     host: Host,
     process: Process,
     directory: PathBuf,
+    arguments: Vec<String>,
 }
 
 /// How a carpctl ended.
@@ -66,18 +67,25 @@ pub struct Transition {
 impl Carpd {
     /// Starts carpd without a bus and waits until its private socket answers.
     pub fn start(host: &Host) -> Result<Self> {
-        Self::start_on(host, "none")
+        Self::start_with(host, &["--bus", "none"])
     }
 
     /// As [`Carpd::start`], on the bus with this address as well.
     pub fn start_on(host: &Host, bus: &str) -> Result<Self> {
+        Self::start_with(host, &["--bus", bus])
+    }
+
+    /// As [`Carpd::start`], with further `arguments`, which name a bus.
+    pub fn start_with(host: &Host, arguments: &[&str]) -> Result<Self> {
         let directory = host.file("carpd", "d");
         fs::create_dir_all(directory.join("etc"))?;
-        let process = Self::launch(host, &directory, bus)?;
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let process = Self::launch(host, &directory, &arguments)?;
         let mut carpd = Self {
             host: host.clone(),
             process,
             directory,
+            arguments,
         };
         carpd.wait_until_ready()?;
         Ok(carpd)
@@ -86,13 +94,14 @@ impl Carpd {
     /// Starts carpd again, with the same directories, after it has ended.
     pub fn restart(&mut self) -> Result<()> {
         ensure!(self.process.ended()?.is_some(), "carpd still runs");
-        self.process = Self::launch(&self.host, &self.directory, "none")?;
+        self.process = Self::launch(&self.host, &self.directory, &self.arguments)?;
         self.wait_until_ready()
     }
 
-    fn launch(host: &Host, directory: &Path, bus: &str) -> Result<Process> {
+    fn launch(host: &Host, directory: &Path, arguments: &[String]) -> Result<Process> {
         let mut command = host.command(program("carpd")?);
-        command.args(["--bus", bus]);
+        command.args(arguments);
+        command.arg("--config-dir").arg(directory.join("etc"));
         command.arg("--run-dir").arg(directory.join("run"));
         host.spawn("carpd", command)
     }
@@ -156,6 +165,12 @@ impl Carpd {
     #[must_use]
     pub fn run_directory(&self) -> PathBuf {
         self.directory.join("run")
+    }
+
+    /// Its configuration directory.
+    #[must_use]
+    pub fn config_directory(&self) -> PathBuf {
+        self.directory.join("etc")
     }
 
     /// The host it runs in.
