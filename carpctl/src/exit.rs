@@ -1,9 +1,12 @@
 //! How a command ends: its exit status and the one line on standard error.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitCode, ExitStatus};
 
 use carp_dbus::{ConnectError, Error};
+
+use crate::called::Name;
 
 /// Why a command failed. The status is part of the interface: scripts read it.
 #[derive(Debug)]
@@ -52,7 +55,16 @@ pub(crate) fn warn(line: &str) {
         .filter(|part| !part.is_empty())
         .collect();
     // There is nobody left to tell if standard error is gone.
-    let _ = io::stderr().write_all(format!("carpctl: {}\n", words.join(" ")).as_bytes());
+    let _ = io::stderr()
+        .write_all(format!("{}: {}\n", Name::current().as_str(), words.join(" ")).as_bytes());
+}
+
+/// The status as a shell gives it.
+pub(crate) fn status_of(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 /// An error of the system's in BSD's words: without the number that `std` appends.

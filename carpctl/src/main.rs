@@ -1,6 +1,7 @@
 //! carpctl: ifconfig(8) for carp interfaces, sysctl(8) for `net.inet.carp`, and what goes with
 //! them, by way of carpd's D-Bus interface.
 
+mod called;
 mod cli;
 mod colour;
 mod complete;
@@ -18,6 +19,7 @@ mod time;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
+use called::Name;
 use exit::{Failure, Outcome};
 
 fn main() -> ExitCode {
@@ -37,6 +39,13 @@ fn run(out: &mut impl Write) -> Outcome {
         .enable_all()
         .build()
         .map_err(|error| Failure::Refused(format!("cannot start: {error}")))?;
-    runtime.block_on(cli::run(std::env::args_os(), out))?;
+    runtime.block_on(async {
+        let arguments = std::env::args_os();
+        match Name::current() {
+            Name::Carpctl => cli::run(arguments, out).await,
+            Name::Ifconfig => called::ifconfig(arguments.skip(1), out).await,
+            Name::Sysctl => called::sysctl(arguments.skip(1), out).await,
+        }
+    })?;
     Ok(out.flush()?)
 }

@@ -5,14 +5,13 @@
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 
 use carp_dbus::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{self, SignalKind};
 
-use crate::exit::{Failure, Outcome, plain, warn};
+use crate::exit::{Failure, Outcome, plain, status_of, warn};
 use crate::{json, time};
 
 /// What stands behind `suppress`.
@@ -66,7 +65,7 @@ pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write)
     if status.success() {
         Ok(())
     } else {
-        Err(Failure::Command(of(status)))
+        Err(Failure::Command(status_of(status)))
     }
 }
 
@@ -107,14 +106,6 @@ impl Signals {
             }
         }
     }
-}
-
-/// The status as a shell gives it.
-fn of(status: ExitStatus) -> u8 {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 async fn list(json: bool, out: &mut impl Write) -> Outcome {

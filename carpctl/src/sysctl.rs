@@ -11,7 +11,7 @@ use crate::exit::{Failure, Outcome, warn};
 use crate::{json, netstat};
 
 /// What stands behind `sysctl`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "sysctl(8)'s flags, each for itself"
@@ -19,25 +19,31 @@ use crate::{json, netstat};
 pub(crate) struct Arguments {
     /// All of net.inet.carp: what happens without a name, too
     #[arg(short)]
-    all: bool,
+    pub(crate) all: bool,
     /// Print the description instead of the value
     #[arg(short)]
-    description: bool,
+    pub(crate) description: bool,
     /// Separate name and value by =
     #[arg(short)]
-    equals: bool,
+    pub(crate) equals: bool,
     /// Print the name alone
     #[arg(short = 'N', conflicts_with_all = ["value", "description", "equals"])]
-    name: bool,
+    pub(crate) name: bool,
     /// Print the value alone
     #[arg(short = 'n')]
-    value: bool,
+    pub(crate) value: bool,
     /// Say nothing about an unknown name
     #[arg(short)]
-    quiet: bool,
+    pub(crate) quiet: bool,
+    /// Taken for the sake of old scripts: a value is set without it, too
+    #[arg(short)]
+    pub(crate) write: bool,
+    /// Not even what was set is shown: what Linux's sysctl(8) means by -q.
+    #[arg(skip)]
+    pub(crate) silent: bool,
     /// What to show, or to set
     #[arg(value_name = "NAME[=VALUE]")]
-    names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 /// One `NAME` or `NAME=VALUE`.
@@ -105,11 +111,22 @@ pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write)
         let value = netstat::sentence(&counters);
         show(out, arguments, (STATS, STATS_DESCRIPTION), &value)?;
     }
+    if arguments.silent {
+        return Ok(());
+    }
     for ((oid, new), old) in set.iter().zip(old) {
         let value = format!("{old} -> {new}");
         show(out, arguments, (&oid.name, &oid.description), &value)?;
     }
     Ok(())
+}
+
+/// Whether every argument can be read.
+///
+/// # Errors
+/// One line that names the argument and what would be right.
+pub(crate) fn check(names: &[String]) -> Result<(), String> {
+    parse(names).map(drop)
 }
 
 /// Reads every argument before anything is sent.

@@ -7,6 +7,7 @@
     reason = "what zbus expects of the fake daemon's methods"
 )]
 
+mod called;
 mod fake;
 mod golden;
 mod live;

@@ -1,0 +1,132 @@
+//! `ifconfig`: carp interfaces by name, and in the list of all.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+
+use super::{Name, both, carpd_answers, ended, system};
+use crate::colour::Colour;
+use crate::exit::Outcome;
+use crate::ifconfig;
+
+/// Whose a command line is.
+#[derive(Debug, PartialEq, Eq)]
+enum Whose<'a> {
+    /// These words are about carp interfaces.
+    Ours(&'a [OsString]),
+    /// It asks for every interface there is.
+    Everybodys,
+    /// The system's.
+    Theirs,
+}
+
+/// # Errors
+/// Why it failed, with its exit status.
+pub(super) async fn run(words: &[OsString], out: &mut impl Write) -> Outcome {
+    match whose(words) {
+        Whose::Ours(words) => ifconfig::run(words, false, out, Colour::Never).await,
+        Whose::Everybodys if carpd_answers().await => {
+            let system = match system::output(Name::Ifconfig, words) {
+                Ok((text, status)) => {
+                    out.write_all(&without_ours(&text))?;
+                    ended(status)
+                }
+                Err(failure) => Err(failure),
+            };
+            both(system, ifconfig::all(out, false, Colour::Never).await)
+        }
+        Whose::Everybodys | Whose::Theirs => Err(system::become_it(Name::Ifconfig, words)),
+    }
+}
+
+fn whose(words: &[OsString]) -> Whose<'_> {
+    // net-tools' ifconfig takes -v before the name; there is no more to say of a carp interface.
+    let named = match words {
+        [first, rest @ ..] if first == "-v" => rest,
+        _ => words,
+    };
+    match named {
+        [] => Whose::Everybodys,
+        [name, ..] if is_ours(name) => Whose::Ours(named),
+        [all] if all == "-a" => Whose::Everybodys,
+        [..] => Whose::Theirs,
+    }
+}
+
+fn is_ours(name: &OsStr) -> bool {
+    name.to_str()
+        .is_some_and(|name| name == "carp" || ifconfig::is_interface(name))
+}
+
+/// The text without what the system's program shows of carp interfaces: the lines from one that
+/// begins with such a name to the next one that does not begin with a blank.
+fn without_ours(text: &[u8]) -> Vec<u8> {
+    let mut ours = false;
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    lines
+        .filter(|line| {
+            if line
+                .first()
+                .is_some_and(|first| !first.is_ascii_whitespace())
+            {
+                let name = line
+                    .split(|byte| *byte == b':' || byte.is_ascii_whitespace())
+                    .next()
+                    .and_then(|name| std::str::from_utf8(name).ok());
+                ours = name.is_some_and(ifconfig::is_interface);
+            }
+            !ours
+        })
+        .flatten()
+        .copied()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn carp_interfaces_are_ours_and_lists_are_everybodys() {
+        for line in ["carp0", "carp0 create", "carp create", "-v carp7 up"] {
+            assert!(matches!(whose(&words(line)), Whose::Ours(_)), "{line}");
+        }
+        for line in ["", "-a", "-v", "-v -a"] {
+            assert_eq!(whose(&words(line)), Whose::Everybodys, "{line}");
+        }
+        for line in [
+            "eth0",
+            "eth0 carp0",
+            "carp00",
+            "carpet0 up",
+            "-s",
+            "-l",
+            "-a -s",
+            "--version",
+        ] {
+            assert_eq!(whose(&words(line)), Whose::Theirs, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_the_system_shows_of_carp_interfaces_is_left_out() {
+        let net_tools = "carp0: flags=4163<UP>  mtu 1500\n        inet 192.0.2.1\n\n\
+                         eth0: flags=4163<UP>  mtu 1500\n        ether 02::\n\n\
+                         carp12: flags=4163<UP>  mtu 1500\n\n\
+                         carpet: flags=4163<UP>  mtu 1500\n\n";
+        assert_eq!(
+            String::from_utf8(without_ours(net_tools.as_bytes())).unwrap(),
+            "eth0: flags=4163<UP>  mtu 1500\n        ether 02::\n\n\
+             carpet: flags=4163<UP>  mtu 1500\n\n"
+        );
+        let busybox = "carp0     Link encap:Ethernet\n          inet addr:192.0.2.1\n\n\
+                       eth0      Link encap:Ethernet\n";
+        assert_eq!(
+            without_ours(busybox.as_bytes()),
+            b"eth0      Link encap:Ethernet\n"
+        );
+    }
+}
