@@ -11,7 +11,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::colour::Colour;
 use crate::exit::{Failure, Outcome};
-use crate::{complete, ifconfig, monitor, netstat, suppress, sysctl};
+use crate::{complete, configuration, ifconfig, monitor, netstat, suppress, sysctl};
 
 /// Shows and configures carp interfaces.
 #[derive(Debug, Parser)]
@@ -48,6 +48,12 @@ enum Command {
     Monitor(monitor::Arguments),
     /// Run a command with preemption suppressed, or list why it is
     Suppress(suppress::Arguments),
+    /// Write what runs into the configuration files
+    Save,
+    /// Change what differs from the configuration files
+    Reload,
+    /// Check the configuration files and change nothing
+    Check(configuration::Arguments),
     /// Print the completion script for a shell
     Completions(complete::Arguments),
     /// The name of an interface and the words behind it.
@@ -92,6 +98,9 @@ pub(crate) async fn run(
         Some(Command::Netstat(arguments)) => netstat::run(&arguments, json, out).await,
         Some(Command::Monitor(arguments)) => monitor::run(&arguments, json, out).await,
         Some(Command::Suppress(arguments)) => suppress::run(&arguments, json, out).await,
+        Some(Command::Save) => configuration::save().await,
+        Some(Command::Reload) => configuration::reload().await,
+        Some(Command::Check(arguments)) => configuration::check(&arguments),
         Some(Command::Completions(arguments)) => Ok(complete::script(&arguments, out)?),
         Some(Command::Interface(words)) => {
             ifconfig::run(&words, json, out, Colour::of_stdout()).await

@@ -5,6 +5,7 @@ mod called;
 mod cli;
 mod colour;
 mod complete;
+mod configuration;
 mod exit;
 mod ifconfig;
 mod json;

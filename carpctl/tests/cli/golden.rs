@@ -36,6 +36,7 @@ golden! {
     addresses
     bad_input
     completion
+    configuration
     configure
     create
     help

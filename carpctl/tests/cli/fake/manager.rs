@@ -39,6 +39,20 @@ impl Manager {
         Ok(())
     }
 
+    fn save(&self) {
+        self.0.lock().unwrap().call("Save", &HashMap::new());
+    }
+
+    fn reload(&self) -> Result<(), Error> {
+        let mut state = self.0.lock().unwrap();
+        state.call("Reload", &HashMap::new());
+        Err(Error::InvalidArgument(
+            "/etc/carpd/rc.conf:3: ifconfig_carp0: vhid 0: must be a number from 1 to 255; \
+             /etc/carpd/sysctl.conf:1: oid 'net.inet.carp.suppress_preempt' is read only"
+                .to_owned(),
+        ))
+    }
+
     fn list_interfaces(&self) -> Vec<(OwnedObjectPath, BTreeMap<&'static str, Variant<'static>>)> {
         let state = self.0.lock().unwrap();
         let row = |info: &InterfaceInfo| {
