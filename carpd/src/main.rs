@@ -4,7 +4,9 @@ mod api;
 mod clock;
 mod config;
 mod daemon;
+mod hooks;
 mod kernel;
+mod log;
 mod net;
 mod options;
 mod publish;
@@ -24,6 +26,7 @@ use tracing::info;
 use self::api::{Api, Places};
 use self::config::Files;
 use self::daemon::Ends;
+use self::hooks::Hooks;
 use self::options::Options;
 
 fn main() -> ExitCode {
@@ -55,6 +58,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
             private_socket: options.private_socket(),
             bus: options.bus.clone(),
             files: Files::new(options.config_dir.clone()),
+            hooks: Hooks::new(options.hooks_dir(), &options.private_socket()),
         };
         let socket = places.private_socket.display().to_string();
         let api = Api::open(places).with_context(|| socket.clone())?;

@@ -1,13 +1,13 @@
 //! The command line, and the log it asks for.
 
-use std::io;
 use std::path::PathBuf;
 
 use clap::Parser;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::api::Bus;
+use crate::log;
 
 /// The CARP daemon: several hosts share addresses, and when the one that holds them dies, another
 /// takes over.
@@ -25,6 +25,10 @@ pub(crate) struct Options {
         reason = "this is how clap knows an optional value"
     )]
     pub(crate) check: Option<Option<PathBuf>>,
+
+    /// What to run on changes of state; "hooks.d" in the configuration directory by default
+    #[arg(long, value_name = "DIR")]
+    hooks_dir: Option<PathBuf>,
 
     /// Where run-time state and the private socket are
     #[arg(long, value_name = "DIR", default_value = "/run/carpd")]
@@ -55,23 +59,15 @@ impl Options {
             .unwrap_or_else(|| self.run_dir.join("bus"))
     }
 
-    /// Starts to log to standard error, where systemd's journal reads it. No thread ever waits
-    /// for a reader: lines that nobody reads are dropped. What is queued is written when the
-    /// guard is dropped.
+    /// Where hooks are.
+    pub(crate) fn hooks_dir(&self) -> PathBuf {
+        self.hooks_dir
+            .clone()
+            .unwrap_or_else(|| self.config_dir.join("hooks.d"))
+    }
+
+    /// Starts to log. What is queued is written when the guard is dropped.
     pub(crate) fn start_log(&self) -> WorkerGuard {
-        let (writer, guard) = NonBlockingBuilder::default()
-            .thread_name("log")
-            .finish(io::stderr());
-        let lines = tracing_subscriber::fmt()
-            .with_writer(writer)
-            .with_max_level(self.log_level)
-            .with_target(false)
-            .with_ansi(false);
-        if std::env::var_os("JOURNAL_STREAM").is_some() && !self.foreground {
-            lines.without_time().init();
-        } else {
-            lines.init();
-        }
-        guard
+        log::start(self.log_level, self.foreground)
     }
 }

@@ -89,6 +89,20 @@ impl Board {
         Signal::Event(event)
     }
 
+    /// The last change of state of every interface where news of it was lost.
+    pub(super) fn missed<'a>(
+        &'a self,
+        everything: &'a Everything,
+    ) -> impl Iterator<Item = &'a Transition> {
+        everything.interfaces.iter().filter_map(|status| {
+            let last = status.last_transition.as_ref()?;
+            let known = self.interfaces.get(&status.unit);
+            let known = known.and_then(|info| info.last_transition.as_ref());
+            let is_known = known.is_some_and(|known| *known == convert::transition(last));
+            (!is_known).then_some(last)
+        })
+    }
+
     /// Everything as it is now, after news was lost.
     pub(super) fn everything(&mut self, everything: Everything) -> Vec<Signal> {
         let Everything {

@@ -12,11 +12,11 @@ use carp_dbus::names::{
 };
 use carp_proto::Unit;
 use tokio::sync::mpsc::Receiver;
-use tracing::{Level, debug, info, warn};
+use tracing::{debug, warn};
 use zbus::{Message, ObjectPath};
 
 use super::board::Signal;
-use super::events::{self, Occurrence};
+use super::events;
 use super::hub::Hub;
 use crate::publish::News;
 
@@ -43,12 +43,9 @@ fn take_in(hub: &Hub, news: News) -> Vec<Signal> {
             .collect(),
         News::Gone(unit) => board.gone(unit).into_iter().collect(),
         News::Changed(transition) => {
-            let mut occurrence = events::transition(&transition);
-            // carp(4): `log` 2 and above logs changes of state.
-            if board.sysctls.log < 2 {
-                occurrence.level = Level::DEBUG;
-            }
-            log(&occurrence);
+            hub.hooks().run(&transition);
+            let occurrence = events::transition(&transition).hushed(board.sysctls.log);
+            occurrence.log();
             vec![Signal::Transitioned(transition), board.event(occurrence)]
         }
         News::Sysctls {
@@ -60,24 +57,20 @@ fn take_in(hub: &Hub, news: News) -> Vec<Signal> {
             Vec::new()
         }
         News::Notice(at, notice) => {
-            let occurrence = events::notice(at, &notice);
-            log(&occurrence);
+            let occurrence = events::notice(at, &notice).hushed(board.sysctls.log);
+            occurrence.log();
             vec![board.event(occurrence)]
         }
         News::Answer(id, answer) => {
             hub.answer(id, answer);
             Vec::new()
         }
-        News::Everything(everything) => board.everything(*everything),
-    }
-}
-
-fn log(occurrence: &Occurrence) {
-    let text = &occurrence.text;
-    match occurrence.level {
-        Level::ERROR | Level::WARN => warn!("{text}"),
-        Level::INFO => info!("{text}"),
-        Level::DEBUG | Level::TRACE => debug!("{text}"),
+        News::Everything(everything) => {
+            for transition in board.missed(&everything) {
+                hub.hooks().run(transition);
+            }
+            board.everything(*everything)
+        }
     }
 }
 

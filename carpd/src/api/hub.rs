@@ -14,6 +14,7 @@ use super::board::Board;
 use super::convert;
 use super::peer::Peer;
 use crate::config::Files;
+use crate::hooks::Hooks;
 use crate::publish::{Ask, Running};
 
 /// How long the loop may take to answer; less than clients wait for us.
@@ -22,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// Shared by every object on every connection.
 #[derive(Debug)]
 pub(super) struct Hub {
+    hooks: Hooks,
     asks: mpsc::Sender<Ask>,
     board: Mutex<Board>,
     requests: Mutex<Requests>,
@@ -39,6 +41,7 @@ struct Requests {
 impl Hub {
     pub(super) fn new(asks: mpsc::Sender<Ask>, files: Files) -> Self {
         Self {
+            hooks: Hooks::none(),
             asks,
             board: Mutex::default(),
             requests: Mutex::default(),
@@ -46,6 +49,16 @@ impl Hub {
             closed: watch::Sender::new(false),
             files: tokio::sync::Mutex::new(files),
         }
+    }
+
+    /// The same with hooks.
+    pub(super) fn with_hooks(self, hooks: Hooks) -> Self {
+        Self { hooks, ..self }
+    }
+
+    /// What runs on changes of state.
+    pub(super) const fn hooks(&self) -> &Hooks {
+        &self.hooks
     }
 
     /// What is shown. Never held over an await.

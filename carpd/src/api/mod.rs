@@ -37,6 +37,7 @@ use self::hub::Hub;
 use self::private::PrivateSocket;
 pub(crate) use self::settings::changes_of as changes;
 use crate::config::Files;
+use crate::hooks::Hooks;
 use crate::publish::ApiEnd;
 
 /// Where the API is served.
@@ -48,6 +49,8 @@ pub(crate) struct Places {
     pub(crate) bus: Bus,
     /// The configuration.
     pub(crate) files: Files,
+    /// What runs on changes of state.
+    pub(crate) hooks: Hooks,
 }
 
 /// Which bus to be on: the argument of `--bus`.
@@ -79,6 +82,7 @@ pub(crate) struct Api {
     socket: PrivateSocket,
     bus: Bus,
     files: Files,
+    hooks: Hooks,
 }
 
 impl Api {
@@ -93,19 +97,21 @@ impl Api {
             socket: PrivateSocket::bind(places.private_socket)?,
             bus: places.bus,
             files: places.files,
+            hooks: places.hooks,
         })
     }
 
     /// Sets up what is configured, says that it is `ready`, and serves until the news ends, that
-    /// is until the loop is gone; then says what is left to say for at most a second, and removes
-    /// the socket. Losing the bus is no reason to end. `hangups` reload the configuration.
+    /// is until the loop is gone; then says what is left to say for at most a second, removes the
+    /// socket, and lets the last hooks run. Losing the bus is no reason to end. `hangups` reload
+    /// the configuration.
     pub(crate) async fn serve(
         self,
         ApiEnd { news, asks }: ApiEnd,
         mut hangups: Signal,
         ready: impl FnOnce(),
     ) {
-        let hub = Arc::new(Hub::new(asks, self.files));
+        let hub = Arc::new(Hub::new(asks, self.files).with_hooks(self.hooks));
         let emit = async {
             emitter::run(&hub, news).await;
             hub.close();
@@ -120,5 +126,6 @@ impl Api {
             );
         };
         tokio::join!(emit, attend);
+        hub.hooks().finish().await;
     }
 }

@@ -98,18 +98,14 @@ async fn attend(
         .kill_on_drop(true)
         .spawn()?;
     let status = timeout(LIMIT, ended(&mut child, &output, printed)).await;
-    match status {
-        Ok(status) => {
-            // What it left running may hold the pipe open for as long as it likes.
-            let _late = timeout(LINGER, read(&output, printed)).await.is_err();
-            status.map(Some)
-        }
-        Err(_) => {
-            kill(&child);
-            child.wait().await?;
-            Ok(None)
-        }
-    }
+    let Ok(status) = status else {
+        kill(&child);
+        child.wait().await?;
+        return Ok(None);
+    };
+    // What it left running may hold the pipe open for as long as it likes.
+    let _late = timeout(LINGER, read(&output, printed)).await.is_err();
+    status.map(Some)
 }
 
 /// Reads until the program has ended.
