@@ -14,6 +14,10 @@ pub(crate) struct Clock;
 
 impl Clock {
     /// Both clocks now. A wall clock before 1970 counts as 1970.
+    #[expect(
+        clippy::unused_self,
+        reason = "who reads the clock must have been given it"
+    )]
     pub(crate) fn now(self) -> Now {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)

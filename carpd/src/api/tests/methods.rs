@@ -306,7 +306,7 @@ async fn the_last_thousand_events_are_kept_and_read_in_pages() {
         "{}",
         transition.text
     );
-    assert_eq!(transition.details.len(), 3);
+    assert_eq!(transition.details.len(), 5);
 }
 
 #[tokio::test]
