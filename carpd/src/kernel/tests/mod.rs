@@ -88,7 +88,7 @@ impl Kernel {
         let marker = carp(999);
         self.handle.work(Work::Announce {
             unit: marker,
-            device: eth0(),
+            device: IfIndex(1),
             frames: Vec::new(),
         });
         let mut refused = Vec::new();

@@ -22,8 +22,6 @@ fn they_are_set_while_attached_and_put_back_when_detached() {
         kernel.handle.detach(device);
         kernel.handle.attach(device);
         let file = kernel.run_dir.0.join("sysctls");
-        // `eth0` is what the barrier asks for.
-        run("ip link add eth0 type veth peer name other");
         kernel.settle().await;
         assert_eq!(arp_of("eth0.7"), (1, 2));
         assert!(file.exists());
