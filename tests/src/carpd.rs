@@ -1,7 +1,8 @@
 //! carpd in a host, and carpctl talking to it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -75,10 +76,26 @@ impl Carpd {
         Self::start_with(host, &["--bus", bus])
     }
 
+    /// As [`Carpd::start`], with these configuration files.
+    pub fn start_configured(host: &Host, rc_conf: &str, sysctl_conf: &str) -> Result<Self> {
+        let directory = host.file("carpd", "d");
+        fs::create_dir_all(directory.join("etc"))?;
+        for (name, text) in [("rc.conf", rc_conf), ("sysctl.conf", sysctl_conf)] {
+            let path = directory.join("etc").join(name);
+            fs::write(&path, text)?;
+            fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        }
+        Self::start_in(host, directory, &["--bus", "none"])
+    }
+
     /// As [`Carpd::start`], with further `arguments`, which name a bus.
     pub fn start_with(host: &Host, arguments: &[&str]) -> Result<Self> {
         let directory = host.file("carpd", "d");
         fs::create_dir_all(directory.join("etc"))?;
+        Self::start_in(host, directory, arguments)
+    }
+
+    fn start_in(host: &Host, directory: PathBuf, arguments: &[&str]) -> Result<Self> {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let process = Self::launch(host, &directory, &arguments)?;
         let mut carpd = Self {
@@ -171,6 +188,18 @@ impl Carpd {
     #[must_use]
     pub fn config_directory(&self) -> PathBuf {
         self.directory.join("etc")
+    }
+
+    /// The path of one of its configuration files.
+    #[must_use]
+    pub fn config(&self, name: &str) -> PathBuf {
+        self.directory.join("etc").join(name)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// The host it runs in.

@@ -87,6 +87,12 @@ impl Process {
         Ok(())
     }
 
+    /// Its process id, also after it has ended.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, if it still runs.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         if self.ended()?.is_none() {
