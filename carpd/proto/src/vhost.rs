@@ -4,35 +4,26 @@
 //! changes.
 
 mod election;
+mod mastership;
 mod report;
 
 use core::net::IpAddr;
-use core::time::Duration;
 use std::collections::BTreeSet;
 
-use crate::action::{Action, Place, Reason, Work};
+use self::mastership::Mastership;
+use crate::action::{Action, Reason, Work};
 use crate::advertiser::{self, Advertiser, Claim};
 use crate::config::{DeviceName, ForcedState, LinkLayer, Settings};
 use crate::counters::{Counter, Counters};
-use crate::election::{
-    Interval, Priority, effective_advskew, lease, master_down_time, own_advskew,
-};
+use crate::election::{Interval, Priority, effective_advskew, master_down_time, own_advskew};
 use crate::family::{Family, PerFamily};
 use crate::input::{IfIndex, Link};
 use crate::name::Unit;
 use crate::replay::Replay;
 use crate::status::{Peer, StateName, Transition};
-use crate::time::{Instant, Now, UnixTime};
+use crate::time::{Instant, Now};
 use crate::wire::carp::Header;
 use crate::wire::ethernet::Mac;
-
-/// How long after its announcements a new MASTER advertises once more, so that switches learn the
-/// virtual MAC's port from it last.
-const SETTLE: Duration = Duration::from_millis(50);
-
-/// Some layer 3 switches miss the first burst of announcements: it is repeated with the
-/// advertisement of this number, the one an interval after the takeover.
-const REPEATED_BURST: u32 = 3;
 
 /// A virtual host.
 #[derive(Clone, Debug)]
@@ -87,24 +78,6 @@ enum State {
         master_down: PerFamily<Option<Instant>>,
     },
     Master(Mastership),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mastership {
-    /// When to advertise next.
-    next: Instant,
-    /// Advertisements since the takeover, a round for all families counted once.
-    rounds: u32,
-    /// When the last one was sent.
-    advertised: UnixTime,
-    /// When another master was last answered.
-    answered: Option<Instant>,
-    /// Whether the announcements go out again with the next advertisement.
-    announce: bool,
-    /// Whether the kernel has performed the takeover.
-    live: bool,
-    /// When the lease of the addresses last started.
-    renewed: Instant,
 }
 
 impl State {
@@ -356,15 +329,7 @@ impl Vhost {
                 };
             }
             StateName::Master => {
-                self.state = State::Master(Mastership {
-                    next: env.now.instant,
-                    rounds: 0,
-                    advertised: env.now.unix,
-                    answered: None,
-                    announce: false,
-                    live: false,
-                    renewed: env.now.instant,
-                });
+                self.state = State::Master(Mastership::starting(env.now));
                 self.take(env, out);
             }
         }
@@ -382,126 +347,6 @@ impl Vhost {
         self.counters.raise(Counter::Ostates);
         self.last_transition = Some(transition.clone());
         out.push(Action::Changed(transition));
-    }
-
-    /// Gives the addresses back, before anything else can happen; then the bow-out, so that never
-    /// two hosts answer.
-    fn leave(&mut self, reason: Reason, env: &Env<'_>, out: &mut Vec<Action>) {
-        out.push(Action::Work(Work::Leave { unit: self.unit }));
-        if let (true, Some(link)) = (reason.bows_out(), env.link.filter(|link| link.works())) {
-            let claim = Claim::bow_out(self.claim(env).demotion);
-            let frames = self.frames(claim, link, env.now.unix);
-            let device = link.index;
-            out.push(Action::Work(Work::BowOut {
-                unit: self.unit,
-                device,
-                frames,
-            }));
-        }
-    }
-
-    /// As MASTER: advertises, makes the kernel have all addresses, and announces them.
-    fn take(&mut self, env: &Env<'_>, out: &mut Vec<Action>) {
-        let Some(link) = env.link else { return };
-        self.refused.clear();
-        self.advertise(env, out);
-        let place = match (self.settings.lladdr, &self.arp) {
-            (LinkLayer::Parent, _) => Place::Parent(link.index),
-            (LinkLayer::Virtual, ArpDuty::Kernel) => Place::Device,
-            (LinkLayer::Virtual, ArpDuty::Carpd { .. }) => Place::SilentDevice,
-        };
-        out.push(Action::Work(Work::Take {
-            unit: self.unit,
-            place,
-            addresses: self.settings.addresses.clone(),
-            lease: lease(self.settings.advbase),
-        }));
-        if let State::Master(mastership) = &mut self.state {
-            mastership.live = false;
-            mastership.renewed = env.now.instant;
-        }
-        self.announce(link, out);
-    }
-
-    /// Sends one advertisement for each family now, and what goes with it; sets the next one's
-    /// time.
-    fn advertise(&mut self, env: &Env<'_>, out: &mut Vec<Action>) {
-        let (State::Master(mastership), Some(link)) = (self.state, env.link) else {
-            return;
-        };
-        let claim = self.claim(env);
-        let unit = self.unit;
-        for frame in self.frames(claim, link, env.now.unix) {
-            out.push(Action::Transmit {
-                unit,
-                device: link.index,
-                frame,
-            });
-        }
-        let rounds = mastership.rounds.saturating_add(1);
-        let lease = lease(self.settings.advbase);
-        let renew = mastership.live
-            && env.now.instant.since(mastership.renewed) >= Duration::from_secs(lease.into()) / 4;
-        if renew {
-            out.push(Action::Work(Work::Renew { unit, lease }));
-        }
-        if mastership.live && (mastership.announce || rounds == REPEATED_BURST) {
-            self.announce(link, out);
-        }
-        self.state = State::Master(Mastership {
-            next: env.now.instant + Interval::new(claim.advbase, claim.advskew).duration(),
-            rounds,
-            advertised: env.now.unix,
-            announce: mastership.announce && !mastership.live,
-            renewed: if renew {
-                env.now.instant
-            } else {
-                mastership.renewed
-            },
-            ..mastership
-        });
-    }
-
-    fn announce(&self, link: &Link, out: &mut Vec<Action>) {
-        let quiet = match &self.arp {
-            ArpDuty::Kernel => &[][..],
-            ArpDuty::Carpd { quiet } => quiet,
-        };
-        let frames = advertiser::announcement(&self.settings, link, quiet);
-        let device = link.index;
-        out.push(Action::Work(Work::Announce {
-            unit: self.unit,
-            device,
-            frames,
-        }));
-    }
-
-    /// The kernel has the addresses and has announced them: one more advertisement soon.
-    fn settle(&mut self, mastership: Mastership, env: &Env<'_>) {
-        if !mastership.live {
-            let soon = env.now.instant + SETTLE;
-            let next = mastership.next.min(soon);
-            self.state = State::Master(Mastership {
-                live: true,
-                next,
-                ..mastership
-            });
-        }
-    }
-
-    fn frames(&mut self, claim: Claim, link: &Link, now: UnixTime) -> Vec<Vec<u8>> {
-        let mut frames = Vec::new();
-        for family in advertiser::families(&self.settings) {
-            frames.extend(
-                self.advertiser
-                    .frame(family, claim, &self.settings, link, now),
-            );
-            self.counters.raise(match family {
-                Family::V4 => Counter::Opackets,
-                Family::V6 => Counter::Opackets6,
-            });
-        }
-        frames
     }
 
     /// Tells the kernel to have the carp device, or not to have it, if that changed.
@@ -546,12 +391,6 @@ impl Vhost {
     fn is_due(&self, env: &Env<'_>) -> bool {
         self.deadline()
             .is_some_and(|deadline| deadline <= env.now.instant)
-    }
-
-    /// Whether the kernel took the addresses away meanwhile: nobody renewed their lease.
-    fn overslept(&self, mastership: Mastership, env: &Env<'_>) -> bool {
-        let lease = Duration::from_secs(lease(self.settings.advbase).into());
-        env.now.instant.since(mastership.renewed) >= lease
     }
 
     fn own_advskew(&self, env: &Env<'_>) -> u8 {
