@@ -1,0 +1,316 @@
+//! The second example of carp(4): hosts that share an address under two virtual hosts, and clients
+//! that are spread over them by ARP.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use carp_tests::{Capture, Carpd, Frame, Host, MARGIN, Pair, master_down, ping, wait_until};
+
+const ADDRESS: &str = "192.168.1.10";
+const VIRTUAL: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 10);
+
+/// How long Linux asks by unicast before it asks everybody: three times a second, and then three
+/// times more.
+const REFRESH: Duration = Duration::from_secs(6);
+
+/// Hosts A and B, and clients with the addresses 192.168.1.100 to 105.
+struct Network {
+    pair: Pair,
+    clients: Vec<(Ipv4Addr, Host)>,
+}
+
+impl Network {
+    fn new() -> Result<Self> {
+        let pair = Pair::new()?;
+        let mut clients = vec![(Ipv4Addr::new(192, 168, 1, 100), pair.client.clone())];
+        for last in 101..=105 {
+            let address = Ipv4Addr::new(192, 168, 1, last);
+            let cable = ("lan", format!("{address}/24"));
+            let host = pair
+                .lab
+                .host(&format!("client{last}"), &[(cable.0, &cable.1)])?;
+            clients.push((address, host));
+        }
+        // Whoever starts first, each virtual host's preferred host is to have it in the end.
+        for carpd in [&pair.a, &pair.b] {
+            carpd.carpctl("sysctl net.inet.carp.preempt=1")?;
+        }
+        Ok(Self { pair, clients })
+    }
+
+    /// The example's commands; A is MASTER of vhid 1 and B of vhid 2.
+    fn balanced() -> Result<Self> {
+        let network = Self::new()?;
+        let Pair { a, b, .. } = &network.pair;
+        a.carpctl("carp0 create")?;
+        a.carpctl("carp0 vhid 1 pass mekmitasdigoat 192.168.1.10/24")?;
+        a.carpctl("carp1 create")?;
+        a.carpctl("carp1 vhid 2 advskew 100 pass mekmitasdigoat 192.168.1.10/24")?;
+        b.carpctl("carp0 create")?;
+        b.carpctl("carp0 vhid 1 advskew 100 pass mekmitasdigoat 192.168.1.10/24")?;
+        b.carpctl("carp1 create")?;
+        b.carpctl("carp1 vhid 2 pass mekmitasdigoat 192.168.1.10/24")?;
+        network.balance(true)?;
+        masters(&[(a, "carp0"), (b, "carp1")])?;
+        backups(&[(b, "carp0"), (a, "carp1")])?;
+        Ok(network)
+    }
+
+    fn balance(&self, on: bool) -> Result<()> {
+        let value = u8::from(on);
+        for carpd in [&self.pair.a, &self.pair.b] {
+            carpd.carpctl(&format!("sysctl net.inet.carp.arpbalance={value}"))?;
+        }
+        Ok(())
+    }
+
+    /// Each client, asking anew, gets the virtual MAC of the vhid at its index, and an answer to
+    /// what it sends there.
+    fn each_finds_its_index(&self, address: &str, vhids: &[u8]) -> Result<()> {
+        for (_, host) in &self.clients {
+            host.run("ip neighbour flush all")?;
+        }
+        self.each_has_its_index(address, vhids)
+    }
+
+    /// As [`Network::each_finds_its_index`], with what the clients know already.
+    fn each_has_its_index(&self, address: &str, vhids: &[u8]) -> Result<()> {
+        for (own, host) in &self.clients {
+            ping(host, address, 2).with_context(|| format!("from {own}"))?;
+            assert_eq!(
+                host.neighbour(address)?,
+                Some(expected(*own, vhids)?),
+                "{own}, asking for {address}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Lets every client ask for the address by unicast, as it does now and then, until it has
+    /// what `vhids` say.
+    fn each_refreshes_to_its_index(&self, vhids: &[u8]) -> Result<()> {
+        for (_, host) in &self.clients {
+            host.run(&format!("ip neighbour change {ADDRESS} dev eth0 nud probe"))?;
+        }
+        for (own, host) in &self.clients {
+            let mac = expected(*own, vhids)?;
+            let what = format!("{own} has {mac} confirmed");
+            wait_until(&what, REFRESH + MARGIN, || {
+                let entry = host.run(&format!("ip neighbour show to {ADDRESS}"))?;
+                Ok((entry.contains(&mac) && entry.contains("REACHABLE")).then_some(()))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The virtual MAC of the vhid at the index of a client: its address modulo their number.
+fn expected(client: Ipv4Addr, vhids: &[u8]) -> Result<String> {
+    let index = u32::from(client) % u32::try_from(vhids.len())?;
+    let vhid = vhids.get(usize::try_from(index)?).context("no vhids")?;
+    Ok(format!("00:00:5e:00:01:{vhid:02x}"))
+}
+
+fn masters(interfaces: &[(&Carpd, &str)]) -> Result<()> {
+    interfaces
+        .iter()
+        .try_for_each(|(carpd, name)| carpd.wait_for_state(name, "MASTER", master_down(1, 100)))
+}
+
+fn backups(interfaces: &[(&Carpd, &str)]) -> Result<()> {
+    interfaces
+        .iter()
+        .try_for_each(|(carpd, name)| carpd.wait_for_state(name, "BACKUP", Duration::from_secs(1)))
+}
+
+/// Whose requests for the address a host answered, and with which virtual MAC. A client may have
+/// asked twice, if the answer came late.
+fn answers(frames: &[Frame]) -> BTreeSet<(Ipv4Addr, String)> {
+    let replies = frames.iter().filter_map(Frame::arp);
+    replies
+        .filter(|arp| arp.operation == 2 && arp.sender == VIRTUAL && arp.target != VIRTUAL)
+        .map(|arp| (arp.target, arp.sender_mac))
+        .collect()
+}
+
+/// Clients by the last byte of their addresses, with one virtual MAC.
+fn with_mac(clients: &[u8], vhid: u8) -> BTreeSet<(Ipv4Addr, String)> {
+    clients
+        .iter()
+        .map(|&last| {
+            (
+                Ipv4Addr::new(192, 168, 1, last),
+                format!("00:00:5e:00:01:{vhid:02x}"),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn the_manuals_second_example_spreads_the_clients_over_both_hosts() -> Result<()> {
+    let network = Network::balanced()?;
+    let Pair { a, b, .. } = &network.pair;
+    let mut by_a = Capture::sent_by(a.host(), "eth0")?;
+    let mut by_b = Capture::sent_by(b.host(), "eth0")?;
+    network.each_finds_its_index(ADDRESS, &[1, 2])?;
+
+    // Every request was answered, and by no host but the one whose turn it was.
+    assert_eq!(answers(&by_a.stop()?), with_mac(&[100, 102, 104], 1));
+    assert_eq!(answers(&by_b.stop()?), with_mac(&[101, 103, 105], 2));
+    Ok(())
+}
+
+#[test]
+fn entries_refreshed_by_unicast_follow_the_same_rule() -> Result<()> {
+    let network = Network::balanced()?;
+    network.each_finds_its_index(ADDRESS, &[1, 2])?;
+    let mut seen = Capture::received_by(network.pair.b.host(), "eth0")?;
+    network.each_refreshes_to_its_index(&[1, 2])?;
+    let to_virtual_mac = |frame: &&Frame| {
+        frame.destination() == "00:00:5e:00:01:02"
+            && frame.arp().is_some_and(|arp| arp.operation == 1)
+    };
+    let asked = seen.stop()?.iter().filter(to_virtual_mac).count();
+    ensure!(asked >= 3, "B was asked {asked} times by unicast");
+    network.each_has_its_index(ADDRESS, &[1, 2])
+}
+
+#[test]
+fn when_one_host_dies_the_other_answers_for_both_macs() -> Result<()> {
+    let mut network = Network::balanced()?;
+    network.each_finds_its_index(ADDRESS, &[1, 2])?;
+    let mut by_b = Capture::sent_by(network.pair.b.host(), "eth0")?;
+    let dead = &mut network.pair.a;
+    dead.kill()?;
+    dead.host().pull("eth0")?;
+    masters(&[(&network.pair.b, "carp0")])?;
+
+    // What the clients know is still true: nothing told them otherwise.
+    wait_until("B has the addresses", MARGIN, || {
+        let addresses = network.pair.b.host().addresses()?;
+        Ok((addresses.matches("192.168.1.10/24").count() == 2).then_some(()))
+    })?;
+    network.each_has_its_index(ADDRESS, &[1, 2])?;
+    network.each_refreshes_to_its_index(&[1, 2])?;
+    network.each_finds_its_index(ADDRESS, &[1, 2])?;
+    let moving = |frame: &&Frame| {
+        frame
+            .arp()
+            .is_some_and(|arp| arp.sender == VIRTUAL && arp.target == VIRTUAL)
+    };
+    ensure!(
+        !by_b.stop()?.iter().any(|frame| moving(&frame)),
+        "an announcement would move all clients to one MAC"
+    );
+
+    Ok(())
+}
+
+#[test]
+fn a_host_that_fails_comes_back_to_its_clients() -> Result<()> {
+    let network = Network::balanced()?;
+    let Pair { a, b, .. } = &network.pair;
+    network.each_finds_its_index(ADDRESS, &[1, 2])?;
+    a.host().pull("eth0")?;
+    masters(&[(b, "carp0"), (b, "carp1")])?;
+    network.each_has_its_index(ADDRESS, &[1, 2])?;
+    a.host().plug("eth0")?;
+    masters(&[(a, "carp0")])?;
+    backups(&[(b, "carp0"), (a, "carp1")])?;
+
+    let mut by_a = Capture::sent_by(a.host(), "eth0")?;
+    network.each_finds_its_index(ADDRESS, &[1, 2])?;
+    assert_eq!(answers(&by_a.stop()?), with_mac(&[100, 102, 104], 1));
+    Ok(())
+}
+
+#[test]
+fn balancing_is_switched_on_and_off_at_run_time() -> Result<()> {
+    let mut network = Network::balanced()?;
+    // One host alone: without balancing two would answer every request, as on BSD.
+    network.pair.b.stop()?;
+    masters(&[(&network.pair.a, "carp1")])?;
+    network
+        .pair
+        .a
+        .carpctl("sysctl net.inet.carp.arpbalance=0")?;
+    network.each_finds_its_index(ADDRESS, &[1])?;
+
+    network
+        .pair
+        .a
+        .carpctl("sysctl net.inet.carp.arpbalance=1")?;
+    network.each_refreshes_to_its_index(&[1, 2])?;
+    network.each_finds_its_index(ADDRESS, &[1, 2])?;
+
+    network
+        .pair
+        .a
+        .carpctl("sysctl net.inet.carp.arpbalance=0")?;
+    network.each_refreshes_to_its_index(&[1])?;
+    network.each_finds_its_index(ADDRESS, &[1])
+}
+
+#[test]
+fn an_address_of_one_group_alone_is_not_balanced() -> Result<()> {
+    let network = Network::balanced()?;
+    let Pair { a, b, .. } = &network.pair;
+    // The same line on both hosts, or their digests differ.
+    for carpd in [a, b] {
+        carpd.carpctl("carp0 inet 192.168.1.11/24")?;
+        carpd.carpctl("carp1 inet 192.168.1.12/24")?;
+    }
+    masters(&[(a, "carp0"), (b, "carp1")])?;
+    backups(&[(b, "carp0"), (a, "carp1")])?;
+    network.each_finds_its_index(ADDRESS, &[1, 2])?;
+    network.each_finds_its_index("192.168.1.11", &[1])?;
+    network.each_finds_its_index("192.168.1.12", &[2])?;
+
+    // Alone in its group, an address is announced when another host takes over.
+    let mut by_b = Capture::sent_by(b.host(), "eth0")?;
+    a.carpctl("carp0 down")?;
+    masters(&[(b, "carp0")])?;
+    network.each_finds_its_index("192.168.1.11", &[1])?;
+    let announced: Vec<Ipv4Addr> = by_b
+        .stop()?
+        .iter()
+        .filter_map(Frame::arp)
+        .filter(|arp| arp.sender == arp.target)
+        .map(|arp| arp.sender)
+        .collect();
+    ensure!(
+        !announced.is_empty()
+            && announced
+                .iter()
+                .all(|address| *address == Ipv4Addr::new(192, 168, 1, 11)),
+        "B announces {announced:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn three_groups_share_the_clients_among_three() -> Result<()> {
+    let network = Network::balanced()?;
+    let Pair { a, b, .. } = &network.pair;
+    for (carpd, skew) in [(a, "advskew 100"), (b, "")] {
+        carpd.carpctl(&format!(
+            "carp2 create vhid 7 {skew} pass mekmitasdigoat 192.168.1.10/24"
+        ))?;
+    }
+    masters(&[(a, "carp0"), (b, "carp1"), (b, "carp2")])?;
+    backups(&[(b, "carp0"), (a, "carp1"), (a, "carp2")])?;
+    let mut by_a = Capture::sent_by(a.host(), "eth0")?;
+    let mut by_b = Capture::sent_by(b.host(), "eth0")?;
+    network.each_finds_its_index(ADDRESS, &[1, 2, 7])?;
+    assert_eq!(answers(&by_a.stop()?), with_mac(&[101, 104], 1));
+    let by_b = answers(&by_b.stop()?);
+    assert_eq!(by_b, &with_mac(&[102, 105], 2) | &with_mac(&[100, 103], 7));
+
+    // Two groups are left: the indices are theirs.
+    for carpd in [a, b] {
+        carpd.carpctl("carp1 destroy")?;
+    }
+    network.each_finds_its_index(ADDRESS, &[1, 7])
+}
