@@ -3,7 +3,7 @@
 # What building needs, what the demonstration runs, what the tests run, as Debian packages.
 BUILD_PACKAGES = gcc libc6-dev
 DEMO_PACKAGES  = $(BUILD_PACKAGES) iproute2 procps iputils-ping
-TEST_PACKAGES  = $(DEMO_PACKAGES) tcpdump tshark nftables ucarp keepalived \
+TEST_PACKAGES  = $(DEMO_PACKAGES) tcpdump tshark nftables net-tools ucarp keepalived \
                  dbus-daemon systemd libglib2.0-bin mandoc shellcheck
 
 CARGO_DENY = 0.20.2
@@ -54,7 +54,7 @@ man: ## lint the manual pages
 	mandoc -T lint -W warning man/*
 
 shell: ## lint the shell scripts
-	shellcheck .ci/run tests/install-packages
+	shellcheck .ci/run tests/install-packages tests/data/manual-examples.sh
 
 deps: ## install the Debian packages that building and testing need
 	@tests/install-packages $(TEST_PACKAGES)
