@@ -42,7 +42,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PATH")]
     private_socket: Option<PathBuf>,
 
-    /// Log to a terminal as if it were one, with times, also where systemd's journal listens
+    /// Log to standard error, with times, even if systemd's journal listens there
     #[arg(long)]
     foreground: bool,
 
@@ -69,5 +69,40 @@ impl Options {
     /// Starts to log. What is queued is written when the guard is dropped.
     pub(crate) fn start_log(&self) -> WorkerGuard {
         log::start(self.log_level, self.foreground)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_option_is_in_the_manual_and_no_other() {
+        let page = include_str!("../../man/carpd.8");
+        let (_, list) = page.split_once("The options are:").unwrap();
+        let (list, _) = list.split_once(".Sh ").unwrap();
+        let described: BTreeSet<&str> = list
+            .lines()
+            .filter_map(|line| line.strip_prefix(".It Fl -"))
+            .filter_map(|rest| rest.split(' ').next())
+            .collect();
+        let mut command = Options::command();
+        command.build();
+        let known: BTreeSet<&str> = command
+            .get_arguments()
+            .filter_map(clap::Arg::get_long)
+            .collect();
+        assert_eq!(described, known);
+        for option in known
+            .iter()
+            .filter(|name| !["help", "version"].contains(name))
+        {
+            let (synopsis, _) = page.split_once(".Sh DESCRIPTION").unwrap();
+            assert!(synopsis.contains(&format!("Fl -{option}")), "{option}");
+        }
     }
 }

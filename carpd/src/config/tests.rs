@@ -406,6 +406,39 @@ fn a_check_prints_a_line_for_each_fault_and_warning() {
     assert_eq!(check(Some("rc.conf")), (true, 0));
 }
 
+/// The literal examples of a manual page, as it shows them.
+fn examples(page: &str) -> Vec<String> {
+    let (_, page) = page.split_once(".Sh EXAMPLES").unwrap();
+    let (page, _) = page.split_once(".Sh ").unwrap();
+    page.split(".Bd -literal -offset indent\n")
+        .skip(1)
+        .map(|rest| rest.split(".Ed").next().unwrap().replace("\\e", "\\"))
+        .collect()
+}
+
+#[test]
+fn the_manuals_examples_are_right() {
+    let examples = examples(include_str!("../../../man/carpd.rc.conf.5"));
+    let (sysctl, rc): (Vec<String>, Vec<String>) = examples
+        .into_iter()
+        .partition(|example| example.starts_with("net.inet"));
+    assert_eq!((sysctl.len(), rc.len()), (1, 3));
+    for example in rc {
+        let configuration = read_text(&example);
+        assert_eq!(configuration.faults, [], "{example}");
+        assert_eq!(configuration.warnings, [], "{example}");
+        assert!(!configuration.interfaces.is_empty(), "{example}");
+    }
+    assert_eq!(sysctlconf::read(sysctl[0].as_bytes()).values.len(), 1);
+    // What is installed configures nothing, and is right without its comment signs.
+    let installed = include_str!("../../rc.conf");
+    assert!(interfaces(installed).is_empty());
+    let taken = installed
+        .replace("\n#cloned", "\ncloned")
+        .replace("\n#ifconfig", "\nifconfig");
+    assert_eq!(interfaces(&taken).len(), 1);
+}
+
 const FRAGMENTS: &[&str] = &[
     "cloned_interfaces=",
     "ifconfig_carp0=",
