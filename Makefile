@@ -8,12 +8,34 @@ TEST_PACKAGES  = $(DEMO_PACKAGES) tcpdump tshark nftables net-tools ucarp keepal
 
 CARGO_DENY = 0.20.2
 
+# Where things go. Packages set DESTDIR. D-Bus and systemd look below /usr; for another PREFIX they
+# have to be told.
+PREFIX  = /usr
+SYSCONF = /etc
+BUILD   = target/release
+
+PROGRAMS = carpd carpctl
+SBIN     = $(DESTDIR)$(PREFIX)/sbin
+SHARE    = $(DESTDIR)$(PREFIX)/share
+UNITS    = $(DESTDIR)$(PREFIX)/lib/systemd/system
+CONFIG   = $(DESTDIR)$(SYSCONF)/carpd
+
+# Each file that is copied as it is, and where to.
+COPIES = $(foreach page,$(wildcard man/*),$(page):$(SHARE)/man/man$(subst .,,$(suffix $(page)))) \
+         $(patsubst %,%:$(SHARE)/dbus-1/interfaces,$(wildcard dbus/*.xml)) \
+         dbus/org.carpd1.conf:$(SHARE)/dbus-1/system.d \
+         dbus/org.carpd1.service:$(SHARE)/dbus-1/system-services \
+         dbus/org.carpd1.policy:$(SHARE)/polkit-1/actions \
+         completions/carpctl.bash:$(SHARE)/bash-completion/completions \
+         completions/_carpctl:$(SHARE)/zsh/vendor-completions \
+         completions/carpctl.fish:$(SHARE)/fish/vendor_completions.d
+
 # Namespaces need root: nothing if we are, else sudo for the programs that cargo runs.
 ifneq ($(shell id -u),0)
 AS_ROOT = --config 'target."cfg(unix)".runner = ["sudo", "-E"]'
 endif
 
-.PHONY: help deps demo-deps build release demo test lint fmt check-fmt clippy stories doc deny man shell clean
+.PHONY: help deps demo-deps build release install uninstall demo test lint fmt check-fmt clippy stories doc deny man shell clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,6 +45,22 @@ build: ## all programs, for debugging
 
 release: ## all programs, as they are installed: target/release
 	cargo build --workspace --release
+
+install: ## what `make release` has built, with manual and unit (DESTDIR, PREFIX)
+	install -d $(SBIN) $(UNITS) $(CONFIG)
+	install -m 755 $(PROGRAMS:%=$(BUILD)/%) $(SBIN)
+	sed 's|/usr/sbin|$(PREFIX)/sbin|' carpd/carpd.service >$(UNITS)/carpd.service
+	chmod 644 $(UNITS)/carpd.service
+	set -e; for copy in $(COPIES); do install -D -m 644 -t "$${copy#*:}" "$${copy%%:*}"; done
+	test -e $(CONFIG)/rc.conf || install -m 600 carpd/rc.conf $(CONFIG)
+	test -n "$(DESTDIR)" || test ! -d /run/systemd/system || systemctl daemon-reload
+
+uninstall: ## what `make install` has put there, but for a configuration that was changed
+	rm -f $(PROGRAMS:%=$(SBIN)/%) $(UNITS)/carpd.service
+	set -e; for copy in $(COPIES); do rm -f "$${copy#*:}/$$(basename "$${copy%%:*}")"; done
+	! cmp -s carpd/rc.conf $(CONFIG)/rc.conf || rm $(CONFIG)/rc.conf
+	rmdir $(CONFIG) 2>/dev/null || true
+	test -n "$(DESTDIR)" || test ! -d /run/systemd/system || systemctl daemon-reload
 
 demo: demo-deps build ## two hosts, a client, a pulled cable (ARGS=--once: no playing on)
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin demo -- $(ARGS)
