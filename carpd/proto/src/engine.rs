@@ -43,6 +43,8 @@ pub struct Engine {
     limiter: Limiter,
     /// Virtual hosts whose status may have changed.
     touched: BTreeSet<Unit>,
+    /// Packets were counted, whoever they were for.
+    counted: bool,
 }
 
 impl Engine {
@@ -129,14 +131,16 @@ impl Engine {
         totals
     }
 
-    /// Whether [`Engine::take_touched`] would return any.
+    /// Whether [`Engine::take_touched`] would return any, or [`Engine::totals`] may have changed
+    /// since it was last asked.
     #[must_use]
     pub fn has_touched(&self) -> bool {
-        !self.touched.is_empty()
+        self.counted || !self.touched.is_empty()
     }
 
     /// The carp interfaces whose [`Engine::status`] may have changed since this was last asked.
     pub fn take_touched(&mut self) -> BTreeSet<Unit> {
+        self.counted = false;
         core::mem::take(&mut self.touched)
     }
 

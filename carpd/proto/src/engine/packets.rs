@@ -50,7 +50,7 @@ impl Engine {
         let parsed = match frame.ethertype {
             ETHERTYPE_ARP => return self.arp_request(device, &frame, out),
             ETHERTYPE_IPV4 if is_carp(frame.payload, 9) => {
-                self.unattributed.raise(Counter::Ipackets);
+                self.count(Counter::Ipackets);
                 ipv4::Packet::parse(frame.payload).map(|packet| Packet {
                     family: Family::V4,
                     source: packet.source.into(),
@@ -60,7 +60,7 @@ impl Engine {
                 })
             }
             ETHERTYPE_IPV6 if is_carp(frame.payload, 6) => {
-                self.unattributed.raise(Counter::Ipackets6);
+                self.count(Counter::Ipackets6);
                 ipv6::Packet::parse(frame.payload).map(|packet| Packet {
                     family: Family::V6,
                     source: packet.source.into(),
@@ -94,6 +94,11 @@ impl Engine {
                 );
             }
         }
+    }
+
+    fn count(&mut self, counter: Counter) {
+        self.unattributed.raise(counter);
+        self.counted = true;
     }
 
     fn advertisement(
