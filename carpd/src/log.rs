@@ -14,12 +14,17 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
-use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::{FormatFields, Writer};
 use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Where the journal listens, see `systemd-journald-sockets(8)`.
 const JOURNAL: &str = "/run/systemd/journal/socket";
+
+/// The fact that not every text says.
+const PEER: &str = "CARP_PEER";
 
 /// Starts to log what is at least as loud as `level`. What is queued is written when the guard is
 /// dropped.
@@ -43,22 +48,66 @@ pub(crate) fn start(level: LevelFilter, foreground: bool) -> WorkerGuard {
     guard
 }
 
-/// Lines with times. Of the fields, those that are not in the text anyway are appended.
+/// Lines with times, the facts being in the text.
 fn lines<S>(queue: NonBlocking) -> impl Layer<S> + Send + Sync
 where
-    S: Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+    S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let fields = debug_fn(|writer: &mut Writer<'_>, field, value| match field.name() {
-        "message" => write!(writer, "{value:?}"),
-        "CARP_PEER" => write!(writer, " peer={value:?}"),
-        name if name.starts_with("CARP_") => Ok(()),
-        name => write!(writer, " {name}={value:?}"),
-    });
     tracing_subscriber::fmt::layer()
         .with_writer(queue)
         .with_target(false)
         .with_ansi(false)
-        .fmt_fields(fields)
+        .fmt_fields(Facts)
+}
+
+/// Writes the text, then what it does not say.
+struct Facts;
+
+impl<'writer> FormatFields<'writer> for Facts {
+    fn format_fields<R: RecordFields>(
+        &self,
+        mut writer: Writer<'writer>,
+        fields: R,
+    ) -> fmt::Result {
+        let mut line = Line::default();
+        fields.record(&mut line);
+        let Line {
+            mut text,
+            peer,
+            rest,
+        } = line;
+        if let Some(peer) = peer.filter(|peer| !text.contains(peer)) {
+            text.push_str(" from ");
+            text.push_str(&peer);
+        }
+        writer.write_str(&text)?;
+        writer.write_str(&rest)
+    }
+}
+
+#[derive(Default)]
+struct Line {
+    text: String,
+    peer: Option<String>,
+    rest: String,
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => value.clone_into(&mut self.text),
+            PEER => self.peer = Some(value.to_owned()),
+            name if name.starts_with("CARP_") => {}
+            name => {
+                // Writing to a string cannot fail.
+                let _ = write!(self.rest, " {name}={value}");
+            }
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
 }
 
 /// A socket that sends each write as one entry.
@@ -160,10 +209,7 @@ impl Visit for Entry {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{value:?}");
-        self.record_str(field, &text);
+        self.record_str(field, &format!("{value:?}"));
     }
 }
 
@@ -214,24 +260,31 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_the_peer_behind_its_text_and_no_fact_twice() {
+    fn a_line_says_every_fact_once() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         let file = std::fs::File::create(&path).unwrap();
         let (queue, guard) = NonBlockingBuilder::default().finish(file);
         let subscriber = tracing_subscriber::registry().with(lines(queue));
         tracing::subscriber::with_default(subscriber, || {
-            info!(
-                CARP_INTERFACE = "carp0",
-                CARP_PEER = "192.0.2.7",
-                "carp0: told"
-            );
+            let peer = "192.0.2.7";
+            info!(CARP_INTERFACE = "carp0", CARP_PEER = peer, "carp0: told");
+            info!(CARP_PEER = peer, "carp0: told by 192.0.2.7");
+            info!(device = 2, "cannot send");
         });
         drop(guard);
         let text = std::fs::read_to_string(path).unwrap();
-        assert!(
-            text.ends_with("  INFO carp0: told peer=\"192.0.2.7\"\n"),
-            "{text}"
+        let lines: Vec<&str> = text
+            .lines()
+            .map(|line| line.split_once("INFO ").unwrap().1)
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "carp0: told from 192.0.2.7",
+                "carp0: told by 192.0.2.7",
+                "cannot send device=2"
+            ]
         );
     }
 }
