@@ -24,6 +24,7 @@ mod capture;
 mod carpd;
 mod frame;
 mod host;
+mod inject;
 mod lab;
 mod pair;
 mod peers;
