@@ -67,6 +67,8 @@ demo: demo-deps build ## two hosts, a client, a pulled cable (ARGS=--once: no pl
 
 test: deps check-fmt clippy build stories doc deny man shell ## everything below, and all tests
 
+# Tests in namespaces mostly wait for the protocol's timers: more of them fit on a processor.
+stories: export RUST_TEST_THREADS ?= 4
 stories: ## all tests of the workspace, those in network namespaces too
 	cargo test --workspace $(AS_ROOT)
 
