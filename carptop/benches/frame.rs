@@ -1,0 +1,44 @@
+//! How long a frame takes, and taking over a whole list, at 4,000 interfaces on a wall screen.
+//!
+//! `cargo bench -p carptop`: the frame is to stay under 5 ms.
+
+#[expect(dead_code, reason = "the bench uses a part of it")]
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::time::{Duration, Instant};
+
+use carptop::{Msg, draw};
+use common::{SECOND, Stage, crowd};
+
+const TIMES: usize = 200;
+
+fn main() {
+    let mut stage = Stage::with(crowd(4000), (300, 100));
+    let mut terminal = stage.terminal();
+    let frame = median(|| {
+        stage.pass(SECOND / 4);
+        let Ok(_) = terminal.draw(|frame| draw(&stage.app, frame));
+    });
+    println!("a tick and a frame, 4,000 interfaces, 300x100: {frame:?}");
+    let listed = median(|| {
+        let interfaces = crowd(4000).interfaces;
+        stage.send(Msg::Listed {
+            interfaces,
+            took: 0,
+        });
+    });
+    println!("making and taking over a list of 4,000 interfaces: {listed:?}");
+}
+
+fn median(mut work: impl FnMut()) -> Duration {
+    let mut times: Vec<Duration> = (0..TIMES)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    times.get(TIMES / 2).copied().unwrap_or_default()
+}

@@ -1,0 +1,394 @@
+//! The line at the prompt: carpctl's words, read and completed.
+
+use std::ffi::OsString;
+
+use carp_dbus::ifconfig::{self, Action, Candidates, KEYWORDS, Keyword, Line, Secret};
+
+use super::ask::{self, Ask};
+use crate::picture::Picture;
+
+/// How many candidates are looked for.
+const MOST: usize = 200;
+
+/// What a line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Ask before it is done.
+    Ask(Ask),
+    /// Select this interface and show it.
+    Show(String),
+    /// Say this.
+    Say(String),
+    /// End.
+    Quit,
+}
+
+/// Reads a line.
+///
+/// # Errors
+/// One line that says what is wrong with it.
+pub(crate) fn read(line: &str, picture: &Picture) -> Result<Command, String> {
+    let words = split(line)?;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => Err(String::new()),
+        ["q" | "quit" | "exit"] => Ok(Command::Quit),
+        ["carpctl", rest @ ..] => of_words(rest, picture),
+        words => of_words(words, picture),
+    }
+}
+
+fn of_words(words: &[&str], picture: &Picture) -> Result<Command, String> {
+    match words {
+        ["sysctl", rest @ ..] => sysctl(rest, picture),
+        [name, rest @ ..] if name.starts_with("carp") => interface(name, rest, picture),
+        [other, ..] => Err(format!(
+            "{other}: here are carpN PARAMETER..., carp create, sysctl NAME=VALUE and quit"
+        )),
+        [] => Err("carpctl what?".to_owned()),
+    }
+}
+
+fn sysctl(words: &[&str], picture: &Picture) -> Result<Command, String> {
+    let [word] = words else {
+        return Err("sysctl NAME shows, sysctl NAME=VALUE sets".to_owned());
+    };
+    if let Some((name, value)) = word.split_once('=') {
+        let number = value.parse().ok().filter(|_| !value.starts_with('+'));
+        let number = number.ok_or_else(|| format!("{name}: '{value}' must be a number"))?;
+        return ask::sysctl(picture, name, number).map(Command::Ask);
+    }
+    let found = picture.sysctls.iter().find(|sysctl| sysctl.name == *word);
+    let sysctl = found.ok_or_else(|| format!("unknown oid '{word}'"))?;
+    Ok(Command::Say(format!("{}: {}", sysctl.name, sysctl.value)))
+}
+
+fn interface(name: &str, words: &[&str], picture: &Picture) -> Result<Command, String> {
+    let host = || {
+        let host = picture.hosts.get(name);
+        host.ok_or_else(|| format!("interface {name} does not exist"))
+    };
+    let given: Vec<OsString> = words.iter().map(OsString::from).collect();
+    let line = Line::parse(&given)?;
+    if let Some(option) = line.options.first() {
+        return Err(format!("{option}: options are for carpctl"));
+    }
+    let text = format!("{name} {}", masked(words));
+    match line.action {
+        Action::Create(changes) => {
+            check(&changes)?;
+            Ok(Command::Ask(ask::create(name, changes, &text)))
+        }
+        Action::Show | Action::Vhaddr => host().map(|_| Command::Show(name.to_owned())),
+        Action::Configure(changes) => {
+            check(&changes)?;
+            Ok(Command::Ask(ask::changes(host()?, changes, &text)))
+        }
+        Action::Destroy => Ok(Command::Ask(ask::destroy(host()?))),
+    }
+}
+
+/// Standard input is the keyboard here.
+fn check(changes: &ifconfig::Changes) -> Result<(), String> {
+    let from_input = changes.settings.iter().any(|change| {
+        matches!(
+            change,
+            ifconfig::Change::Password(Secret::StandardInput)
+                | ifconfig::Change::AcceptPassword(Some(Secret::StandardInput))
+        )
+    });
+    if from_input {
+        return Err("pass -: type it here, or name a file with passfile".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether the word behind `word` is a password.
+fn owes_password(word: &str) -> bool {
+    matches!(word, "pass" | "accept_pass")
+}
+
+/// Whether `word` is the password that was owed; whether one is owed from now on is kept.
+fn owed(secret: &mut bool, word: &str) -> bool {
+    let hidden = *secret;
+    *secret = !hidden && owes_password(word);
+    hidden
+}
+
+/// `words` on one line, with stars for passwords.
+fn masked(words: &[&str]) -> String {
+    let mut secret = false;
+    let shown = words.iter().map(|word| {
+        let hidden = owed(&mut secret, word);
+        if hidden {
+            stars(word)
+        } else {
+            (*word).to_owned()
+        }
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// A line that is being typed, as it may be seen by others: with stars for passwords.
+pub(crate) fn shown(line: &str) -> String {
+    let mut secret = false;
+    let mut quote: Option<char> = None;
+    let words = line.split(' ').map(|word| {
+        let opened = word.chars().next().filter(|c| matches!(c, '\'' | '"'));
+        if let Some(end) = quote {
+            quote = Some(end).filter(|end| !word.ends_with(*end));
+            return stars(word);
+        }
+        if word.is_empty() {
+            return String::new();
+        }
+        let hidden = owed(&mut secret, word);
+        if !hidden {
+            return word.to_owned();
+        }
+        quote = opened.filter(|end| word.len() == 1 || !word.ends_with(*end));
+        stars(word)
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn stars(word: &str) -> String {
+    "*".repeat(word.chars().count())
+}
+
+/// What may stand in the place of the last word of `line`, each with its explanation.
+pub(crate) fn candidates(line: &str, picture: &Picture) -> Vec<(String, String)> {
+    let (before, typed) = line.rsplit_once(' ').unwrap_or(("", line));
+    let mut before: Vec<&str> = before.split_whitespace().collect();
+    if before.first() == Some(&"carpctl") {
+        before.remove(0);
+    }
+    let mut found: Vec<(String, String)> = match before.as_slice() {
+        [] => first(picture),
+        ["sysctl"] => picture
+            .sysctls
+            .iter()
+            .filter(|sysctl| sysctl.writable)
+            .map(|sysctl| (format!("{}=", sysctl.name), sysctl.description.clone()))
+            .collect(),
+        [name, rest @ ..] if name.starts_with("carp") => parameter(name, rest, picture),
+        _ => Vec::new(),
+    };
+    found.retain(|(word, _)| word.starts_with(typed));
+    found.truncate(MOST);
+    found
+}
+
+/// The longest beginning that all candidates have in common.
+pub(crate) fn common(candidates: &[(String, String)]) -> String {
+    let mut words = candidates.iter().map(|(word, _)| word.as_str());
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |common, word| {
+        let same = common.chars().zip(word.chars()).take_while(|(a, b)| a == b);
+        same.map(|(c, _)| c).collect()
+    })
+}
+
+fn first(picture: &Picture) -> Vec<(String, String)> {
+    let mut hosts: Vec<_> = picture.hosts.values().collect();
+    hosts.sort_by_key(|host| host.unit());
+    let names = hosts.iter().map(|host| {
+        let info = &host.info;
+        let about = format!("{} vhid {} {}", info.state, info.vhid, info.description);
+        (info.name.clone(), about.trim_end().to_owned())
+    });
+    let mut found: Vec<(String, String)> = names.collect();
+    for (word, about) in [
+        ("carp", "The next free unit, with create"),
+        ("sysctl", "Show or set net.inet.carp"),
+        ("quit", "Quit"),
+    ] {
+        found.push((word.to_owned(), about.to_owned()));
+    }
+    found
+}
+
+/// A word behind the name of an interface, or the value of the word before.
+fn parameter(name: &str, before: &[&str], picture: &Picture) -> Vec<(String, String)> {
+    let plain = |word: &str| (word.to_owned(), String::new());
+    match open(before).map(|keyword| keyword.candidates) {
+        Some(Candidates::Words(words)) => words.iter().map(|word| plain(word)).collect(),
+        Some(Candidates::Devices) => {
+            let devices = picture
+                .hosts
+                .values()
+                .map(|host| host.info.carpdev.as_str());
+            let mut devices: Vec<&str> = devices.filter(|device| !device.is_empty()).collect();
+            devices.sort_unstable();
+            devices.dedup();
+            devices.into_iter().map(plain).collect()
+        }
+        Some(Candidates::Addresses) => {
+            let host = picture.hosts.get(name);
+            let addresses = host.into_iter().flat_map(|host| &host.info.addresses);
+            addresses.map(|address| plain(&address.address)).collect()
+        }
+        Some(Candidates::Files | Candidates::Nothing) => Vec::new(),
+        None => KEYWORDS
+            .iter()
+            .map(|keyword| (keyword.word.to_owned(), keyword.help.to_owned()))
+            .collect(),
+    }
+}
+
+/// The word that the next one belongs to.
+fn open(before: &[&str]) -> Option<&'static Keyword> {
+    let mut words = before.iter();
+    let mut open = None;
+    while let Some(word) = words.next() {
+        open = ifconfig::find(word)
+            .filter(|keyword| keyword.wants.is_some() || keyword.candidates != Candidates::Nothing);
+        if open.is_some_and(|keyword| keyword.wants.is_some()) && words.next().is_some() {
+            open = None;
+        }
+    }
+    open
+}
+
+/// Words as a shell breaks them: blanks part, quotes and backslashes hold together.
+fn split(line: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut letters = line.chars();
+    while let Some(c) = letters.next() {
+        match (c, quote) {
+            ('\\', None | Some('"')) => word.get_or_insert_default().extend(letters.next()),
+            (c, Some(end)) if c == end => quote = None,
+            ('\'' | '"', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (c, None) if c.is_whitespace() => words.extend(word.take()),
+            (c, _) => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        return Err("a quote is not closed".to_owned());
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use carp_dbus::{AddressInfo, InterfaceInfo, SysctlInfo};
+
+    use super::super::msg::Order;
+    use super::*;
+
+    fn picture() -> Picture {
+        let mut picture = Picture::default();
+        let info = InterfaceInfo {
+            name: "carp0".to_owned(),
+            state: "MASTER".to_owned(),
+            up: true,
+            vhid: 1,
+            addresses: vec![AddressInfo {
+                address: "192.0.2.1".to_owned(),
+                ..AddressInfo::default()
+            }],
+            ..InterfaceInfo::default()
+        };
+        picture.list(vec![info], 1, 1);
+        picture.sysctls = [("preempt", true), ("suppress_preempt", false)]
+            .map(|(name, writable)| SysctlInfo {
+                name: format!("net.inet.carp.{name}"),
+                value: 0,
+                description: "A sentence.".to_owned(),
+                writable,
+            })
+            .to_vec();
+        picture
+    }
+
+    fn words(line: &str) -> Vec<String> {
+        let found = candidates(line, &picture());
+        found.into_iter().map(|(word, _)| word).collect()
+    }
+
+    fn refusal(line: &str) -> String {
+        read(line, &picture()).expect_err(line)
+    }
+
+    #[test]
+    fn a_line_of_several_parameters_is_one_change() {
+        let Ok(Command::Ask(ask)) = read("carp0 advskew 50 state backup", &picture()) else {
+            panic!("not a change")
+        };
+        assert_eq!(ask.question, "carp0 advskew 50 state backup?");
+        assert!(
+            ask.consequence.contains("gives up 192.0.2.1"),
+            "{}",
+            ask.consequence
+        );
+        let Order::Configure(name, changes) = ask.order else {
+            panic!("{:?}", ask.order)
+        };
+        assert_eq!((name.as_str(), changes.settings.len()), ("carp0", 2));
+    }
+
+    #[test]
+    fn a_wrong_line_is_answered_in_carpctls_words() {
+        for (line, message) in [
+            (
+                "carp0 vihd 1",
+                "vihd: unknown parameter, did you mean vhid?",
+            ),
+            ("carp9 down", "interface carp9 does not exist"),
+            (
+                "carp0 pass -",
+                "pass -: type it here, or name a file with passfile",
+            ),
+            ("carp0 --json", "--json: options are for carpctl"),
+            ("carp0 description 'x", "a quote is not closed"),
+            ("sysctl net.inet.carp.x=1", "unknown oid 'net.inet.carp.x'"),
+            (
+                "sysctl net.inet.carp.suppress_preempt=1",
+                "oid 'net.inet.carp.suppress_preempt' is read only",
+            ),
+        ] {
+            assert_eq!(refusal(line), message);
+        }
+        assert!(refusal("netstat").starts_with("netstat: here are"));
+    }
+
+    #[test]
+    fn the_next_word_is_completed() {
+        assert_eq!(words("ca"), ["carp0", "carp"]);
+        assert_eq!(words("carp0 adv"), ["advbase", "advskew"]);
+        assert_eq!(words("carp0 state "), ["master", "backup"]);
+        assert_eq!(words("carp0 -alias "), ["192.0.2.1"]);
+        assert_eq!(words("carpctl sysctl net"), ["net.inet.carp.preempt="]);
+        assert_eq!(words("carp0 vhid "), Vec::<String>::new());
+        assert_eq!(common(&candidates("carp0 ad", &picture())), "adv");
+    }
+
+    #[test]
+    fn a_password_is_never_seen() {
+        assert_eq!(
+            shown("carp0 pass secret vhid 1"),
+            "carp0 pass ****** vhid 1"
+        );
+        assert_eq!(shown("carp0 accept_pass  x"), "carp0 accept_pass  *");
+        assert_eq!(shown("carp0 pass pass x"), "carp0 pass **** x");
+        assert_eq!(shown("carp0 pass 'a b' up"), "carp0 pass ** ** up");
+        let Ok(Command::Ask(ask)) = read("carp0 pass 'my secret'", &picture()) else {
+            panic!("not a change")
+        };
+        assert!(!format!("{ask:?}").contains("secret"), "{ask:?}");
+    }
+
+    #[test]
+    fn words_are_parted_as_a_shell_parts_them() {
+        assert_eq!(
+            split(r#"a 'b c' "d \" e" f\ g ''"#).unwrap(),
+            ["a", "b c", "d \" e", "f g", ""]
+        );
+    }
+}

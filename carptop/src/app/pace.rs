@@ -1,0 +1,198 @@
+//! When to read what no signal tells: counters, and when advertisements were heard and sent.
+//!
+//! Reading is never more often than asked for, but for advertisements that are due on the
+//! screen, so that no bar shrinks for want of looking; and it never costs more than a fortieth
+//! of the time.
+
+use crate::picture::Host;
+
+/// How many times as long as a reading took is waited at least.
+const RATIO: u64 = 40;
+
+/// How long an answer may be on its way before that is worth a word, in microseconds.
+const PATIENCE: u64 = 2_000_000;
+
+/// How soon after the last reading one for advertisements that are due may follow.
+const HURRY: u64 = 250_000;
+
+/// How late advertisements may come without being late.
+const SLACK: u64 = 60_000;
+
+/// What is to be read now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing.
+    Rest,
+    /// Every interface.
+    List,
+    /// Those on the screen.
+    Look,
+}
+
+/// What was asked for when. Times are in microseconds.
+#[derive(Debug)]
+pub(super) struct Pace {
+    interval: u64,
+    /// When the answer that we wait for was asked for.
+    waiting: Option<u64>,
+    /// When carpd fell silent.
+    silent: Option<u64>,
+    /// When anything was last asked for.
+    last: u64,
+    /// When the last list came, and how long it took.
+    list: u64,
+    took: u64,
+}
+
+impl Pace {
+    pub(super) const fn new(interval: u64) -> Self {
+        Self {
+            interval,
+            waiting: None,
+            silent: None,
+            last: 0,
+            list: 0,
+            took: 0,
+        }
+    }
+
+    /// Something was asked for.
+    pub(super) fn asked(&mut self, now: u64) {
+        self.waiting = Some(now);
+        self.last = now;
+    }
+
+    /// The whole list came; the answer is when it was asked for.
+    pub(super) fn listed(&mut self, now: u64, took: u64) -> u64 {
+        self.list = now;
+        self.took = took;
+        self.answered(now)
+    }
+
+    /// An answer came; the answer is when it was asked for.
+    pub(super) fn answered(&mut self, now: u64) -> u64 {
+        self.silent = None;
+        self.waiting.take().unwrap_or(now)
+    }
+
+    /// No answer came in time.
+    pub(super) fn failed(&mut self) {
+        self.silent = self.silent.or(self.waiting);
+        self.waiting = None;
+    }
+
+    /// Since when carpd has not answered.
+    pub(super) fn silent_since(&self, now: u64) -> Option<u64> {
+        let waiting = self
+            .waiting
+            .filter(|asked| now.saturating_sub(*asked) > PATIENCE);
+        self.silent.or(waiting)
+    }
+
+    /// What is to be read at `now`, with these hosts on the screen.
+    pub(super) fn turn(&self, now: u64, visible: &[&Host]) -> Turn {
+        if self.waiting.is_some() {
+            return Turn::Rest;
+        }
+        let pause = self.interval.max(self.took.saturating_mul(RATIO));
+        let since = now.saturating_sub(self.last);
+        // A clock that was put back must not stop the reading.
+        let wait = |pause: u64| since < pause && now >= self.last;
+        if now.saturating_sub(self.list) >= pause || now < self.list {
+            return if wait(self.interval.min(HURRY)) {
+                Turn::Rest
+            } else {
+                Turn::List
+            };
+        }
+        let due = |host: &&Host| {
+            let expected = host
+                .last_advertisement()
+                .map(|last| last + host.interval() + SLACK);
+            expected.is_some_and(|expected| expected < now && expected > self.last)
+        };
+        if !wait(self.interval) || (!wait(HURRY) && visible.iter().any(due)) {
+            // Where the whole list is cheap there is no need to choose.
+            return if pause == self.interval {
+                Turn::List
+            } else {
+                Turn::Look
+            };
+        }
+        Turn::Rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use carp_dbus::{InterfaceInfo, MasterInfo};
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn backup(heard: u64) -> Host {
+        let mut host = Host::default();
+        host.info = InterfaceInfo {
+            state: "BACKUP".to_owned(),
+            master: Some(MasterInfo {
+                advbase: 1,
+                heard,
+                ..MasterInfo::default()
+            }),
+            ..InterfaceInfo::default()
+        };
+        host
+    }
+
+    fn after_a_list(took: u64) -> Pace {
+        let mut pace = Pace::new(SECOND);
+        pace.asked(10 * SECOND);
+        pace.listed(10 * SECOND, took);
+        pace
+    }
+
+    #[test]
+    fn the_list_is_read_once_in_an_interval() {
+        let pace = after_a_list(1_000);
+        assert_eq!(pace.turn(10 * SECOND + 900_000, &[]), Turn::Rest);
+        assert_eq!(pace.turn(11 * SECOND, &[]), Turn::List);
+    }
+
+    #[test]
+    fn a_costly_list_is_read_seldom_and_the_screen_meanwhile() {
+        let pace = after_a_list(SECOND / 10);
+        assert_eq!(pace.turn(11 * SECOND, &[]), Turn::Look);
+        assert_eq!(pace.turn(14 * SECOND, &[]), Turn::List);
+    }
+
+    #[test]
+    fn an_advertisement_that_is_due_is_looked_for() {
+        let pace = after_a_list(1_000);
+        let host = backup(9 * SECOND + 300_000);
+        assert_eq!(pace.turn(10 * SECOND + 300_000, &[&host]), Turn::Rest);
+        assert_eq!(pace.turn(10 * SECOND + 400_000, &[&host]), Turn::List);
+    }
+
+    #[test]
+    fn one_that_stays_away_is_looked_for_once() {
+        let mut pace = after_a_list(1_000);
+        let host = backup(9 * SECOND + 300_000);
+        pace.asked(10 * SECOND + 400_000);
+        pace.listed(10 * SECOND + 400_000, 1_000);
+        assert_eq!(pace.turn(10 * SECOND + 800_000, &[&host]), Turn::Rest);
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_answer_is_silent_until_it_does() {
+        let mut pace = Pace::new(SECOND);
+        pace.asked(10 * SECOND);
+        assert_eq!(pace.silent_since(11 * SECOND), None);
+        assert_eq!(pace.silent_since(13 * SECOND), Some(10 * SECOND));
+        pace.failed();
+        pace.asked(15 * SECOND);
+        assert_eq!(pace.silent_since(15 * SECOND), Some(10 * SECOND));
+        pace.answered(16 * SECOND);
+        assert_eq!(pace.silent_since(16 * SECOND), None);
+    }
+}

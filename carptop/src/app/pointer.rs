@@ -1,0 +1,48 @@
+//! What the mouse does.
+
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::Position;
+
+use super::{App, Mode, Row};
+use crate::layout::Panel;
+use crate::ui::columns;
+
+impl App {
+    pub(super) fn mouse(&mut self, event: MouseEvent) {
+        if !matches!(self.mode, Mode::Browse) {
+            return;
+        }
+        let place = Position::new(event.column, event.row);
+        let layout = self.layout();
+        match (event.kind, layout.table.contains(place)) {
+            (MouseEventKind::Down(MouseButton::Left), _) => self.click(place),
+            (MouseEventKind::ScrollUp, true) => self.step(-1),
+            (MouseEventKind::ScrollDown, true) => self.step(1),
+            (MouseEventKind::ScrollUp, false) => self.scroll_up(),
+            (MouseEventKind::ScrollDown, false) => self.scroll_down(),
+            _ => {}
+        }
+    }
+
+    fn click(&mut self, place: Position) {
+        let layout = self.layout();
+        if layout.is_heads(place) {
+            if let Some(sort) = columns::sort_at(self, place.x) {
+                self.choice.reverse = self.choice.sort == sort && !self.choice.reverse;
+                self.choice.sort = sort;
+                self.rebuild();
+            }
+        } else if let Some(row) = layout.row_at(place) {
+            let name = self.rows.get(self.top + row).and_then(Row::host);
+            let Some(name) = name.map(str::to_owned) else {
+                return;
+            };
+            if self.selected.as_ref() == Some(&name) {
+                self.toggle(Panel::Details);
+            } else {
+                self.selected = Some(name);
+                self.scroll = 0;
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Where things are on the screen: a function of its size and of what is open.
+
+use ratatui::layout::{Position, Rect};
+
+/// From this width on events and details stand side by side.
+const WIDE: u16 = 110;
+
+/// The lines of the table that are no rows: its border and the heads of its columns.
+const FRAME: u16 = 3;
+
+/// The most lines of the overview's lower part.
+const MOST: u16 = 24;
+
+/// What the lower part of the screen shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Panel {
+    /// The last events, and beside them the selected interface.
+    #[default]
+    Overview,
+    /// The selected interface in full.
+    Details,
+    /// All events.
+    Events,
+}
+
+/// The areas of one screen; those without a place are empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) header: Rect,
+    pub(crate) table: Rect,
+    pub(crate) events: Rect,
+    pub(crate) details: Rect,
+    pub(crate) footer: Rect,
+}
+
+impl Layout {
+    /// The layout of a screen of this size, where so many things are wrong and so many `rows`
+    /// would like to be shown.
+    pub(crate) fn new(width: u16, height: u16, panel: Panel, troubles: usize, rows: usize) -> Self {
+        let more = u16::try_from(troubles)
+            .unwrap_or(u16::MAX)
+            .saturating_sub(1);
+        let header = match height {
+            0..=11 => 1,
+            12..=29 => 3,
+            _ => 3 + more.min(height / 12),
+        };
+        let footer = height.saturating_sub(1);
+        let main = Rect {
+            x: 0,
+            y: header,
+            width,
+            height: footer.saturating_sub(header),
+        };
+        let layout = Self {
+            header: Rect::new(0, 0, width, header.min(height)),
+            footer: Rect::new(0, footer, width, height.min(1)),
+            ..Self::default()
+        };
+        let spare = u16::try_from(rows + usize::from(FRAME)).unwrap_or(u16::MAX);
+        let spare = main.height.saturating_sub(spare);
+        let lower = match panel {
+            Panel::Overview if main.height < 12 => 0,
+            Panel::Overview => (main.height / 3).max(spare).clamp(5, MOST),
+            Panel::Details => (main.height * 3 / 5).max(main.height.min(8)).max(spare),
+            Panel::Events => main.height,
+        };
+        let table = Rect {
+            height: main.height - lower,
+            ..main
+        };
+        let lower = Rect {
+            y: table.bottom(),
+            height: lower,
+            ..main
+        };
+        let left = match panel {
+            Panel::Events => width,
+            Panel::Overview if width >= WIDE => width / 2,
+            Panel::Overview => width,
+            Panel::Details if width >= WIDE => width * 2 / 5,
+            Panel::Details => 0,
+        };
+        Self {
+            table,
+            events: Rect {
+                width: left,
+                ..lower
+            },
+            details: Rect {
+                x: left,
+                width: width - left,
+                ..lower
+            },
+            ..layout
+        }
+    }
+
+    /// How many rows of interfaces and groups the table has.
+    pub(crate) fn rows(&self) -> usize {
+        usize::from(self.table.height.saturating_sub(FRAME))
+    }
+
+    /// The row of the table at a place, counted from the first one that is shown.
+    pub(crate) fn row_at(&self, place: Position) -> Option<usize> {
+        let first = self.table.y + 2;
+        let inside = self.table.contains(place) && place.y >= first;
+        (inside && place.y + 1 < self.table.bottom()).then(|| usize::from(place.y - first))
+    }
+
+    /// Whether a place is on the heads of the columns.
+    pub(crate) fn is_heads(&self, place: Position) -> bool {
+        self.table.contains(place) && place.y == self.table.y + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_every_size_belongs_to_one_area() {
+        for (width, height) in [(1, 1), (20, 5), (80, 24), (120, 40), (200, 60), (300, 100)] {
+            for panel in [Panel::Overview, Panel::Details, Panel::Events] {
+                let layout = Layout::new(width, height, panel, 3, 9);
+                let Layout {
+                    header,
+                    table,
+                    events,
+                    details,
+                    footer,
+                } = layout;
+                let lower = events.area() + details.area();
+                let area = header.area() + table.area() + lower + footer.area();
+                assert!(
+                    area >= u32::from(width) * u32::from(height),
+                    "{width}x{height} {layout:?}"
+                );
+                assert!(footer.bottom() <= height && footer.right() <= width);
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_is_found_again() {
+        let layout = Layout::new(80, 24, Panel::Overview, 0, 99);
+        let top = layout.table.y;
+        assert_eq!(layout.row_at(Position::new(5, top + 1)), None);
+        assert!(layout.is_heads(Position::new(5, top + 1)));
+        assert_eq!(layout.row_at(Position::new(5, top + 2)), Some(0));
+        assert_eq!(
+            layout.row_at(Position::new(5, layout.table.bottom() - 1)),
+            None
+        );
+    }
+}

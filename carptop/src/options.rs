@@ -1,0 +1,145 @@
+//! The command line.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use carp_dbus::ConnectError;
+use clap::{CommandFactory as _, Parser};
+use jiff::tz::TimeZone;
+use ratatui::crossterm::terminal;
+
+use crate::app::Setup;
+use crate::report;
+use crate::theme::{Scheme, Theme};
+use crate::{live, source};
+
+/// How wide a table is that nobody looks at.
+const UNSEEN: (u16, u16) = (132, 50);
+
+/// Shows who is master of what, live.
+#[derive(Debug, Parser)]
+#[command(name = "carptop", version)]
+struct Options {
+    /// Print one table, and end
+    #[arg(long)]
+    once: bool,
+    /// Print everything as JSON, and end
+    #[arg(long)]
+    json: bool,
+    /// How often counters are read, in seconds, 0.1 at least
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    interval: u64,
+    /// Show only interfaces with all these words
+    #[arg(
+        long,
+        value_name = "WORDS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    filter: String,
+    /// The colours
+    #[arg(long, value_enum, default_value_t)]
+    theme: Scheme,
+    /// Use no characters but ASCII
+    #[arg(long)]
+    ascii: bool,
+}
+
+/// The command line as clap has it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Options::command()
+}
+
+/// Runs the program. The status is 0 when done, 1 when something failed, 2 for a wrong command
+/// line and 3 when there is no carpd to report on.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let line = format!("carptop: {error:#}\n");
+            // There is nobody left to tell if standard error is gone.
+            let _ = io::stderr().write_all(line.as_bytes());
+            match error.downcast_ref() {
+                Some(ConnectError::NoDaemon { .. }) => ExitCode::from(3),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn run(options: Options) -> Result<()> {
+    let Options {
+        once,
+        json,
+        interval,
+        filter,
+        theme,
+        ascii,
+    } = options;
+    let seen = terminal::size();
+    let mut setup = Setup {
+        theme: Theme::detect(theme, ascii),
+        hostname: hostname(),
+        zone: TimeZone::system(),
+        uid: rustix::process::geteuid().as_raw(),
+        interval,
+        filter,
+        size: UNSEEN,
+    };
+    if once || json {
+        let snapshot = source::snapshot()?;
+        let written = if json {
+            report::json(&snapshot, &mut io::stdout())
+        } else {
+            setup.size = seen.unwrap_or(UNSEEN);
+            report::table(setup, snapshot, &mut io::stdout())
+        };
+        return match written {
+            // Whoever reads has read enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.context("standard output"),
+        };
+    }
+    setup.size = seen.context("no terminal to draw on (--once prints a table)")?;
+    live::run(setup)
+}
+
+/// Reads seconds as microseconds.
+fn interval(text: &str) -> Result<u64, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "must be a number of seconds".to_owned())?;
+    if !(0.1..=3600.0).contains(&seconds) {
+        return Err("must be from 0.1 to 3600 seconds".to_owned());
+    }
+    let micros = std::time::Duration::from_secs_f64(seconds).as_micros();
+    u64::try_from(micros).map_err(|_| "is too long".to_owned())
+}
+
+fn hostname() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn an_interval_is_neither_too_short_nor_too_long() {
+        assert_eq!(interval("0.1"), Ok(100_000));
+        assert_eq!(interval("1"), Ok(1_000_000));
+        for bad in ["0", "0.05", "-1", "x", "NaN", "inf", "4000"] {
+            assert!(interval(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What is printed without a screen: one table, or everything as JSON.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use carp_dbus::{EventInfo, InterfaceInfo, SuppressionInfo};
+use crossterm::style::ContentStyle;
+use ratatui::text::Span;
+use serde::Serialize;
+
+use crate::app::{App, Msg, Setup};
+use crate::picture::Snapshot;
+use crate::ui::columns;
+use crate::when::now;
+
+/// Writes one table, and below it what is wrong.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn table(setup: Setup, snapshot: Snapshot, out: &mut impl Write) -> io::Result<()> {
+    let coloured = io::stdout().is_terminal();
+    write_table(&app(setup, snapshot, now()), coloured, out)
+}
+
+/// Writes everything as one JSON document.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn json(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        version: &'a str,
+        interfaces: &'a [InterfaceInfo],
+        sysctls: std::collections::BTreeMap<&'a str, u64>,
+        suppressions: &'a [SuppressionInfo],
+        events: &'a [EventInfo],
+    }
+    let Snapshot {
+        version,
+        interfaces,
+        sysctls,
+        suppressions,
+        events,
+    } = snapshot;
+    let document = Document {
+        version,
+        interfaces,
+        sysctls: sysctls
+            .iter()
+            .map(|sysctl| (sysctl.name.as_str(), sysctl.value))
+            .collect(),
+        suppressions,
+        events,
+    };
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    writeln!(out)
+}
+
+fn app(setup: Setup, snapshot: Snapshot, now: u64) -> App {
+    let mut app = App::new(setup);
+    app.choice.grouped = false;
+    for msg in [Msg::Tick(now), Msg::Found(Box::new(snapshot))] {
+        // A program that ends at once has no time for effects.
+        drop(app.update(msg));
+    }
+    app
+}
+
+fn write_table(app: &App, coloured: bool, out: &mut impl Write) -> io::Result<()> {
+    let places = columns::placed(app, app.size.0);
+    let indent = columns::MARKS;
+    let write = |out: &mut dyn Write, cells: Vec<(u16, Vec<Span<'static>>)>| {
+        let mut at = indent;
+        for (x, spans) in cells {
+            let blanks = usize::from(x.saturating_sub(at));
+            write!(out, "{}", " ".repeat(blanks))?;
+            at = at.max(x);
+            for span in spans {
+                at += u16::try_from(span.width()).unwrap_or(0);
+                write!(
+                    out,
+                    "{}",
+                    if coloured {
+                        painted(&span)
+                    } else {
+                        span.content.into_owned()
+                    }
+                )?;
+            }
+        }
+        writeln!(out)
+    };
+    write(
+        out,
+        places
+            .iter()
+            .map(|place| (place.x, place.head(&app.theme, &app.choice)))
+            .collect(),
+    )?;
+    for name in app.rows.iter().filter_map(crate::app::Row::host) {
+        if let Some(host) = app.picture.hosts.get(name) {
+            write(
+                out,
+                places
+                    .iter()
+                    .map(|place| (place.x, place.cell(app, host)))
+                    .collect(),
+            )?;
+        }
+    }
+    for wrong in &app.tally.lines {
+        writeln!(out, "! {}", wrong.text)?;
+    }
+    Ok(())
+}
+
+/// A span with the terminal's codes for its style.
+fn painted(span: &Span<'_>) -> String {
+    use ratatui::backend::IntoCrossterm as _;
+    let style: ContentStyle = span.style.into_crossterm();
+    style.apply(&span.content).to_string()
+}

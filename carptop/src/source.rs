@@ -1,0 +1,284 @@
+//! carpd on the bus: the only async file. It has a thread of its own; every call has a task of
+//! its own and a time limit, so that neither a slow daemon nor a slow screen holds up the other.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use carp_dbus::{Client, ConnectError, Error, EventInfo};
+use futures_util::StreamExt as _;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{sleep, timeout};
+
+use crate::app::{Msg, Order};
+use crate::picture::Snapshot;
+
+/// How long carpd may take to answer one call.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long after carpd was not there it is looked for again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How many events one call asks for.
+const BATCH: u32 = 500;
+
+/// Where orders go to.
+#[derive(Debug)]
+pub(crate) struct Source {
+    orders: UnboundedSender<Order>,
+}
+
+impl Source {
+    /// Begins to look for carpd. What becomes of it goes to `messages`.
+    ///
+    /// # Errors
+    /// If the system has no thread for it.
+    pub(crate) fn start(messages: Sender<Msg>) -> anyhow::Result<Self> {
+        let (orders, incoming) = unbounded_channel();
+        let runtime = runtime()?;
+        let signals = runtime.block_on(async { ends() }).context("signals")?;
+        thread::Builder::new()
+            .name("source".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    forward(signals, &messages);
+                    follow(incoming, &messages).await;
+                });
+            })
+            .context("no thread")?;
+        Ok(Self { orders })
+    }
+
+    /// Gives an order. What becomes of it comes as a message.
+    pub(crate) fn order(&self, order: Order) {
+        // The source lives as long as its messages are read, and then nobody gives orders.
+        let _ = self.orders.send(order);
+    }
+}
+
+/// Reads everything once.
+///
+/// # Errors
+/// [`ConnectError`] if there is no carpd, or what went wrong on the way.
+pub(crate) fn snapshot() -> anyhow::Result<Snapshot> {
+    runtime()?.block_on(async {
+        let client = Client::connect().await?;
+        read(&client).await.context("carpd")
+    })
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start")
+}
+
+/// The signals that ask to end.
+fn ends() -> std::io::Result<Vec<tokio::signal::unix::Signal>> {
+    [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+        SignalKind::quit(),
+    ]
+    .into_iter()
+    .map(signal)
+    .collect()
+}
+
+fn forward(signals: Vec<tokio::signal::unix::Signal>, messages: &Sender<Msg>) {
+    for mut signal in signals {
+        let messages = messages.clone();
+        tokio::spawn(async move {
+            while signal.recv().await.is_some() {
+                if messages.send(Msg::End).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// Connects, follows, and connects again, until nobody gives orders any more.
+async fn follow(mut orders: UnboundedReceiver<Order>, messages: &Sender<Msg>) {
+    loop {
+        let why = match timeout(PATIENCE * 2, Client::connect()).await {
+            Ok(Ok(client)) => match serve(&client, &mut orders, messages).await {
+                Ok(()) => return,
+                Err(error) => error.to_string(),
+            },
+            Ok(Err(ConnectError::NoDaemon { .. })) => "carpd is not running".to_owned(),
+            Ok(Err(error @ ConnectError::Failed { .. })) => error.to_string(),
+            Err(_) => "carpd does not answer".to_owned(),
+        };
+        if messages.send(Msg::Away(why)).is_err() {
+            return;
+        }
+        let mut again = pin!(sleep(AGAIN));
+        loop {
+            tokio::select! {
+                () = &mut again => break,
+                order = orders.recv() => match order {
+                    Some(order) if changes(&order) => {
+                        let text = "carpd is not there: nothing changed".to_owned();
+                        let _ = messages.send(Msg::Done(Err(text)));
+                    }
+                    Some(_) => {}
+                    None => return,
+                },
+            }
+        }
+    }
+}
+
+/// Follows one carpd until it is gone. It ends well when nobody gives orders any more.
+async fn serve(
+    client: &Client,
+    orders: &mut UnboundedReceiver<Order>,
+    messages: &Sender<Msg>,
+) -> Result<(), Error> {
+    // Watched first, so that nothing falls between what was and what comes.
+    let mut watch = client.watch().await?;
+    let snapshot = limited(read(client)).await?;
+    let mut wanted = messages.send(Msg::Found(Box::new(snapshot))).is_ok();
+    while wanted {
+        tokio::select! {
+            change = watch.next() => match change {
+                Some(change) => wanted = messages.send(Msg::Change(Box::new(change))).is_ok(),
+                None => return Err(Error::Failed("carpd is gone".to_owned())),
+            },
+            order = orders.recv() => match order {
+                Some(order) => {
+                    let (client, messages) = (client.clone(), messages.clone());
+                    tokio::spawn(async move {
+                        // Nobody is left to tell if this fails.
+                        let _ = messages.send(obey(&client, order).await);
+                    });
+                }
+                None => return Ok(()),
+            },
+        }
+    }
+    Ok(())
+}
+
+const fn changes(order: &Order) -> bool {
+    match order {
+        Order::List | Order::Look(_) | Order::Reread | Order::Suppressions => false,
+        Order::Create(..) | Order::Configure(..) | Order::Destroy(_) | Order::Sysctl(..) => true,
+    }
+}
+
+async fn obey(client: &Client, order: Order) -> Msg {
+    let unread = |error: Error| Msg::Unread(error.to_string());
+    match order {
+        Order::List => {
+            let start = Instant::now();
+            let listed = limited(client.interfaces()).await;
+            let took = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+            listed.map_or_else(unread, |interfaces| Msg::Listed { interfaces, took })
+        }
+        Order::Look(names) => limited(look(client, &names))
+            .await
+            .map_or_else(unread, Msg::Looked),
+        Order::Reread => limited(read(client))
+            .await
+            .map_or_else(unread, |snapshot| Msg::Found(Box::new(snapshot))),
+        Order::Suppressions => limited(client.suppressions())
+            .await
+            .map_or_else(unread, Msg::Suppressions),
+        change @ (Order::Create(..)
+        | Order::Configure(..)
+        | Order::Destroy(_)
+        | Order::Sysctl(..)) => Msg::Done(apply(client, change).await),
+    }
+}
+
+async fn look(client: &Client, names: &[String]) -> Result<Vec<carp_dbus::InterfaceInfo>, Error> {
+    let mut found = Vec::new();
+    for name in names {
+        match client.interface(name).await {
+            Ok(info) => found.push(info),
+            // Removed meanwhile: a signal says so.
+            Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Changes something, and says what.
+async fn apply(client: &Client, order: Order) -> Result<String, String> {
+    let in_words = |error: Error| error.to_string();
+    match order {
+        Order::Create(name, changes) => {
+            let settings = settings(changes).await?;
+            let created = limited(client.create(&name, settings))
+                .await
+                .map_err(in_words)?;
+            Ok(format!("{created} created"))
+        }
+        Order::Configure(name, changes) => {
+            let settings = settings(changes).await?;
+            limited(client.configure(&name, settings))
+                .await
+                .map_err(in_words)?;
+            Ok(format!("{name} changed"))
+        }
+        Order::Destroy(name) => {
+            limited(client.destroy(&name)).await.map_err(in_words)?;
+            Ok(format!("{name} destroyed"))
+        }
+        Order::Sysctl(name, value) => {
+            let old = limited(client.sysctl_set(&name, value))
+                .await
+                .map_err(in_words)?;
+            Ok(format!("{name}: {old} -> {value}"))
+        }
+        Order::List | Order::Look(_) | Order::Reread | Order::Suppressions => Ok(String::new()),
+    }
+}
+
+/// Passwords may come from files, and a file may be a pipe that nobody writes to.
+async fn settings(changes: carp_dbus::ifconfig::Changes) -> Result<carp_dbus::Settings, String> {
+    let reading = tokio::task::spawn_blocking(|| changes.settings());
+    match timeout(PATIENCE, reading).await {
+        Ok(Ok(settings)) => settings,
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the file with the password does not end".to_owned()),
+    }
+}
+
+async fn read(client: &Client) -> Result<Snapshot, Error> {
+    Ok(Snapshot {
+        version: client.version().await?,
+        interfaces: client.interfaces().await?,
+        sysctls: client.sysctls().await?,
+        suppressions: client.suppressions().await?,
+        events: events(client).await?,
+    })
+}
+
+/// Every kept event.
+async fn events(client: &Client) -> Result<Vec<EventInfo>, Error> {
+    let mut all: Vec<EventInfo> = Vec::new();
+    loop {
+        let after = all.last().map_or(0, |event| event.number);
+        let more = client.events(after, BATCH).await?;
+        if more.is_empty() {
+            return Ok(all);
+        }
+        all.extend(more);
+    }
+}
+
+async fn limited<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match timeout(PATIENCE, call).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Error::Failed("carpd does not answer".to_owned())),
+    }
+}

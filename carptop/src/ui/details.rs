@@ -1,0 +1,309 @@
+//! The selected interface in full.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::{boxed, columns, put, span, timeline, wrap};
+use crate::app::{App, since};
+use crate::layout::Panel;
+use crate::picture::Host;
+use crate::theme::Role;
+use crate::{trouble, when};
+
+/// The columns of what stands at the left of each line.
+const LABEL: u16 = 11;
+
+/// Draws the details of the selected interface.
+pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
+    if area.is_empty() {
+        return;
+    }
+    let theme = &app.theme;
+    let Some(host) = app.host() else {
+        boxed(theme, area, Line::from(" no interface selected "), buffer);
+        return;
+    };
+    let description = match host.info.description.as_str() {
+        "" => String::new(),
+        text => format!("{text} "),
+    };
+    let title = Line::from(vec![
+        span(theme, Role::Title, format!(" {} ", host.info.name)),
+        span(theme, Role::Dim, description),
+    ]);
+    let inner = boxed(theme, area, title, buffer);
+    let full = app.panel == Panel::Details;
+    let lines = lines(app, host, inner.width, full);
+    let hidden = lines.len().saturating_sub(usize::from(inner.height));
+    let first = if full { app.scroll.min(hidden) } else { 0 };
+    for (line, y) in lines.iter().skip(first).zip(0..inner.height) {
+        put(buffer, inner, 1, y, line);
+    }
+    if full && hidden > first {
+        let text = format!(" J: {} more ", hidden - first);
+        let x = area
+            .width
+            .saturating_sub(u16::try_from(text.len()).unwrap_or(0) + 2);
+        let last = area.height.saturating_sub(1);
+        put(
+            buffer,
+            area,
+            x,
+            last,
+            &Line::from(span(theme, Role::Dim, text)),
+        );
+    }
+}
+
+fn lines(app: &App, host: &Host, width: u16, full: bool) -> Vec<Line<'static>> {
+    let theme = &app.theme;
+    let text = |label: &str, text: String| wrapped(app, label, &text, width);
+    let mut lines = vec![Line::from(headline(app, host))];
+    lines.extend(troubles(app, host, width.saturating_sub(2)));
+    if let Some(last) = &host.info.last_transition {
+        let time = when::clock(last.time, app.now, &app.zone);
+        let reason = last.reason.replace('-', " ");
+        lines.extend(text(
+            "changed",
+            format!("{time} from {}: {reason}", last.from),
+        ));
+    }
+    lines.extend(text("on", link_layer(app, host)));
+    lines.extend(text("advertises", advertises(app, host)));
+    lines.extend(text("master", master(app, host)));
+    lines.extend(addresses(app, host, width, full));
+    let room = width.saturating_sub(LABEL + 12);
+    let (mut cells, name) = timeline::of(app, host, room);
+    cells.push(span(theme, Role::Dim, format!("  {name}")));
+    lines.push(labelled(app, "timeline", cells));
+    lines.extend(text("traffic", traffic(host)));
+    if full {
+        lines.extend(counters(app, host, width));
+    }
+    lines
+}
+
+/// Text with its label, in as many lines as it takes.
+fn wrapped(app: &App, label: &str, text: &str, width: u16) -> Vec<Line<'static>> {
+    let lines = wrap(text, width.saturating_sub(LABEL + 2)).into_iter();
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    lines
+        .zip(labels)
+        .map(|(line, label)| labelled(app, label, vec![span(&app.theme, Role::Text, line)]))
+        .collect()
+}
+
+fn labelled(app: &App, label: &str, mut spans: Vec<Span<'static>>) -> Line<'static> {
+    let label = format!("{label:<width$}", width = usize::from(LABEL));
+    spans.insert(0, span(&app.theme, Role::Dim, label));
+    Line::from(spans)
+}
+
+/// `M MASTER for 12d 3h`
+fn headline(app: &App, host: &Host) -> Vec<Span<'static>> {
+    let theme = &app.theme;
+    let mut spans = vec![columns::state(theme, &host.info.state)];
+    if since(host) > 0 {
+        let time = when::span(app.now.saturating_sub(since(host)));
+        spans.push(span(theme, Role::Text, format!(" for {time}")));
+    }
+    if !host.info.up {
+        spans.push(span(theme, Role::Warning, "  down"));
+    }
+    spans
+}
+
+/// What is wrong, and what to do about it.
+fn troubles(app: &App, host: &Host, width: u16) -> Vec<Line<'static>> {
+    let theme = &app.theme;
+    let mut lines = Vec::new();
+    for trouble in trouble::of(host, &app.picture, app.now) {
+        let role = if trouble.is_alarm() {
+            Role::Alarm
+        } else {
+            Role::Warning
+        };
+        let (found, remedy) = trouble.sentences(host, &app.picture, app.now);
+        for (text, role, mark) in [(found, role, "! "), (remedy, Role::Text, "  ")] {
+            for (line, first) in wrap(&text, width.saturating_sub(2))
+                .into_iter()
+                .zip([mark].into_iter().chain(std::iter::repeat("  ")))
+            {
+                lines.push(Line::from(span(theme, role, format!("{first}{line}"))));
+            }
+        }
+    }
+    lines
+}
+
+fn link_layer(app: &App, host: &Host) -> String {
+    let info = &host.info;
+    let none = app.theme.glyphs.none;
+    let or_none = |text: &str| {
+        if text.is_empty() {
+            none.to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    format!(
+        "{}  {} ({})  mtu {}",
+        or_none(&info.carpdev),
+        or_none(&info.lladdr),
+        info.link_layer,
+        info.mtu
+    )
+}
+
+fn advertises(app: &App, host: &Host) -> String {
+    let info = &host.info;
+    let skew = if info.effective_advskew == info.advskew {
+        info.advskew.to_string()
+    } else {
+        format!(
+            "{}{}{}",
+            info.advskew, app.theme.glyphs.arrow, info.effective_advskew
+        )
+    };
+    let password = if info.has_password {
+        "password set"
+    } else {
+        "no password"
+    };
+    format!(
+        "vhid {}  base {}  skew {skew}  demotion {}  {password}",
+        info.vhid, info.advbase, info.demotion
+    )
+}
+
+fn master(app: &App, host: &Host) -> String {
+    let patience = when::seconds(host.info.master_down_time);
+    let age = host
+        .last_advertisement()
+        .map(|last| when::seconds(app.stale().unwrap_or(app.now).saturating_sub(last)));
+    match (host.info.state.as_str(), &host.info.master, age) {
+        ("MASTER", _, Some(age)) => {
+            let other = host
+                .history
+                .other
+                .as_ref()
+                .map_or_else(String::new, |other| {
+                    format!(
+                        "; before, {} ({}/{})",
+                        other.source, other.advbase, other.advskew
+                    )
+                });
+            format!("this host, advertised {age} ago{other}")
+        }
+        ("BACKUP", Some(master), Some(age)) => format!(
+            "{} ({}/{}), heard {age} ago; taken over after {patience} of silence",
+            master.source, master.advbase, master.advskew
+        ),
+        _ => app.theme.glyphs.none.to_owned(),
+    }
+}
+
+/// All on one line, or in full each on its own with its flags.
+fn addresses(app: &App, host: &Host, width: u16, full: bool) -> Vec<Line<'static>> {
+    let theme = &app.theme;
+    let all = &host.info.addresses;
+    if all.is_empty() {
+        return vec![labelled(
+            app,
+            "addresses",
+            vec![span(theme, Role::Dim, theme.glyphs.none)],
+        )];
+    }
+    let label = |at: usize| if at == 0 { "addresses" } else { "" };
+    if !full {
+        let text: Vec<&str> = all.iter().map(|address| address.address.as_str()).collect();
+        let lines = wrap(&text.join("  "), width.saturating_sub(LABEL + 2));
+        let rest = lines.len().saturating_sub(2);
+        let mut shown: Vec<Line<'static>> = lines
+            .into_iter()
+            .take(2)
+            .enumerate()
+            .map(|(at, line)| labelled(app, label(at), vec![span(theme, Role::Text, line)]))
+            .collect();
+        if rest > 0
+            && let Some(last) = shown.last_mut()
+        {
+            last.push_span(span(theme, Role::Dim, format!(" {}", theme.glyphs.more)));
+        }
+        return shown;
+    }
+    let wide = all
+        .iter()
+        .map(|address| address.address.len() + 4)
+        .max()
+        .unwrap_or(0);
+    let line = |(at, address): (usize, &carp_dbus::AddressInfo)| {
+        let name = format!("{}/{}", address.address, address.prefixlen);
+        let has = |flag| address.flags.contains(flag);
+        let active = if has('A') { "active" } else { "not active" };
+        let owner = if has('O') { "  owner" } else { "" };
+        let backing = match address.backing.as_str() {
+            "" => "no backing address".to_owned(),
+            backing => format!("by {backing}"),
+        };
+        let role = if has('A') { Role::Master } else { Role::Dim };
+        labelled(
+            app,
+            label(at),
+            vec![
+                span(theme, Role::Text, format!("{name:<wide$}  ")),
+                span(theme, role, format!("{active:<10}")),
+                span(theme, Role::Dim, format!("  {backing}{owner}")),
+            ],
+        )
+    };
+    all.iter().enumerate().map(line).collect()
+}
+
+fn traffic(host: &Host) -> String {
+    let count = |names: [&str; 2]| -> u64 {
+        let values = names
+            .iter()
+            .filter_map(|name| host.info.statistics.get(*name));
+        values.sum()
+    };
+    let sent = count(["opackets", "opackets6"]);
+    let heard = count(["ipackets", "ipackets6"]);
+    let rate = host
+        .history
+        .rate()
+        .map_or_else(String::new, |rate| format!("  {rate:.1}/s"));
+    let jitter = host
+        .history
+        .jitter()
+        .map_or_else(String::new, |(micros, of)| {
+            let late = host.history.late;
+            format!(
+                "  jitter p99 {} of {of}  late {late}",
+                when::milliseconds(micros)
+            )
+        });
+    format!("sent {sent}  heard {heard}{rate}{jitter}")
+}
+
+/// Every counter, in columns.
+fn counters(app: &App, host: &Host, width: u16) -> Vec<Line<'static>> {
+    let theme = &app.theme;
+    let across = usize::from((width.saturating_sub(LABEL + 1) / 20).max(1));
+    let all: Vec<(&String, &u64)> = host.info.statistics.iter().collect();
+    let chunks = all.chunks(across).enumerate();
+    let line = |(at, chunk): (usize, &[(&String, &u64)])| {
+        let cells = chunk.iter().map(|(name, value)| {
+            let wrong = name.starts_with("bad") || matches!(name.as_str(), "hdrops" | "onomem");
+            let role = match (wrong, value) {
+                (true, 1..) => Role::Warning,
+                (_, 0) => Role::Dim,
+                (false, _) => Role::Text,
+            };
+            span(theme, role, format!("{name:<9} {value:>8}  "))
+        });
+        labelled(app, if at == 0 { "counters" } else { "" }, cells.collect())
+    };
+    chunks.map(line).collect()
+}

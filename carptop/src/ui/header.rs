@@ -1,0 +1,163 @@
+//! What must be seen without reading: counts, what is wrong, what changed last.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::{cut, put, span, width, words};
+use crate::app::{App, Link};
+use crate::theme::{Role, Theme};
+use crate::when;
+
+/// Draws the header.
+pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
+    let theme = &app.theme;
+    let troubles = &app.tally.lines;
+    let room = usize::from(area.height.saturating_sub(3));
+    let mut second = counts(app);
+    let rest = if app.stale().is_some() {
+        second = vec![Span::raw(" "), away(app)];
+        troubles.as_slice()
+    } else if let Some((first, more)) = troubles.split_first() {
+        let others = match more.len().saturating_sub(room) {
+            0 => String::new(),
+            several => format!(" (+{several})"),
+        };
+        let taken = width(&second) + u16::try_from(others.len()).unwrap_or(0) + 2;
+        let text = cut(theme, &first.text, area.width.saturating_sub(taken));
+        second.push(shown(theme, first.alarm, &text));
+        second.push(span(theme, Role::Warning, others));
+        more
+    } else {
+        if app.link == Link::Live {
+            second.push(span(theme, Role::Good, "nothing wrong"));
+        }
+        &[]
+    };
+    let mut lines = vec![first_line(app, area.width)];
+    if area.height == 1 {
+        lines.clear();
+    }
+    lines.push(Line::from(second));
+    let indent = width(&counts(app));
+    for trouble in rest.iter().take(room) {
+        let blanks = " ".repeat(usize::from(indent));
+        let text = shown(theme, trouble.alarm, &trouble.text);
+        lines.push(Line::from(vec![Span::raw(blanks), text]));
+    }
+    // What changed last stands at the bottom, in the same place whatever is above it.
+    let free = usize::from(area.height.saturating_sub(1)).saturating_sub(lines.len());
+    lines.extend(std::iter::repeat_n(Line::default(), free));
+    lines.push(last_change(app));
+    for (line, y) in lines.iter().zip(0..area.height) {
+        put(buffer, area, 0, y, line);
+    }
+}
+
+/// Who we are and how carpd is set, and at the right whether the picture is live.
+fn first_line(app: &App, across: u16) -> Line<'static> {
+    let theme = &app.theme;
+    let mut spans = vec![
+        span(theme, Role::Title, " carptop "),
+        span(theme, Role::Text, format!(" {} ", app.hostname)),
+    ];
+    if !app.picture.version.is_empty() {
+        spans.push(span(
+            theme,
+            Role::Dim,
+            format!(" carpd {} ", app.picture.version),
+        ));
+    }
+    let clock = when::minute(app.now, &app.zone);
+    let mut right = Vec::new();
+    if app.read_only().is_some() {
+        right.push(span(theme, Role::Dim, "read-only  "));
+    }
+    right.push(match (&app.link, app.stale()) {
+        (Link::Connecting, _) => span(theme, Role::Dim, "connecting"),
+        (_, Some(_)) => span(theme, Role::Alarm, " not live "),
+        (_, None) => span(theme, Role::Good, format!("{} live", theme.glyphs.live)),
+    });
+    right.push(span(theme, Role::Dim, format!("  {clock} ")));
+    let room = across.saturating_sub(width(&spans) + width(&right) + 3);
+    let values = span(theme, Role::Text, sysctls(app, room));
+    let free = room.saturating_sub(width(std::slice::from_ref(&values)));
+    let left = if across >= 110 { free / 2 } else { 0 };
+    spans.push(Span::raw(" ".repeat(usize::from(left) + 1)));
+    spans.push(values);
+    let gap = across.saturating_sub(width(&spans) + width(&right));
+    spans.push(Span::raw(" ".repeat(usize::from(gap))));
+    spans.extend(right);
+    Line::from(spans)
+}
+
+/// How carpd is set, the most important first, as far as it fits.
+fn sysctls(app: &App, room: u16) -> String {
+    let mut text = String::new();
+    for name in ["preempt", "allow", "log", "arpbalance"] {
+        let Some(value) = app.picture.sysctl(name) else {
+            continue;
+        };
+        let more = format!("{name} {value}");
+        let dot = match text.as_str() {
+            "" => String::new(),
+            _ => format!(" {} ", app.theme.glyphs.dot),
+        };
+        if Span::raw(format!("{text}{dot}{more}")).width() <= usize::from(room) {
+            text = format!("{text}{dot}{more}");
+        }
+    }
+    text
+}
+
+fn counts(app: &App) -> Vec<Span<'static>> {
+    let theme = &app.theme;
+    let mut spans = vec![Span::raw(" ")];
+    for (count, state) in app.tally.states.iter().zip(["MASTER", "BACKUP", "INIT"]) {
+        let role = if *count == 0 {
+            Role::Dim
+        } else {
+            Theme::state(state)
+        };
+        spans.push(span(theme, role, format!("{count} {state}")));
+        spans.push(Span::raw("  "));
+    }
+    spans.push(Span::raw(" "));
+    spans
+}
+
+fn away(app: &App) -> Span<'static> {
+    let since = when::clock(app.stale().unwrap_or(app.now), app.now, &app.zone);
+    let text = match &app.link {
+        Link::Away(_, why) => format!(" ! {why}; this is the picture of {since} "),
+        Link::Connecting | Link::Live => {
+            format!(" ! carpd does not answer; this is the picture of {since} ")
+        }
+    };
+    span(&app.theme, Role::Alarm, text)
+}
+
+fn shown(theme: &Theme, alarm: bool, text: &str) -> Span<'static> {
+    let role = if alarm { Role::Alarm } else { Role::Warning };
+    span(theme, role, format!("! {text}"))
+}
+
+/// `last change 12:03:51, 13s ago: carp2 MASTER → INIT  carrier lost`
+fn last_change(app: &App) -> Line<'static> {
+    let theme = &app.theme;
+    let mut events = app.picture.events.iter().rev();
+    let Some(event) = events.find(|event| event.kind == "transition") else {
+        return Line::from(span(theme, Role::Dim, " no state has changed yet"));
+    };
+    let text = format!(
+        " last change {}, {} ago: ",
+        when::clock(event.time, app.now, &app.zone),
+        when::short(app.now.saturating_sub(event.time))
+    );
+    let mut spans = vec![
+        span(theme, Role::Dim, text),
+        span(theme, Role::Title, format!("{} ", event.interface)),
+    ];
+    spans.extend(words::of(app, event));
+    Line::from(spans)
+}

@@ -1,0 +1,89 @@
+//! The help, made from the table of keys.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use ratatui::widgets::{Clear, Widget};
+
+use super::{boxed, put, span};
+use crate::app::App;
+use crate::keys::KEYS;
+use crate::theme::Role;
+
+/// The columns of the box.
+const WIDE: u16 = 90;
+
+/// What the signs of the table mean.
+const SIGNS: [(&str, &str); 6] = [
+    (
+        "M B I",
+        "MASTER carries the addresses, BACKUP waits, INIT does not run.",
+    ),
+    (
+        "!",
+        "Something is wrong; the details say what, and what to do.",
+    ),
+    (
+        "bar",
+        "What is left of a BACKUP's patience since it last heard its",
+    ),
+    ("", "master; of a MASTER's, as its backups have it."),
+    (
+        "1/0>240",
+        "The skew that is configured, and the one that is advertised.",
+    ),
+    (
+        "BAD",
+        "Packets refused; with ! some were within the last minute.",
+    ),
+];
+
+/// Draws the help over everything.
+pub(super) fn draw(app: &App, screen: Rect, buffer: &mut Buffer) {
+    let theme = &app.theme;
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    let row = |left: &str, right: &str| {
+        Line::from(vec![
+            span(theme, Role::Key, format!(" {left:<16}")),
+            span(theme, Role::Text, right),
+        ])
+    };
+    let refused = app.read_only();
+    for binding in KEYS {
+        let mut line = row(binding.shown, binding.help);
+        if binding.changes && refused.is_some() {
+            line.push_span(span(theme, Role::Dim, " (root)"));
+        }
+        lines.push(line);
+    }
+    if let Some(why) = refused {
+        lines.push(Line::from(span(theme, Role::Warning, format!(" {why}"))));
+    }
+    lines.push(Line::default());
+    lines.extend(SIGNS.iter().map(|(sign, text)| row(sign, text)));
+    let height = u16::try_from(lines.len())
+        .unwrap_or(u16::MAX)
+        .saturating_add(2);
+    let (width, height) = (WIDE.min(screen.width), height.min(screen.height));
+    let area = Rect {
+        x: (screen.width - width) / 2,
+        y: (screen.height - height) / 2,
+        width,
+        height,
+    };
+    Clear.render(area, buffer);
+    let hidden = lines
+        .len()
+        .saturating_sub(usize::from(height.saturating_sub(2)));
+    let first = app.scroll.min(hidden);
+    let title = if hidden > 0 {
+        " keys: arrows scroll, any other key closes "
+    } else {
+        " keys: any key closes "
+    };
+    let title = Line::from(span(theme, Role::Title, title));
+    let inner = boxed(theme, area, title, buffer);
+    for (line, y) in lines.iter().skip(first).zip(0..inner.height) {
+        put(buffer, inner, 0, y, line);
+    }
+}

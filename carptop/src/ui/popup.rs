@@ -1,0 +1,87 @@
+//! What stands above the footer for a while: a question, or candidates of a completion.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use ratatui::widgets::{Clear, Widget};
+
+use super::{boxed, cut, put, span, wrap};
+use crate::app::{App, Ask, Prompt};
+use crate::theme::Role;
+
+/// The most columns of a question.
+const WIDE: u16 = 90;
+
+/// How many candidates are shown at once.
+const SHOWN: usize = 10;
+
+/// Asks before a change.
+pub(super) fn ask(app: &App, ask: &Ask, footer: Rect, buffer: &mut Buffer) {
+    let theme = &app.theme;
+    let width = footer.width.min(WIDE);
+    let mut lines = wrap(&ask.question, width.saturating_sub(4));
+    let question = lines.len();
+    lines.extend(wrap(
+        &format!("{}.", ask.consequence),
+        width.saturating_sub(4),
+    ));
+    let inner = above(app, footer, width, lines.len(), " y/N ", buffer);
+    for ((at, line), y) in lines.into_iter().enumerate().zip(0..inner.height) {
+        let role = if at < question {
+            Role::Question
+        } else {
+            Role::Text
+        };
+        put(buffer, inner, 1, y, &Line::from(span(theme, role, line)));
+    }
+}
+
+/// Shows what may stand where the cursor is.
+pub(super) fn candidates(app: &App, prompt: &Prompt, footer: Rect, buffer: &mut Buffer) {
+    let theme = &app.theme;
+    let all = &prompt.candidates;
+    if all.is_empty() {
+        return;
+    }
+    let wide = all.iter().map(|(word, _)| word.len()).max().unwrap_or(0);
+    let hidden = all.len().saturating_sub(SHOWN);
+    let lines = all.len().min(SHOWN) + usize::from(hidden > 0);
+    let inner = above(app, footer, footer.width.min(WIDE), lines, "", buffer);
+    for ((word, help), y) in all.iter().take(SHOWN).zip(0..inner.height) {
+        let line = Line::from(vec![
+            span(theme, Role::Key, format!("{word:<wide$}  ")),
+            span(
+                theme,
+                Role::Dim,
+                cut(theme, help, inner.width.saturating_sub(3)),
+            ),
+        ]);
+        put(buffer, inner, 1, y, &line);
+    }
+    if hidden > 0 {
+        let last = inner.height.saturating_sub(1);
+        let line = Line::from(span(theme, Role::Dim, format!("and {hidden} more")));
+        put(buffer, inner, 1, last, &line);
+    }
+}
+
+/// An empty box of so many lines right above the footer.
+fn above(
+    app: &App,
+    footer: Rect,
+    width: u16,
+    lines: usize,
+    title: &'static str,
+    buffer: &mut Buffer,
+) -> Rect {
+    let height = (u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(2)).min(footer.y);
+    let area = Rect {
+        x: footer.x,
+        y: footer.y - height,
+        width,
+        height,
+    };
+    Clear.render(area, buffer);
+    let title = Line::from(span(&app.theme, Role::Question, title));
+    boxed(&app.theme, area, title, buffer)
+}

@@ -1,0 +1,66 @@
+//! The states of one interface over time: a letter for each stretch of it.
+
+use ratatui::text::Span;
+
+use super::span;
+use crate::app::App;
+use crate::picture::Host;
+use crate::theme::{Role, Theme};
+
+const MINUTE: u64 = 60_000_000;
+
+/// The spans of time that a line may be, and what they are called.
+const SPANS: [(u64, &str); 5] = [
+    (10 * MINUTE, "10 min"),
+    (60 * MINUTE, "1 h"),
+    (6 * 60 * MINUTE, "6 h"),
+    (24 * 60 * MINUTE, "24 h"),
+    (7 * 24 * 60 * MINUTE, "7 d"),
+];
+
+/// The line in `width` columns and what span of time it is: the shortest one that all that is
+/// known fits into.
+pub(super) fn of(app: &App, host: &Host, width: u16) -> (Vec<Span<'static>>, &'static str) {
+    let steps = &host.history.steps;
+    let oldest = steps.front().map_or(app.now, |step| step.time);
+    let age = app.now.saturating_sub(oldest);
+    let last = SPANS.last().copied().unwrap_or((MINUTE, ""));
+    let (whole, name) = SPANS
+        .into_iter()
+        .find(|(span, _)| age <= *span)
+        .unwrap_or(last);
+    let begin = app.now.saturating_sub(whole);
+    let cells = u64::from(width.max(1));
+    let mut spans: Vec<Span<'static>> = Vec::new();
+    for cell in 0..cells {
+        let start = begin + whole * cell / cells;
+        let end = begin + whole * (cell + 1) / cells;
+        let (letter, role) = letter(host, start, end);
+        spans.push(span(&app.theme, role, letter));
+    }
+    (spans, name)
+}
+
+/// The state at the end of a stretch, or `*` if there were more than two changes in it.
+fn letter(host: &Host, start: u64, end: u64) -> (&'static str, Role) {
+    let steps = &host.history.steps;
+    let within = steps
+        .iter()
+        .filter(|step| step.time > start && step.time <= end);
+    if within.count() > 2 {
+        return ("*", Role::Warning);
+    }
+    let before = steps.iter().rev().find(|step| step.time <= end);
+    let state = match (before, steps.front()) {
+        (Some(step), _) => step.to.as_str(),
+        (None, Some(first)) => first.from.as_str(),
+        (None, None) => host.info.state.as_str(),
+    };
+    let role = Theme::state(state);
+    match state {
+        "MASTER" => ("M", role),
+        "BACKUP" => ("B", role),
+        "INIT" => (".", role),
+        _ => ("?", role),
+    }
+}

@@ -1,0 +1,37 @@
+//! Events in words.
+
+use carp_dbus::EventInfo;
+use ratatui::text::Span;
+
+use super::span;
+use crate::app::App;
+use crate::history::without_name;
+use crate::theme::{Role, Theme};
+
+/// What happened, without when and to whom: `MASTER → INIT  carrier lost`.
+pub(super) fn of(app: &App, event: &EventInfo) -> Vec<Span<'static>> {
+    let theme = &app.theme;
+    let detail = |name: &str| event.details.get(name).map(String::as_str);
+    if let ("transition", Some(from), Some(to)) =
+        (event.kind.as_str(), detail("from"), detail("to"))
+    {
+        let text = without_name(event);
+        let why = text
+            .split_once(" (")
+            .map_or("", |(_, why)| why.trim_end_matches(')'));
+        return vec![
+            span(theme, Theme::state(from), from),
+            span(theme, Role::Dim, format!(" {} ", theme.glyphs.arrow)),
+            span(theme, Theme::state(to), to),
+            span(theme, Role::Text, format!("  {why}")),
+        ];
+    }
+    let role = match (event.kind.as_str(), detail("from"), detail("to")) {
+        ("sending", ..) if detail("works") == Some("true") => Role::Good,
+        ("suppression", _, Some("0")) => Role::Good,
+        ("two-masters" | "kernel-refused" | "sending", ..) => Role::Alarm,
+        ("bad-packet" | "suppression" | "lost", ..) => Role::Warning,
+        _ => Role::Text,
+    };
+    vec![span(theme, role, without_name(event))]
+}

@@ -1,0 +1,43 @@
+//! Holds the manual page against the table of keys and the options, both ways.
+
+use std::collections::BTreeSet;
+
+use carptop::{KEYS, command};
+
+const PAGE: &str = include_str!("../../man/carptop.8");
+
+/// The words behind `.It MACRO` in a section.
+fn items(heading: &str, mac: &str) -> Vec<&'static str> {
+    let section = PAGE.lines().skip_while(|line| *line != heading).skip(1);
+    let section = section.take_while(|line| !line.starts_with(".Sh "));
+    let start = format!(".It {mac} ");
+    let items: Vec<&str> = section
+        .filter_map(|line| line.strip_prefix(start.as_str()))
+        .collect();
+    items
+}
+
+#[test]
+fn every_key_is_in_the_manual_in_the_order_of_the_help_and_no_other() {
+    let described: Vec<String> = items(".Sh KEYS", "Ic")
+        .into_iter()
+        // mdoc takes these for punctuation unless they are escaped.
+        .map(|keys| keys.replace(r"\&", ""))
+        .collect();
+    let keys: Vec<&str> = KEYS.iter().map(|binding| binding.shown).collect();
+    assert_eq!(described, keys);
+}
+
+#[test]
+fn every_option_is_in_the_manual_and_no_other() {
+    let described: BTreeSet<&str> = items(".Sh DESCRIPTION", "Fl")
+        .into_iter()
+        .filter_map(|item| item.split(' ').next())
+        .collect();
+    let command = command();
+    let options = command.get_opts().filter_map(clap::Arg::get_long);
+    let mut known: BTreeSet<String> = options.map(|long| format!("-{long}")).collect();
+    known.extend(["-help", "-version"].map(str::to_owned));
+    let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
+    assert_eq!(described, known);
+}
