@@ -1,6 +1,6 @@
 //! Frames made by hand, put on a host's cable as they are.
 
-use std::io::Write as _;
+use std::io::{BufWriter, Write as _};
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
@@ -25,11 +25,14 @@ impl Host {
             .stdin(Stdio::piped())
             .spawn()
             .context("cannot run python3")?;
-        let mut input = python.stdin.take().context("no pipe")?;
+        let mut input = BufWriter::new(python.stdin.take().context("no pipe")?);
         for frame in frames {
-            let line: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
-            writeln!(input, "{line}")?;
+            for byte in frame {
+                write!(input, "{byte:02x}")?;
+            }
+            writeln!(input)?;
         }
+        input.flush()?;
         drop(input);
         let status = python.wait()?;
         ensure!(status.success(), "{}: cannot send: {status}", self.name());
