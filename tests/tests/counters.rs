@@ -232,12 +232,12 @@ fn what_is_sent_what_changes_and_what_is_preempted_is_counted() -> Result<()> {
     assert_eq!(carpd.counter("carp0", "ostates")?, states + 1);
     assert!(carpd.counter("carp0", "opackets")? >= 1);
     assert!(carpd.counter("carp0", "opackets6")? >= 1);
-    let text = carpd.carpctl("netstat")?;
-    ensure!(
-        text.contains("\t1 preemption of a slower master\n"),
-        "{text}"
-    );
-    Ok(())
+    wait_until("the sums follow", MARGIN, || {
+        let text = carpd.carpctl("netstat")?;
+        let counted = text.contains("\t1 preemption of a slower master\n");
+        ensure!(counted, "{text}");
+        Ok(Some(()))
+    })
 }
 
 #[test]

@@ -1,0 +1,152 @@
+//! What runs and what is told when a state changes: hooks, and the lines of FreeBSD's devd.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use carp_tests::{Carpd, Lab, MARGIN, master_down, wait_until};
+
+/// carpd with hooks that write to a file.
+struct Site {
+    carpd: Carpd,
+    out: PathBuf,
+    _lab: Lab,
+}
+
+impl Site {
+    fn new() -> Result<Self> {
+        let lab = Lab::new()?;
+        let host = lab.host("a", &[("lan", "192.168.1.2/24"), ("dmz", "192.168.2.2/24")])?;
+        let carpd = Carpd::start(&host)?;
+        fs::create_dir(carpd.config_directory().join("hooks.d"))?;
+        Ok(Self {
+            carpd,
+            out: lab.path("out"),
+            _lab: lab,
+        })
+    }
+
+    /// A hook; `$OUT` is the file.
+    fn hook(&self, name: &str, lines: &str) -> Result<()> {
+        let path = self.carpd.config_directory().join("hooks.d").join(name);
+        fs::write(
+            &path,
+            format!("#!/bin/sh\nOUT={}\n{lines}\n", self.out.display()),
+        )?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(())
+    }
+
+    fn written(&self) -> String {
+        fs::read_to_string(&self.out).unwrap_or_default()
+    }
+
+    fn wait_until_written(&self, expected: &str, bound: Duration) -> Result<()> {
+        wait_until(
+            &format!("the hooks write\n{expected}"),
+            bound + MARGIN,
+            || {
+                let written = self.written();
+                ensure!(written == expected, "they wrote\n{written}");
+                Ok(Some(()))
+            },
+        )
+    }
+}
+
+#[test]
+fn hooks_are_told_every_change_of_state_in_its_order_the_last_ones_too() -> Result<()> {
+    let mut site = Site::new()?;
+    site.hook(
+        "50-tell",
+        "echo \"$CARP_INTERFACE vhid $CARP_VHID on $CARP_DEVICE: \
+         $CARP_FROM -> $CARP_TO ($CARP_REASON)\" >>$OUT; echo told; echo twice >&2",
+    )?;
+    site.hook("60-slow", "sleep 0.2; echo \"$CARP_TO done\" >>$OUT")?;
+    site.carpd.carpctl("carp0 create")?;
+    site.carpd.carpctl("carp0 vhid 1 192.168.1.1/24")?;
+    site.carpd.carpctl("carp0 state master")?;
+    site.carpd.carpctl("carp0 vhid 2")?;
+    let first = "\
+carp0 vhid 1 on eth0: INIT -> BACKUP (became-runnable)
+BACKUP done
+carp0 vhid 1 on eth0: BACKUP -> MASTER (forced)
+MASTER done
+carp0 vhid 1 on eth0: MASTER -> INIT (reconfigured)
+INIT done
+carp0 vhid 2 on eth0: INIT -> BACKUP (became-runnable)
+BACKUP done
+";
+    site.wait_until_written(first, Duration::from_secs(2))?;
+    ensure!(site.carpd.stop()?.success());
+    let last = "carp0 vhid 2 on eth0: BACKUP -> INIT (destroyed)\nINIT done\n";
+    assert_eq!(site.written(), format!("{first}{last}"));
+    let log = site.carpd.log()?;
+    ensure!(log.contains("INFO carp0: hook 50-tell: told\n"), "{log}");
+    ensure!(log.contains("INFO carp0: hook 50-tell: twice\n"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn a_hook_that_hangs_delays_neither_the_protocol_nor_other_interfaces() -> Result<()> {
+    let mut site = Site::new()?;
+    site.hook(
+        "hang",
+        "[ $CARP_INTERFACE = carp0 ] && exec sleep 600; echo $CARP_INTERFACE $CARP_TO >>$OUT",
+    )?;
+    site.carpd.carpctl("carp0 create")?;
+    site.carpd.carpctl("carp1 create")?;
+    site.carpd.carpctl("carp0 vhid 1 192.168.1.1/24")?;
+    site.carpd.carpctl("carp1 vhid 1 192.168.2.1/24")?;
+    for interface in ["carp0", "carp1"] {
+        site.carpd
+            .wait_for_state(interface, "MASTER", master_down(1, 0))?;
+    }
+    site.wait_until_written("carp1 BACKUP\ncarp1 MASTER\n", Duration::ZERO)?;
+    site.carpd
+        .wait_for_log("carp0: hook hang was killed: it ran for 10 seconds")
+}
+
+#[test]
+fn a_hook_can_call_carpctl_and_ends_in_the_log_if_it_fails() -> Result<()> {
+    let mut site = Site::new()?;
+    let carpctl = carp_tests::program("carpctl")?;
+    site.hook(
+        "ask",
+        &format!(
+            "[ $CARP_TO = MASTER ] || exit 0; {} -l >>$OUT; exit 7",
+            carpctl.display()
+        ),
+    )?;
+    site.carpd.carpctl("carp0 create")?;
+    site.carpd.carpctl("carp0 vhid 1 192.168.1.1/24")?;
+    site.carpd.carpctl("carp0 state master")?;
+    site.wait_until_written("carp0\n", Duration::from_secs(1))?;
+    site.carpd
+        .wait_for_log("WARN carp0: hook ask ended with exit status: 7")
+}
+
+#[test]
+fn monitor_prints_the_lines_of_devd() -> Result<()> {
+    let site = Site::new()?;
+    let mut command = site.carpd.carpctl_command()?;
+    command.args(["monitor", "--devd", "--since", "all"]);
+    let mut monitor = site.carpd.host().spawn("monitor", command)?;
+    site.carpd.carpctl("carp0 create")?;
+    site.carpd.carpctl("carp0 vhid 7 192.168.1.1/24")?;
+    site.carpd.carpctl("carp0 state master")?;
+    site.carpd.carpctl("carp0 destroy")?;
+    let expected = "\
+!system=CARP subsystem=7@eth0 type=BACKUP
+!system=CARP subsystem=7@eth0 type=MASTER
+!system=CARP subsystem=7@eth0 type=INIT
+";
+    wait_until("three lines", MARGIN, || {
+        let log = monitor.log()?;
+        ensure!(log == expected, "{log}");
+        Ok(Some(()))
+    })?;
+    monitor.kill()
+}
