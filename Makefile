@@ -35,7 +35,7 @@ ifneq ($(shell id -u),0)
 AS_ROOT = --config 'target."cfg(unix)".runner = ["sudo", "-E"]'
 endif
 
-.PHONY: help deps demo-deps build release install uninstall demo test lint fmt check-fmt clippy stories doc deny man shell clean
+.PHONY: help deps demo-deps need-root build release install uninstall demo test lint fmt check-fmt clippy stories doc deny man shell clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -62,14 +62,14 @@ uninstall: ## what `make install` has put there, but for a configuration that wa
 	rmdir $(CONFIG) 2>/dev/null || true
 	test -n "$(DESTDIR)" || test ! -d /run/systemd/system || systemctl daemon-reload
 
-demo: demo-deps build ## two hosts, a client, a pulled cable (ARGS=--once: no playing on)
+demo: need-root demo-deps build ## two hosts, a client, a pulled cable (ARGS=--once: no playing on)
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin demo -- $(ARGS)
 
-test: deps check-fmt clippy build stories doc deny man shell ## everything below, and all tests
+test: need-root deps check-fmt clippy build stories doc deny man shell ## everything below, and all tests
 
 # Tests in namespaces mostly wait for the protocol's timers: more of them fit on a processor.
 stories: export RUST_TEST_THREADS ?= 4
-stories: ## all tests of the workspace, those in network namespaces too
+stories: need-root ## all tests of the workspace, those in network namespaces too
 	cargo test --workspace $(AS_ROOT)
 
 lint: check-fmt clippy doc deny man shell ## everything but the tests
@@ -98,6 +98,10 @@ shell: ## lint the shell scripts
 
 deps: ## install the Debian packages that building and testing need
 	@tests/install-packages $(TEST_PACKAGES)
+
+need-root:
+	@[ "$$(id -u)" -eq 0 ] || command -v sudo >/dev/null || \
+	    { echo "network namespaces need root: become root, or install sudo" >&2; exit 1; }
 
 demo-deps:
 	@tests/install-packages $(DEMO_PACKAGES)
