@@ -91,7 +91,8 @@ fn pull_the_cable(pair: &Pair, client: &Ping) -> Result<()> {
     heading("4. Somebody pulls A's cable on 192.168.1.0/24");
     let silence = master_down(1, 100);
     say(&format!(
-        "B hears no more of A and waits 3·advbase + advskew/256 = {:.2} s before it takes over.",
+        "B hears no more of A and takes over 3·advbase + advskew/256 = {:.2} s after A's last\n\
+         advertisement, which was up to a second before the cable went.",
         silence.as_secs_f64()
     ));
     let outage = client.outage_of(
