@@ -11,6 +11,7 @@ mod sysctlconf;
 #[cfg(test)]
 mod tests;
 mod variables;
+mod whole;
 mod words;
 
 use std::fmt;

@@ -5,17 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::mem::discriminant;
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 
-use carp_dbus::ifconfig::{Action, Change, Changes, Line, Secret};
 use carp_proto::{Settings, Unit};
 
 use super::shell::{self, Assignment, Complaint, Piece};
 use super::variables::{Part, Variable};
-use super::words;
-use crate::api;
+use super::whole::Whole;
 
 /// What a file says.
 #[derive(Debug, Default)]
@@ -177,7 +174,7 @@ impl Reader {
     fn set_up(&mut self, unit: Unit, parts: &Parts) {
         let mut whole = Whole::default();
         for (part, (name, value)) in parts {
-            for warning in whole.add(*part, value).unwrap_or_else(|message| {
+            for warning in whole.add(*part, &value.text).unwrap_or_else(|message| {
                 self.broken.insert(unit);
                 self.complain(value.line, format!("{name}: {message}"));
                 Vec::new()
@@ -187,7 +184,7 @@ impl Reader {
         }
         let main = parts.get(&Part::Main).or_else(|| parts.values().next());
         let line = main.map_or(1, |(_, value)| value.line);
-        let creates_itself = whole.created;
+        let creates_itself = whole.creates_itself();
         if let Some((name, _)) =
             main.filter(|_| !creates_itself && !self.found.clones.contains(&unit))
         {
@@ -252,112 +249,6 @@ impl Reader {
             variable: None,
             message,
         });
-    }
-}
-
-/// What the variables of an interface say together; what is said later goes first, as it does when
-/// ifconfig(8) is run for each.
-#[derive(Default)]
-struct Whole {
-    changes: Changes,
-    created: bool,
-}
-
-impl Whole {
-    /// Takes in one variable, and gives warnings about it.
-    fn add(&mut self, part: Part, value: &Value) -> Result<Vec<String>, String> {
-        let words = match part {
-            // The only one that is text, and no words.
-            Part::Description => vec![
-                OsString::from("description"),
-                OsString::from_vec(value.text.clone()),
-            ],
-            Part::CreateArguments
-            | Part::Main
-            | Part::Ipv6
-            | Part::OldIpv6
-            | Part::Alias(_)
-            | Part::Aliases
-            | Part::Addresses
-            | Part::OldAlias(_) => words::split(&value.text)?,
-        };
-        let Line {
-            action,
-            options,
-            warnings,
-        } = Line::parse(&words)?;
-        if let Some(option) = options.first() {
-            return Err(format!("{option} is for command lines alone"));
-        }
-        let changes = match action {
-            Action::Show => Changes::default(),
-            Action::Configure(changes) => changes,
-            Action::Create(changes) => {
-                self.created = true;
-                changes
-            }
-            Action::Destroy => return Err("destroy is for command lines alone".to_owned()),
-            Action::Vhaddr => return Err("vhaddr is for command lines alone".to_owned()),
-        };
-        let Changes {
-            settings,
-            add,
-            remove,
-        } = changes;
-        for change in settings {
-            check(&change)?;
-            let settings = &mut self.changes.settings;
-            settings.retain(|other| discriminant(other) != discriminant(&change));
-            settings.push(change);
-        }
-        for (address, prefix) in add {
-            if self.changes.add.iter().any(|(other, _)| *other == address) {
-                return Err(format!("{address} is given twice"));
-            }
-            self.changes.add.push((address, prefix));
-        }
-        if let Some(address) = remove.first() {
-            return Err(format!(
-                "-alias {address} removes what another variable adds: leave out both"
-            ));
-        }
-        Ok(warnings)
-    }
-
-    fn settings(self, unit: Unit) -> Result<Settings, String> {
-        let settings = self
-            .changes
-            .settings()
-            .map_err(|why| format!("{unit}: {why}"))?;
-        let changes = api::changes(unit, settings).map_err(|error| error.to_string())?;
-        Settings::configured(unit, &changes).map_err(|refusal| refusal.message)
-    }
-}
-
-/// What a command line may say, and a configuration may not.
-fn check(change: &Change) -> Result<(), String> {
-    match change {
-        Change::Password(Secret::StandardInput)
-        | Change::AcceptPassword(Some(Secret::StandardInput)) => {
-            Err("- is standard input, which there is none at boot: use passfile".to_owned())
-        }
-        Change::Password(Secret::File(path)) if !path.is_absolute() => Err(format!(
-            "passfile {}: must be an absolute path",
-            path.display()
-        )),
-        Change::State(_) => Err(
-            "state is no setting: the host with the smallest advbase and advskew becomes master"
-                .to_owned(),
-        ),
-        Change::Password(_)
-        | Change::AcceptPassword(_)
-        | Change::Vhid(_)
-        | Change::Advbase(_)
-        | Change::Advskew(_)
-        | Change::Up(_)
-        | Change::Carpdev(_)
-        | Change::Description(_)
-        | Change::Lladdr(_) => Ok(()),
     }
 }
 

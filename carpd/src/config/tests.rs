@@ -276,8 +276,7 @@ fn what_is_hardly_meant_is_a_warning() {
         told(&configuration.warnings),
         [
             "rc.conf:3: ifconfig_carp0: takes the place of line 2",
-            "rc.conf:3: ifconfig_carp0: warning: 10.0.0.1 has no netmask, /8 is taken from its \
-             class",
+            "rc.conf:3: ifconfig_carp0: 10.0.0.1 has no netmask, /8 is taken from its class",
         ]
     );
 }

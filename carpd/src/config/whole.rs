@@ -1,0 +1,134 @@
+//! What the variables of one carp interface say together.
+
+use std::ffi::OsString;
+use std::mem::discriminant;
+use std::os::unix::ffi::OsStringExt;
+
+use carp_dbus::ifconfig::{Action, Change, Changes, Line, Secret};
+use carp_proto::{Settings, Unit};
+
+use super::variables::Part;
+use super::words;
+use crate::api;
+
+/// What the variables of an interface say together; what is said later goes first, as it does when
+/// ifconfig(8) is run for each.
+#[derive(Default)]
+pub(super) struct Whole {
+    changes: Changes,
+    created: bool,
+}
+
+impl Whole {
+    /// Takes in one variable, and gives warnings about it.
+    ///
+    /// # Errors
+    /// One line that says what would be right.
+    pub(super) fn add(&mut self, part: Part, value: &[u8]) -> Result<Vec<String>, String> {
+        let words = match part {
+            // The only one that is text, and no words.
+            Part::Description => vec![
+                OsString::from("description"),
+                OsString::from_vec(value.to_vec()),
+            ],
+            Part::CreateArguments
+            | Part::Main
+            | Part::Ipv6
+            | Part::OldIpv6
+            | Part::Alias(_)
+            | Part::Aliases
+            | Part::Addresses
+            | Part::OldAlias(_) => words::split(value)?,
+        };
+        let Line {
+            action,
+            options,
+            warnings,
+        } = Line::parse(&words)?;
+        if let Some(option) = options.first() {
+            return Err(format!("{option} is for command lines alone"));
+        }
+        let changes = match action {
+            Action::Show => Changes::default(),
+            Action::Configure(changes) => changes,
+            Action::Create(changes) => {
+                self.created = true;
+                changes
+            }
+            Action::Destroy => return Err("destroy is for command lines alone".to_owned()),
+            Action::Vhaddr => return Err("vhaddr is for command lines alone".to_owned()),
+        };
+        let Changes {
+            settings,
+            add,
+            remove,
+        } = changes;
+        for change in settings {
+            check(&change)?;
+            let settings = &mut self.changes.settings;
+            settings.retain(|other| discriminant(other) != discriminant(&change));
+            settings.push(change);
+        }
+        for (address, prefix) in add {
+            if self.changes.add.iter().any(|(other, _)| *other == address) {
+                return Err(format!("{address} is given twice"));
+            }
+            self.changes.add.push((address, prefix));
+        }
+        if let Some(address) = remove.first() {
+            return Err(format!(
+                "-alias {address} removes what another variable adds: leave out both"
+            ));
+        }
+        let plain = |warning: String| match warning.strip_prefix("warning: ") {
+            Some(warning) => warning.to_owned(),
+            None => warning,
+        };
+        Ok(warnings.into_iter().map(plain).collect())
+    }
+
+    /// Whether `create` was among the words.
+    pub(super) const fn creates_itself(&self) -> bool {
+        self.created
+    }
+
+    /// Everything that is set, with the passwords read from where they are.
+    ///
+    /// # Errors
+    /// One line: a password cannot be read, or a setting cannot be.
+    pub(super) fn settings(self, unit: Unit) -> Result<Settings, String> {
+        let settings = self
+            .changes
+            .settings()
+            .map_err(|why| format!("{unit}: {why}"))?;
+        let changes = api::changes(unit, settings).map_err(|error| error.to_string())?;
+        Settings::configured(unit, &changes).map_err(|refusal| refusal.message)
+    }
+}
+
+/// What a command line may say, and a configuration may not.
+fn check(change: &Change) -> Result<(), String> {
+    match change {
+        Change::Password(Secret::StandardInput)
+        | Change::AcceptPassword(Some(Secret::StandardInput)) => {
+            Err("- is standard input, which there is none at boot: use passfile".to_owned())
+        }
+        Change::Password(Secret::File(path)) if !path.is_absolute() => Err(format!(
+            "passfile {}: must be an absolute path",
+            path.display()
+        )),
+        Change::State(_) => Err(
+            "state is no setting: the host with the smallest advbase and advskew becomes master"
+                .to_owned(),
+        ),
+        Change::Password(_)
+        | Change::AcceptPassword(_)
+        | Change::Vhid(_)
+        | Change::Advbase(_)
+        | Change::Advskew(_)
+        | Change::Up(_)
+        | Change::Carpdev(_)
+        | Change::Description(_)
+        | Change::Lladdr(_) => Ok(()),
+    }
+}
