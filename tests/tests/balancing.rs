@@ -314,3 +314,94 @@ fn three_groups_share_the_clients_among_three() -> Result<()> {
     }
     network.each_finds_its_index(ADDRESS, &[1, 7])
 }
+
+#[test]
+fn what_comes_through_a_router_is_not_balanced() -> Result<()> {
+    let network = Network::balanced()?;
+    let Pair { a, b, lab, .. } = &network.pair;
+    let router = lab.host(
+        "router",
+        &[("lan", "192.168.1.201/24"), ("far", "10.1.0.1/24")],
+    )?;
+    router.run("sysctl -qw net.ipv4.ip_forward=1")?;
+    for carpd in [a, b] {
+        carpd
+            .host()
+            .run("ip route add 10.1.0.0/24 via 192.168.1.201")?;
+    }
+    let mut by_a = Capture::sent_by(a.host(), "eth0")?;
+    let mut by_b = Capture::sent_by(b.host(), "eth0")?;
+    for last in 100..104 {
+        let host = lab.host(
+            &format!("far{last}"),
+            &[("far", &format!("10.1.0.{last}/24"))],
+        )?;
+        host.run("ip route add default via 10.1.0.1")?;
+        ping(&host, ADDRESS, 2)?;
+    }
+    // All of it is B's: the router asks with its own address, which is odd.
+    let replies = |frames: &[Frame]| frames.iter().filter_map(Frame::echo).count();
+    assert_eq!((replies(&by_a.stop()?), replies(&by_b.stop()?)), (0, 8));
+    assert_eq!(
+        router.neighbour(ADDRESS)?.as_deref(),
+        Some("00:00:5e:00:01:02")
+    );
+    Ok(())
+}
+
+#[test]
+fn balancing_on_both_sides_of_routers_leads_replies_past_the_state_of_their_request() -> Result<()>
+{
+    let network = Network::balanced()?;
+    let Pair { a, b, lab, .. } = &network.pair;
+    for (carpd, [first, second]) in [(a, ["", "advskew 100"]), (b, ["advskew 100", ""])] {
+        carpd.host().run("sysctl -qw net.ipv4.ip_forward=1")?;
+        carpd.carpctl(&format!(
+            "carp2 create vhid 3 {first} pass x 192.168.2.10/24"
+        ))?;
+        carpd.carpctl(&format!(
+            "carp3 create vhid 4 {second} pass x 192.168.2.10/24"
+        ))?;
+    }
+    masters(&[(a, "carp2"), (b, "carp3")])?;
+    backups(&[(b, "carp2"), (a, "carp3")])?;
+    let server = lab.host("server", &[("dmz", "192.168.2.100/24")])?;
+    server.run("ip route add 192.168.1.0/24 via 192.168.2.10")?;
+    let [(_, even), (_, odd), ..] = network.clients.as_slice() else {
+        anyhow::bail!("two clients at least");
+    };
+    for client in [even, odd] {
+        client.run("ip route add 192.168.2.0/24 via 192.168.1.10")?;
+    }
+
+    // The odd client's requests go by B, and the even server's replies by A.
+    let mut by_a = Capture::sent_by(a.host(), "eth0")?;
+    let mut by_b = Capture::sent_by(b.host(), "eth1")?;
+    ping(odd, "192.168.2.100", 3)?;
+    let echoes = |frames: &[Frame], request| {
+        frames
+            .iter()
+            .filter_map(Frame::echo)
+            .filter(|echo| echo.request == request)
+            .count()
+    };
+    assert_eq!(echoes(&by_b.stop()?, true), 3);
+    assert_eq!(echoes(&by_a.stop()?, false), 3);
+
+    // A has no state for them.
+    for carpd in [a, b] {
+        for line in [
+            "nft add table ip guard",
+            "nft add chain ip guard forward { type filter hook forward priority 0 ; policy drop ; }",
+            "nft add rule ip guard forward ct state established accept",
+            "nft add rule ip guard forward ip saddr 192.168.1.0/24 accept",
+        ] {
+            carpd.host().run(line)?;
+        }
+    }
+    ping(even, "192.168.2.100", 3)?;
+    let lost = odd.output("ping -n -i 0.1 -W 1 -c 3 192.168.2.100")?;
+    let lost = String::from_utf8(lost.stdout)?;
+    ensure!(lost.contains("3 packets transmitted, 0 received"), "{lost}");
+    Ok(())
+}
