@@ -16,6 +16,7 @@ use crate::config::{Configuration, Files, Wanted};
 /// Sets up what is configured. What is wrong is logged, and the rest comes up.
 pub(super) async fn boot(hub: &Hub) {
     let files = hub.files().await;
+    hub.answers().await;
     match read(&files).await {
         Ok(configuration) => {
             for fault in configuration.warnings.iter().chain(&configuration.faults) {
@@ -106,30 +107,61 @@ async fn apply(hub: &Hub, configuration: Configuration, mut there: BTreeSet<Unit
     refused
 }
 
-/// Installs every interface. One that is refused because another one has its vhid still gets its
-/// turn after that one has changed.
+/// Installs every interface. One whose vhid another one still has gets its turn after that one has
+/// changed; those that wait for each other give theirs up first.
 async fn install(hub: &Hub, mut interfaces: Vec<Wanted>) -> Vec<String> {
     let mut refused = Vec::new();
+    let mut given_up = false;
     loop {
         let before = interfaces.len();
         let mut taken = Vec::new();
         for wanted in interfaces {
-            let request = Request::Install {
-                unit: wanted.unit,
-                settings: Box::new(wanted.settings.clone()),
-            };
-            match hub.request(request).await {
+            match hub.request(wanted.request()).await {
                 Ok(_) => {}
                 Err(error @ Error::Exists(_)) => taken.push((wanted, error)),
                 Err(error) => refused.push(format!("{}: {error}", wanted.place)),
             }
         }
-        if taken.is_empty() || taken.len() == before {
+        let stuck = taken.len() == before;
+        if taken.is_empty() || (stuck && given_up) {
             let taken = taken.into_iter();
             refused.extend(taken.map(|(wanted, error)| format!("{}: {error}", wanted.place)));
             return refused;
         }
         interfaces = taken.into_iter().map(|(wanted, _)| wanted).collect();
+        if stuck {
+            given_up = true;
+            give_up_vhids(hub, &interfaces).await;
+        }
+    }
+}
+
+/// Takes the vhid from each of `stuck` that has the one which another of them shall have.
+async fn give_up_vhids(hub: &Hub, stuck: &[Wanted]) {
+    let Ok(mut running) = hub.running().await else {
+        return;
+    };
+    for unit in stuck.iter().map(|wanted| wanted.unit) {
+        let Some(mut settings) = running.interfaces.remove(&unit) else {
+            continue;
+        };
+        let vhid = settings.vhid.take();
+        let is_wanted =
+            |other: &Wanted| other.unit != unit && vhid.is_some() && other.settings.vhid == vhid;
+        if stuck.iter().any(is_wanted) {
+            let settings = Box::new(settings);
+            // If it is refused, so is what needs it, and that is told.
+            let _ = hub.request(Request::Install { unit, settings }).await;
+        }
+    }
+}
+
+impl Wanted {
+    fn request(&self) -> Request {
+        Request::Install {
+            unit: self.unit,
+            settings: Box::new(self.settings.clone()),
+        }
     }
 }
 

@@ -125,6 +125,16 @@ impl Hub {
         }
     }
 
+    /// Waits until the loop answers, which it does from when it knows the physical interfaces;
+    /// or until it is gone.
+    pub(super) async fn answers(&self) {
+        let (sender, receiver) = oneshot::channel();
+        if self.asks.send(Ask::Running(sender)).await.is_ok() {
+            // What it says is of no interest here.
+            let _ = receiver.await;
+        }
+    }
+
     /// What there is to save, with all passwords.
     ///
     /// # Errors

@@ -61,11 +61,15 @@ pub(super) fn read(text: &[u8]) -> RcConf {
         },
         values: BTreeMap::new(),
         broken: BTreeSet::new(),
+        clones_are_known: true,
     };
     for Complaint { variable, .. } in &reader.found.complaints {
-        let variable = variable.as_deref().map(Variable::named);
-        if let Some(Ok(Variable::Part(unit, _))) = variable {
-            reader.broken.insert(unit);
+        match variable.as_deref().map(Variable::named) {
+            Some(Ok(Variable::Part(unit, _))) => {
+                reader.broken.insert(unit);
+            }
+            Some(Ok(Variable::Cloned)) => reader.clones_are_known = false,
+            Some(Ok(Variable::Foreign) | Err(_)) | None => {}
         }
     }
     for assignment in assignments {
@@ -79,6 +83,8 @@ struct Reader {
     values: BTreeMap<Variable, (String, Value)>,
     /// Interfaces of which something cannot be read: they stay as they are.
     broken: BTreeSet<Unit>,
+    /// Whether `cloned_interfaces` can be read.
+    clones_are_known: bool,
 }
 
 impl Reader {
@@ -115,8 +121,12 @@ impl Reader {
             }
             Err(message) => {
                 self.complain(line, format!("{name}: {message}"));
-                if let Variable::Part(unit, _) = variable {
-                    self.broken.insert(unit);
+                match variable {
+                    Variable::Part(unit, _) => {
+                        self.broken.insert(unit);
+                    }
+                    Variable::Cloned => self.clones_are_known = false,
+                    Variable::Foreign => {}
                 }
             }
         }
@@ -185,9 +195,12 @@ impl Reader {
         let main = parts.get(&Part::Main).or_else(|| parts.values().next());
         let line = main.map_or(1, |(_, value)| value.line);
         let creates_itself = whole.creates_itself();
-        if let Some((name, _)) =
-            main.filter(|_| !creates_itself && !self.found.clones.contains(&unit))
-        {
+        let is_created = creates_itself || self.found.clones.contains(&unit);
+        if !is_created && !self.clones_are_known {
+            // That was told already.
+            return;
+        }
+        if let Some((name, _)) = main.filter(|_| !is_created) {
             let message =
                 format!("{name}: nothing creates {unit}: write cloned_interfaces=\"{unit}\"");
             return self.complain(line, message);

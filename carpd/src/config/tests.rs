@@ -248,6 +248,16 @@ fn what_is_wrong_is_told_with_its_line_and_what_would_be_right() {
 }
 
 #[test]
+fn interfaces_are_not_blamed_for_a_list_that_cannot_be_read() {
+    for line in ["cloned_interfaces=\"carp0", "cloned_interfaces=$CLONES"] {
+        let text = format!("{line}\nifconfig_carp0=\"vhid 1 192.168.1.1/24\"\n");
+        let configuration = read_text(&text);
+        assert_eq!(configuration.faults.len(), 1, "{:?}", configuration.faults);
+        assert!(configuration.interfaces.is_empty());
+    }
+}
+
+#[test]
 fn one_vhid_on_one_physical_interface_is_for_one_carp_interface() {
     let configuration = read_text(
         "cloned_interfaces=\"carp0 carp1 carp2\"\n\

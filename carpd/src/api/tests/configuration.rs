@@ -105,6 +105,27 @@ async fn reloading_creates_changes_and_destroys() {
 }
 
 #[tokio::test]
+async fn reloading_can_exchange_vhids() {
+    let bench = Bench::with_a_backup().await;
+    let client = bench.client(0).await;
+    for (unit, vhid) in [("carp1", 2), ("carp2", 3)] {
+        let settings = Settings::new().vhid(vhid).device("eth0");
+        client.create(unit, settings).await.unwrap();
+    }
+    bench.write(
+        "rc.conf",
+        "cloned_interfaces=\"carp0 carp1 carp2\"\n\
+         ifconfig_carp0=\"vhid 2 carpdev eth0 192.0.2.1/24\"\n\
+         ifconfig_carp1=\"vhid 3 carpdev eth0\"\n\
+         ifconfig_carp2=\"vhid 1 carpdev eth0\"\n",
+    );
+    client.reload().await.unwrap();
+    let interfaces = client.interfaces().await.unwrap();
+    let vhids: Vec<u8> = interfaces.iter().map(|info| info.vhid).collect();
+    assert_eq!(vhids, [2, 3, 1]);
+}
+
+#[tokio::test]
 async fn a_file_with_a_fault_changes_nothing_and_all_faults_are_told() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
