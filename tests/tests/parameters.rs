@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{
-    Advertisement, Capture, Carpd, Frame, Lab, MARGIN, Pair, master_down, wait_until,
-};
+use carp_tests::{Advertisement, Capture, Carpd, Frame, Lab, Pair, master_down};
 
 /// When each advertisement of a host was seen, in microseconds, and what it says.
 fn advertisements(frames: &[Frame]) -> Vec<(u64, Advertisement)> {
