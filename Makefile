@@ -16,10 +16,12 @@ SYSCONF = /etc
 BUILD   = target/release
 
 PROGRAMS = carpd carpctl
+NAMES    = ifconfig sysctl
 SBIN     = $(DESTDIR)$(PREFIX)/sbin
 SHARE    = $(DESTDIR)$(PREFIX)/share
 UNITS    = $(DESTDIR)$(PREFIX)/lib/systemd/system
 CONFIG   = $(DESTDIR)$(SYSCONF)/carpd
+LINKS    = /usr/local/sbin
 
 # Each file that is copied as it is, and where to.
 COPIES = $(foreach page,$(wildcard man/*),$(page):$(SHARE)/man/man$(subst .,,$(suffix $(page)))) \
@@ -36,7 +38,7 @@ ifneq ($(shell id -u),0)
 AS_ROOT = --config 'target."cfg(unix)".runner = ["sudo", "-E"]'
 endif
 
-.PHONY: help deps demo-deps need-root build release install uninstall demo test lint fmt check-fmt clippy stories doc deny man shell clean
+.PHONY: help deps demo-deps need-root build release install links uninstall demo test lint fmt check-fmt clippy stories doc deny man shell clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -56,8 +58,16 @@ install: ## what `make release` has built, with manual and unit (DESTDIR, PREFIX
 	test -e $(CONFIG)/rc.conf || install -m 600 carpd/rc.conf $(CONFIG)
 	test -n "$(DESTDIR)" || test ! -d /run/systemd/system || systemctl daemon-reload
 
+links: ## carpctl as ifconfig and sysctl too, before the system's own (LINKS=/usr/local/sbin)
+	install -d $(DESTDIR)$(LINKS)
+	set -e; for name in $(NAMES); do \
+		link=$(DESTDIR)$(LINKS)/$$name; \
+		test "$$(readlink $$link)" = $(PREFIX)/sbin/carpctl || ln -s $(PREFIX)/sbin/carpctl $$link; done
+
 uninstall: ## what `make install` has put there, but for a configuration that was changed
 	rm -f $(PROGRAMS:%=$(SBIN)/%) $(UNITS)/carpd.service
+	set -e; for link in $(NAMES:%=$(DESTDIR)$(LINKS)/%); do \
+		test "$$(readlink $$link)" != $(PREFIX)/sbin/carpctl || rm $$link; done
 	set -e; for copy in $(COPIES); do rm -f "$${copy#*:}/$$(basename "$${copy%%:*}")"; done
 	! cmp -s carpd/rc.conf $(CONFIG)/rc.conf || rm $(CONFIG)/rc.conf
 	rmdir $(CONFIG) 2>/dev/null || true
