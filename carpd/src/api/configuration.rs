@@ -118,6 +118,7 @@ async fn install(hub: &Hub, mut interfaces: Vec<Wanted>) -> Vec<String> {
         for wanted in interfaces {
             match hub.request(wanted.request()).await {
                 Ok(_) => {}
+                Err(_) if hub.is_closed() => return refused,
                 Err(error @ Error::Exists(_)) => taken.push((wanted, error)),
                 Err(error) => refused.push(format!("{}: {error}", wanted.place)),
             }

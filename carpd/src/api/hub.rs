@@ -191,6 +191,11 @@ impl Hub {
         self.closed.send_replace(true);
     }
 
+    /// Whether the loop is gone.
+    pub(super) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
     /// Waits for [`Hub::close`].
     pub(super) async fn closed(&self) {
         // The sender is in `self`, so that waiting cannot fail.

@@ -28,10 +28,13 @@ mod tests;
 mod vh;
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::Signal;
+use tokio::time::timeout;
 
 use self::hub::Hub;
 use self::private::PrivateSocket;
@@ -39,6 +42,9 @@ pub(crate) use self::settings::changes_of as changes;
 use crate::config::Files;
 use crate::hooks::Hooks;
 use crate::publish::ApiEnd;
+
+/// How long clients have to wait for what is configured; it may be thousands of interfaces.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where the API is served.
 #[derive(Clone, Debug)]
@@ -101,8 +107,8 @@ impl Api {
         })
     }
 
-    /// Sets up what is configured, says that it is `ready`, and serves until the news ends, that
-    /// is until the loop is gone; then says what is left to say for at most a second, removes the
+    /// Sets up what is configured, says that it is `ready`, and serves until the news ends, that is
+    /// until the loop is gone; then says what is left to say for at most a second, removes the
     /// socket, and lets the last hooks run. Losing the bus is no reason to end. `hangups` reload
     /// the configuration.
     pub(crate) async fn serve(
@@ -117,9 +123,15 @@ impl Api {
             hub.close();
         };
         let attend = async {
-            configuration::boot(&hub).await;
+            let mut boot = pin!(configuration::boot(&hub));
+            let done = timeout(PATIENCE, boot.as_mut()).await.is_ok();
             ready();
             tokio::join!(
+                async {
+                    if !done {
+                        boot.await;
+                    }
+                },
                 self.socket.serve(&hub),
                 bus::keep(&hub, self.bus),
                 configuration::reload_on(&hub, &mut hangups),
