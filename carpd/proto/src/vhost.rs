@@ -287,6 +287,12 @@ impl Vhost {
             .any(|each| each.address == address)
     }
 
+    /// Whether carpd could answer ARP requests for `address` on its behalf. Where it has no MAC of
+    /// its own the kernel does, and nobody can keep that from it.
+    pub(crate) fn can_share(&self, address: IpAddr) -> bool {
+        self.settings.lladdr == LinkLayer::Virtual && self.holds(address)
+    }
+
     /// What its advertisements claim now.
     pub(crate) fn claim(&self, env: &Env<'_>) -> Claim {
         Claim {

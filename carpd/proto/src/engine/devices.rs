@@ -176,7 +176,7 @@ impl Engine {
         let mut holders: BTreeMap<IpAddr, u32> = BTreeMap::new();
         for vhost in self.on(device) {
             for each in &vhost.settings.addresses {
-                if each.address.is_ipv4() {
+                if each.address.is_ipv4() && vhost.can_share(each.address) {
                     *holders.entry(each.address).or_default() += 1;
                 }
             }
@@ -192,7 +192,7 @@ impl Engine {
                 holders
                     .keys()
                     .copied()
-                    .filter(|address| vhost.holds(*address))
+                    .filter(|address| vhost.can_share(*address))
             };
             let duty = match shared().next() {
                 None => ArpDuty::Kernel,

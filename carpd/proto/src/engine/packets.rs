@@ -365,7 +365,7 @@ impl Engine {
     fn answering_mac(&self, device: IfIndex, target: Ipv4Addr, source: Ipv4Addr) -> Option<Mac> {
         let candidates: Vec<Candidate> = self
             .on(device)
-            .filter(|vhost| vhost.state() != StateName::Init && vhost.holds(target.into()))
+            .filter(|vhost| vhost.state() != StateName::Init && vhost.can_share(target.into()))
             .map(|vhost| Candidate {
                 unit: vhost.unit,
                 master: vhost.state() == StateName::Master,

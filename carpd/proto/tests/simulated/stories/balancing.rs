@@ -1,0 +1,76 @@
+//! Virtual hosts that share an address, and who answers ARP requests for it.
+
+use std::net::Ipv4Addr;
+
+use carp_proto::Sysctl;
+use carp_proto::wire::arp::{Operation, Packet};
+use carp_proto::wire::ethernet::{ETHERTYPE_ARP, Frame, Mac};
+
+use super::seconds;
+use crate::segment::Segment;
+
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
+
+/// One host that is MASTER of vhid 1 and 2, with these lines behind them.
+fn host([first, second]: [&str; 2]) -> Segment {
+    let mut segment = Segment::new(["a"]);
+    segment.sysctl("a", Sysctl::ArpBalance, 1);
+    for (unit, vhid, line) in [(0, 1, first), (1, 2, second)] {
+        let line = format!("carp{unit} vhid {vhid} pass secret {ADDRESS}/24 {line}");
+        segment.ifconfig("a", line.trim()).unwrap();
+    }
+    segment.run(seconds(10));
+    for unit in ["carp0", "carp1"] {
+        assert_eq!(segment.masters(unit), ["a"]);
+    }
+    segment.sent.clear();
+    segment
+}
+
+/// The MACs that answer a request of the client with this last byte.
+fn answers(segment: &mut Segment, client: u8) -> Vec<Mac> {
+    let request = Packet {
+        operation: Operation::Request,
+        sender_mac: Mac([2, 0, 0, 0, 9, client]),
+        sender: Ipv4Addr::new(192, 0, 2, client),
+        target_mac: Mac([0; 6]),
+        target: ADDRESS,
+    };
+    let frame = Frame {
+        destination: Mac::BROADCAST,
+        source: request.sender_mac,
+        ethertype: ETHERTYPE_ARP,
+        payload: &request.emit(),
+    };
+    segment.sent.clear();
+    segment.inject("a", &frame.emit());
+    let sent = segment.sent.iter().filter_map(|(_, bytes)| {
+        let frame = Frame::parse(bytes)?;
+        let reply = Packet::parse(frame.payload).ok()?;
+        (frame.ethertype == ETHERTYPE_ARP).then_some(reply.sender_mac)
+    });
+    sent.collect()
+}
+
+#[test]
+fn the_source_address_modulo_the_number_of_virtual_hosts_is_the_index() {
+    let mut segment = host(["", ""]);
+    assert_eq!(answers(&mut segment, 10), [Mac([0, 0, 0x5e, 0, 1, 1])]);
+    assert_eq!(answers(&mut segment, 11), [Mac([0, 0, 0x5e, 0, 1, 2])]);
+    segment.sysctl("a", Sysctl::ArpBalance, 0);
+    assert_eq!(answers(&mut segment, 11), [Mac([0, 0, 0x5e, 0, 1, 1])]);
+}
+
+#[test]
+fn without_macs_of_their_own_the_kernel_answers_and_nobody_else() {
+    for lines in [
+        ["lladdr parent", "lladdr parent"],
+        ["lladdr parent", ""],
+        ["", "lladdr parent"],
+    ] {
+        let mut segment = host(lines);
+        for client in [10, 11] {
+            assert_eq!(answers(&mut segment, client), [], "{lines:?}");
+        }
+    }
+}
