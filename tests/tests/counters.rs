@@ -2,6 +2,11 @@
 //!
 //! `badif` cannot be moved from the wire: carpd receives nothing on a physical interface without
 //! a carp interface. The protocol's own tests move it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what is wrong here fails the test that meets it"
+)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,9 +62,9 @@ impl Site {
 
     /// Sends `frame`, and waits until these counters have risen by one, of carp0 and in total, and
     /// no other of a packet received.
-    fn moves(&self, frame: Vec<u8>, of_carp0: &[&str], in_total: &[&str]) -> Result<()> {
+    fn moves(&self, frame: &[u8], of_carp0: &[&str], in_total: &[&str]) -> Result<()> {
         let before = self.counters()?;
-        self.receives(&frame)?;
+        self.receives(frame)?;
         wait_until(
             &format!("{of_carp0:?} and {in_total:?} rise"),
             MARGIN,
@@ -139,28 +144,32 @@ fn every_counter_of_received_packets_moves_from_the_wire() -> Result<()> {
     let site = Site::new()?;
     let good = header(1);
 
-    site.moves(advertisement(PEER, &good), &["ipackets"], &["ipackets"])?;
-    site.moves(advertisement(PEER6, &good), &["ipackets6"], &["ipackets6"])?;
-    site.moves(packet(254, &header(2).emit()), &[], &["ipackets", "badttl"])?;
+    site.moves(&advertisement(PEER, &good), &["ipackets"], &["ipackets"])?;
+    site.moves(&advertisement(PEER6, &good), &["ipackets6"], &["ipackets6"])?;
+    site.moves(
+        &packet(254, &header(2).emit()),
+        &[],
+        &["ipackets", "badttl"],
+    )?;
     let mut cut = packet(255, &header(2).emit());
     cut.pop();
-    site.moves(cut, &[], &["ipackets", "hdrops"])?;
+    site.moves(&cut, &[], &["ipackets", "hdrops"])?;
     let short = &header(2).emit()[..35];
-    site.moves(packet(255, short), &[], &["ipackets", "badlen"])?;
+    site.moves(&packet(255, short), &[], &["ipackets", "badlen"])?;
     let mut flipped = header(2).emit();
     flipped[20] ^= 1;
-    site.moves(packet(255, &flipped), &[], &["ipackets", "badsum"])?;
+    site.moves(&packet(255, &flipped), &[], &["ipackets", "badsum"])?;
     let other = Header {
         vhid: 99,
         ..header(2)
     };
-    site.moves(advertisement(PEER, &other), &[], &["ipackets", "badvhid"])?;
+    site.moves(&advertisement(PEER, &other), &[], &["ipackets", "badvhid"])?;
     let old = Header {
         version: 1,
         ..header(2)
     };
     let badver = ["ipackets", "badver"];
-    site.moves(advertisement(PEER, &old), &badver, &badver)?;
+    site.moves(&advertisement(PEER, &old), &badver, &badver)?;
 
     // Our password, but fewer addresses: looked into when it is logged, which is now.
     let key = Key::password(b"secret")?;
@@ -170,13 +179,13 @@ fn every_counter_of_received_packets_moves_from_the_wire() -> Result<()> {
         ..header(2)
     };
     let badaddrs = ["ipackets", "badauth", "badaddrs"];
-    site.moves(advertisement(PEER, &fewer), &badaddrs, &badaddrs)?;
+    site.moves(&advertisement(PEER, &fewer), &badaddrs, &badaddrs)?;
     let forged = Header {
         digest: [7; 20],
         ..header(3)
     };
     let badauth = ["ipackets", "badauth"];
-    site.moves(advertisement(PEER, &forged), &badauth, &badauth)?;
+    site.moves(&advertisement(PEER, &forged), &badauth, &badauth)?;
 
     let text = site.carpd.carpctl("netstat -I carp0")?;
     for line in [
@@ -200,8 +209,8 @@ fn while_advertisements_are_not_allowed_nothing_is_heard() -> Result<()> {
     // An advertisement that would keep it BACKUP, and every kind of bad one.
     for counter in 1..=4 {
         let before = site.counters()?;
-        site.moves(advertisement(PEER, &header(counter)), &[], &["ipackets"])?;
-        site.moves(packet(254, &[0; 7]), &[], &["ipackets"])?;
+        site.moves(&advertisement(PEER, &header(counter)), &[], &["ipackets"])?;
+        site.moves(&packet(254, &[0; 7]), &[], &["ipackets"])?;
         let after = site.counters()?;
         assert_eq!(before[0]["ipackets"], after[0]["ipackets"]);
     }

@@ -78,8 +78,8 @@ fn log_says_as_much_as_the_manual_says() -> Result<()> {
 
 fn packets(carpd: &Carpd) -> Result<usize> {
     let counters: serde_json::Value = serde_json::from_str(&carpd.carpctl("netstat --json")?)?;
-    let count = counters["ipackets"].as_u64().context("no ipackets")?;
-    Ok(usize::try_from(count)?)
+    let count = counters.get("ipackets").and_then(serde_json::Value::as_u64);
+    Ok(usize::try_from(count.context("no ipackets")?)?)
 }
 
 #[test]
@@ -124,7 +124,11 @@ fn no_password_is_ever_logged() -> Result<()> {
         let bytes = format!("{:?}", secret.as_bytes());
         let bytes = bytes.trim_matches(['[', ']']);
         ensure!(!log.contains(bytes), "the log says {bytes}");
-        let hexadecimal: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hexadecimal: String = secret
+            .bytes()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .filter_map(|digit| char::from_digit(digit.into(), 16))
+            .collect();
         ensure!(!log.contains(&hexadecimal), "the log says {hexadecimal}");
     }
     ensure!(!log.contains("203, 204, 205"), "the log says the bytes");
