@@ -294,11 +294,12 @@ fn expand(name: &str, value: &[Piece], old: &[u8]) -> Result<Vec<u8>, String> {
         match piece {
             Piece::Byte(byte) => text.push(*byte),
             Piece::Variable(own) if own == name => text.extend(old),
-            Piece::Variable(other) => {
-                return Err(format!(
-                    "${other} is not replaced by its value here: write the value itself, \
-                     or \\$ for the character"
-                ));
+            Piece::Variable(_) => {
+                return Err(
+                    "a variable is not replaced by its value here: write the value itself, or \
+                     \\$ for the character"
+                        .to_owned(),
+                );
             }
         }
     }

@@ -83,7 +83,7 @@ impl Scanner<'_> {
         let (start, line) = (self.at, self.line);
         let name = self.name();
         if name.is_empty() || !self.follows(b"=") {
-            let message = self.no_assignment(&name, start);
+            let message = self.no_assignment(&name);
             let variable = if self.open {
                 self.assignments.pop().map(|before| before.name)
             } else {
@@ -111,25 +111,20 @@ impl Scanner<'_> {
         }
     }
 
-    fn no_assignment(&self, name: &str, start: usize) -> String {
-        let rest = self.text.get(start..).unwrap_or_default();
-        let end = rest.iter().position(u8::is_ascii_whitespace);
-        let word =
-            String::from_utf8_lossy(rest.get(..end.unwrap_or(rest.len())).unwrap_or_default())
-                .into_owned();
+    /// What is wrong with what stands in the place of an assignment. It is not quoted: it may be
+    /// a password, and this is logged.
+    fn no_assignment(&self, name: &str) -> String {
         let behind = self.text.get(self.at..).unwrap_or_default();
         let blanks = behind.iter().take_while(|byte| is_blank(**byte)).count();
         let before = self.assignments.last().filter(|_| self.open);
         if let Some(Assignment { name, .. }) = before {
-            format!(
-                "{word:?} is not in the quotes of {name}: write {name}=\"...\" around all of it"
-            )
+            format!("the value of {name} ends at a blank: write {name}=\"...\" around all of it")
         } else if !name.is_empty() && self.follows(b"+=") {
             format!("sh(1) knows no +=: write {name}=\"${{{name}}} ...\"")
         } else if !name.is_empty() && behind.get(blanks) == Some(&b'=') {
             format!("no blanks stand around the = of an assignment: write {name}=\"...\"")
         } else {
-            format!("{word:?} is a command, and nothing is executed here: write name=\"value\"")
+            COMMAND.to_owned()
         }
     }
 
@@ -180,9 +175,7 @@ impl Scanner<'_> {
                 self.bump();
                 let name = self.name();
                 if name.is_empty() || !self.follows(b"}") {
-                    value.complain(format!(
-                        "${{{name}...}} is not understood: write the value itself"
-                    ));
+                    value.complain("${...} is not understood: write the value itself".to_owned());
                 } else {
                     self.skip(1);
                     value.pieces.push(Piece::Variable(name));
@@ -320,6 +313,8 @@ impl Scanner<'_> {
     }
 }
 
+const COMMAND: &str = "a command, and nothing is executed here: write name=\"value\"";
+
 const SUBSTITUTION: &str = "nothing is executed here: write what the command would print";
 
 /// A value as far as it was read, and the first thing that is wrong with it.
@@ -417,24 +412,22 @@ mod tests {
     #[test]
     fn whatever_would_be_executed_is_complained_about() {
         let substitution = SUBSTITUTION.to_owned();
-        let command = |word: &str| {
-            format!("\"{word}\" is a command, and nothing is executed here: write name=\"value\"")
-        };
+        let command = COMMAND.to_owned();
         for (text, line, message) in [
             ("a=$(id -u)", 1, substitution.clone()),
             ("a=\"$(id)\"", 1, substitution.clone()),
             ("\n\na=`id`", 3, substitution.clone()),
             ("a=\"x `id` y\"", 1, substitution),
-            ("reboot", 1, command("reboot")),
-            (". /etc/rc.conf.local", 1, command(".")),
-            ("if [ -f x ]; then", 1, command("if")),
-            ("9a=1", 1, command("9a=1")),
-            ("a=1; rm -rf /", 1, command("rm")),
+            ("reboot", 1, command.clone()),
+            (". /etc/rc.conf.local", 1, command.clone()),
+            ("if [ -f x ]; then", 1, command.clone()),
+            ("9a=1", 1, command.clone()),
+            ("a=1; rm -rf /", 1, command.clone()),
             ("a=1|b", 1, "'|' must stand in quotes".to_owned()),
             (
                 "a=${b:-c}",
                 1,
-                "${b...} is not understood: write the value itself".to_owned(),
+                "${...} is not understood: write the value itself".to_owned(),
             ),
             (
                 "a+=x",
@@ -449,7 +442,7 @@ mod tests {
             (
                 "a=vhid 1 pass x",
                 1,
-                "\"1\" is not in the quotes of a: write a=\"...\" around all of it".to_owned(),
+                "the value of a ends at a blank: write a=\"...\" around all of it".to_owned(),
             ),
         ] {
             assert_eq!(complaints(text), [(line, message)], "{text}");
@@ -474,11 +467,7 @@ mod tests {
             complaints(text),
             [
                 (2, "the quote \" on this line is not closed".to_owned()),
-                (
-                    3,
-                    "\"y\" is a command, and nothing is executed here: write name=\"value\""
-                        .to_owned()
-                )
+                (3, COMMAND.to_owned())
             ]
         );
         assert_eq!(

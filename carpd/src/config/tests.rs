@@ -160,7 +160,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "ifconfig_carp0=vhid 1 192.168.1.1/24",
-        "rc.conf:2: \"1\" is not in the quotes of ifconfig_carp0: write \
+        "rc.conf:2: the value of ifconfig_carp0 ends at a blank: write \
          ifconfig_carp0=\"...\" around all of it",
     ),
     (
@@ -229,7 +229,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         ". /etc/rc.conf.local",
-        "rc.conf:2: \".\" is a command, and nothing is executed here: write name=\"value\"",
+        "rc.conf:2: a command, and nothing is executed here: write name=\"value\"",
     ),
 ];
 
@@ -274,6 +274,25 @@ fn one_vhid_on_one_physical_interface_is_for_one_carp_interface() {
         .iter()
         .map(|wanted| wanted.unit.number());
     assert_eq!(units.collect::<Vec<_>>(), [0, 1]);
+}
+
+#[test]
+fn no_password_is_told_with_a_fault() {
+    for line in [
+        "ifconfig_carp0=\"vhid 1 pass mekmitas digoat\"",
+        "ifconfig_carp0=\"vhid 1 accept_pass mekmitas digoat\"",
+        "ifconfig_carp0=\"vhid 1 pass mekmitasdigoatmekmitasdigoat\"",
+        "ifconfig_carp0=\"vhid 1 pass \\\nmekmitas up\nifconfig_carp1=\"\"",
+        "ifconfig_carp0=\"vhid 1 pass x$mekmitas\"",
+        "ifconfig_carp0=\"vhid 1 pass x${mekmitas:-1}\"",
+        "ifconfig_carp0=vhid\\ 1\\ pass\\  mekmitas",
+        "mekmitas",
+    ] {
+        let configuration = read_text(&format!("cloned_interfaces=carp0\n{line}\n"));
+        assert!(!configuration.faults.is_empty(), "{line}");
+        let told = told(&configuration.faults).join("\n");
+        assert!(!told.contains("mekmi") && !told.contains("goat"), "{told}");
+    }
 }
 
 #[test]

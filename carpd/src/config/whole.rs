@@ -44,7 +44,7 @@ impl Whole {
             action,
             options,
             warnings,
-        } = Line::parse(&words)?;
+        } = Line::parse(&words).map_err(|message| without_password(message, &words))?;
         if let Some(option) = options.first() {
             return Err(format!("{option} is for command lines alone"));
         }
@@ -100,9 +100,33 @@ impl Whole {
         let settings = self
             .changes
             .settings()
-            .map_err(|why| format!("{unit}: {why}"))?;
+            .map_err(|why| format!("{unit}: {}", without_password(why, &[])))?;
         let changes = api::changes(unit, settings).map_err(|error| error.to_string())?;
         Settings::configured(unit, &changes).map_err(|refusal| refusal.message)
+    }
+}
+
+/// What ifconfig's words tell somebody at a terminal may have a part of a password in it; what is
+/// wrong with a configuration is logged.
+fn without_password(message: String, words: &[OsString]) -> String {
+    // Half of a password that has a blank in it.
+    let behind_a_password = words.windows(3).any(|words| match words {
+        [word, _, next] => {
+            (word == "pass" || word == "accept_pass")
+                && next
+                    .to_str()
+                    .is_some_and(|next| message.starts_with(&format!("{next}: ")))
+        }
+        _ => false,
+    });
+    if behind_a_password {
+        return "a parameter must follow the password: one with a blank in it stands in quotes of \
+                its own, '...'"
+            .to_owned();
+    }
+    match message.split_once(" (a BSD host would keep only") {
+        Some((message, _)) => message.to_owned(),
+        None => message,
     }
 }
 
