@@ -32,6 +32,7 @@ mod ping;
 mod process;
 mod programs;
 mod sweep;
+mod terminal;
 mod wait;
 
 pub use bus::Bus;
@@ -46,4 +47,5 @@ pub use ping::{Ping, ping};
 pub use process::{Process, keep_quiet};
 pub use programs::program;
 pub use sweep::sweep;
+pub use terminal::Terminal;
 pub use wait::{AT_ONCE, MARGIN, interrupt, master_down, wait_until};

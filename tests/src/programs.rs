@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// The path of `carpd` or `carpctl`.
+/// The path of `carpd`, `carpctl` or `carptop`.
 ///
 /// They are taken from the directory in `CARP_TESTS_PROGRAMS` if that is set (to test installed
 /// ones), else from the directory that cargo builds this package into, after building them if
@@ -79,7 +79,7 @@ fn is_current(path: &Path) -> Result<bool> {
     let Ok(built) = fs::metadata(path).and_then(|data| data.modified()) else {
         return Ok(false);
     };
-    for sources in ["carpd/src", "carpd/proto/src", "dbus/src", "carpctl/src"] {
+    for sources in ["carpd/src", "carpd/proto/src", "dbus/src", "carpctl/src", "carptop/src"] {
         if newest(&workspace().join(sources))? > built {
             return Ok(false);
         }
