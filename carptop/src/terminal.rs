@@ -47,7 +47,9 @@ impl Screen {
     /// # Errors
     /// Those of the terminal.
     pub(crate) fn redraw(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // `clear` would ask where the cursor is, and the answer goes to whoever reads the keys.
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 
     /// Gives the terminal back, stops this process until it is continued, and takes it again.
@@ -58,7 +60,7 @@ impl Screen {
         give_back();
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP)?;
         enter()?;
-        self.terminal.clear()
+        self.redraw()
     }
 }
 
