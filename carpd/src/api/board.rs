@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use carp_dbus::dict::Dictionary;
 use carp_dbus::{EventInfo, InterfaceInfo};
-use carp_proto::{Counters, Status, Suppression, Sysctl, Sysctls, Transition, Unit};
+use carp_proto::{
+    Counters, Reason, StateName, Status, Suppression, Sysctl, Sysctls, Transition, Unit,
+};
 
 use super::convert;
 use super::events::{self, Occurrence};
@@ -40,6 +42,8 @@ pub(super) struct Board {
     pub(super) totals: Counters,
     pub(super) events: VecDeque<EventInfo>,
     last_event: u64,
+    /// The last change of state that was heard of each interface.
+    told: BTreeMap<Unit, Transition>,
 }
 
 impl Board {
@@ -57,6 +61,7 @@ impl Board {
 
     /// An interface that is no more.
     pub(super) fn gone(&mut self, unit: Unit) -> Option<Signal> {
+        self.told.remove(&unit);
         self.interfaces.remove(&unit).map(|_| Signal::Removed(unit))
     }
 
@@ -89,18 +94,31 @@ impl Board {
         Signal::Event(event)
     }
 
-    /// The last change of state of every interface where news of it was lost.
-    pub(super) fn missed<'a>(
-        &'a self,
-        everything: &'a Everything,
-    ) -> impl Iterator<Item = &'a Transition> {
-        everything.interfaces.iter().filter_map(|status| {
-            let last = status.last_transition.as_ref()?;
-            let known = self.interfaces.get(&status.unit);
-            let known = known.and_then(|info| info.last_transition.as_ref());
-            let is_known = known.is_some_and(|known| *known == convert::transition(last));
-            (!is_known).then_some(last)
-        })
+    /// A state changed.
+    pub(super) fn transition(&mut self, transition: &Transition) {
+        self.told.insert(transition.unit, transition.clone());
+    }
+
+    /// What is to be made up for after news was lost: of every interface whose state changed
+    /// unheard the last change, and of every one that is gone its end.
+    pub(super) fn missed(&self, everything: &Everything) -> Vec<Transition> {
+        let interfaces = &everything.interfaces;
+        let last = interfaces
+            .iter()
+            .filter_map(|status| status.last_transition.as_ref());
+        let changed = last.filter(|last| self.told.get(&last.unit) != Some(last));
+        let gone = self.told.values().filter(|last| {
+            last.to != StateName::Init && interfaces.iter().all(|status| status.unit != last.unit)
+        });
+        let ended = gone.map(|last| Transition {
+            at: everything.at,
+            from: last.to,
+            to: StateName::Init,
+            reason: Reason::Destroyed,
+            peer: None,
+            ..last.clone()
+        });
+        changed.cloned().chain(ended).collect()
     }
 
     /// Everything as it is now, after news was lost.
@@ -141,5 +159,64 @@ impl Board {
 
     fn sysctl_values(&self) -> [(Sysctl, u32); Sysctl::ALL.len()] {
         Sysctl::ALL.map(|sysctl| (sysctl, self.sysctl(sysctl)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use carp_proto::{Engine, Input, Now, Request, RequestId, UnixTime};
+
+    use super::*;
+
+    #[test]
+    fn changes_of_state_that_were_lost_are_made_up_for() {
+        let unit = Unit::try_from(0).unwrap();
+        let mut engine = Engine::new();
+        let create = Request::Create {
+            unit: Some(unit),
+            changes: Vec::new(),
+        };
+        let now = Now {
+            instant: carp_proto::Instant::from_micros(1),
+            unix: UnixTime::from_micros(1),
+        };
+        let _created = engine.handle(Input::Request(RequestId(1), create), now);
+        let mut status = engine.status(unit, now).unwrap();
+        let became = Transition {
+            unit,
+            vhid: None,
+            device: None,
+            at: now.unix,
+            from: StateName::Backup,
+            to: StateName::Master,
+            reason: Reason::MasterTimedOut,
+            peer: None,
+        };
+        status.last_transition = Some(became.clone());
+        let everything = |interfaces| Everything {
+            interfaces,
+            values: Sysctls::default(),
+            suppressions: Vec::new(),
+            totals: Counters::default(),
+            at: UnixTime::from_micros(9),
+        };
+
+        let mut board = Board::default();
+        // Even if the interface was shown with it already.
+        board.interface(&status);
+        let there = everything(vec![status]);
+        assert_eq!(board.missed(&there), [became.clone()]);
+        board.transition(&became);
+        assert_eq!(board.missed(&there), []);
+        let ended = Transition {
+            at: UnixTime::from_micros(9),
+            from: StateName::Master,
+            to: StateName::Init,
+            reason: Reason::Destroyed,
+            ..became
+        };
+        assert_eq!(board.missed(&everything(Vec::new())), [ended]);
+        board.gone(unit);
+        assert_eq!(board.missed(&everything(Vec::new())), []);
     }
 }

@@ -162,8 +162,7 @@ fn master_info(peer: &Peer) -> MasterInfo {
     }
 }
 
-/// A change of state as the bus shows it.
-pub(super) fn transition(transition: &Transition) -> TransitionInfo {
+fn transition(transition: &Transition) -> TransitionInfo {
     // Whose advertisement it was is in the event, and where it was.
     let Transition {
         unit: _,

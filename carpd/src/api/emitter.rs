@@ -44,6 +44,7 @@ fn take_in(hub: &Hub, news: News) -> Vec<Signal> {
         News::Gone(unit) => board.gone(unit).into_iter().collect(),
         News::Changed(transition) => {
             hub.hooks().run(&transition);
+            board.transition(&transition);
             let occurrence = events::transition(&transition).hushed(board.sysctls.log);
             occurrence.log();
             vec![Signal::Transitioned(transition), board.event(occurrence)]
@@ -67,7 +68,8 @@ fn take_in(hub: &Hub, news: News) -> Vec<Signal> {
         }
         News::Everything(everything) => {
             for transition in board.missed(&everything) {
-                hub.hooks().run(transition);
+                hub.hooks().run(&transition);
+                board.transition(&transition);
             }
             board.everything(*everything)
         }
