@@ -151,7 +151,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "ifconfig_carp0=\"vhid $VHID\"",
-        "rc.conf:2: ifconfig_carp0: $VHID is not replaced by its value here: write the value \
+        "rc.conf:2: ifconfig_carp0: a variable is not replaced by its value here: write the value \
          itself, or \\$ for the character",
     ),
     (
