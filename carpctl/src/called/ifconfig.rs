@@ -3,7 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
-use super::{Name, both, carpd_answers, ended, system};
+use carp_dbus::{Client, InterfaceInfo};
+
+use super::{Name, carpd, ended, system};
 use crate::colour::Colour;
 use crate::exit::Outcome;
 use crate::ifconfig;
@@ -24,18 +26,25 @@ enum Whose<'a> {
 pub(super) async fn run(words: &[OsString], out: &mut impl Write) -> Outcome {
     match whose(words) {
         Whose::Ours(words) => ifconfig::run(words, false, out, Colour::Never).await,
-        Whose::Everybodys if carpd_answers().await => {
-            let system = match system::output(Name::Ifconfig, words) {
-                Ok((text, status)) => {
-                    out.write_all(&without_ours(&text))?;
-                    ended(status)
-                }
-                Err(failure) => Err(failure),
-            };
-            both(system, ifconfig::all(out, false, Colour::Never).await)
-        }
-        Whose::Everybodys | Whose::Theirs => Err(system::become_it(Name::Ifconfig, words)),
+        Whose::Everybodys => match carpd().await {
+            Some(client) => everybodys(&client, words, out).await,
+            None => Err(system::become_it(Name::Ifconfig, words)),
+        },
+        Whose::Theirs => Err(system::become_it(Name::Ifconfig, words)),
     }
+}
+
+async fn everybodys(client: &Client, words: &[OsString], out: &mut impl Write) -> Outcome {
+    let interfaces = client.interfaces().await?;
+    let system = match system::output(Name::Ifconfig, words) {
+        Ok((text, status)) => {
+            out.write_all(&without_ours(&text, &interfaces))?;
+            ended(status)
+        }
+        Err(failure) => Err(failure),
+    };
+    ifconfig::show_all(out, &interfaces, Colour::Never)?;
+    system
 }
 
 fn whose(words: &[OsString]) -> Whose<'_> {
@@ -57,9 +66,10 @@ fn is_ours(name: &OsStr) -> bool {
         .is_some_and(|name| name == "carp" || ifconfig::is_interface(name))
 }
 
-/// The text without what the system's program shows of carp interfaces: the lines from one that
-/// begins with such a name to the next one that does not begin with a blank.
-fn without_ours(text: &[u8]) -> Vec<u8> {
+/// The text without what the system's program shows of these interfaces: the lines from one that
+/// begins with such a name to the next one that does not begin with a blank. What others have named
+/// like a carp interface stays.
+fn without_ours(text: &[u8], interfaces: &[InterfaceInfo]) -> Vec<u8> {
     let mut ours = false;
     let lines = text.split_inclusive(|byte| *byte == b'\n');
     lines
@@ -70,9 +80,10 @@ fn without_ours(text: &[u8]) -> Vec<u8> {
             {
                 let name = line
                     .split(|byte| *byte == b':' || byte.is_ascii_whitespace())
-                    .next()
-                    .and_then(|name| std::str::from_utf8(name).ok());
-                ours = name.is_some_and(ifconfig::is_interface);
+                    .next();
+                ours = interfaces
+                    .iter()
+                    .any(|info| Some(info.name.as_bytes()) == name);
             }
             !ours
         })
@@ -113,19 +124,23 @@ mod tests {
 
     #[test]
     fn what_the_system_shows_of_carp_interfaces_is_left_out() {
+        let interfaces = ["carp0", "carp12"].map(|name| InterfaceInfo {
+            name: name.into(),
+            ..InterfaceInfo::default()
+        });
         let net_tools = "carp0: flags=4163<UP>  mtu 1500\n        inet 192.0.2.1\n\n\
                          eth0: flags=4163<UP>  mtu 1500\n        ether 02::\n\n\
                          carp12: flags=4163<UP>  mtu 1500\n\n\
-                         carpet: flags=4163<UP>  mtu 1500\n\n";
+                         carp1: flags=4163<UP>  mtu 1500\n\n";
         assert_eq!(
-            String::from_utf8(without_ours(net_tools.as_bytes())).unwrap(),
+            String::from_utf8(without_ours(net_tools.as_bytes(), &interfaces)).unwrap(),
             "eth0: flags=4163<UP>  mtu 1500\n        ether 02::\n\n\
-             carpet: flags=4163<UP>  mtu 1500\n\n"
+             carp1: flags=4163<UP>  mtu 1500\n\n"
         );
         let busybox = "carp0     Link encap:Ethernet\n          inet addr:192.0.2.1\n\n\
                        eth0      Link encap:Ethernet\n";
         assert_eq!(
-            without_ours(busybox.as_bytes()),
+            without_ours(busybox.as_bytes(), &interfaces),
             b"eth0      Link encap:Ethernet\n"
         );
     }

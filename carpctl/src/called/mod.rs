@@ -67,15 +67,15 @@ pub(crate) async fn sysctl(words: impl Iterator<Item = OsString>, out: &mut impl
     sysctl::run(&words.collect::<Vec<_>>(), out).await
 }
 
-/// Whether carpd is there to add its part to what the system's program shows of everything. That
-/// it does not run is no failure: then there are no carp interfaces.
-async fn carpd_answers() -> bool {
+/// carpd, if it is there to add its part to what the system's program shows of everything. That it
+/// does not run is no failure: then there are no carp interfaces.
+async fn carpd() -> Option<Client> {
     match Client::connect().await {
-        Ok(_) => true,
-        Err(ConnectError::NoDaemon { .. }) => false,
+        Ok(client) => Some(client),
+        Err(ConnectError::NoDaemon { .. }) => None,
         Err(error @ ConnectError::Failed { .. }) => {
             warn(&error.to_string());
-            false
+            None
         }
     }
 }

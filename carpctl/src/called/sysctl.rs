@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
 
-use super::{Name, both, carpd_answers, ended, system};
+use super::{Name, both, carpd, ended, system};
 use crate::exit::{Failure, Outcome};
 use crate::sysctl::{self, Arguments};
 
@@ -33,7 +33,7 @@ pub(super) async fn run(words: &[OsString], out: &mut impl Write) -> Outcome {
         return Err(system::become_it(Name::Sysctl, words));
     };
     if line.runs.is_empty() {
-        if !carpd_answers().await {
+        if carpd().await.is_none() {
             return Err(system::become_it(Name::Sysctl, words));
         }
         line.runs = vec![Run::Theirs(Vec::new()), Run::Ours(Vec::new())];

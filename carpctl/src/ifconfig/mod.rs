@@ -4,7 +4,7 @@
 mod show;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, Write};
 
 use carp_dbus::ifconfig::{Action, Change, Changes, Line, Secret};
 use carp_dbus::{Client, InterfaceInfo, Settings};
@@ -121,10 +121,21 @@ pub(crate) async fn all(out: &mut impl Write, json: bool, colour: Colour) -> Out
     if json {
         return Ok(json::document(out, &interfaces)?);
     }
-    for info in &interfaces {
-        show::interface(out, info, None, colour)?;
-    }
-    Ok(())
+    Ok(show_all(out, &interfaces, colour)?)
+}
+
+/// Writes the lines of these interfaces.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn show_all(
+    out: &mut impl Write,
+    interfaces: &[InterfaceInfo],
+    colour: Colour,
+) -> io::Result<()> {
+    interfaces
+        .iter()
+        .try_for_each(|info| show::interface(out, info, None, colour))
 }
 
 /// Shows the names of all interfaces on one line.
