@@ -217,8 +217,10 @@ impl Engine {
                     failed: 0,
                     succeeded: succeeded.saturating_add(1),
                 };
-                if vhost.sending.succeeded == SENDING_RUN {
-                    self.clear_cause(Cause::Sending(unit), now, out);
+                let cause = Cause::Sending(unit);
+                if vhost.sending.succeeded == SENDING_RUN && self.suppressions.has(cause) {
+                    out.push(Action::Notice(Notice::Sending { unit, works: true }));
+                    self.clear_cause(cause, now, out);
                 }
             }
             Err(failure) => {
@@ -232,6 +234,7 @@ impl Engine {
                 };
                 if vhost.sending.failed == SENDING_RUN {
                     let why = "three advertisements in a row could not be sent";
+                    out.push(Action::Notice(Notice::Sending { unit, works: false }));
                     self.set_cause(Cause::Sending(unit), unit.to_string(), why, now, out);
                 }
             }
