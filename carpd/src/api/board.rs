@@ -205,7 +205,7 @@ mod tests {
         // Even if the interface was shown with it already.
         board.interface(&status);
         let there = everything(vec![status]);
-        assert_eq!(board.missed(&there), [became.clone()]);
+        assert_eq!(board.missed(&there), std::slice::from_ref(&became));
         board.transition(&became);
         assert_eq!(board.missed(&there), []);
         let ended = Transition {
