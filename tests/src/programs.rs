@@ -79,7 +79,13 @@ fn is_current(path: &Path) -> Result<bool> {
     let Ok(built) = fs::metadata(path).and_then(|data| data.modified()) else {
         return Ok(false);
     };
-    for sources in ["carpd/src", "carpd/proto/src", "dbus/src", "carpctl/src", "carptop/src"] {
+    for sources in [
+        "carpd/src",
+        "carpd/proto/src",
+        "dbus/src",
+        "carpctl/src",
+        "carptop/src",
+    ] {
         if newest(&workspace().join(sources))? > built {
             return Ok(false);
         }

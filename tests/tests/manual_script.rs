@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{Carpd, Pair, master_down, ping, program};
+use carp_tests::{Carpd, MARGIN, Pair, master_down, ping, program, wait_until};
 
 const PAGE: &str = include_str!("../data/carp.4.txt");
 const SCRIPT: &str = include_str!("../data/manual-examples.sh");
@@ -113,6 +113,9 @@ fn the_examples_do_what_the_manual_says() -> Result<()> {
         (&pair.client, "00:00:5e:00:01:01"),
         (&odd, "00:00:5e:00:01:02"),
     ] {
+        wait_until("the address answers", MARGIN, || {
+            ping(client, "192.168.1.10", 1).map(Some)
+        })?;
         ping(client, "192.168.1.10", 5)?;
         assert_eq!(client.neighbour("192.168.1.10")?.as_deref(), Some(mac));
     }
