@@ -1,10 +1,10 @@
 //! One hook: what it is told, how long it may take, and what becomes of what it prints.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
+use std::{fs, io};
 
 use carp_proto::{Transition, Unit};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -97,6 +97,11 @@ async fn attend(
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
+    // Where a host short of memory is told to spare carpd, that is not meant for what it starts.
+    // No privilege is needed to be spared less; the program may have ended already.
+    if let Some(pid) = child.id() {
+        let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "0");
+    }
     let status = timeout(LIMIT, ended(&mut child, &output, printed)).await;
     let Ok(status) = status else {
         kill(&child);
