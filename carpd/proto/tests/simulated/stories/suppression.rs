@@ -1,6 +1,6 @@
 //! Preemption, suppressed by what is wrong with a host.
 
-use carp_proto::{Request, Sysctl};
+use carp_proto::{Notice, Request, Sysctl};
 
 use super::{A, millis, pair, seconds};
 use crate::segment::{ETH0, ETH1, Segment};
@@ -126,6 +126,18 @@ fn a_host_that_cannot_send_suppresses_preemption_until_it_can() {
     segment.run(seconds(10));
     assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
     assert_eq!(segment.status("a", "carp0").effective_advskew, 0);
+    let told: Vec<bool> = segment
+        .notices("a")
+        .iter()
+        .filter_map(|notice| {
+            if let Notice::Sending { works, .. } = notice {
+                Some(*works)
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert_eq!(told, [false, true]);
 }
 
 #[test]
