@@ -49,6 +49,8 @@ pub(crate) struct History {
     pub(crate) late: u32,
     /// When the counters of bad packets last grew.
     pub(crate) bad_grew: Option<u64>,
+    /// When another host's good advertisement was last seen while this one was MASTER.
+    pub(crate) rival: Option<u64>,
     /// The last event about a bad packet.
     pub(crate) bad_packet: Option<Told>,
     /// The last event about a second master.
@@ -94,8 +96,12 @@ impl History {
             if let Some(stretch) = self.stretches.back_mut() {
                 *stretch = stretch.saturating_add(u16::try_from(new).unwrap_or(u16::MAX));
             }
-            if look.bad > last.bad {
+            let bad = look.bad.saturating_sub(last.bad);
+            if bad > 0 {
                 self.bad_grew = Some(now);
+            }
+            if info.state == "MASTER" && look.received.saturating_sub(last.received) > bad {
+                self.rival = Some(now);
             }
             if let Some(master) = &info.master
                 && look.received == last.received + 1

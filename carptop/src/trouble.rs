@@ -7,6 +7,12 @@ use crate::when;
 /// How long something that was heard once counts as present, in microseconds.
 pub(crate) const RECENT: u64 = 60_000_000;
 
+/// How long after its last advertisement another master counts as one, in microseconds.
+const RIVALRY: u64 = 10_000_000;
+
+/// How long another master may take to yield to one that has just taken over, in microseconds.
+const YIELDING: u64 = 2_000_000;
+
 /// How long a BACKUP may be without a master before that is wrong: the default of three
 /// intervals and some skew.
 const SILENCE: u64 = 5_000_000;
@@ -61,6 +67,7 @@ impl Trouble {
     /// Whether `host` has it at `now`.
     pub(crate) fn is_present(self, host: &Host, picture: &Picture, now: u64) -> bool {
         let History {
+            rival,
             two_masters,
             sending_fails,
             refused,
@@ -72,7 +79,12 @@ impl Trouble {
         let recent = |time: u64| now.saturating_sub(time) < RECENT;
         match self {
             Self::TwoMasters => {
-                info.state == "MASTER" && two_masters.as_ref().is_some_and(|told| recent(told.time))
+                // One that yields may advertise once more.
+                let since = info.last_transition.as_ref().map_or(0, |last| last.time) + YIELDING;
+                let lasts = |time: u64| time > since && now.saturating_sub(time) < RIVALRY;
+                info.state == "MASTER"
+                    && (rival.is_some_and(lasts)
+                        || two_masters.as_ref().is_some_and(|told| lasts(told.time)))
             }
             Self::SendingFails => sending_fails.is_some(),
             Self::Refused => refused.as_ref().is_some_and(|told| recent(told.time)),
@@ -131,7 +143,10 @@ impl Trouble {
         };
         let (found, remedy): (String, &str) = match self {
             Self::TwoMasters => (
-                told(&history.two_masters),
+                history.two_masters.as_ref().map_or_else(
+                    || "another host advertises, too".to_owned(),
+                    |told| told.text.clone(),
+                ),
                 "the hosts do not hear each other's advertisements: look for a firewall that \
                  drops protocol 112, and at the switch",
             ),

@@ -41,3 +41,39 @@ fn every_option_is_in_the_manual_and_no_other() {
     let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
     assert_eq!(described, known);
 }
+
+/// The options in a script: what stands between one of the marks and the end of the word.
+fn completed(script: &'static str, mark: &str) -> BTreeSet<&'static str> {
+    let found = script
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'));
+    let found = found.flat_map(|line| line.split(mark).skip(1));
+    found
+        .filter_map(|rest| rest.split(|c: char| !c.is_ascii_lowercase()).next())
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+#[test]
+fn every_shell_completes_every_option_and_every_theme() {
+    let command = command();
+    let mut options: BTreeSet<&str> = command.get_opts().filter_map(clap::Arg::get_long).collect();
+    options.extend(["help", "version"]);
+    let theme = command
+        .get_opts()
+        .find(|option| option.get_long() == Some("theme"));
+    let themes: Vec<String> = theme
+        .map(|option| option.get_possible_values())
+        .unwrap_or_default()
+        .iter()
+        .map(|value| value.get_name().to_owned())
+        .collect();
+    for (script, mark) in [
+        (include_str!("../../completions/carptop.bash"), "--"),
+        (include_str!("../../completions/_carptop"), "--"),
+        (include_str!("../../completions/carptop.fish"), " -l "),
+    ] {
+        assert_eq!(completed(script, mark), options, "{script}");
+        assert!(script.contains(&themes.join(" ")), "{themes:?} in {script}");
+    }
+}

@@ -142,7 +142,7 @@ fn a_master_that_falls_silent_empties_the_bar_and_then_that_is_wrong() {
 }
 
 #[test]
-fn a_second_master_and_a_bad_digest_are_wrong_for_a_minute() {
+fn a_second_master_and_a_bad_digest_are_wrong_for_a_while() {
     let mut stage = Stage::with(healthy(), SIZE);
     let two = "carp0: 192.0.2.9 is MASTER too; this host stays";
     change(
@@ -165,6 +165,41 @@ fn a_second_master_and_a_bad_digest_are_wrong_for_a_minute() {
     );
     stage.pass(61 * SECOND);
     assert!(!stage.screen().contains("! carp1: bad packet"));
+}
+
+#[test]
+fn a_master_that_yields_is_no_second_one_and_one_that_stays_is() {
+    let mut stage = Stage::with(healthy(), SIZE);
+    let heard = |stage: &mut Stage, count| {
+        stage.pass(SECOND);
+        let mut interfaces = healthy().interfaces;
+        for info in &mut interfaces {
+            info.statistics.insert("ipackets".to_owned(), count);
+            info.last_transition = info
+                .last_transition
+                .take()
+                .map(|last| carp_dbus::TransitionInfo { time: NOW, ..last });
+        }
+        stage.send(Msg::Listed {
+            interfaces,
+            took: 1,
+        });
+    };
+    heard(&mut stage, 10);
+    heard(&mut stage, 11);
+    assert!(
+        stage.screen().contains("nothing wrong"),
+        "{}",
+        stage.screen()
+    );
+    heard(&mut stage, 12);
+    assert!(
+        stage
+            .screen()
+            .contains("! carp0: another host advertises, too"),
+        "{}",
+        stage.screen()
+    );
 }
 
 #[test]

@@ -52,12 +52,16 @@ pub(super) fn spark(app: &App, host: &Host, width: u16) -> String {
         .rev()
         .take(width)
         .collect();
-    let most = counts.iter().copied().max().unwrap_or(0).max(1);
+    // What is usual is half as high as can be: more and less are seen alike.
+    let mut sorted = counts.clone();
+    sorted.sort_unstable();
+    let usual = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+    let most = usize::from(usual.max(1)) * 2;
     let glyphs = &app.theme.glyphs.spark;
     let mut line = " ".repeat(width - counts.len().min(width));
     for count in counts.into_iter().rev() {
         // What is there at all is seen.
-        let height = (usize::from(count) * 8).div_ceil(usize::from(most));
+        let height = (usize::from(count) * 8).div_ceil(most).min(8);
         line.push_str(glyphs.get(height).unwrap_or(&" "));
     }
     line

@@ -88,6 +88,7 @@ fn boxed(theme: &Theme, area: Rect, title: Line<'static>, buffer: &mut Buffer) -
         .borders(Borders::ALL)
         .border_set(theme.glyphs.border)
         .border_style(theme.style(Role::Border))
+        .title_style(Style::new().fg(Color::Reset))
         .title(title);
     let inner = block.inner(area);
     block.render(area, buffer);

@@ -26,11 +26,19 @@ pub(super) fn of(app: &App, event: &EventInfo) -> Vec<Span<'static>> {
             span(theme, Role::Text, format!("  {why}")),
         ];
     }
-    let role = match (event.kind.as_str(), detail("from"), detail("to")) {
-        ("sending", ..) if detail("works") == Some("true") => Role::Good,
-        ("suppression", _, Some("0")) => Role::Good,
-        ("two-masters" | "kernel-refused" | "sending", ..) => Role::Alarm,
-        ("bad-packet" | "suppression" | "lost", ..) => Role::Warning,
+    if let ("suppression", Some(from), Some(to)) =
+        (event.kind.as_str(), detail("from"), detail("to"))
+    {
+        let role = if to == "0" { Role::Good } else { Role::Warning };
+        let cause = detail("cause").unwrap_or_default();
+        let arrow = theme.glyphs.arrow;
+        let text = format!("suppression {from} {arrow} {to}  {cause}");
+        return vec![span(theme, role, text)];
+    }
+    let role = match event.kind.as_str() {
+        "sending" if detail("works") == Some("true") => Role::Good,
+        "kernel-refused" | "sending" => Role::Alarm,
+        "two-masters" | "bad-packet" | "suppression" | "lost" => Role::Warning,
         _ => Role::Text,
     };
     vec![span(theme, role, without_name(event))]

@@ -127,7 +127,23 @@ pub(crate) fn sysctls() -> Vec<SysctlInfo> {
 
 /// A host with four interfaces: one link is dead, a bad packet is heard.
 pub(crate) fn firewall() -> Snapshot {
-    let events = vec![
+    let events = events();
+    let interfaces = interfaces(&events);
+    Snapshot {
+        version: "0.3.1".to_owned(),
+        interfaces,
+        sysctls: sysctls(),
+        suppressions: vec![SuppressionInfo {
+            who: "eth2".to_owned(),
+            why: "has no carrier".to_owned(),
+            since: NOW - 16 * SECOND,
+        }],
+        events,
+    }
+}
+
+fn events() -> Vec<EventInfo> {
+    vec![
         transition(
             1,
             NOW - 3 * 3600 * SECOND,
@@ -159,14 +175,26 @@ pub(crate) fn firewall() -> Snapshot {
             "INIT",
             "carrier lost",
         ),
-        event(
-            5,
-            NOW - 16 * SECOND,
-            "",
-            "suppression",
-            "net.inet.carp.suppress_preempt: 0 -> 1 (eth2: has no carrier)",
-        ),
-    ];
+        EventInfo {
+            details: [
+                ("from", "0"),
+                ("to", "1"),
+                ("cause", "eth2: has no carrier"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+            ..event(
+                5,
+                NOW - 16 * SECOND,
+                "",
+                "suppression",
+                "net.inet.carp.suppress_preempt: 0 -> 1 (eth2: has no carrier)",
+            )
+        },
+    ]
+}
+
+fn interfaces(events: &[EventInfo]) -> Vec<InterfaceInfo> {
     let carp0 = InterfaceInfo {
         effective_advskew: 240,
         demotion: 1,
@@ -213,17 +241,7 @@ pub(crate) fn firewall() -> Snapshot {
         addresses: vec![address("203.0.113.77", 24, "", "")],
         ..interface("carp10", "INIT", 10, "")
     };
-    Snapshot {
-        version: "0.3.1".to_owned(),
-        interfaces: vec![carp0, carp1, carp2, tenth],
-        sysctls: sysctls(),
-        suppressions: vec![SuppressionInfo {
-            who: "eth2".to_owned(),
-            why: "has no carrier".to_owned(),
-            since: NOW - 16 * SECOND,
-        }],
-        events,
-    }
+    vec![carp0, carp1, carp2, tenth]
 }
 
 /// Two healthy interfaces.
