@@ -38,7 +38,7 @@ ifneq ($(shell id -u),0)
 AS_ROOT = --config 'target."cfg(unix)".runner = ["sudo", "-E"]'
 endif
 
-.PHONY: help deps demo-deps need-root build release install links uninstall demo test lint fmt check-fmt clippy stories doc deny man shell clean
+.PHONY: help deps demo-deps need-root build release install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -72,6 +72,9 @@ uninstall: ## what `make install` has put there, but for a configuration that wa
 	! cmp -s carpd/rc.conf $(CONFIG)/rc.conf || rm $(CONFIG)/rc.conf
 	rmdir $(CONFIG) 2>/dev/null || true
 	test -n "$(DESTDIR)" || test ! -d /run/systemd/system || systemctl daemon-reload
+
+screenshots: need-root build ## pictures of carptop as it runs, for the README
+	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin screenshots
 
 demo: need-root demo-deps build ## two hosts, a client, a pulled cable (ARGS=--once: no playing on)
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin demo -- $(ARGS)
