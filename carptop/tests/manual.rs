@@ -63,7 +63,7 @@ fn every_shell_completes_every_option_and_every_theme() {
         .get_opts()
         .find(|option| option.get_long() == Some("theme"));
     let themes: Vec<String> = theme
-        .map(|option| option.get_possible_values())
+        .map(clap::Arg::get_possible_values)
         .unwrap_or_default()
         .iter()
         .map(|value| value.get_name().to_owned())
