@@ -1,10 +1,10 @@
 //! The command line.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use carp_dbus::ConnectError;
 use clap::{CommandFactory as _, Parser};
 use jiff::tz::TimeZone;
@@ -80,7 +80,6 @@ fn run(options: Options) -> Result<()> {
         theme,
         ascii,
     } = options;
-    let seen = terminal::size();
     let mut setup = Setup {
         theme: Theme::detect(theme, ascii),
         hostname: hostname(),
@@ -95,7 +94,9 @@ fn run(options: Options) -> Result<()> {
         let written = if json {
             report::json(&snapshot, &mut io::stdout())
         } else {
-            setup.size = seen.unwrap_or(UNSEEN);
+            if io::stdout().is_terminal() {
+                setup.size = terminal::size().unwrap_or(UNSEEN);
+            }
             report::table(setup, snapshot, &mut io::stdout())
         };
         return match written {
@@ -104,7 +105,11 @@ fn run(options: Options) -> Result<()> {
             written => written.context("standard output"),
         };
     }
-    setup.size = seen.context("no terminal to draw on (--once prints a table)")?;
+    ensure!(
+        io::stdin().is_terminal() && io::stdout().is_terminal(),
+        "standard input and output must be a terminal (--once prints a table)"
+    );
+    setup.size = terminal::size().context("the terminal")?;
     live::run(setup)
 }
 

@@ -7,7 +7,7 @@ use crossterm::style::ContentStyle;
 use ratatui::text::Span;
 use serde::Serialize;
 
-use crate::app::{App, Msg, Setup};
+use crate::app::{App, Msg, Row, Setup};
 use crate::picture::Snapshot;
 use crate::ui::columns;
 use crate::when::now;
@@ -68,43 +68,31 @@ fn app(setup: Setup, snapshot: Snapshot, now: u64) -> App {
 fn write_table(app: &App, coloured: bool, out: &mut impl Write) -> io::Result<()> {
     let places = columns::placed(app, app.size.0);
     let indent = columns::MARKS;
-    let write = |out: &mut dyn Write, cells: Vec<(u16, Vec<Span<'static>>)>| {
+    let line = |cells: Vec<(u16, Vec<Span<'static>>)>| {
+        let mut text = String::new();
         let mut at = indent;
         for (x, spans) in cells {
-            let blanks = usize::from(x.saturating_sub(at));
-            write!(out, "{}", " ".repeat(blanks))?;
+            text.push_str(&" ".repeat(usize::from(x.saturating_sub(at))));
             at = at.max(x);
             for span in spans {
                 at += u16::try_from(span.width()).unwrap_or(0);
-                write!(
-                    out,
-                    "{}",
-                    if coloured {
-                        painted(&span)
-                    } else {
-                        span.content.into_owned()
-                    }
-                )?;
+                if coloured {
+                    text.push_str(&painted(&span));
+                } else {
+                    text.push_str(&span.content);
+                }
             }
         }
-        writeln!(out)
+        text
     };
-    write(
-        out,
-        places
-            .iter()
-            .map(|place| (place.x, place.head(&app.theme, &app.choice)))
-            .collect(),
-    )?;
-    for name in app.rows.iter().filter_map(crate::app::Row::host) {
+    let heads = places
+        .iter()
+        .map(|place| (place.x, place.head(&app.theme, &app.choice)));
+    writeln!(out, "{}", line(heads.collect()).trim_end())?;
+    for name in app.rows.iter().filter_map(Row::host) {
         if let Some(host) = app.picture.hosts.get(name) {
-            write(
-                out,
-                places
-                    .iter()
-                    .map(|place| (place.x, place.cell(app, host)))
-                    .collect(),
-            )?;
+            let cells = places.iter().map(|place| (place.x, place.cell(app, host)));
+            writeln!(out, "{}", line(cells.collect()).trim_end())?;
         }
     }
     for wrong in &app.tally.lines {

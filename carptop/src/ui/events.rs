@@ -1,10 +1,11 @@
 //! The events, the newest first.
 
+use carp_dbus::EventInfo;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 
-use super::{boxed, put, span, words};
+use super::{boxed, put, span, words, wrap};
 use crate::app::App;
 use crate::layout::Panel;
 use crate::theme::Role;
@@ -36,21 +37,9 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     ]);
     let inner = boxed(theme, area, title, buffer);
     let events = app.picture.events.iter().rev().skip(first);
-    for (event, y) in events.zip(0..inner.height) {
-        let name = match event.interface.as_str() {
-            "" => theme.glyphs.none,
-            name => name,
-        };
-        let mut spans = vec![
-            span(
-                theme,
-                Role::Dim,
-                format!(" {:>8}  ", when::clock(event.time, app.now, &app.zone)),
-            ),
-            span(theme, Role::Title, format!("{name:<7} ")),
-        ];
-        spans.extend(words::of(app, event));
-        put(buffer, inner, 0, y, &Line::from(spans));
+    let lines = events.flat_map(|event| lines(app, event, inner.width));
+    for (line, y) in lines.zip(0..inner.height) {
+        put(buffer, inner, 0, y, &line);
     }
     if all == 0 {
         let text = " nothing has happened since carpd was started";
@@ -62,4 +51,30 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
             &Line::from(span(theme, Role::Dim, text)),
         );
     }
+}
+
+/// When, to whom, and what; a long text goes on in the next lines.
+fn lines(app: &App, event: &EventInfo, width: u16) -> Vec<Line<'static>> {
+    let theme = &app.theme;
+    let name = match event.interface.as_str() {
+        "" => theme.glyphs.none,
+        name => name,
+    };
+    let time = when::clock(event.time, app.now, &app.zone);
+    let mut first = vec![
+        span(theme, Role::Dim, format!(" {time:>8}  ")),
+        span(theme, Role::Title, format!("{name:<7} ")),
+    ];
+    let indent = super::width(&first);
+    let spans = words::of(app, event);
+    let [text] = spans.as_slice() else {
+        first.extend(spans);
+        return vec![Line::from(first)];
+    };
+    let parts = wrap(&text.content, width.saturating_sub(indent));
+    let mut parts = parts.into_iter().map(|part| Span::styled(part, text.style));
+    first.extend(parts.next());
+    let blanks = " ".repeat(usize::from(indent));
+    let rest = parts.map(|part| Line::from(vec![Span::raw(blanks.clone()), part]));
+    std::iter::once(Line::from(first)).chain(rest).collect()
 }
