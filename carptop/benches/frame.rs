@@ -8,6 +8,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use carp_dbus::Change;
 use carptop::{Msg, draw};
 use common::{SECOND, Stage, crowd};
 
@@ -28,7 +29,25 @@ fn main() {
             took: 0,
         });
     });
+    println!("a failover of 4,000 interfaces: {:?}", failover(&mut stage));
     println!("making and taking over a list of 4,000 interfaces: {listed:?}");
+}
+
+/// Every interface but a third becomes MASTER: one message each, and one frame.
+fn failover(stage: &mut Stage) -> Duration {
+    let start = Instant::now();
+    for unit in 0..4000 {
+        let master = zbus::Variant::from("MASTER").try_into_owned();
+        let changed = master.map(|master| ("State".to_owned(), master));
+        let change = Change::Properties {
+            name: format!("carp{unit}"),
+            changed: changed.into_iter().collect(),
+        };
+        drop(stage.app.update(Msg::Change(Box::new(change))));
+    }
+    stage.app.settle();
+    drop(stage.terminal());
+    start.elapsed()
 }
 
 fn median(mut work: impl FnMut()) -> Duration {

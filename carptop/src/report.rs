@@ -62,6 +62,7 @@ fn app(setup: Setup, snapshot: Snapshot, now: u64) -> App {
         // A program that ends at once has no time for effects.
         drop(app.update(msg));
     }
+    app.settle();
     app
 }
 

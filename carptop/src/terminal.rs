@@ -12,6 +12,9 @@ use crossterm::terminal::{
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
+/// What a program that panicked ends with.
+const PANICKED: i32 = 101;
+
 /// The terminal while it is ours. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Screen {
@@ -19,7 +22,7 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal. From now on a panic gives it back before it prints.
+    /// Takes the terminal. From now on a panic gives it back, prints, and ends the program.
     ///
     /// # Errors
     /// If it is none.
@@ -28,6 +31,8 @@ impl Screen {
         panic::set_hook(Box::new(move |panic| {
             give_back();
             before(panic);
+            // Whichever thread it was, the others are not to draw on what is no longer ours.
+            std::process::exit(PANICKED);
         }));
         // From here on whatever fails gives back what was taken.
         let screen = Self {

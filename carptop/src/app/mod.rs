@@ -129,6 +129,8 @@ pub struct App {
     pub(crate) message: Option<Message>,
     lines: VecDeque<String>,
     pace: Pace,
+    /// Whether the rows and the tally are those of an older picture.
+    unsettled: bool,
 }
 
 impl App {
@@ -168,12 +170,18 @@ impl App {
             message: None,
             lines: VecDeque::new(),
             pace: Pace::new(interval),
+            unsettled: false,
         }
     }
 
     /// Takes over what happened, and says what must be done about it.
+    ///
+    /// Before the next drawing the state must be [settled](App::settle).
     #[must_use]
     pub fn update(&mut self, msg: Msg) -> Vec<Effect> {
+        if matches!(msg, Msg::Tick(_) | Msg::Key(_) | Msg::Mouse(_)) {
+            self.settle();
+        }
         match msg {
             Msg::Tick(now) => return self.tick(now),
             Msg::Key(key) if key.kind != KeyEventKind::Release => return self.key(key),
@@ -187,7 +195,7 @@ impl App {
                 self.link = Link::Live;
                 self.pace.answered(self.now);
                 self.picture.replace(*snapshot, self.now);
-                self.rebuild();
+                self.unsettled = true;
             }
             Msg::Away(why) => {
                 self.pace.answered(self.now);
@@ -199,11 +207,12 @@ impl App {
             Msg::Listed { interfaces, took } => {
                 let asked = self.pace.listed(self.now, took);
                 self.picture.list(interfaces, asked, self.now);
-                self.rebuild();
+                self.unsettled = true;
             }
             Msg::Looked(interfaces) => {
                 let asked = self.pace.answered(self.now);
                 self.picture.refresh(interfaces, asked, self.now);
+                self.unsettled = true;
             }
             Msg::Unread(why) => {
                 self.pace.failed();
@@ -212,13 +221,21 @@ impl App {
             Msg::Change(change) => return self.change(*change),
             Msg::Suppressions(suppressions) => {
                 self.picture.suppressions = suppressions;
-                self.count();
+                self.unsettled = true;
             }
             Msg::Done(Ok(text)) => self.say(text, true),
             Msg::Done(Err(text)) => self.say(text, false),
             Msg::End => return vec![Effect::Quit],
         }
         Vec::new()
+    }
+
+    /// Makes the rows and the tally those of the present picture: once for any number of
+    /// messages, as in a failover of thousands of interfaces.
+    pub fn settle(&mut self) {
+        if std::mem::take(&mut self.unsettled) {
+            self.rebuild();
+        }
     }
 
     /// Whether what is shown may be out of date: since when.
@@ -314,13 +331,8 @@ impl App {
             | Change::Properties { .. }
             | Change::Sysctls(_) => None,
         };
-        let event = matches!(change, Change::Event(_) | Change::Sysctls(_));
         self.picture.change(change, self.now);
-        if event {
-            self.count();
-        } else {
-            self.rebuild();
-        }
+        self.unsettled = true;
         order.map(Effect::Order).into_iter().collect()
     }
 

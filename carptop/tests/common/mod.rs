@@ -330,7 +330,9 @@ impl Stage {
         if let Msg::Resize(width, height) = msg {
             self.size = (width, height);
         }
-        self.app.update(msg)
+        let effects = self.app.update(msg);
+        self.app.settle();
+        effects
     }
 
     /// Lets time pass.
