@@ -41,7 +41,10 @@ fn main() -> Result<()> {
     let terminal = Terminal::start(&pair.a, SIZE, "")?;
     // The rates are those of complete stretches of five seconds.
     let settled = master_down(1, 100) + Duration::from_secs(40);
-    terminal.wait_for(&["2 MASTER  2 BACKUP", "nothing wrong", "2.0/s", "▄▄▄▄▄▄"], settled)?;
+    terminal.wait_for(
+        &["2 MASTER  2 BACKUP", "nothing wrong", "2.0/s", "▄▄▄▄▄▄"],
+        settled,
+    )?;
     take(&terminal, "overview")?;
 
     pair.a.host().pull("eth1")?;
