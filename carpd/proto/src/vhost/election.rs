@@ -114,15 +114,16 @@ impl Vhost {
         if header.is_bow_out() {
             return;
         }
-        let text = format!(
-            "{source} is MASTER too (advbase {} advskew {} demotion {}); this host stays",
-            header.advbase, header.advskew, header.demotion
-        );
-        out.push(Action::Notice(Notice::TwoMasters {
-            unit: self.unit,
-            source,
-            text,
-        }));
+        // What crossed our first advertisement is no second master: a dual-stack one that we
+        // preempt for its IPv4 advertisement has sent an IPv6 one right behind.
+        if mastership.rounds > 1 {
+            let text = format!(
+                "{source} is MASTER too (advbase {} advskew {} demotion {}); this host stays",
+                header.advbase, header.advskew, header.demotion
+            );
+            let unit = self.unit;
+            out.push(Action::Notice(Notice::TwoMasters { unit, source, text }));
+        }
         self.advertise(env, out);
     }
 

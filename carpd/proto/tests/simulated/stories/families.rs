@@ -2,6 +2,7 @@
 
 use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame};
 use carp_proto::wire::{ipv4, ipv6};
+use carp_proto::{Notice, Sysctl};
 
 use super::{millis, seconds};
 use crate::segment::Segment;
@@ -107,4 +108,31 @@ fn a_backup_watches_each_family_by_itself() {
             "  12.440s b carp0: MASTER -> BACKUP (more frequent advertisement received)",
         ]
     );
+}
+
+#[test]
+fn a_dual_stack_master_that_is_preempted_is_no_second_master() {
+    let mut segment = Segment::new(["a", "b"]);
+    for name in ["a", "b"] {
+        segment.sysctl(name, Sysctl::Preempt, 1);
+    }
+    segment
+        .ifconfig(
+            "b",
+            "carp0 vhid 1 advskew 100 192.0.2.100/24 2001:db8::100/64",
+        )
+        .unwrap();
+    segment.run(seconds(10));
+    segment
+        .ifconfig("a", "carp0 vhid 1 192.0.2.100/24 2001:db8::100/64")
+        .unwrap();
+    segment.run(seconds(5));
+    assert_eq!(segment.holders("192.0.2.100"), ["a"]);
+    assert_eq!(segment.notices("a"), []);
+
+    // Whoever does not yield is one.
+    segment.cut("a", "b", true);
+    segment.run(seconds(10));
+    let second_master = |notice: &Notice| matches!(notice, Notice::TwoMasters { .. });
+    assert!(segment.notices("a").iter().any(second_master));
 }
