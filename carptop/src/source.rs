@@ -177,14 +177,19 @@ async fn obey(client: &Client, order: Order) -> Msg {
     let unread = |error: Error| Msg::Unread(error.to_string());
     match order {
         Order::List => {
-            let start = Instant::now();
-            let listed = limited(client.interfaces()).await;
-            let took = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-            listed.map_or_else(unread, |interfaces| Msg::Listed { interfaces, took })
+            let listed = timed(client.interfaces()).await;
+            listed.map_or_else(unread, |(interfaces, took)| Msg::Listed {
+                interfaces,
+                took,
+            })
         }
-        Order::Look(names) => limited(look(client, &names))
-            .await
-            .map_or_else(unread, Msg::Looked),
+        Order::Look(names) => {
+            let looked = timed(look(client, &names)).await;
+            looked.map_or_else(unread, |(interfaces, took)| Msg::Looked {
+                interfaces,
+                took,
+            })
+        }
         Order::Reread => limited(read(client))
             .await
             .map_or_else(unread, |snapshot| Msg::Found(Box::new(snapshot))),
@@ -274,6 +279,14 @@ async fn events(client: &Client) -> Result<Vec<EventInfo>, Error> {
         }
         all.extend(more);
     }
+}
+
+/// The answer, and how many microseconds it took.
+async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> Result<(T, u64), Error> {
+    let start = Instant::now();
+    let answer = limited(call).await?;
+    let took = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    Ok((answer, took))
 }
 
 async fn limited<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

@@ -111,7 +111,10 @@ fn the_bar_shrinks_until_an_advertisement_is_heard() {
     assert!(line(&stage, "B BACKUP").contains("2.2s"));
     let mut heard = healthy().interfaces[1].clone();
     heard.master = Some(master("192.0.2.3", 0, stage.now));
-    stage.send(Msg::Looked(vec![heard]));
+    stage.send(Msg::Looked {
+        interfaces: vec![heard],
+        took: 1,
+    });
     assert!(full(&stage) > before);
     assert!(line(&stage, "B BACKUP").contains("0.0s"));
 }

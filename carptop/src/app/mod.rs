@@ -209,8 +209,8 @@ impl App {
                 self.picture.list(interfaces, asked, self.now);
                 self.unsettled = true;
             }
-            Msg::Looked(interfaces) => {
-                let asked = self.pace.answered(self.now);
+            Msg::Looked { interfaces, took } => {
+                let asked = self.pace.looked(self.now, took);
                 self.picture.refresh(interfaces, asked, self.now);
                 self.unsettled = true;
             }

@@ -29,7 +29,12 @@ pub enum Msg {
         took: u64,
     },
     /// Some interfaces, as asked for with [`Order::Look`].
-    Looked(Vec<InterfaceInfo>),
+    Looked {
+        /// The interfaces.
+        interfaces: Vec<InterfaceInfo>,
+        /// How many microseconds that took.
+        took: u64,
+    },
     /// What was asked for could not be read: why.
     Unread(String),
     /// Something changed.

@@ -1,19 +1,22 @@
 //! When to read what no signal tells: counters, and when advertisements were heard and sent.
 //!
 //! Reading is never more often than asked for, but for advertisements that are due on the
-//! screen, so that no bar shrinks for want of looking; and it never costs more than a fortieth
-//! of the time.
+//! screen, so that no bar shrinks for want of looking; and the list never takes more than a
+//! hundredth of the time.
 
 use crate::picture::Host;
 
 /// How many times as long as a reading took is waited at least.
-const RATIO: u64 = 40;
+const RATIO: u64 = 100;
 
 /// How long an answer may be on its way before that is worth a word, in microseconds.
 const PATIENCE: u64 = 2_000_000;
 
 /// How soon after the last reading one for advertisements that are due may follow.
 const HURRY: u64 = 250_000;
+
+/// The longest that the screen goes without a look, whatever that costs.
+const STALE: u64 = 1_500_000;
 
 /// How late advertisements may come without being late.
 const SLACK: u64 = 60_000;
@@ -39,9 +42,11 @@ pub(super) struct Pace {
     silent: Option<u64>,
     /// When anything was last asked for.
     last: u64,
-    /// When the last list came, and how long it took.
+    /// When the last list came.
     list: u64,
-    took: u64,
+    /// How long the last list took, and the last look at the screen.
+    list_took: u64,
+    look_took: u64,
 }
 
 impl Pace {
@@ -52,7 +57,8 @@ impl Pace {
             silent: None,
             last: 0,
             list: 0,
-            took: 0,
+            list_took: 0,
+            look_took: 0,
         }
     }
 
@@ -65,7 +71,13 @@ impl Pace {
     /// The whole list came; the answer is when it was asked for.
     pub(super) fn listed(&mut self, now: u64, took: u64) -> u64 {
         self.list = now;
-        self.took = took;
+        self.list_took = took;
+        self.answered(now)
+    }
+
+    /// Those on the screen came; the answer is when they were asked for.
+    pub(super) fn looked(&mut self, now: u64, took: u64) -> u64 {
+        self.look_took = took;
         self.answered(now)
     }
 
@@ -94,30 +106,30 @@ impl Pace {
         if self.waiting.is_some() {
             return Turn::Rest;
         }
-        let pause = self.interval.max(self.took.saturating_mul(RATIO));
+        let list_pause = self.interval.max(self.list_took.saturating_mul(RATIO));
         let since = now.saturating_sub(self.last);
         // A clock that was put back must not stop the reading.
-        let wait = |pause: u64| since < pause && now >= self.last;
-        if now.saturating_sub(self.list) >= pause || now < self.list {
-            return if wait(self.interval.min(HURRY)) {
-                Turn::Rest
-            } else {
-                Turn::List
-            };
+        let passed = |pause: u64| since >= pause || now < self.last;
+        if now.saturating_sub(self.list) >= list_pause || now < self.list {
+            let soon = passed(self.interval.min(HURRY));
+            return if soon { Turn::List } else { Turn::Rest };
         }
+        // Where the whole list is cheap there is no need to choose.
+        let (turn, took) = if list_pause == self.interval {
+            (Turn::List, self.list_took)
+        } else {
+            (Turn::Look, self.look_took)
+        };
+        let pause = took.saturating_mul(RATIO).min(STALE);
         let due = |host: &&Host| {
             let expected = host
                 .last_advertisement()
                 .map(|last| last + host.interval() + SLACK);
             expected.is_some_and(|expected| expected < now && expected > self.last)
         };
-        if !wait(self.interval) || (!wait(HURRY) && visible.iter().any(due)) {
-            // Where the whole list is cheap there is no need to choose.
-            return if pause == self.interval {
-                Turn::List
-            } else {
-                Turn::Look
-            };
+        let hurry = passed(pause.max(HURRY)) && visible.iter().any(due);
+        if hurry || passed(pause.max(self.interval)) {
+            return turn;
         }
         Turn::Rest
     }
@@ -163,7 +175,7 @@ mod tests {
     fn a_costly_list_is_read_seldom_and_the_screen_meanwhile() {
         let pace = after_a_list(SECOND / 10);
         assert_eq!(pace.turn(11 * SECOND, &[]), Turn::Look);
-        assert_eq!(pace.turn(14 * SECOND, &[]), Turn::List);
+        assert_eq!(pace.turn(20 * SECOND, &[]), Turn::List);
     }
 
     #[test]
