@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{Carpd, Host, program, wait_until};
 
 /// How soon a screen shows what it is to show, beyond the protocol's own times.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 /// A terminal in which carptop was started; ended when dropped.
 #[derive(Debug)]
