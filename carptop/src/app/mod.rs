@@ -6,26 +6,26 @@
 mod ask;
 mod command;
 mod edit;
+mod input;
 mod msg;
 mod pace;
 mod pointer;
 mod rows;
+mod selection;
 
 use std::collections::VecDeque;
 
 use carp_dbus::Change;
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind};
+use crossterm::event::KeyEventKind;
 use jiff::tz::TimeZone;
 
 pub(crate) use ask::Ask;
-use command::Command;
 pub(crate) use command::shown;
 pub(crate) use edit::Editor;
 pub use msg::{Effect, Msg, Order};
 use pace::Pace;
 pub(crate) use rows::{Choice, Group, Row, Sort, since};
 
-use crate::keys::{self, Act};
 use crate::layout::{Layout, Panel};
 use crate::picture::{Host, Picture};
 use crate::tally::Tally;
@@ -37,9 +37,6 @@ const MESSAGE: u64 = 10_000_000;
 
 /// How many rows are kept free for groups.
 const GROUPS: usize = 4;
-
-/// How many lines of the prompt are kept.
-const LINES: usize = 50;
 
 /// What an [`App`] is made with.
 #[derive(Clone, Debug)]
@@ -336,211 +333,6 @@ impl App {
         order.map(Effect::Order).into_iter().collect()
     }
 
-    fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
-        let binding = keys::find(key);
-        let act = binding.map(|binding| binding.act);
-        if key
-            .modifiers
-            .contains(crossterm::event::KeyModifiers::CONTROL)
-            && matches!(act, Some(Act::Quit | Act::Redraw | Act::Suspend))
-        {
-            return self.act(act);
-        }
-        match std::mem::take(&mut self.mode) {
-            Mode::Browse => {
-                if binding.is_some_and(|binding| binding.changes)
-                    && let Some(why) = self.read_only()
-                {
-                    self.say(why, false);
-                    return Vec::new();
-                }
-                self.act(act)
-            }
-            Mode::Help => {
-                match act {
-                    Some(Act::Up | Act::ScrollUp | Act::PageUp) => {
-                        self.scroll = self.scroll.saturating_sub(1);
-                        self.mode = Mode::Help;
-                    }
-                    Some(Act::Down | Act::ScrollDown | Act::PageDown) => {
-                        self.scroll = (self.scroll + 1).min(keys::KEYS.len());
-                        self.mode = Mode::Help;
-                    }
-                    _ => self.scroll = 0,
-                }
-                Vec::new()
-            }
-            Mode::Ask(ask) => {
-                if key.code == KeyCode::Char('y') || key.code == KeyCode::Char('Y') {
-                    self.say(format!("{} ...", ask.question.trim_end_matches('?')), true);
-                    return vec![Effect::Order(ask.order)];
-                }
-                self.say("nothing changed".to_owned(), true);
-                Vec::new()
-            }
-            Mode::Filter(editor, before) => {
-                self.type_filter(key, editor, before);
-                Vec::new()
-            }
-            Mode::Prompt(prompt) => self.type_line(key, prompt),
-        }
-    }
-
-    fn act(&mut self, act: Option<Act>) -> Vec<Effect> {
-        let page = self.layout().rows().max(2) - 1;
-        let Some(act) = act else {
-            return Vec::new();
-        };
-        match act {
-            Act::Up => self.step(-1),
-            Act::Down => self.step(1),
-            Act::PageUp => self.step(isize::try_from(page).unwrap_or(1).saturating_neg()),
-            Act::PageDown => self.step(isize::try_from(page).unwrap_or(1)),
-            Act::First => self.step(isize::MIN),
-            Act::Last => self.step(isize::MAX),
-            Act::NextTrouble => self.next_trouble(),
-            Act::Details => self.toggle(Panel::Details),
-            Act::Events => self.toggle(Panel::Events),
-            Act::ScrollUp => self.scroll_up(),
-            Act::ScrollDown => self.scroll_down(),
-            Act::Filter => {
-                let before = self.choice.filter.clone();
-                self.mode = Mode::Filter(Editor::new(&before), before);
-            }
-            Act::Sort => {
-                self.choice.sort = self.choice.sort.next();
-                self.rebuild();
-            }
-            Act::Reverse => {
-                self.choice.reverse = !self.choice.reverse;
-                self.rebuild();
-            }
-            Act::Group => {
-                self.choice.grouped = !self.choice.grouped;
-                self.rebuild();
-            }
-            Act::RaiseInterface => self.ask(|host, _| ask::set_up(host, true)),
-            Act::LowerInterface => self.ask(|host, _| ask::set_up(host, false)),
-            Act::ForceMaster => self.ask(|host, _| ask::force(host, "MASTER")),
-            Act::ForceBackup => self.ask(|host, _| ask::force(host, "BACKUP")),
-            Act::Preempt => match ask::turn_preempt(&self.picture) {
-                Ok(ask) => self.mode = Mode::Ask(ask),
-                Err(why) => self.say(why, false),
-            },
-            Act::Command => self.mode = Mode::Prompt(Prompt::default()),
-            Act::Help => {
-                self.scroll = 0;
-                self.mode = Mode::Help;
-            }
-            Act::Close => {
-                if self.panel != Panel::Overview {
-                    self.toggle(self.panel);
-                } else if !self.choice.filter.is_empty() {
-                    self.choice.filter.clear();
-                    self.rebuild();
-                }
-            }
-            Act::Redraw => return vec![Effect::Redraw],
-            Act::Suspend => return vec![Effect::Suspend],
-            Act::Quit => return vec![Effect::Quit],
-        }
-        Vec::new()
-    }
-
-    fn type_filter(&mut self, key: KeyEvent, mut editor: Editor, before: String) {
-        if key.code == KeyCode::Enter {
-            return;
-        }
-        if key.code == KeyCode::Esc {
-            self.choice.filter = before;
-        } else {
-            editor.key(key);
-            self.choice.filter = editor.text();
-            self.mode = Mode::Filter(editor, before);
-        }
-        self.rebuild();
-    }
-
-    fn type_line(&mut self, key: KeyEvent, mut prompt: Prompt) -> Vec<Effect> {
-        match (key.code, prompt.editor.text().is_empty()) {
-            (KeyCode::Enter, _) => return self.enter(&prompt.editor.text()),
-            (KeyCode::Esc, _) | (KeyCode::Backspace, true) => return Vec::new(),
-            (KeyCode::Tab, _) => self.complete(&mut prompt),
-            (KeyCode::Up, _) => self.recall(&mut prompt, 1),
-            (KeyCode::Down, _) => self.recall(&mut prompt, -1),
-            _ => {
-                if prompt.editor.key(key) && !prompt.candidates.is_empty() {
-                    prompt.candidates = command::candidates(prompt.editor.before(), &self.picture);
-                }
-            }
-        }
-        self.mode = Mode::Prompt(prompt);
-        Vec::new()
-    }
-
-    fn enter(&mut self, line: &str) -> Vec<Effect> {
-        // A line with a password is not kept.
-        if shown(line) == line && self.lines.front().is_none_or(|last| last != line) {
-            self.lines.push_front(line.to_owned());
-            self.lines.truncate(LINES);
-        }
-        match command::read(line, &self.picture) {
-            Ok(Command::Ask(ask)) => self.mode = Mode::Ask(ask),
-            Ok(Command::Show(name)) => {
-                self.selected = Some(name);
-                self.panel = Panel::Details;
-                self.follow();
-            }
-            Ok(Command::Say(text)) => self.say(text, true),
-            Ok(Command::Quit) => return vec![Effect::Quit],
-            Err(why) if why.is_empty() => {}
-            Err(why) => self.say(why, false),
-        }
-        Vec::new()
-    }
-
-    fn complete(&self, prompt: &mut Prompt) {
-        let before = prompt.editor.before().to_owned();
-        prompt.candidates = command::candidates(&before, &self.picture);
-        let start = before.rfind(' ').map_or(0, |blank| blank + 1);
-        let mut common = command::common(&prompt.candidates);
-        if prompt.candidates.len() == 1 && !common.ends_with('=') {
-            common.push(' ');
-            prompt.candidates.clear();
-        }
-        if !common.is_empty() {
-            let kept = before.get(..start).unwrap_or_default();
-            prompt.editor.set_before(format!("{kept}{common}"));
-        }
-    }
-
-    fn recall(&self, prompt: &mut Prompt, step: isize) {
-        let former = match prompt.former {
-            None if step > 0 => Some(0),
-            None => None,
-            Some(at) => at.checked_add_signed(step),
-        };
-        let line = former.map(|at| self.lines.get(at));
-        match line {
-            Some(Some(line)) => prompt.editor = Editor::new(line),
-            Some(None) => return,
-            None => prompt.editor = Editor::default(),
-        }
-        prompt.former = former;
-        prompt.candidates.clear();
-    }
-
-    fn ask(&mut self, of: impl FnOnce(&Host, &Picture) -> Result<Ask, String>) {
-        let asked = match self.host() {
-            Some(host) => of(host, &self.picture),
-            None => Err("no interface is selected".to_owned()),
-        };
-        match asked {
-            Ok(ask) => self.mode = Mode::Ask(ask),
-            Err(why) => self.say(why, false),
-        }
-    }
-
     fn say(&mut self, text: String, good: bool) {
         self.message = Some(Message {
             text,
@@ -549,101 +341,9 @@ impl App {
         });
     }
 
-    fn toggle(&mut self, panel: Panel) {
-        self.panel = if self.panel == panel {
-            Panel::Overview
-        } else {
-            panel
-        };
-        self.scroll = 0;
-        self.follow();
-    }
-
-    fn scroll_up(&mut self) {
-        self.scroll = self.scroll.saturating_sub(1);
-    }
-
-    fn scroll_down(&mut self) {
-        self.scroll = (self.scroll + 1).min(self.scrollable());
-    }
-
-    /// How many lines there can be to scroll over.
-    fn scrollable(&self) -> usize {
-        match self.panel {
-            Panel::Events => self.picture.events.len(),
-            Panel::Overview | Panel::Details => self.host().map_or(0, |host| {
-                host.info.addresses.len() + host.info.statistics.len() + 40
-            }),
-        }
-    }
-
-    /// Selects the interface this many rows away.
-    fn step(&mut self, rows: isize) {
-        let at = self.selected_row().unwrap_or(0);
-        let last = self.rows.len().saturating_sub(1);
-        let target = at.saturating_add_signed(rows).min(last);
-        self.select(target, rows >= 0);
-    }
-
-    /// Selects the interface at row `target`, or the next one forwards or backwards.
-    fn select(&mut self, target: usize, forwards: bool) {
-        let ahead = || {
-            self.rows
-                .get(target..)
-                .unwrap_or_default()
-                .iter()
-                .find_map(Row::host)
-        };
-        let behind = || {
-            let before = self.rows.get(..=target).unwrap_or(&self.rows);
-            before.iter().rev().find_map(Row::host)
-        };
-        let found = if forwards {
-            ahead().or_else(behind)
-        } else {
-            behind().or_else(ahead)
-        };
-        let found = found.map(str::to_owned);
-        if found != self.selected {
-            self.selected = found;
-            if self.panel != Panel::Events {
-                self.scroll = 0;
-            }
-        }
-        self.follow();
-    }
-
-    fn next_trouble(&mut self) {
-        let at = self.selected_row().map_or(0, |row| row + 1);
-        let order = (at..self.rows.len()).chain(0..at);
-        let mut hosts = order.filter_map(|row| self.rows.get(row)?.host());
-        let found = hosts.find(|name| {
-            let host = self.picture.hosts.get(*name);
-            host.is_some_and(|host| self.is_troubled(host))
-        });
-        match found.map(str::to_owned) {
-            Some(name) => {
-                self.selected = Some(name);
-                self.scroll = 0;
-                self.follow();
-            }
-            None => self.say(
-                "nothing is wrong with the interfaces shown".to_owned(),
-                true,
-            ),
-        }
-    }
-
     /// Whether anything is wrong with `host`.
     pub(crate) fn is_troubled(&self, host: &Host) -> bool {
         trouble::of(host, &self.picture, self.now).next().is_some()
-    }
-
-    fn selected_row(&self) -> Option<usize> {
-        let selected = self.selected.as_deref()?;
-        self.rows
-            .iter()
-            .position(|row| row.host() == Some(selected))
     }
 
     /// Builds the rows anew. What was selected stays selected, or else what stands in its place.
@@ -656,22 +356,6 @@ impl App {
         }
         self.count();
         self.follow();
-    }
-
-    /// Scrolls the table so that the selected row is on the screen, its group's row too if that
-    /// stands right above.
-    fn follow(&mut self) {
-        let rows = self.layout().rows();
-        let last = self.rows.len().saturating_sub(rows);
-        if let Some(at) = self.selected_row() {
-            let above = at.checked_sub(1).and_then(|above| self.rows.get(above));
-            let with_group = at - usize::from(above.is_some_and(|row| row.host().is_none()));
-            self.top = self.top.clamp(
-                (at + 1).saturating_sub(rows),
-                with_group.max((at + 1).saturating_sub(rows)),
-            );
-        }
-        self.top = self.top.min(last);
     }
 
     fn count(&mut self) {

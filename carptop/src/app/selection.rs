@@ -1,0 +1,104 @@
+//! Which interface is selected, and what of the table and the panels is on the screen.
+
+use super::{App, Row};
+use crate::layout::Panel;
+
+impl App {
+    pub(super) fn scroll_up(&mut self) {
+        self.scroll = self.scroll.saturating_sub(1);
+    }
+
+    pub(super) fn scroll_down(&mut self) {
+        self.scroll = (self.scroll + 1).min(self.scrollable());
+    }
+
+    /// How many lines there can be to scroll over.
+    fn scrollable(&self) -> usize {
+        match self.panel {
+            Panel::Events => self.picture.events.len(),
+            Panel::Overview | Panel::Details => self.host().map_or(0, |host| {
+                host.info.addresses.len() + host.info.statistics.len() + 40
+            }),
+        }
+    }
+
+    /// Selects the interface this many rows away.
+    pub(super) fn step(&mut self, rows: isize) {
+        let at = self.selected_row().unwrap_or(0);
+        let last = self.rows.len().saturating_sub(1);
+        let target = at.saturating_add_signed(rows).min(last);
+        self.select(target, rows >= 0);
+    }
+
+    /// Selects the interface at row `target`, or the next one forwards or backwards.
+    pub(super) fn select(&mut self, target: usize, forwards: bool) {
+        let ahead = || {
+            self.rows
+                .get(target..)
+                .unwrap_or_default()
+                .iter()
+                .find_map(Row::host)
+        };
+        let behind = || {
+            let before = self.rows.get(..=target).unwrap_or(&self.rows);
+            before.iter().rev().find_map(Row::host)
+        };
+        let found = if forwards {
+            ahead().or_else(behind)
+        } else {
+            behind().or_else(ahead)
+        };
+        let found = found.map(str::to_owned);
+        if found != self.selected {
+            self.selected = found;
+            if self.panel != Panel::Events {
+                self.scroll = 0;
+            }
+        }
+        self.follow();
+    }
+
+    pub(super) fn next_trouble(&mut self) {
+        let at = self.selected_row().map_or(0, |row| row + 1);
+        let order = (at..self.rows.len()).chain(0..at);
+        let mut hosts = order.filter_map(|row| self.rows.get(row)?.host());
+        let found = hosts.find(|name| {
+            let host = self.picture.hosts.get(*name);
+            host.is_some_and(|host| self.is_troubled(host))
+        });
+        match found.map(str::to_owned) {
+            Some(name) => {
+                self.selected = Some(name);
+                self.scroll = 0;
+                self.follow();
+            }
+            None => self.say(
+                "nothing is wrong with the interfaces shown".to_owned(),
+                true,
+            ),
+        }
+    }
+
+    pub(super) fn selected_row(&self) -> Option<usize> {
+        let selected = self.selected.as_deref()?;
+        self.rows
+            .iter()
+            .position(|row| row.host() == Some(selected))
+    }
+
+    /// Scrolls the table so that the selected row is on the screen, its group's row too if that
+    /// stands right above.
+    pub(super) fn follow(&mut self) {
+        let rows = self.layout().rows();
+        let last = self.rows.len().saturating_sub(rows);
+        if let Some(at) = self.selected_row() {
+            let above = at.checked_sub(1).and_then(|above| self.rows.get(above));
+            let with_group = at - usize::from(above.is_some_and(|row| row.host().is_none()));
+            self.top = self.top.clamp(
+                (at + 1).saturating_sub(rows),
+                with_group.max((at + 1).saturating_sub(rows)),
+            );
+        }
+        self.top = self.top.min(last);
+    }
+}
