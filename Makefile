@@ -15,7 +15,7 @@ PREFIX  = /usr
 SYSCONF = /etc
 BUILD   = target/release
 
-PROGRAMS = carpd carpctl
+PROGRAMS = carpd carpctl carptop
 NAMES    = ifconfig sysctl
 SBIN     = $(DESTDIR)$(PREFIX)/sbin
 SHARE    = $(DESTDIR)$(PREFIX)/share
@@ -29,9 +29,9 @@ COPIES = $(foreach page,$(wildcard man/*),$(page):$(SHARE)/man/man$(subst .,,$(s
          dbus/org.carpd1.conf:$(SHARE)/dbus-1/system.d \
          dbus/org.carpd1.service:$(SHARE)/dbus-1/system-services \
          dbus/org.carpd1.policy:$(SHARE)/polkit-1/actions \
-         completions/carpctl.bash:$(SHARE)/bash-completion/completions \
-         completions/_carpctl:$(SHARE)/zsh/vendor-completions \
-         completions/carpctl.fish:$(SHARE)/fish/vendor_completions.d
+         $(patsubst %,%:$(SHARE)/bash-completion/completions,$(wildcard completions/*.bash)) \
+         $(patsubst %,%:$(SHARE)/zsh/vendor-completions,$(wildcard completions/_*)) \
+         $(patsubst %,%:$(SHARE)/fish/vendor_completions.d,$(wildcard completions/*.fish))
 
 # Namespaces need root: nothing if we are, else sudo for the programs that cargo runs.
 ifneq ($(shell id -u),0)
