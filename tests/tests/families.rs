@@ -88,7 +88,6 @@ fn three_ipv4_and_two_ipv6_addresses_move_together() -> Result<()> {
 
     pair.a.carpctl("carp0 down")?;
     pair.b.wait_for_state("carp0", "MASTER", AT_ONCE)?;
-    let on_b = pair.b.host().addresses()?;
     for address in all {
         pair.client_reaches(address)?;
         assert_eq!(
@@ -96,6 +95,7 @@ fn three_ipv4_and_two_ipv6_addresses_move_together() -> Result<()> {
             Some(VIRTUAL_MAC),
             "{address}"
         );
+        let on_b = pair.b.host().addresses()?;
         assert!(
             on_b.contains(&format!(" {address}/")),
             "{address} on B:\n{on_b}"
