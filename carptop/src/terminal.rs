@@ -87,3 +87,40 @@ fn give_back() {
     let _ = disable_raw_mode();
     let _ = out.flush();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Set where this test runs itself as a program that panics.
+    const PANICS: &str = "CARPTOP_TEST_PANICS";
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_is_told() {
+        if env::var_os(PANICS).is_some() {
+            let _screen = Screen::take().unwrap();
+            panic!("told after the terminal was given back");
+        }
+        let itself = env::current_exe().unwrap();
+        let name = "a_panic_gives_the_terminal_back_before_it_is_told";
+        let line = format!("'{}' --nocapture {name}", itself.display());
+        // script(1) runs it on a terminal of its own.
+        let output = Command::new("script")
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env(PANICS, "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let at = |what: &str| {
+            text.find(what)
+                .unwrap_or_else(|| panic!("no {what:?} in {text:?}"))
+        };
+        assert!(at("\x1b[?1049h") < at("\x1b[?1049l"));
+        assert!(at("\x1b[?1049l") < at("told after the terminal was given back"));
+        assert!(at("\x1b[?1000h") < at("\x1b[?1000l"));
+        assert_eq!(output.status.code(), Some(PANICKED));
+    }
+}
