@@ -97,7 +97,7 @@ impl Visit for Line {
         match field.name() {
             "message" => value.clone_into(&mut self.text),
             PEER => self.peer = Some(value.to_owned()),
-            name if name.starts_with("CARP_") => {}
+            name if name.starts_with("CARP_") || is_of_the_bridge(name) => {}
             name => {
                 // Writing to a string cannot fail.
                 let _ = write!(self.rest, " {name}={value}");
@@ -108,6 +108,11 @@ impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.record_str(field, &format!("{value:?}"));
     }
+}
+
+/// Where in its source a library said something through the `log` crate: nothing to an operator.
+fn is_of_the_bridge(field: &str) -> bool {
+    field.starts_with("log.")
 }
 
 /// A socket that sends each write as one entry.
@@ -198,6 +203,9 @@ impl Entry {
 impl Visit for Entry {
     fn record_str(&mut self, field: &Field, value: &str) {
         let name = field.name();
+        if is_of_the_bridge(name) {
+            return;
+        }
         // Its own rules: capital letters, digits and underscores, not at the beginning.
         let name = if name == "message" {
             "MESSAGE".to_owned()
@@ -215,11 +223,43 @@ impl Visit for Entry {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     use tracing::{info, warn};
 
     use super::*;
+
+    #[test]
+    fn a_line_has_what_was_said_and_not_where_in_a_library() {
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&shown);
+        let (queue, guard) = NonBlockingBuilder::default().finish(Shared(sink));
+        let subscriber = tracing_subscriber::registry().with(lines(queue));
+        tracing::subscriber::with_default(subscriber, || {
+            warn!(
+                log.file = "framed.rs",
+                log.line = 90,
+                size = 3,
+                "socket buffer full"
+            );
+        });
+        drop(guard);
+        let text = String::from_utf8(shown.lock().unwrap().clone()).unwrap();
+        assert!(text.ends_with("WARN socket buffer full size=3\n"), "{text}");
+    }
+
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     #[test]
     fn an_entry_has_its_facts_as_fields() {
