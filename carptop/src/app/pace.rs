@@ -2,12 +2,12 @@
 //!
 //! Reading is never more often than asked for, but for advertisements that are due on the
 //! screen, so that no bar shrinks for want of looking; and the list never takes more than a
-//! hundredth of the time.
+//! three-hundredth of the time.
 
 use crate::picture::Host;
 
 /// How many times as long as a reading took is waited at least.
-const RATIO: u64 = 100;
+const RATIO: u64 = 300;
 
 /// How long an answer may be on its way before that is worth a word, in microseconds.
 const PATIENCE: u64 = 2_000_000;
@@ -175,7 +175,8 @@ mod tests {
     fn a_costly_list_is_read_seldom_and_the_screen_meanwhile() {
         let pace = after_a_list(SECOND / 10);
         assert_eq!(pace.turn(11 * SECOND, &[]), Turn::Look);
-        assert_eq!(pace.turn(20 * SECOND, &[]), Turn::List);
+        assert_eq!(pace.turn(39 * SECOND, &[]), Turn::Look);
+        assert_eq!(pace.turn(40 * SECOND, &[]), Turn::List);
     }
 
     #[test]
