@@ -42,7 +42,7 @@ fn main() -> Result<()> {
     // The rates are those of complete stretches of five seconds.
     let settled = master_down(1, 100) + Duration::from_secs(40);
     terminal.wait_for(
-        &["2 MASTER  2 BACKUP", "nothing wrong", "2.0/s", "▄▄▄▄▄▄"],
+        &["2 MASTER  2 BACKUP", "nothing wrong", "2.0/s", "▄"],
         settled,
     )?;
     take(&terminal, "overview")?;
