@@ -29,7 +29,9 @@ use self::daemon::Ends;
 use self::hooks::Hooks;
 use self::options::Options;
 
-fn main() -> ExitCode {
+/// The program: reads its arguments, and runs until it is told to stop.
+#[must_use]
+pub fn main() -> ExitCode {
     let options = Options::parse();
     if let Some(path) = &options.check {
         return check(&options, path.as_deref());
