@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::kernel;
 use crate::net::{Batch, Ports};
 use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running};
+use crate::realtime::Priority;
 
 /// How many frames are read before anything else has its turn.
 const BUDGET: usize = 256;
@@ -40,6 +41,8 @@ pub(crate) struct Ends {
     pub(crate) kernel_news: mpsc::UnboundedReceiver<kernel::News>,
     /// Fires, or is dropped, when carpd shall stop.
     pub(crate) stop: oneshot::Receiver<()>,
+    /// The priority of the loop's thread, if it shall not have an ordinary one.
+    pub(crate) realtime: Option<Priority>,
 }
 
 /// Starts the loop. Its thread ends after it was told to stop and has given everything back;
@@ -60,11 +63,14 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         kernel,
         kernel_news,
         stop,
+        realtime,
     } = ends;
     let daemon = Daemon::new(publisher, kernel, ports);
-    thread::Builder::new()
+    let thread = thread::Builder::new()
         .name("protocol".to_owned())
-        .spawn(move || runtime.block_on(daemon.run(asks, kernel_news, stop)))
+        .spawn(move || runtime.block_on(daemon.run(asks, kernel_news, stop)))?;
+    realtime.map_or(Ok(()), |priority| priority.give(&thread))?;
+    Ok(thread)
 }
 
 struct Daemon {

@@ -9,7 +9,9 @@ mod kernel;
 mod log;
 mod net;
 mod options;
+mod privilege;
 mod publish;
+mod realtime;
 
 use std::fs::DirBuilder;
 use std::io;
@@ -21,7 +23,7 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use tracing::info;
+use tracing::{info, warn};
 
 use self::api::{Api, Places};
 use self::config::Files;
@@ -36,8 +38,14 @@ pub fn main() -> ExitCode {
     if let Some(path) = &options.check {
         return check(&options, path.as_deref());
     }
+    // Before there is a second thread, and the log has one.
+    let locked = options.realtime.map_or(Ok(()), |_| realtime::lock_memory());
+    let confined = confine(&options);
     let _log = options.start_log();
-    match run(&options) {
+    if let Err(error) = locked {
+        warn!("memory is not locked, and carpd may have to wait for a disk: {error:#}");
+    }
+    match confined.and_then(|()| run(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -46,11 +54,16 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Everything is opened before anything is served; this thread then serves until a signal comes.
-fn run(options: &Options) -> anyhow::Result<()> {
+/// Gives up what root may do and carpd need not.
+fn confine(options: &Options) -> anyhow::Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("carpd must be started by root: it opens packet sockets and changes addresses");
     }
+    privilege::confine(options.realtime.is_some())
+}
+
+/// Everything is opened before anything is served; this thread then serves until a signal comes.
+fn run(options: &Options) -> anyhow::Result<()> {
     prepare(&options.run_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -71,6 +84,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
         let (published, api_end) = publish::channel();
         let (kernel, kernel_news) = kernel::start(kernel::Options {
             run_dir: options.run_dir.clone(),
+            realtime: options.realtime,
         })
         .context("cannot start the kernel thread")?;
         let (stopper, stop) = oneshot::channel();
@@ -79,6 +93,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
             kernel,
             kernel_news,
             stop,
+            realtime: options.realtime,
         })
         .context("cannot start the protocol")?;
 
@@ -108,6 +123,11 @@ fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Checks the configuration: each fault is a line on standard error, and makes it fail.
 fn check(options: &Options, path: Option<&Path>) -> ExitCode {
+    // Root that reads whatever it likes would not see what carpd will see.
+    if let Err(error) = privilege::renounce() {
+        eprintln!("carpd: cannot give up capabilities: {error}");
+        return ExitCode::FAILURE;
+    }
     match config::check(&options.config_dir, path, &mut io::stderr().lock()) {
         Ok(true) => ExitCode::SUCCESS,
         // If standard error is gone, nobody is left to tell.

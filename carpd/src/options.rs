@@ -8,6 +8,7 @@ use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::api::Bus;
 use crate::log;
+use crate::realtime::Priority;
 
 /// The CARP daemon: several hosts share addresses, and when the one that holds them dies, another
 /// takes over.
@@ -41,6 +42,11 @@ pub(crate) struct Options {
     /// The private socket, which is root's and needs no bus; "bus" in the run directory by default
     #[arg(long, value_name = "PATH")]
     private_socket: Option<PathBuf>,
+
+    /// Let the protocol's threads go before all ordinary ones, and keep everything in memory
+    #[arg(long, value_name = "PRIORITY", num_args = 0..=1, require_equals = true,
+          default_missing_value = "10")]
+    pub(crate) realtime: Option<Priority>,
 
     /// Log to standard error, with times, even if systemd's journal listens there
     #[arg(long)]

@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::net::Sender;
+use crate::realtime::Priority;
 use netlink::Netlink;
 use worker::Worker;
 
@@ -37,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Options {
     /// Where the old values of sysctls are kept; the directory exists.
     pub(crate) run_dir: PathBuf,
+    /// The priority of the thread, if it shall not have an ordinary one.
+    pub(crate) realtime: Option<Priority>,
 }
 
 /// What the kernel thread has to say.
@@ -87,7 +90,8 @@ pub(crate) fn start(options: Options) -> io::Result<(Handle, UnboundedReceiver<N
     let (tell, news) = unbounded_channel();
     let (finish, done) = oneshot::channel();
     let (started, outcome) = std::sync::mpsc::sync_channel(1);
-    thread::Builder::new()
+    let realtime = options.realtime;
+    let thread = thread::Builder::new()
         .name("kernel".to_owned())
         .spawn(move || {
             let outcome = run(options, jobs, tell, || started.send(Ok(())).is_ok());
@@ -98,6 +102,7 @@ pub(crate) fn start(options: Options) -> io::Result<(Handle, UnboundedReceiver<N
             // Nobody waits: the handle was dropped.
             let _ = finish.send(());
         })?;
+    realtime.map_or(Ok(()), |priority| priority.give(&thread))?;
     outcome
         .recv()
         .unwrap_or_else(|_| Err(io::Error::other("the kernel thread ended")))?;

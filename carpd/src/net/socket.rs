@@ -1,4 +1,4 @@
-//! Packet sockets on tokio: the only unsafe code of carpd.
+//! Packet sockets on tokio.
 #![expect(
     unsafe_code,
     reason = "no safe crate has sockaddr_ll or a sound AsyncFd constructor"

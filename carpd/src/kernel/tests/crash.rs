@@ -53,6 +53,7 @@ async fn work_and_be_killed(run_dir: &RunDir) {
     let netlink = Netlink::connect().unwrap();
     let options = Options {
         run_dir: run_dir.0.clone(),
+        realtime: None,
     };
     let (news, _) = unbounded_channel();
     let mut worker = Worker::start(options, netlink, Sender::open().unwrap(), news).await;

@@ -36,6 +36,7 @@ impl Kernel {
     async fn start_in(run_dir: RunDir) -> Self {
         let options = Options {
             run_dir: run_dir.0.clone(),
+            realtime: None,
         };
         let (handle, news) = start(options).unwrap();
         let mut kernel = Self {

@@ -1,0 +1,149 @@
+//! What carpd may do once it has started, and what it keeps to itself.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use carp_tests::{Carpd, Host, Lab};
+
+/// Bits 12 and 13: `CAP_NET_ADMIN` and `CAP_NET_RAW`.
+const NETWORK: u64 = 1 << 12 | 1 << 13;
+
+/// `CAP_SYS_NICE`
+const SCHEDULER: u64 = 1 << 23;
+
+/// `SCHED_OTHER` and `SCHED_FIFO`
+const OTHER: u32 = 0;
+const FIFO: u32 = 1;
+
+/// carpd on one host.
+struct Site {
+    host: Host,
+    carpd: Carpd,
+    _lab: Lab,
+}
+
+impl Site {
+    fn with(arguments: &[&str]) -> Result<Self> {
+        let lab = Lab::new()?;
+        let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
+        let mut carpd = Carpd::start_with(&host, &[&["--bus", "none"], arguments].concat())?;
+        // The socket is there before all threads are.
+        carpd.wait_for_log(" is ready on ")?;
+        Ok(Self {
+            host,
+            carpd,
+            _lab: lab,
+        })
+    }
+
+    /// Every thread of carpd: its directory in /proc, and its name.
+    fn threads(&self) -> Result<Vec<(PathBuf, String)>> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.carpd.id()))?;
+        tasks
+            .map(|task| {
+                let path = task?.path();
+                let name = fs::read_to_string(path.join("comm"))?;
+                Ok((path, name.trim().to_owned()))
+            })
+            .collect()
+    }
+
+    /// The capability sets of every thread are these, as far as there may be something in them.
+    fn may_do(&self, wanted: u64) -> Result<()> {
+        let threads = self.threads()?;
+        let names: Vec<&str> = threads.iter().map(|(_, name)| name.as_str()).collect();
+        ensure!(
+            ["protocol", "kernel", "log"]
+                .iter()
+                .all(|name| names.contains(name)),
+            "{names:?}"
+        );
+        for (path, name) in &threads {
+            let status = fs::read_to_string(path.join("status"))?;
+            let set =
+                |field| -> Result<u64> { Ok(u64::from_str_radix(value(&status, field)?, 16)?) };
+            for field in ["CapEff", "CapPrm", "CapBnd"] {
+                assert_eq!(set(field)?, wanted, "{field} of {name}");
+            }
+            for field in ["CapInh", "CapAmb"] {
+                assert_eq!(set(field)?, 0, "{field} of {name}");
+            }
+            assert_eq!(value(&status, "NoNewPrivs")?, "1", "{name}");
+            assert_eq!(value(&status, "Umask")?, "0077", "{name}");
+        }
+        Ok(())
+    }
+}
+
+fn value<'a>(status: &'a str, field: &str) -> Result<&'a str> {
+    let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = lines.find(|(name, _)| *name == field).context("no field")?;
+    Ok(value.trim())
+}
+
+#[test]
+fn every_thread_keeps_the_network_capabilities_and_nothing_else() -> Result<()> {
+    let site = Site::with(&[])?;
+    // One thread more: whatever waits for a disk has one of its own.
+    site.carpd.carpctl("carp0 create")?;
+    site.carpd.carpctl("save")?;
+    site.may_do(NETWORK)?;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", site.carpd.id()))?;
+    let cores = limits.lines().find(|line| line.starts_with("Max core"));
+    let soft = cores.and_then(|line| line.split_whitespace().nth(4));
+    assert_eq!(soft, Some("0"), "{limits}");
+    Ok(())
+}
+
+#[test]
+fn the_memory_is_closed_to_whoever_has_no_power_over_other_processes() -> Result<()> {
+    let site = Site::with(&[])?;
+    // Root, with what carpd has and no more: whoever dumps core lets it look.
+    let peer = "setpriv --bounding-set=-all,+net_admin,+net_raw";
+    let mut sleeper = site.host.command("setpriv");
+    sleeper.args(["--bounding-set=-all,+net_admin,+net_raw", "sleep", "600"]);
+    let sleeper = site.host.spawn("sleep", sleeper)?;
+    let look = |id: u32| site.host.output(&format!("{peer} cat /proc/{id}/environ"));
+    carp_tests::wait_until("sleep sleeps", carp_tests::MARGIN, || {
+        Ok(look(sleeper.id())?.status.success().then_some(()))
+    })?;
+    let refused = look(site.carpd.id())?;
+    let text = String::from_utf8_lossy(&refused.stderr);
+    ensure!(text.contains("Permission denied"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn with_realtime_the_threads_of_the_protocol_go_first_and_the_memory_stays() -> Result<()> {
+    let site = Site::with(&["--realtime=7"])?;
+    site.may_do(NETWORK | SCHEDULER)?;
+    for (path, name) in site.threads()? {
+        let stat = fs::read_to_string(path.join("stat"))?;
+        let (_, fields) = stat.rsplit_once(") ").context("a name")?;
+        // proc_pid_stat(5): rt_priority is the 40th field, and the third is the first here.
+        let field = |number: usize| fields.split(' ').nth(number - 3).context("a field");
+        let found: (u32, u32) = (field(41)?.parse()?, field(40)?.parse()?);
+        let expected = match name.as_str() {
+            "protocol" | "kernel" => (FIFO, 7),
+            _ => (OTHER, 0),
+        };
+        assert_eq!(found, expected, "{name}");
+    }
+    // All memory, if the limit on it could be raised; else none, and the log says so.
+    let status = fs::read_to_string(format!("/proc/{}/status", site.carpd.id()))?;
+    let locked = !value(&status, "VmLck")?.starts_with("0 ");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", site.carpd.id()))?;
+    let limit = limits
+        .lines()
+        .find(|line| line.starts_with("Max locked memory"))
+        .context("no limit")?;
+    assert_eq!(locked, limit.contains("unlimited"), "{limit}\n{status}");
+    let log = site.carpd.log()?;
+    assert_eq!(locked, !log.contains("WARN memory is not locked"), "{log}");
+    // It works as ever.
+    site.carpd.carpctl("carp0 create")?;
+    site.carpd.carpctl("carp0 vhid 1 192.168.1.1/24")?;
+    site.carpd
+        .wait_for_state("carp0", "MASTER", carp_tests::master_down(1, 0))
+}
