@@ -17,8 +17,9 @@ _carpctl() {
         COMPREPLY+=("${candidate#"$kept"}")
     done < <("${words[0]}" --complete "${words[@]:1}" 2>/dev/null)
 
+    # Files are the shell's own to complete.
     case " ${words[*]:1:last-1} " in
-    *' passfile ' | *' -- '*) compopt -o default ;;
+    ' check ' | *' passfile ' | *' -- '*) compopt -o default ;;
     esac
 }
 

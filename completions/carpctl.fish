@@ -6,4 +6,5 @@ function __carpctl_candidates
 end
 
 complete -c carpctl -f -a '(__carpctl_candidates)'
-complete -c carpctl -n '__fish_prev_arg_in passfile' -F
+# Files are the shell's own to complete.
+complete -c carpctl -n '__fish_prev_arg_in passfile check' -F

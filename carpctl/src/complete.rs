@@ -122,13 +122,31 @@ async fn parameter(name: &str, before: &[OsString], answers: &mut Answers) {
         // The shell itself knows files, and nobody the rest.
         Some(Candidates::Files | Candidates::Nothing) => {}
         None => {
-            for keyword in KEYWORDS {
+            for keyword in KEYWORDS
+                .iter()
+                .filter(|keyword| may_follow(keyword, before))
+            {
                 answers.add(keyword.word, keyword.help);
             }
             answers.add("--json", "Write JSON");
             answers.add("--show-pass", "Show the password too");
         }
     }
+}
+
+/// Whether a word may stand behind others: once, unless it is about one address of many.
+fn may_follow(keyword: &Keyword, before: &[OsString]) -> bool {
+    const OF_AN_ADDRESS: &[&str] = &[
+        "inet",
+        "inet6",
+        "netmask",
+        "prefixlen",
+        "broadcast",
+        "alias",
+        "-alias",
+        "delete",
+    ];
+    OF_AN_ADDRESS.contains(&keyword.word) || before.iter().all(|word| word != keyword.word)
 }
 
 /// The word that the next one belongs to.
@@ -170,7 +188,7 @@ async fn argument(command: &clap::Command, before: &[OsString], answers: &mut An
         ("sysctl", _) => {
             if let Ok(client) = Client::connect().await {
                 for oid in client.sysctls().await.unwrap_or_default() {
-                    answers.add(oid.name, oid.description);
+                    answers.add(oid.name, format!("{}: {}", oid.value, oid.description));
                 }
                 answers.add(STATS, STATS_DESCRIPTION);
             }
@@ -242,5 +260,14 @@ mod tests {
         assert_eq!(word("-alias"), Some("-alias"));
         assert_eq!(word("-alias 192.0.2.1"), None);
         assert_eq!(word("up"), None);
+    }
+
+    #[test]
+    fn a_word_stands_once_but_for_those_of_addresses() {
+        let before = ["vhid", "1", "inet", "192.0.2.1"].map(OsString::from);
+        let follows = |word| may_follow(find(word).unwrap(), &before);
+        assert!(!follows("vhid"));
+        assert!(follows("inet"));
+        assert!(follows("pass"));
     }
 }

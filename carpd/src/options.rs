@@ -111,4 +111,37 @@ mod tests {
             assert!(synopsis.contains(&format!("Fl -{option}")), "{option}");
         }
     }
+
+    /// The options in a script: what stands between one of the marks and the end of the word.
+    fn completed(script: &'static str, mark: &str) -> BTreeSet<&'static str> {
+        let lines = script
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'));
+        let found = lines.flat_map(|line| line.split(mark).skip(1));
+        found
+            .filter_map(|rest| {
+                rest.split(|c: char| !c.is_ascii_lowercase() && c != '-')
+                    .next()
+            })
+            .filter(|word| !word.is_empty())
+            .collect()
+    }
+
+    #[test]
+    fn every_shell_completes_every_option_and_every_level() {
+        let mut command = Options::command();
+        command.build();
+        let known: BTreeSet<&str> = command
+            .get_arguments()
+            .filter_map(clap::Arg::get_long)
+            .collect();
+        for (script, mark) in [
+            (include_str!("../../completions/carpd.bash"), "--"),
+            (include_str!("../../completions/_carpd"), "--"),
+            (include_str!("../../completions/carpd.fish"), " -l "),
+        ] {
+            assert_eq!(completed(script, mark), known, "{script}");
+            assert!(script.contains("error warn info debug trace"), "{script}");
+        }
+    }
 }

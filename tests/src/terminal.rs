@@ -1,4 +1,4 @@
-//! carptop in a terminal: a tmux of its own, keys sent to it, its screen read.
+//! carptop or a shell in a terminal: a tmux of its own, keys sent to it, its screen read.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::{Carpd, Host, program, wait_until};
 /// How soon a screen shows what it is to show, beyond the protocol's own times.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A terminal in which carptop was started; ended when dropped.
+/// A terminal in which a program was started; ended when dropped.
 #[derive(Debug)]
 pub struct Terminal {
     host: Host,
@@ -22,15 +22,22 @@ impl Terminal {
     /// Starts `carptop ARGUMENTS` before a shell, on `carpd`'s host, in a terminal of so many
     /// columns and rows. What carptop ended with is printed behind `ended`.
     pub fn start(carpd: &Carpd, size: (u16, u16), arguments: &str) -> Result<Self> {
-        let host = carpd.host().clone();
-        let socket = host.file("tmux", "socket");
         // With job control, so that what is suspended stops.
         let line = format!(
             "exec bash -mc 'CARPD_BUS_ADDRESS={} {} {arguments}; echo ended $?; cat'",
             carpd.address(),
             program("carptop")?.display()
         );
-        let terminal = Self { host, socket };
+        Self::run(carpd.host(), size, &line)
+    }
+
+    /// Starts a line of shell in a terminal of so many columns and rows, on a host.
+    pub fn run(host: &Host, size: (u16, u16), line: &str) -> Result<Self> {
+        let socket = host.file("tmux", "socket");
+        let terminal = Self {
+            host: host.clone(),
+            socket,
+        };
         let (width, height) = (size.0.to_string(), size.1.to_string());
         let session = [
             "-u",
@@ -44,7 +51,7 @@ impl Terminal {
             &width,
             "-y",
             &height,
-            &line,
+            line,
         ];
         terminal.tmux(&session)?;
         Ok(terminal)
