@@ -2,7 +2,7 @@
 
 _carpd() {
     local options='--bus --check --config-dir --foreground --help --hooks-dir --log-level
-        --private-socket --run-dir --version'
+        --private-socket --realtime --run-dir --version'
     local current=${COMP_WORDS[COMP_CWORD]}
     # readline breaks words at =, which may stand before a value.
     local before=${COMP_WORDS[COMP_CWORD-1]}
