@@ -88,6 +88,13 @@ impl Host {
             .with_context(|| format!("{}: cannot run {line}", self.name))
     }
 
+    /// Lets one `ip` do these lines as fast as it can.
+    pub fn batch(&self, lines: &str) -> Result<()> {
+        let file = self.file("batch", "ip");
+        std::fs::write(&file, lines)?;
+        self.run(&format!("ip -batch {}", file.display())).map(drop)
+    }
+
     /// Starts a program that stays; its log is named after it.
     pub fn spawn(&self, name: &str, command: Command) -> Result<Process> {
         let log = self.file(name, "log");

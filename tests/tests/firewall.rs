@@ -109,3 +109,24 @@ fn both_hosts_advertise_from_the_same_mac_and_hear_each_other_in_every_state() -
     }
     Ok(())
 }
+
+#[test]
+fn a_rule_for_the_physical_interface_does_not_match_what_is_for_a_virtual_address() -> Result<()> {
+    let pair = Pair::with_group("192.168.1.1/24")?;
+    let host = pair.a.host();
+    for (interfaces, answered) in [("\"eth0\"", true), ("{ \"eth0\", \"carp*\" }", false)] {
+        let rules = host.file("rules", "nft");
+        std::fs::write(
+            &rules,
+            format!(
+                "table inet firewall {{ chain input {{ type filter hook input priority 0; \
+                 iifname {interfaces} icmp type echo-request drop; }}; }}"
+            ),
+        )?;
+        host.run(&format!("nft -f {}", rules.display()))?;
+        let outcome = ping(&pair.client, "192.168.1.1", 1);
+        assert_eq!(outcome.is_ok(), answered, "{interfaces}");
+        assert!(ping(&pair.client, "192.168.1.2", 1).is_err());
+    }
+    Ok(())
+}

@@ -4,7 +4,7 @@
 use core::net::IpAddr;
 
 use carp_proto::{DeviceAddress, VirtualAddress};
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
 };
@@ -28,6 +28,27 @@ pub(super) async fn put(
 ) -> Result<(), Refused> {
     let message = RouteNetlinkMessage::NewAddress(leased(index, address, lease));
     netlink.change(message, NLM_F_CREATE | NLM_F_REPLACE).await
+}
+
+/// Adds `address` to the interface numbered `index` if it is not there; `true` if it was not.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn add(
+    netlink: &Netlink,
+    index: u32,
+    address: VirtualAddress,
+    lease: u32,
+) -> Result<bool, Refused> {
+    let message = RouteNetlinkMessage::NewAddress(leased(index, address, lease));
+    match netlink.change(message, NLM_F_CREATE | NLM_F_EXCL).await {
+        Ok(()) => Ok(true),
+        Err(Refused {
+            errno: libc::EEXIST,
+            ..
+        }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes `address` away; nothing if its lease has run out or its interface is gone.

@@ -7,7 +7,9 @@
 use carp_proto::{IfIndex, Mac, Unit};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, MacVlanMode};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
+};
 use rtnetlink::{LinkMacVlan, LinkMessageBuilder, LinkUnspec};
 use tracing::{debug, warn};
 
@@ -55,6 +57,51 @@ impl Device {
     pub(super) fn is_on(&self, parent: IfIndex, mac: Mac) -> bool {
         self.parent == Some(parent) && self.mac == Some(mac)
     }
+}
+
+/// What can be seen of an interface, and changed by anybody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) name: String,
+    pub(super) mac: Option<Mac>,
+    pub(super) mtu: u32,
+    pub(super) up: bool,
+    /// If it is a macvlan.
+    pub(super) mode: Option<MacVlanMode>,
+}
+
+impl Seen {
+    pub(super) fn of(message: &LinkMessage) -> Self {
+        let mut seen = Self {
+            up: message.header.flags.contains(LinkFlags::Up),
+            ..Self::default()
+        };
+        for attribute in &message.attributes {
+            if let LinkAttribute::IfName(name) = attribute {
+                seen.name.clone_from(name);
+            } else if let LinkAttribute::Address(bytes) = attribute {
+                seen.mac = bytes.as_slice().try_into().ok().map(Mac);
+            } else if let LinkAttribute::Mtu(mtu) = attribute {
+                seen.mtu = *mtu;
+            } else if let LinkAttribute::LinkInfo(infos) = attribute {
+                seen.mode = infos.iter().find_map(mode_of);
+            }
+        }
+        seen
+    }
+}
+
+fn mode_of(info: &LinkInfo) -> Option<MacVlanMode> {
+    let LinkInfo::Data(InfoData::MacVlan(data)) = info else {
+        return None;
+    };
+    data.iter().find_map(|each| {
+        if let InfoMacVlan::Mode(mode) = each {
+            Some(*mode)
+        } else {
+            None
+        }
+    })
 }
 
 /// What bears the name of a unit.
@@ -143,6 +190,32 @@ pub(super) async fn set_up(netlink: &Netlink, index: u32) -> Result<(), Refused>
     change(netlink, LinkUnspec::new_with_index(index).up().build()).await
 }
 
+/// Gives the device a name.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn rename(netlink: &Netlink, index: u32, name: &str) -> Result<(), Refused> {
+    let message = LinkUnspec::new_with_index(index).name(name).build();
+    change(netlink, message).await
+}
+
+/// Gives the device a MAC.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn set_mac(netlink: &Netlink, index: u32, mac: Mac) -> Result<(), Refused> {
+    let message = LinkUnspec::new_with_index(index).address(mac.0.to_vec());
+    change(netlink, message.build()).await
+}
+
+/// Gives the device an MTU.
+///
+/// # Errors
+/// What the kernel answers.
+pub(super) async fn set_mtu(netlink: &Netlink, index: u32, mtu: u32) -> Result<(), Refused> {
+    change(netlink, LinkUnspec::new_with_index(index).mtu(mtu).build()).await
+}
+
 /// Sets the device down, which takes milliseconds; nothing if it is gone.
 ///
 /// # Errors
@@ -187,6 +260,14 @@ pub(super) fn is_ours(link: &LinkMessage) -> bool {
         && link.attributes.iter().any(|attribute| {
             matches!(attribute, LinkAttribute::LinkInfo(infos) if infos.contains(&macvlan))
         })
+}
+
+/// What every device has while it is deaf, as it can be read back: the kernel rounds times.
+pub(super) fn settings() -> impl Iterator<Item = (Sysctl, u8)> {
+    let is_time = |sysctl: Sysctl| sysctl.key.ends_with("_interval");
+    SETTINGS
+        .into_iter()
+        .filter(move |(sysctl, _)| !is_time(*sysctl))
 }
 
 /// Sets a sysctl of a device of ours. What cannot be set is logged and not fatal: IPv6 may be

@@ -1,8 +1,9 @@
 //! Becoming, being and ceasing to be MASTER, as far as the kernel has a part in it.
 
 use core::net::IpAddr;
+use core::time::Duration;
 
-use carp_proto::{Family, IfIndex, Place, Unit, VirtualAddress};
+use carp_proto::{Family, IfIndex, Instant, Place, Unit, VirtualAddress};
 use tracing::warn;
 
 use super::devices::DISABLE_IPV6;
@@ -10,19 +11,25 @@ use super::netlink::Refused;
 use super::sysctls::{ARP_IGNORE_ALL, ARP_IGNORE_OTHERS, Sysctl};
 use super::worker::{Device, Held, Worker};
 use super::{addresses, devices};
+use crate::clock::Clock;
 
-const ARP_IGNORE: Sysctl = Sysctl::v4("arp_ignore");
+pub(super) const ARP_IGNORE: Sysctl = Sysctl::v4("arp_ignore");
 const FORWARDING: [Sysctl; 2] = [Sysctl::v4("forwarding"), Sysctl::v6("forwarding")];
 
 impl Worker {
-    /// The addresses first, then the ears: ARP is answered once all is there.
+    /// The addresses first, then the ears: ARP is answered once all is there. Nothing at all if
+    /// their lease is over: whoever asked was stopped, or this thread was.
     pub(super) async fn take(
         &mut self,
         unit: Unit,
         place: Place,
         mut wanted: Vec<VirtualAddress>,
-        lease: u32,
+        until: Instant,
     ) {
+        let lease = left(until, Clock.now().instant);
+        if lease == 0 {
+            return self.leave(unit).await;
+        }
         self.give_up_others(unit, place, &wanted).await;
         let index = match place {
             Place::Parent(parent) => {
@@ -46,6 +53,7 @@ impl Worker {
         self.units.entry(unit).or_default().held = Some(Held {
             place,
             addresses: wanted,
+            until,
         });
     }
 
@@ -116,12 +124,7 @@ impl Worker {
         wanted: &mut Vec<VirtualAddress>,
     ) {
         let name = unit.to_string();
-        let arp_ignore = if place == Place::SilentDevice {
-            ARP_IGNORE_ALL
-        } else {
-            ARP_IGNORE_OTHERS
-        };
-        devices::set(ARP_IGNORE, &name, arp_ignore);
+        devices::set(ARP_IGNORE, &name, arp_ignore(place));
         let has_v6 = wanted
             .iter()
             .any(|address| Family::of(address.address) == Family::V6);
@@ -138,22 +141,25 @@ impl Worker {
                 devices::set(DISABLE_IPV6, &name, 0);
             }
         }
-        // What comes in here is forwarded exactly if it were there.
-        for sysctl in FORWARDING {
-            if let (Ok(theirs), Ok(ours)) = (sysctl.read(&device.parent_name), sysctl.read(&name))
-                && theirs != ours
-            {
-                devices::set(sysctl, &name, theirs);
-            }
-        }
+        follow_forwarding(&name, &device.parent_name);
     }
 
     /// Makes the lease of everything the unit holds start anew, and mends what somebody else
     /// has removed or taken down.
-    pub(super) async fn renew(&mut self, unit: Unit, lease: u32) {
-        let Some(held) = self.state(unit).and_then(|state| state.held.clone()) else {
+    pub(super) async fn renew(&mut self, unit: Unit, until: Instant) {
+        let lease = left(until, Clock.now().instant);
+        let Some(held) = self
+            .units
+            .get_mut(&unit)
+            .and_then(|state| state.held.as_mut())
+        else {
             return;
         };
+        if lease == 0 {
+            return;
+        }
+        held.until = until;
+        let held = held.clone();
         let Some(index) = self.index_of(unit, held.place) else {
             return;
         };
@@ -165,7 +171,7 @@ impl Worker {
             }
         };
         if !up || !self.put_all(unit, index, &held.addresses, lease).await {
-            self.take(unit, held.place, held.addresses, lease).await;
+            self.take(unit, held.place, held.addresses, until).await;
         }
     }
 
@@ -234,6 +240,31 @@ impl Worker {
             if let Err(error) = addresses::take_away(&self.netlink, index, *address).await {
                 warn!("{unit}: cannot take {} away: {error}", address.address);
             }
+        }
+    }
+}
+
+/// Whole seconds until a lease ends; a busy machine may have worked on it for a moment.
+pub(super) fn left(until: Instant, now: Instant) -> u32 {
+    const MOMENT: Duration = Duration::from_millis(250);
+    u32::try_from((until + MOMENT).since(now).as_secs()).unwrap_or(u32::MAX)
+}
+
+/// Who answers ARP requests for the addresses of a device: the kernel, or carpd.
+pub(super) fn arp_ignore(place: Place) -> u8 {
+    match place {
+        Place::SilentDevice => ARP_IGNORE_ALL,
+        Place::Device | Place::Parent(_) => ARP_IGNORE_OTHERS,
+    }
+}
+
+/// What comes in on a device is forwarded exactly if it were on `parent`.
+pub(super) fn follow_forwarding(name: &str, parent: &str) {
+    for sysctl in FORWARDING {
+        if let (Ok(theirs), Ok(ours)) = (sysctl.read(parent), sysctl.read(name))
+            && theirs != ours
+        {
+            devices::set(sysctl, name, theirs);
         }
     }
 }

@@ -7,6 +7,7 @@
 mod addresses;
 mod devices;
 mod master;
+mod mend;
 mod monitor;
 mod netlink;
 mod sysctls;
@@ -20,11 +21,12 @@ use std::io;
 use std::path::PathBuf;
 use std::thread;
 
-use carp_proto::{IfIndex, Link, Unit, Work};
+use carp_proto::{IfIndex, Instant, Link, Unit, Work};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use crate::clock::Clock;
 use crate::net::Sender;
 use crate::realtime::Priority;
 use netlink::Netlink;
@@ -75,7 +77,8 @@ pub(crate) struct Handle {
 /// One entry of the queue.
 #[derive(Debug)]
 enum Job {
-    Work(Work),
+    /// With the moment it was asked for.
+    Work(Work, Instant),
     Attach(IfIndex),
     Detach(IfIndex),
 }
@@ -112,7 +115,7 @@ pub(crate) fn start(options: Options) -> io::Result<(Handle, UnboundedReceiver<N
 impl Handle {
     /// Appends to the queue.
     pub(crate) fn work(&self, work: Work) {
-        self.push(Job::Work(work));
+        self.push(Job::Work(work, Clock.now().instant));
     }
 
     /// Sets the sysctls that a physical interface needs while it carries carp interfaces.
@@ -154,8 +157,9 @@ fn run(
         let sender = Sender::open()?;
         if started() {
             let worker = Worker::start(options, netlink, sender, news.clone()).await;
-            tokio::spawn(monitor::run(monitor, news));
-            worker.run(jobs).await;
+            let (tell, sightings) = unbounded_channel();
+            tokio::spawn(monitor::run(monitor, news, tell));
+            worker.run(jobs, sightings).await;
         }
         Ok(())
     })

@@ -17,6 +17,7 @@ use rtnetlink::sys::AsyncSocket as _;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, warn};
 
+use super::mend::Sighting;
 use super::netlink::{Netlink, Refused};
 use super::{News, addresses, devices};
 
@@ -27,7 +28,11 @@ const RECEIVE_BUFFER: usize = 8 << 20;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tells all links, then [`News::Ready`], then what changes, for ever.
-pub(super) async fn run(connection: Connection, news: UnboundedSender<News>) {
+pub(super) async fn run(
+    connection: Connection,
+    news: UnboundedSender<News>,
+    sightings: UnboundedSender<Sighting>,
+) {
     let mut view = View::default();
     let mut next = Some(connection);
     let mut ready = false;
@@ -40,7 +45,11 @@ pub(super) async fn run(connection: Connection, news: UnboundedSender<News>) {
                 continue;
             }
         };
-        if let Err(error) = follow(connection, &mut view, &news, &mut ready).await {
+        let tell = Tell {
+            news: &news,
+            sightings: &sightings,
+        };
+        if let Err(error) = follow(connection, &mut view, tell, &mut ready).await {
             warn!("lost track of links and addresses, starting anew: {error}");
             tokio::time::sleep(PAUSE).await;
         }
@@ -85,14 +94,15 @@ impl Connection {
 async fn follow(
     mut connection: Connection,
     view: &mut View,
-    news: &UnboundedSender<News>,
+    tell: Tell<'_>,
     ready: &mut bool,
 ) -> Result<(), Refused> {
+    let news = tell.news;
     view.replace(
         connection.netlink.links().await?,
         connection.netlink.addresses().await?,
     );
-    view.report(news);
+    view.report(tell);
     if !*ready {
         *ready = true;
         // Nobody listens: the caller notices by itself.
@@ -109,12 +119,21 @@ async fn follow(
             let links = connection.netlink.links().await?;
             view.replace(links, connection.netlink.addresses().await?);
         }
-        view.report(news);
+        view.report(tell);
         if news.is_closed() {
             break;
         }
     }
     Ok(())
+}
+
+/// Who is told.
+#[derive(Clone, Copy)]
+struct Tell<'a> {
+    /// Of what is not ours, the protocol.
+    news: &'a UnboundedSender<News>,
+    /// Of what may be ours, those who look after it.
+    sightings: &'a UnboundedSender<Sighting>,
 }
 
 /// What is known, and what of it was told.
@@ -125,11 +144,13 @@ struct View {
     addresses: BTreeMap<IfIndex, BTreeSet<DeviceAddress>>,
     told: BTreeMap<IfIndex, Link>,
     changed: BTreeSet<IfIndex>,
+    sightings: Vec<Sighting>,
 }
 
 impl View {
     fn replace(&mut self, links: Vec<LinkMessage>, addresses: Vec<AddressMessage>) {
         self.changed.extend(self.told.keys());
+        self.sightings = vec![Sighting::Anything];
         self.links.clear();
         self.addresses.clear();
         for link in links {
@@ -159,10 +180,14 @@ impl View {
 
     fn see_link(&mut self, message: &LinkMessage) {
         // Others, such as a bridge's, tell of one aspect only.
-        if message.header.interface_family != AddressFamily::Unspec || devices::is_ours(message) {
+        if message.header.interface_family != AddressFamily::Unspec {
             return;
         }
         let index = IfIndex(message.header.index);
+        if devices::is_ours(message) {
+            self.sightings.push(Sighting::Device(index.0));
+            return;
+        }
         if let Some(link) = link_of(message, self.links.get(&index)) {
             self.links.insert(index, link);
             self.changed.insert(index);
@@ -172,6 +197,9 @@ impl View {
     fn lose_link(&mut self, message: &LinkMessage) {
         if message.header.interface_family == AddressFamily::Unspec {
             let index = IfIndex(message.header.index);
+            if devices::is_ours(message) {
+                self.sightings.push(Sighting::Device(index.0));
+            }
             self.links.remove(&index);
             self.addresses.remove(&index);
             self.changed.insert(index);
@@ -193,9 +221,14 @@ impl View {
     }
 
     fn lose_address(&mut self, message: &AddressMessage) {
+        let (index, Some(address)) = (message.header.index, addresses::own(message)) else {
+            return;
+        };
+        self.sightings
+            .push(Sighting::AddressGone(index, address.address));
         // The physical interface may have an address of its own that is also a virtual one.
-        if let Some(address) = addresses::own(message).filter(|_| !addresses::is_virtual(message)) {
-            self.forget(IfIndex(message.header.index), address);
+        if !addresses::is_virtual(message) {
+            self.forget(IfIndex(index), address);
         }
     }
 
@@ -208,7 +241,7 @@ impl View {
     }
 
     /// Tells of every link that is not as it was told before.
-    fn report(&mut self, news: &UnboundedSender<News>) {
+    fn report(&mut self, tell: Tell<'_>) {
         for index in core::mem::take(&mut self.changed) {
             let link = self.links.get(&index).map(|link| Link {
                 addresses: self
@@ -224,6 +257,11 @@ impl View {
                 continue;
             }
             let item = if let Some(link) = link {
+                if let Some(before) = self.told.get(&index)
+                    && (&before.name, before.mtu) != (&link.name, link.mtu)
+                {
+                    self.sightings.push(Sighting::Parent(index));
+                }
                 self.told.insert(index, link.clone());
                 News::Link(link)
             } else {
@@ -231,7 +269,10 @@ impl View {
                 News::LinkGone(index)
             };
             // Nobody listens: the caller notices by itself.
-            let _ = news.send(item);
+            let _ = tell.news.send(item);
+        }
+        for sighting in self.sightings.drain(..) {
+            let _ = tell.sightings.send(sighting);
         }
     }
 }
@@ -288,7 +329,11 @@ mod tests {
 
     fn told(view: &mut View) -> Vec<String> {
         let (send, mut receive): (_, UnboundedReceiver<News>) = unbounded_channel();
-        view.report(&send);
+        let (sightings, _) = unbounded_channel();
+        view.report(Tell {
+            news: &send,
+            sightings: &sightings,
+        });
         std::iter::from_fn(|| receive.try_recv().ok())
             .map(|news| match news {
                 News::Link(link) => format!("{} {}", link.name, link.mtu),

@@ -75,7 +75,11 @@ impl Netlink {
         first(self.0.link().get().match_name(name).execute()).await
     }
 
-    async fn link_numbered(&self, index: u32) -> Result<Option<LinkMessage>, Refused> {
+    /// The interface numbered `index`; `None` if there is none.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub(super) async fn link_numbered(&self, index: u32) -> Result<Option<LinkMessage>, Refused> {
         first(self.0.link().get().match_index(index).execute()).await
     }
 

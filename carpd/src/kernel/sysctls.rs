@@ -3,7 +3,7 @@
 //! The old values are also kept in a file, so that a carpd that starts after a crash can put them
 //! back.
 
-use core::fmt::Write as _;
+use core::fmt::{self, Write as _};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
@@ -104,6 +104,38 @@ struct Wanted {
     suffices: fn(u8) -> bool,
 }
 
+/// What somebody else has set on a physical interface.
+#[derive(Debug)]
+pub(super) struct Meddled {
+    pub(super) device: String,
+    old: Old,
+}
+
+impl Meddled {
+    /// The last part of the sysctl's name.
+    pub(super) const fn key(&self) -> &'static str {
+        self.old.sysctl.key
+    }
+}
+
+impl fmt::Display for Meddled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            device,
+            old:
+                Old {
+                    sysctl: Sysctl { family, key },
+                    theirs,
+                    ours,
+                },
+        } = self;
+        write!(
+            f,
+            "somebody has set net.{family}.conf.{device}.{key} to {theirs}: set back to {ours}"
+        )
+    }
+}
+
 /// A value that was there before us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Old {
@@ -164,6 +196,42 @@ impl Kept {
                 warn!("cannot set {} of {name} to {ours}: {error}", sysctl.key);
             }
         }
+    }
+
+    /// Sets again what somebody else has set back, and says so; what they wanted is what they get
+    /// when it is over.
+    pub(super) async fn check(&mut self, netlink: &Netlink) -> Vec<Meddled> {
+        let mut meddled = Vec::new();
+        for (device, changes) in &mut self.devices {
+            let Some(name) = netlink.name_of(*device).await else {
+                continue;
+            };
+            for wanted in &WANTED {
+                let insufficient = |theirs: &u8| !(wanted.suffices)(*theirs);
+                if let Some(theirs) = wanted.sysctl.read(&name).ok().filter(insufficient) {
+                    let old = Old {
+                        sysctl: wanted.sysctl,
+                        theirs,
+                        ours: wanted.value,
+                    };
+                    changes.retain(|known| known.sysctl != old.sysctl);
+                    changes.push(old.clone());
+                    meddled.push(Meddled {
+                        device: name.clone(),
+                        old,
+                    });
+                }
+            }
+        }
+        if !meddled.is_empty() {
+            self.save();
+        }
+        for Meddled { device, old } in &meddled {
+            if let Err(error) = old.sysctl.write(device, old.ours) {
+                warn!("cannot set {} of {device}: {error}", old.sysctl.key);
+            }
+        }
+        meddled
     }
 
     /// Puts the old values of `device` back, unless somebody else has changed them since.

@@ -1,14 +1,16 @@
 //! Performs the queue: what is to be done for each unit, in which order, and what is told of it.
 
 use core::net::IpAddr;
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
-use carp_proto::{IfIndex, Mac, Place, Unit, VirtualAddress, Work};
+use carp_proto::{IfIndex, Instant, Mac, Place, Unit, VirtualAddress, Work};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tracing::{debug, warn};
 
 use super::devices::Found;
+use super::mend::{Mending, Sighting, Turn};
 use super::netlink::{Netlink, Refused};
 use super::sysctls::Kept;
 use super::{Job, News, Options, addresses, devices};
@@ -20,15 +22,16 @@ pub(super) struct Worker {
     pub(super) netlink: Netlink,
     sender: Sender,
     news: UnboundedSender<News>,
-    sysctls: Kept,
+    pub(super) sysctls: Kept,
     pub(super) units: BTreeMap<Unit, State>,
     chores: VecDeque<Chore>,
+    pub(super) mending: Mending,
 }
 
 /// What a unit has in the kernel.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    device: Option<Device>,
+    pub(super) device: Option<Device>,
     pub(super) held: Option<Held>,
     /// What was told last of each thing refused, so that a renewal does not tell it again.
     pub(super) refused: BTreeMap<Option<IpAddr>, String>,
@@ -47,6 +50,8 @@ pub(super) struct Device {
 pub(super) struct Held {
     pub(super) place: Place,
     pub(super) addresses: Vec<VirtualAddress>,
+    /// When their lease ends.
+    pub(super) until: Instant,
 }
 
 /// Slow work, done while nothing else waits.
@@ -78,22 +83,39 @@ impl Worker {
             sysctls,
             units: BTreeMap::new(),
             chores: VecDeque::new(),
+            mending: Mending::new(),
         }
     }
 
-    /// Works until the queue is closed and empty, then gives everything back.
-    pub(super) async fn run(mut self, mut jobs: UnboundedReceiver<Job>) {
+    /// Works until the queue is closed and empty, then gives everything back. What others do to
+    /// our devices is looked at while nothing else is to be done.
+    pub(super) async fn run(
+        mut self,
+        mut jobs: UnboundedReceiver<Job>,
+        mut sightings: UnboundedReceiver<Sighting>,
+    ) {
         loop {
             match jobs.try_recv() {
                 Ok(job) => self.perform(job).await,
                 Err(TryRecvError::Disconnected) => break,
-                Err(TryRecvError::Empty) => match self.chores.pop_front() {
-                    Some(chore) => self.do_chore(chore).await,
-                    None => match jobs.recv().await {
-                        Some(job) => self.perform(job).await,
-                        None => break,
-                    },
-                },
+                Err(TryRecvError::Empty) => {
+                    if let Some(chore) = self.chores.pop_front() {
+                        self.do_chore(chore).await;
+                        continue;
+                    }
+                    tokio::select! {
+                        biased;
+                        job = jobs.recv() => match job {
+                            Some(job) => self.perform(job).await,
+                            None => break,
+                        },
+                        Some(sighting) = sightings.recv() => self.sight(sighting),
+                        turn = self.mending.turn() => match turn {
+                            Turn::Suspects => self.mend().await,
+                            Turn::Sysctls => self.check_sysctls().await,
+                        },
+                    }
+                }
             }
         }
         self.give_back().await;
@@ -114,38 +136,51 @@ impl Worker {
         match job {
             Job::Attach(device) => self.sysctls.attach(device, &self.netlink).await,
             Job::Detach(device) => self.sysctls.detach(device, &self.netlink).await,
-            Job::Work(Work::Ensure { unit, parent, mac }) => {
+            Job::Work(Work::Ensure { unit, parent, mac }, _) => {
                 self.cancel_chores(unit);
                 self.forget_refusals(unit);
                 self.ensure(unit, parent, mac).await;
             }
-            Job::Work(Work::Take {
-                unit,
-                place,
-                addresses,
-                lease,
-            }) => {
+            Job::Work(
+                Work::Take {
+                    unit,
+                    place,
+                    addresses,
+                    lease,
+                },
+                asked,
+            ) => {
                 self.cancel_chores(unit);
                 self.forget_refusals(unit);
-                self.take(unit, place, addresses, lease).await;
+                let until = asked + Duration::from_secs(lease.into());
+                self.take(unit, place, addresses, until).await;
             }
-            Job::Work(Work::Renew { unit, lease }) => self.renew(unit, lease).await,
-            Job::Work(Work::Announce {
-                unit,
-                device,
-                frames,
-            }) => {
+            Job::Work(Work::Renew { unit, lease }, asked) => {
+                let until = asked + Duration::from_secs(lease.into());
+                self.renew(unit, until).await;
+            }
+            Job::Work(
+                Work::Announce {
+                    unit,
+                    device,
+                    frames,
+                },
+                _,
+            ) => {
                 self.send(device, &frames);
                 self.tell(News::Announced(unit));
             }
-            Job::Work(Work::Leave { unit }) => self.leave(unit).await,
-            Job::Work(Work::BowOut {
-                unit: _,
-                device,
-                frames,
-            }) => self.send(device, &frames),
-            Job::Work(Work::Down { unit }) => self.chores.push_back(Chore::Down(unit)),
-            Job::Work(Work::Remove { unit }) => {
+            Job::Work(Work::Leave { unit }, _) => self.leave(unit).await,
+            Job::Work(
+                Work::BowOut {
+                    unit: _,
+                    device,
+                    frames,
+                },
+                _,
+            ) => self.send(device, &frames),
+            Job::Work(Work::Down { unit }, _) => self.chores.push_back(Chore::Down(unit)),
+            Job::Work(Work::Remove { unit }, _) => {
                 self.cancel_chores(unit);
                 self.chores.push_back(Chore::Remove(unit));
             }
@@ -166,6 +201,7 @@ impl Worker {
             },
             Chore::Remove(unit) => {
                 self.leave(unit).await;
+                self.mending.forget(unit);
                 match self.units.remove(&unit).and_then(|state| state.device) {
                     Some(device) => (unit, devices::delete(&self.netlink, device.index).await),
                     None => return,

@@ -8,6 +8,7 @@ use super::super::worker::Worker;
 use super::super::{Job, Options};
 use super::lab::{on_a_cable, run, succeeds};
 use super::{Kernel, RunDir, addresses_of, carp, eth0, mac, virtual_addresses};
+use crate::clock::Clock;
 use crate::net::Sender;
 
 #[test]
@@ -60,12 +61,13 @@ async fn work_and_be_killed(run_dir: &RunDir) {
     worker.perform(Job::Attach(eth0())).await;
     let take = |unit, place, addresses: &[&str]| {
         let addresses = virtual_addresses(addresses);
-        Job::Work(Work::Take {
+        let take = Work::Take {
             unit: carp(unit),
             place,
             addresses,
             lease: 60,
-        })
+        };
+        Job::Work(take, Clock.now().instant)
     };
     for unit in [0, 1] {
         let ensure = Work::Ensure {
@@ -73,7 +75,7 @@ async fn work_and_be_killed(run_dir: &RunDir) {
             parent: eth0(),
             mac: mac(unit),
         };
-        worker.perform(Job::Work(ensure)).await;
+        worker.perform(Job::Work(ensure, Clock.now().instant)).await;
     }
     worker
         .perform(take(0, Place::Device, &["192.0.2.1/24", "2001:db8::1/64"]))

@@ -1,0 +1,436 @@
+//! What others do to our devices, addresses and sysctls: put right at once, and named in the log.
+//!
+//! **Invariant:** an address that is put back ends when its lease would have ended. That this host
+//! still is MASTER is said by the protocol alone, with a renewal.
+
+use core::fmt::Display;
+use core::net::IpAddr;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use carp_proto::{Family, IfIndex, Instant, Place, Unit, VirtualAddress};
+use netlink_packet_route::link::MacVlanMode;
+use tokio::time::{Interval, MissedTickBehavior, sleep_until};
+use tracing::{debug, warn};
+
+use super::devices::{self, DISABLE_IPV6, Seen};
+use super::netlink::Refused;
+use super::sysctls::Sysctl;
+use super::worker::{Device, Held, State, Worker};
+use super::{addresses, master};
+use crate::clock::Clock;
+
+/// What is changed together is looked at together, our own changes among it.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The kernel tells nobody of most sysctls: they are read so often,
+const ROUND: Duration = Duration::from_secs(1);
+
+/// those of so many devices at a time.
+const DEVICES_A_ROUND: usize = 16;
+
+/// The same about the same is said at most once in this time.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Below it an interface has no IPv6 (RFC 8200 §5), nor the sysctls for it.
+const IPV6_LEAST_MTU: u32 = 1280;
+
+/// What was seen to happen to something that may be ours, by whomever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sighting {
+    /// An address has gone from the interface of this number.
+    AddressGone(u32, IpAddr),
+    /// Something of the interface of this number has changed, or it has gone.
+    Device(u32),
+    /// A physical interface has got another name or MTU.
+    Parent(IfIndex),
+    /// Changes were lost: anything may have happened.
+    Anything,
+}
+
+/// What is to be looked at, and what was said.
+#[derive(Debug)]
+pub(super) struct Mending {
+    suspects: BTreeMap<Unit, Suspect>,
+    /// When; `None` if there are no suspects.
+    due: Option<tokio::time::Instant>,
+    rounds: Interval,
+    /// Whose sysctls were read last.
+    last: Option<Unit>,
+    said: BTreeMap<(String, &'static str), Said>,
+}
+
+/// Of one unit.
+#[derive(Debug, Default)]
+struct Suspect {
+    device: bool,
+    everything: bool,
+    addresses: BTreeSet<IpAddr>,
+}
+
+#[derive(Debug)]
+struct Said {
+    at: Instant,
+    held_back: u64,
+}
+
+/// What there is to do now.
+pub(super) enum Turn {
+    /// [`Worker::mend`]
+    Suspects,
+    /// [`Worker::check_sysctls`]
+    Sysctls,
+}
+
+impl Mending {
+    /// On the runtime of the caller.
+    pub(super) fn new() -> Self {
+        let mut rounds = tokio::time::interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            suspects: BTreeMap::new(),
+            due: None,
+            rounds,
+            last: None,
+            said: BTreeMap::new(),
+        }
+    }
+
+    /// Waits until there is something to do. Cancel safe.
+    pub(super) async fn turn(&mut self) -> Turn {
+        tokio::select! {
+            biased;
+            () = until(self.due) => Turn::Suspects,
+            _ = self.rounds.tick() => Turn::Sysctls,
+        }
+    }
+
+    /// Forgets a unit that is no more.
+    pub(super) fn forget(&mut self, unit: Unit) {
+        self.suspects.remove(&unit);
+        let name = unit.to_string();
+        self.said.retain(|(who, _), _| *who != name);
+    }
+
+    fn suspect(&mut self, unit: Unit) -> &mut Suspect {
+        self.due
+            .get_or_insert_with(|| tokio::time::Instant::now() + PAUSE);
+        self.suspects.entry(unit).or_default()
+    }
+
+    /// One line for the log, unless the same was said lately. `kind` is what makes it the same.
+    pub(super) fn say(&mut self, who: &str, kind: &'static str, what: &dyn Display) {
+        let now = Clock.now().instant;
+        let mut held_back = 0;
+        if let Some(said) = self.said.get_mut(&(who.to_owned(), kind)) {
+            if now.since(said.at) < SILENCE {
+                said.held_back += 1;
+                return;
+            }
+            held_back = said.held_back;
+        }
+        let said = Said {
+            at: now,
+            held_back: 0,
+        };
+        self.said.insert((who.to_owned(), kind), said);
+        if held_back == 0 {
+            warn!("{who}: {what}");
+        } else {
+            warn!("{who}: {what} ({held_back} times more since it was last said)");
+        }
+    }
+}
+
+async fn until(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => core::future::pending().await,
+    }
+}
+
+impl Worker {
+    /// Notes what has to be looked at because of `sighting`; nothing if it is nothing of ours.
+    pub(super) fn sight(&mut self, sighting: Sighting) {
+        for (unit, state) in &self.units {
+            let device = state.device.as_ref();
+            match sighting {
+                Sighting::AddressGone(index, address) => {
+                    if state.holds(index, address) {
+                        self.mending.suspect(*unit).addresses.insert(address);
+                    }
+                }
+                Sighting::Device(index) => {
+                    if device.is_some_and(|device| device.index == index) {
+                        self.mending.suspect(*unit).device = true;
+                    }
+                }
+                Sighting::Parent(index) => {
+                    if device.is_some_and(|device| device.parent == index) {
+                        self.mending.suspect(*unit).device = true;
+                    }
+                }
+                Sighting::Anything => {
+                    let suspect = self.mending.suspect(*unit);
+                    suspect.device = true;
+                    suspect.everything = true;
+                }
+            }
+        }
+    }
+
+    /// Looks at one suspect, and puts right what others have done to it.
+    pub(super) async fn mend(&mut self) {
+        let Some((unit, suspect)) = self.mending.suspects.pop_first() else {
+            self.mending.due = None;
+            return;
+        };
+        let mut wanted = suspect;
+        if wanted.device {
+            match self.mend_device(unit).await {
+                Ok(changed) => wanted.everything |= changed,
+                Err(error) => debug!("{unit}: cannot look after the device: {error}"),
+            }
+        }
+        self.mend_addresses(unit, &wanted).await;
+    }
+
+    /// `true` if addresses may have gone with what was done to the device.
+    async fn mend_device(&mut self, unit: Unit) -> Result<bool, Refused> {
+        let Some(device) = self.device(unit) else {
+            return Ok(false);
+        };
+        let Some(parent) = self.netlink.link_numbered(device.parent.0).await? else {
+            // Gone with it, which is no meddling: the protocol is told by other ways.
+            return Ok(false);
+        };
+        let parent = Seen::of(&parent);
+        let Some(link) = self.netlink.link_numbered(device.index).await? else {
+            let what = "somebody has deleted the device: made anew";
+            self.mending.say(&unit.to_string(), "device", &what);
+            self.remake(unit, &device).await;
+            return Ok(false);
+        };
+        let seen = Seen::of(&link);
+        if parent.mtu >= IPV6_LEAST_MTU && seen.mtu < IPV6_LEAST_MTU {
+            // Made larger it would begin to talk before its sysctls can be set.
+            devices::delete(&self.netlink, device.index).await?;
+            self.remake(unit, &device).await;
+            return Ok(false);
+        }
+        if let Some(state) = self.units.get_mut(&unit)
+            && let Some(device) = &mut state.device
+        {
+            device.parent_name.clone_from(&parent.name);
+        }
+        self.set_back(unit, &device, &seen).await?;
+        if seen.mtu != parent.mtu {
+            devices::set_mtu(&self.netlink, device.index, parent.mtu).await?;
+        }
+        Ok(!seen.up)
+    }
+
+    /// Name, MAC, mode and up are as they have to be.
+    async fn set_back(&mut self, unit: Unit, device: &Device, seen: &Seen) -> Result<(), Refused> {
+        let (name, held) = (unit.to_string(), self.held_on_device(unit));
+        if seen.name != name {
+            let what = format!("somebody has renamed the device to {}: set back", seen.name);
+            self.mending.say(&name, "name", &what);
+            devices::rename(&self.netlink, device.index, &name).await?;
+        }
+        if seen.mac != Some(device.mac) {
+            let what = "somebody has changed the device's MAC: set back";
+            self.mending.say(&name, "mac", &what);
+            devices::set_mac(&self.netlink, device.index, device.mac).await?;
+        }
+        if held && !seen.up {
+            let what = "somebody has taken the device down: up again";
+            self.mending.say(&name, "down", &what);
+            devices::set_up(&self.netlink, device.index).await?;
+        }
+        let mode = if held {
+            MacVlanMode::Bridge
+        } else {
+            MacVlanMode::Source
+        };
+        if seen.mode != Some(mode) {
+            let what = "somebody has changed the device's mode: set back";
+            self.mending.say(&name, "mode", &what);
+            if held {
+                devices::hear(&self.netlink, device.index).await?;
+            } else {
+                devices::deafen(&self.netlink, device.index).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remake(&mut self, unit: Unit, device: &Device) {
+        let held = self
+            .units
+            .get_mut(&unit)
+            .and_then(|state| state.held.take());
+        self.ensure(unit, device.parent, device.mac).await;
+        if let Some(held) = held {
+            self.take(unit, held.place, held.addresses, held.until)
+                .await;
+        }
+    }
+
+    async fn mend_addresses(&mut self, unit: Unit, suspect: &Suspect) {
+        let Some(held) = self.state(unit).and_then(|state| state.held.clone()) else {
+            return;
+        };
+        let Some(index) = self.index_of(unit, held.place) else {
+            return;
+        };
+        let mut missing = Vec::new();
+        for address in &held.addresses {
+            if !suspect.everything && !suspect.addresses.contains(&address.address) {
+                continue;
+            }
+            // The kernel took it, since nobody has renewed it: that is what leases are for.
+            let lease = master::left(held.until, Clock.now().instant);
+            if lease == 0 {
+                break;
+            }
+            match self
+                .put_back(unit, index, held.place, *address, lease)
+                .await
+            {
+                Ok(true) => missing.push(address.address),
+                Ok(false) => {}
+                Err(error) => debug!("{unit}: cannot put {} back: {error}", address.address),
+            }
+        }
+        if let Some(first) = missing.first() {
+            let others = match missing.len() {
+                1 => String::new(),
+                count => format!(" and {} more", count - 1),
+            };
+            let what = format!("somebody has removed {first}{others}: put back");
+            self.mending.say(&unit.to_string(), "address", &what);
+        }
+    }
+
+    /// `true` if it was missing.
+    async fn put_back(
+        &mut self,
+        unit: Unit,
+        index: u32,
+        place: Place,
+        address: VirtualAddress,
+        lease: u32,
+    ) -> Result<bool, Refused> {
+        let result = addresses::add(&self.netlink, index, address, lease).await;
+        match (place, &result) {
+            // Disabling IPv6 takes the addresses away and lets no new one in.
+            (
+                Place::Device | Place::SilentDevice,
+                Err(Refused {
+                    errno: libc::EACCES,
+                    ..
+                }),
+            ) => {
+                self.set_sysctl_back(&unit.to_string(), DISABLE_IPV6, 0);
+                addresses::add(&self.netlink, index, address, lease).await
+            }
+            _ => result,
+        }
+    }
+
+    /// Reads the sysctls of all physical interfaces, and those of some devices.
+    pub(super) async fn check_sysctls(&mut self) {
+        for line in self.sysctls.check(&self.netlink).await {
+            self.mending.say(&line.device, line.key(), &line);
+        }
+        let after = self.mending.last;
+        let behind = self.units.keys().filter(|unit| Some(**unit) > after);
+        let units: Vec<Unit> = behind.copied().take(DEVICES_A_ROUND).collect();
+        self.mending.last = match units.as_slice() {
+            [.., last] if units.len() == DEVICES_A_ROUND => Some(*last),
+            _ => None,
+        };
+        for unit in units {
+            self.check_sysctls_of(unit);
+        }
+    }
+
+    fn check_sysctls_of(&mut self, unit: Unit) {
+        let Some(state) = self.state(unit) else {
+            return;
+        };
+        let Some(device) = &state.device else {
+            return;
+        };
+        let wanted = wanted_sysctls(state);
+        let name = unit.to_string();
+        if state.held.is_some() {
+            master::follow_forwarding(&name, &device.parent_name);
+        }
+        for (sysctl, value) in wanted {
+            let as_wanted = match sysctl.read(&name) {
+                Ok(found) => found == value,
+                // A number larger than any of ours.
+                Err(error) => error.kind() != std::io::ErrorKind::InvalidData,
+            };
+            if !as_wanted {
+                self.set_sysctl_back(&name, sysctl, value);
+                if sysctl == DISABLE_IPV6 {
+                    self.mending.suspect(unit).everything = true;
+                }
+            }
+        }
+    }
+
+    fn set_sysctl_back(&mut self, name: &str, sysctl: Sysctl, value: u8) {
+        let what = format!(
+            "somebody has changed net.{}.conf.{name}.{}: set back to {value}",
+            sysctl.family, sysctl.key
+        );
+        self.mending.say(name, sysctl.key, &what);
+        devices::set(sysctl, name, value);
+    }
+
+    fn held_on_device(&self, unit: Unit) -> bool {
+        let held = self.state(unit).and_then(|state| state.held.as_ref());
+        held.is_some_and(|held| match held.place {
+            Place::Device | Place::SilentDevice => true,
+            Place::Parent(_) => false,
+        })
+    }
+}
+
+impl State {
+    fn holds(&self, index: u32, address: IpAddr) -> bool {
+        self.held.as_ref().is_some_and(|held| {
+            let on = match held.place {
+                Place::Parent(parent) => Some(parent.0),
+                Place::Device | Place::SilentDevice => {
+                    self.device.as_ref().map(|device| device.index)
+                }
+            };
+            on == Some(index) && held.addresses.iter().any(|each| each.address == address)
+        })
+    }
+}
+
+/// Everything that is set on a device in the state it is in.
+fn wanted_sysctls(state: &State) -> Vec<(Sysctl, u8)> {
+    let mut wanted: Vec<(Sysctl, u8)> = devices::settings().collect();
+    if let Some(Held {
+        place, addresses, ..
+    }) = &state.held
+    {
+        let v6 = |each: &VirtualAddress| Family::of(each.address) == Family::V6;
+        let disabled = u8::from(!addresses.iter().any(v6));
+        for (sysctl, value) in &mut wanted {
+            if *sysctl == DISABLE_IPV6 {
+                *value = disabled;
+            } else if *sysctl == master::ARP_IGNORE {
+                *value = master::arp_ignore(*place);
+            }
+        }
+    }
+    wanted
+}

@@ -1,0 +1,47 @@
+//! One thread of carpd that hangs while the others go on.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::{Carpd, Process};
+
+/// ptrace(2): stops one thread, and holds it until it is killed itself.
+const SCRIPT: &str = "\
+import ctypes, os, sys, time
+SEIZE, INTERRUPT = 0x4206, 0x4207
+thread = int(sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+for request in (SEIZE, INTERRUPT):
+    if libc.ptrace(request, thread, None, None) != 0:
+        sys.exit(os.strerror(ctypes.get_errno()))
+os.waitpid(thread, 0x40000000)
+print('hangs', flush=True)
+time.sleep(3600)
+";
+
+impl Carpd {
+    /// Makes the thread with this name (`protocol`, `kernel`) hang until what is given back is
+    /// killed or dropped.
+    pub fn hang(&self, thread: &str) -> Result<Process> {
+        let id = self.thread(thread)?;
+        let mut command = self.host().command("python3");
+        command.args(["-c", SCRIPT, &id]);
+        let mut tracer = self.host().spawn("tracer", command)?;
+        tracer.wait_for_log("hangs", Duration::from_secs(10))?;
+        Ok(tracer)
+    }
+
+    fn thread(&self, name: &str) -> Result<String> {
+        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            let path = task?.path();
+            if fs::read_to_string(path.join("comm"))?.trim() == name {
+                let id = path.file_name().context("a thread's number")?;
+                return Ok(id.to_string_lossy().into_owned());
+            }
+        }
+        anyhow::bail!("carpd has no thread {name}")
+    }
+}

@@ -1,0 +1,196 @@
+//! Somebody else changes what carpd has made: it is put right at once, and the log says what it was.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use carp_tests::{AT_ONCE, Carpd, Host, Lab, MARGIN, wait_until};
+
+const ADDRESSES: &str = "192.168.1.1/24 192.168.1.5/24 inet6 2001:db8:1::1/64";
+
+/// Everything of carp0 that others can change, and the sysctls of eth0 that carpd needs.
+fn picture(host: &Host) -> Result<String> {
+    let addresses = host.run("ip -o address show dev carp0")?;
+    let addresses: Vec<&str> = addresses
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(3))
+        .collect();
+    let link = host.run("ip -d -o link show dev carp0")?;
+    let words = ["macvlan mode ", "link/ether ", "<", "mtu "];
+    let link: Vec<&str> = words
+        .iter()
+        .filter_map(|word| link.split(*word).nth(1)?.split_whitespace().next())
+        .collect();
+    let sysctls = host.run(
+        "sysctl net.ipv4.conf.carp0.rp_filter net.ipv4.conf.carp0.arp_ignore \
+         net.ipv4.conf.carp0.arp_announce net.ipv6.conf.carp0.disable_ipv6 \
+         net.ipv6.conf.carp0.accept_ra net.ipv6.conf.carp0.addr_gen_mode \
+         net.ipv4.conf.eth0.arp_ignore net.ipv4.conf.eth0.arp_announce",
+    )?;
+    Ok(format!("{addresses:?}\n{link:?}\n{sysctls}"))
+}
+
+/// A MASTER that renews nothing for 20 seconds: what is mended is not mended by that.
+fn slow_master(lab: &Lab) -> Result<Carpd> {
+    let host = lab.host("a", &[("lan", "192.168.1.2/24 2001:db8:1::2/64")])?;
+    let carpd = Carpd::start(&host)?;
+    carpd.carpctl("carp0 create")?;
+    carpd.carpctl(&format!("carp0 vhid 1 advbase 20 {ADDRESSES}"))?;
+    carpd.carpctl("carp0 state master")?;
+    wait_until("it has its addresses", MARGIN, || {
+        let all = host.addresses()?.matches(" carp0 ").count();
+        Ok((all >= 3).then_some(()))
+    })?;
+    // The advertisement with which switches learn the port is the last thing for a while.
+    carpd.wait_for_counter("carp0", "opackets", 0)?;
+    Ok(carpd)
+}
+
+#[test]
+fn what_others_do_to_a_master_is_put_right_at_once_and_the_log_names_it() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut carpd = slow_master(&lab)?;
+    let host = carpd.host().clone();
+    let well = picture(&host)?;
+    ensure!(
+        well.contains("192.168.1.5/24") && well.contains("bridge"),
+        "{well}"
+    );
+    let before = carpd.footprint()?;
+    let deeds = [
+        (
+            "ip address delete 192.168.1.5/24 dev carp0",
+            "carp0: somebody has removed 192.168.1.5: put back",
+        ),
+        (
+            "ip link set carp0 down",
+            "carp0: somebody has taken the device down: up again",
+        ),
+        (
+            "ip link set carp0 type macvlan mode private",
+            "carp0: somebody has changed the device's mode: set back",
+        ),
+        (
+            "ip link set carp0 address 02:00:00:00:00:99",
+            "carp0: somebody has changed the device's MAC: set back",
+        ),
+        (
+            "ip link set carp0 name other0",
+            "carp0: somebody has renamed the device to other0: set back",
+        ),
+        (
+            "ip link delete carp0",
+            "carp0: somebody has deleted the device: made anew",
+        ),
+        (
+            "sysctl -qw net.ipv4.conf.eth0.arp_ignore=0",
+            "eth0: somebody has set net.ipv4.conf.eth0.arp_ignore to 0: set back to 1",
+        ),
+        (
+            "sysctl -qw net.ipv4.conf.eth0.arp_announce=0",
+            "eth0: somebody has set net.ipv4.conf.eth0.arp_announce to 0: set back to 2",
+        ),
+        (
+            "sysctl -qw net.ipv4.conf.carp0.rp_filter=1",
+            "carp0: somebody has changed net.ipv4.conf.carp0.rp_filter: set back to 2",
+        ),
+        (
+            "sysctl -qw net.ipv6.conf.carp0.disable_ipv6=1",
+            "carp0: somebody has changed net.ipv6.conf.carp0.disable_ipv6: set back to 0",
+        ),
+        (
+            "sysctl -qw net.ipv6.conf.carp0.accept_ra=2",
+            "carp0: somebody has changed net.ipv6.conf.carp0.accept_ra: set back to 0",
+        ),
+    ];
+    for (deed, line) in deeds {
+        ensure!(!carpd.log()?.contains(line), "{line} before {deed}");
+        let start = Instant::now();
+        host.run(deed)?;
+        wait_until(&format!("{deed} is mended"), AT_ONCE + MARGIN, || {
+            let now = picture(&host)?;
+            ensure!(now == well, "{now}\ninstead of\n{well}");
+            Ok(Some(()))
+        })?;
+        println!("{deed}: mended after {:.0?}", start.elapsed());
+        carpd.wait_for_log(line)?;
+    }
+    // All at once; the line about single addresses was said a moment ago, and is held back.
+    host.run("ip address flush dev carp0")?;
+    wait_until("all addresses are back", AT_ONCE + MARGIN, || {
+        Ok((picture(&host)? == well).then_some(()))
+    })?;
+    carpd.has_not_grown(before)?;
+    assert_eq!(carpd.state("carp0")?, "MASTER");
+    let transitions = carpd.counter("carp0", "ostates")?;
+    assert_eq!(transitions, 2, "INIT -> BACKUP -> MASTER, and no more");
+    ensure!(carpd.stop()?.success());
+    let after = host.run("sysctl -n net.ipv4.conf.eth0.arp_ignore")?;
+    assert_eq!(after, "0\n", "what was there before carpd");
+    Ok(())
+}
+
+#[test]
+fn a_backups_device_is_made_anew_and_stays_deaf() -> Result<()> {
+    let lab = Lab::new()?;
+    let host = lab.host("b", &[("lan", "192.168.1.3/24 2001:db8:1::3/64")])?;
+    let mut carpd = Carpd::start(&host)?;
+    carpd.carpctl("carp0 create")?;
+    carpd.carpctl(&format!("carp0 vhid 1 advbase 20 {ADDRESSES}"))?;
+    wait_until("the device is there", MARGIN, || picture(&host).map(Some))?;
+    let well = picture(&host)?;
+    ensure!(
+        well.contains("source") && !well.contains("192.168.1.1"),
+        "{well}"
+    );
+    for deed in [
+        "ip link delete carp0",
+        "ip link set carp0 type macvlan mode bridge",
+        "sysctl -qw net.ipv6.conf.carp0.disable_ipv6=0",
+    ] {
+        host.run(deed)?;
+        wait_until(&format!("{deed} is mended"), AT_ONCE + MARGIN, || {
+            let now = picture(&host)?;
+            ensure!(now == well, "{now}\ninstead of\n{well}");
+            Ok(Some(()))
+        })?;
+    }
+    carpd.wait_for_log("carp0: somebody has deleted the device: made anew")?;
+    carpd.wait_for_state("carp0", "BACKUP", Duration::ZERO)
+}
+
+#[test]
+fn an_address_on_the_physical_interface_is_put_back_too() -> Result<()> {
+    let lab = Lab::new()?;
+    let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
+    let mut carpd = Carpd::start(&host)?;
+    carpd.carpctl("carp0 create")?;
+    carpd.carpctl("carp0 vhid 1 advbase 20 lladdr parent 192.168.1.1/24")?;
+    carpd.carpctl("carp0 state master")?;
+    let has_it = || Ok(host.addresses()?.contains("192.168.1.1/24").then_some(()));
+    wait_until("eth0 has the address", MARGIN, has_it)?;
+    host.run("ip address delete 192.168.1.1/24 dev eth0")?;
+    wait_until("it is back", MARGIN, has_it)?;
+    carpd.wait_for_log("carp0: somebody has removed 192.168.1.1: put back")
+}
+
+#[test]
+fn somebody_who_never_stops_is_named_with_the_number_held_back() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut carpd = slow_master(&lab)?;
+    let host = carpd.host().clone();
+    let has_it = || Ok(host.addresses()?.contains("192.168.1.5/24").then_some(()));
+    // One line in ten seconds, whoever fights.
+    let mut deeds = 0;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(10_500) {
+        host.run("ip address delete 192.168.1.5/24 dev carp0")?;
+        wait_until("it is back", MARGIN, has_it)?;
+        deeds += 1;
+    }
+    carpd.wait_for_log("times more since it was last said)")?;
+    let log = carpd.log()?;
+    let lines = log.matches("somebody has removed 192.168.1.5").count();
+    println!("removed {deeds} times, said {lines} times");
+    ensure!(deeds > 4 && lines == 2, "{deeds} times:\n{log}");
+    Ok(())
+}
