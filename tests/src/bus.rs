@@ -19,9 +19,14 @@ impl Bus {
     /// Starts a bus with the system bus's rules: who may own and call `org.carpd1` is said by
     /// `dbus/org.carpd1.conf` alone.
     pub fn start(lab: &Lab) -> Result<Self> {
+        let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dbus/org.carpd1.conf");
+        Self::start_with(lab, &policy)
+    }
+
+    /// As [`Bus::start`], with the policy of another service.
+    pub fn start_with(lab: &Lab, policy: &Path) -> Result<Self> {
         let socket = lab.path("system-bus");
         let configuration = lab.path("system-bus.conf");
-        let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dbus/org.carpd1.conf");
         let policy = policy
             .canonicalize()
             .with_context(|| format!("{}", policy.display()))?;

@@ -71,18 +71,23 @@ impl Keepalived {
         settings: &str,
         addresses: &[String],
     ) -> Result<Self> {
-        let configuration = host.file("keepalived", "conf");
-        let pid = host.file("keepalived", "pid");
-        let vrrp_pid = host.file("vrrp", "pid");
-        fs::write(
-            &configuration,
-            format!(
+        Self::start_configured(
+            host,
+            &format!(
                 "vrrp_instance noise {{\n interface eth0\n state MASTER\n priority 255\n \
                  {settings}\n virtual_router_id {virtual_router}\n \
                  virtual_ipaddress {{\n {}\n }}\n}}\n",
                 addresses.join("\n ")
             ),
-        )?;
+        )
+    }
+
+    /// Starts keepalived with a configuration file of this text.
+    pub fn start_configured(host: &Host, text: &str) -> Result<Self> {
+        let configuration = host.file("keepalived", "conf");
+        let pid = host.file("keepalived", "pid");
+        let vrrp_pid = host.file("vrrp", "pid");
+        fs::write(&configuration, text)?;
         let mut command = host.command("keepalived");
         command.args(["--dont-fork", "--log-console", "--vrrp", "--use-file"]);
         command
@@ -92,6 +97,12 @@ impl Keepalived {
             .arg("--vrrp_pid")
             .arg(vrrp_pid);
         Ok(Self(host.spawn("keepalived", command)?))
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// Waits until it is master of its group.

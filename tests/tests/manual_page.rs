@@ -1,41 +1,19 @@
 //! The examples of carp(4), as they stand in the page, typed into a shell.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{Carpd, MARGIN, Pair, master_down, program, wait_until};
+use carp_tests::{Carpd, MARGIN, Pair, Shell, example, executable, master_down, wait_until};
 
-/// The example that is marked with `name` in the page, as mdoc(7) prints it.
-fn example(name: &str) -> Result<String> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../man/carp.4");
-    let page = fs::read_to_string(path)?;
-    let begin = format!(".\\\" example: {name}\n.Bd -literal -offset indent\n");
-    let text = page.split_once(&begin).with_context(|| begin.clone())?.1;
-    let text = text.split_once("\n.Ed").context("no end")?.0;
-    Ok(text.replace("\\e", "\\"))
-}
+const PAGE: &str = "carp.4";
 
-/// A shell that finds carpctl, and programs in `directory`.
-fn shell(carpd: &Carpd, directory: &Path, name: &str) -> Result<String> {
-    let carpctl = program("carpctl")?;
-    let beside = carpctl.parent().context("no directory")?;
-    let path = std::env::var("PATH")?;
-    let path = format!("{}:{}:{path}", directory.display(), beside.display());
-    let mut command = carpd.host().command("sh");
-    command.args(["-e", "-c", &example(name)?]);
-    command.env("CARPD_BUS_ADDRESS", carpd.address());
-    let output = command.env("PATH", path).output()?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{name}: {errors}");
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+fn run(carpd: &Carpd, name: &str) -> Result<String> {
+    Shell::new(carpd)?.example(PAGE, name)
 }
 
 #[test]
 fn the_first_example_makes_two_groups_that_move_together() -> Result<()> {
     let pair = Pair::new()?;
-    let run = |carpd, name| shell(carpd, pair.lab.directory(), name);
     for carpd in [&pair.a, &pair.b] {
         assert_eq!(run(carpd, "preempt")?, "net.inet.carp.preempt: 0 -> 1\n");
     }
@@ -56,7 +34,6 @@ fn the_first_example_makes_two_groups_that_move_together() -> Result<()> {
 #[test]
 fn the_second_example_balances_two_virtual_hosts() -> Result<()> {
     let pair = Pair::new()?;
-    let run = |carpd, name| shell(carpd, pair.lab.directory(), name);
     for carpd in [&pair.a, &pair.b] {
         // Each is the master of its own, however late it comes.
         run(carpd, "preempt")?;
@@ -76,26 +53,14 @@ fn the_second_example_balances_two_virtual_hosts() -> Result<()> {
 #[test]
 fn the_example_of_conntrackd_suppresses_preemption_until_it_is_in_sync() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
-    // conntrackd and sleep, as far as the example needs them.
-    let bin = pair.lab.path("bin");
-    fs::create_dir(&bin)?;
+    let shell = Shell::new(&pair.a)?;
     let (said, go) = (pair.lab.path("said"), pair.lab.path("go"));
-    for (name, script) in [
-        (
-            "conntrackd",
-            format!("echo conntrackd $1 >>{}", said.display()),
-        ),
-        (
-            "sleep",
-            format!("until [ -e {} ]; do /bin/sleep 0.05; done", go.display()),
-        ),
-    ] {
-        let path = bin.join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n"))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-    }
+    let conntrackd = format!("echo conntrackd $1 >>{}", said.display());
+    shell.stand_in("conntrackd", &conntrackd)?;
+    let until = format!("until [ -e {} ]; do /bin/sleep 0.05; done", go.display());
+    shell.stand_in("sleep", &until)?;
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| shell(&pair.a, &bin, "suppress"));
+        let running = scope.spawn(|| shell.example(PAGE, "suppress"));
         let held = wait_until("conntrackd holds preemption suppressed", MARGIN, || {
             let listed = pair.a.carpctl("suppress")?;
             ensure!(
@@ -112,4 +77,66 @@ fn the_example_of_conntrackd_suppresses_preemption_until_it_is_in_sync() -> Resu
     wait_until("nothing is suppressed", MARGIN, || {
         Ok((pair.a.carpctl("suppress")?.is_empty()).then_some(()))
     })
+}
+
+#[test]
+fn the_hook_for_conntrackd_is_told_who_is_master() -> Result<()> {
+    let pair = Pair::new()?;
+    let said = pair.lab.path("said");
+    let shell = Shell::new(&pair.a)?;
+    let conntrackd = shell.stand_in(
+        "conntrackd",
+        &format!("echo \"$CARP_TO $1\" >>{}", said.display()),
+    )?;
+    // A hook's PATH has the usual directories alone.
+    let text = example(PAGE, "conntrackd-hook")?
+        .replace("conntrackd -", &format!("{} -", conntrackd.display()));
+    let hooks = pair.a.config_directory().join("hooks.d");
+    fs::create_dir(&hooks)?;
+    executable(&hooks.join("20-conntrackd"), &text)?;
+
+    pair.form_group("192.168.1.1/24")?;
+    pair.a.carpctl("carp0 down")?;
+    let expected = "BACKUP -t\nBACKUP -n\nMASTER -c\nMASTER -f\nMASTER -R\nMASTER -B\n";
+    wait_until("the hook has run", MARGIN, || {
+        let written = fs::read_to_string(&said).unwrap_or_default();
+        ensure!(written == expected, "it said\n{written}");
+        Ok(Some(()))
+    })
+}
+
+#[test]
+fn with_the_parents_mac_the_address_moves_alone() -> Result<()> {
+    let pair = Pair::new()?;
+    run(&pair.a, "lladdr-parent")?;
+    pair.a
+        .wait_for_state("carp0", "MASTER", master_down(1, 0))?;
+    run(&pair.b, "lladdr-parent")?;
+    pair.wait_until_settled()?;
+    pair.client_reaches("192.168.1.1")?;
+    let mac = pair.a.host().mac("eth0")?;
+    assert_eq!(pair.client.neighbour("192.168.1.1")?, Some(mac));
+    pair.a.host().pull("eth0")?;
+    pair.b
+        .wait_for_state("carp0", "MASTER", master_down(1, 0))?;
+    pair.client_reaches("192.168.1.1")?;
+    let mac = pair.b.host().mac("eth0")?;
+    assert_eq!(pair.client.neighbour("192.168.1.1")?, Some(mac));
+    Ok(())
+}
+
+#[test]
+fn the_example_of_less_than_a_second_makes_a_pair_that_takes_over_so_fast() -> Result<()> {
+    let pair = Pair::new()?;
+    run(&pair.a, "subsecond-a")?;
+    pair.a
+        .wait_for_state("carp0", "MASTER", master_down(0, 30))?;
+    run(&pair.b, "subsecond-b")?;
+    pair.b.wait_for_counter("carp0", "ipackets", 20)?;
+    let text = pair.b.carpctl("carp0")?;
+    ensure!(text.contains("advbase 0 advskew 20"), "{text}");
+    pair.a.host().pull("eth0")?;
+    pair.b
+        .wait_for_state("carp0", "MASTER", master_down(0, 60))?;
+    pair.client_reaches("192.168.1.1")
 }

@@ -1,19 +1,12 @@
 //! The examples of org.carpd1(5), as they stand there, over a real dbus-daemon.
 
-use std::fs;
 use std::process::{Command, Output};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use carp_tests::{Bus, Carpd, Host, Lab, MARGIN, wait_until};
 
-/// The example that is marked with `name` in the page, as mdoc(7) prints it.
 fn example(name: &str) -> Result<String> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../man/org.carpd1.5");
-    let page = fs::read_to_string(path)?;
-    let begin = format!(".\\\" example: {name}\n.Bd -literal -offset indent\n");
-    let text = page.split_once(&begin).with_context(|| begin.clone())?.1;
-    let text = text.split_once("\n.Ed").context("no end")?.0;
-    Ok(text.replace("\\e", "\\"))
+    carp_tests::example("org.carpd1.5", name)
 }
 
 struct Site {
