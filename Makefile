@@ -4,7 +4,7 @@
 BUILD_PACKAGES = gcc libc6-dev
 DEMO_PACKAGES  = $(BUILD_PACKAGES) iproute2 procps iputils-ping
 TEST_PACKAGES  = $(DEMO_PACKAGES) tcpdump tshark nftables net-tools ucarp keepalived \
-                 dbus-daemon systemd libglib2.0-bin python3-dbus python3-gi \
+                 dbus-daemon polkitd systemd libglib2.0-bin python3-dbus python3-gi \
                  mandoc shellcheck tmux bash-completion zsh fish firewalld network-manager
 
 CARGO_DENY = 0.20.2

@@ -1,8 +1,12 @@
 //! What carpctl and carptop do on a connection to carpd.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::timeout;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, ObjectPath, Variant};
 
@@ -11,13 +15,23 @@ use crate::names::{BUS_NAME, INTERFACE_INTERFACE, interface_of, interface_path};
 use crate::proxy::{InterfaceProxy, ManagerProxy, SysctlProxy};
 use crate::{Error, EventInfo, InterfaceInfo, Settings, SuppressionInfo, SysctlInfo, Watch};
 
+/// How long carpd may take to answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it may take where somebody may be asked for a password first, which carpd gives up
+/// after a minute and a half.
+const ATTENTION: Duration = Duration::from_secs(95);
+
 /// A connection to carpd. Clones share it.
 ///
 /// Every method is one call, and fails with [`Error::Bus`] if carpd does not answer within five
-/// seconds.
+/// seconds; but if on a bus somebody else than root wants to change something, within 95, in
+/// which polkit may ask for a password.
 #[derive(Clone, Debug)]
 pub struct Client {
     connection: Connection,
+    /// How long a change may take.
+    attention: Duration,
     manager: ManagerProxy<'static>,
     sysctl: SysctlProxy<'static>,
 }
@@ -38,8 +52,14 @@ impl Client {
             .cache_properties(CacheProperties::No)
             .build()
             .await?;
+        let attention = if connection.is_bus() && !rustix::process::geteuid().is_root() {
+            ATTENTION
+        } else {
+            PATIENCE
+        };
         Ok(Self {
             connection,
+            attention,
             manager,
             sysctl,
         })
@@ -94,9 +114,9 @@ impl Client {
     ///
     /// Whatever carpd refuses; then nothing was created.
     pub async fn create(&self, name: &str, settings: Settings) -> Result<String, Error> {
+        let settings = settings.into_dictionary();
         let path = self
-            .manager
-            .create_interface(name, &settings.into_dictionary())
+            .limited(self.manager.create_interface(name, &settings))
             .await?;
         interface_of(path.as_str())
             .map(str::to_owned)
@@ -114,7 +134,8 @@ impl Client {
     /// Whatever carpd refuses; then nothing changed.
     pub async fn configure(&self, name: &str, settings: Settings) -> Result<(), Error> {
         let interface = self.proxy(name).await?;
-        let answer = interface.configure(&settings.into_dictionary()).await;
+        let settings = settings.into_dictionary();
+        let answer = self.limited(interface.configure(&settings)).await;
         answer.map_err(|error| no_object(error, name))
     }
 
@@ -124,7 +145,7 @@ impl Client {
     ///
     /// [`Error::NotFound`], [`Error::NotPermitted`].
     pub async fn destroy(&self, name: &str) -> Result<(), Error> {
-        Ok(self.manager.destroy_interface(name).await?)
+        Ok(self.limited(self.manager.destroy_interface(name)).await?)
     }
 
     /// The password of `name`; empty if none is set, or if the caller is not root.
@@ -179,7 +200,8 @@ impl Client {
     /// [`Error::NotFound`], [`Error::ReadOnly`], [`Error::InvalidArgument`] with the range,
     /// [`Error::NotPermitted`].
     pub async fn sysctl_set(&self, name: &str, value: u64) -> Result<u64, Error> {
-        let old = self.sysctl.set(name, &Variant::from(value)).await?;
+        let value = Variant::from(value);
+        let old = self.limited(self.sysctl.set(name, &value)).await?;
         numeric(name, &old)
     }
 
@@ -198,7 +220,7 @@ impl Client {
     ///
     /// [`Error::NotPermitted`].
     pub async fn reset_statistics(&self) -> Result<(), Error> {
-        Ok(self.manager.reset_statistics().await?)
+        Ok(self.limited(self.manager.reset_statistics()).await?)
     }
 
     /// Writes what is running into the configuration files.
@@ -207,7 +229,7 @@ impl Client {
     ///
     /// [`Error::Failed`] if that cannot be: the files are as they were. [`Error::NotPermitted`].
     pub async fn save(&self) -> Result<(), Error> {
-        Ok(self.manager.save().await?)
+        Ok(self.limited(self.manager.save()).await?)
     }
 
     /// Reads the configuration files again and changes what differs.
@@ -217,7 +239,7 @@ impl Client {
     /// [`Error::InvalidArgument`] if something is wrong in them: nothing was changed.
     /// [`Error::Failed`] if some of it cannot be: the rest was changed. [`Error::NotPermitted`].
     pub async fn reload(&self) -> Result<(), Error> {
-        Ok(self.manager.reload().await?)
+        Ok(self.limited(self.manager.reload()).await?)
     }
 
     /// Who suppresses preemption.
@@ -239,7 +261,18 @@ impl Client {
     ///
     /// [`Error::NotPermitted`].
     pub async fn suppress(&self, who: &str, why: &str) -> Result<OwnedFd, Error> {
-        Ok(self.manager.suppress(who, why).await?.into())
+        let hold = self.limited(self.manager.suppress(who, why)).await?;
+        Ok(hold.into())
+    }
+
+    /// Whether we may do something of the kind that polkit calls `action`, such as `state`, be it
+    /// after typing a password.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] if there is no such action.
+    pub async fn can_change(&self, action: &str) -> Result<bool, Error> {
+        Ok(self.manager.can_change(action, "").await? != "no")
     }
 
     /// The oldest `most` of the kept events with a number above `after`.
@@ -269,6 +302,16 @@ impl Client {
     /// [`Error::Bus`] alone.
     pub async fn watch(&self) -> Result<Watch, Error> {
         Watch::new(&self.connection).await
+    }
+
+    /// A change, which has no time limit of its own.
+    async fn limited<T>(
+        &self,
+        change: impl Future<Output = zbus::Result<T>>,
+    ) -> Result<T, zbus::Error> {
+        let late = || zbus::Error::InputOutput(Arc::new(ErrorKind::TimedOut.into()));
+        let outcome = timeout(self.attention, change).await;
+        outcome.unwrap_or_else(|_| Err(late()))
     }
 
     async fn proxy(&self, name: &str) -> Result<InterfaceProxy<'static>, Error> {

@@ -2,17 +2,14 @@
 
 use std::env;
 use std::io::ErrorKind;
-use std::time::Duration;
 
 use tokio::time::timeout;
 use zbus::Connection;
 use zbus::connection::Builder;
 
+use crate::client::PATIENCE;
 use crate::names::{ADDRESS_VARIABLE, BUS_NAME, PRIVATE_SOCKET};
 use crate::{Client, ConnectError, Error};
-
-/// How long carpd may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Client {
     /// Connects to the peer-to-peer address in `CARPD_BUS_ADDRESS` if that is set; else to the

@@ -27,6 +27,9 @@ pub const ADDRESS_VARIABLE: &str = "CARPD_BUS_ADDRESS";
 /// What the names of all sysctls begin with.
 pub const SYSCTL_PREFIX: &str = "net.inet.carp.";
 
+/// What the names of polkit's actions begin with.
+pub const ACTION_PREFIX: &str = "org.carpd1.";
+
 /// The counters of all interfaces together, as one value below [`SYSCTL_PREFIX`].
 pub const STATS: &str = "net.inet.carp.stats";
 

@@ -1,5 +1,8 @@
 //! The interfaces of carpd as zbus proxies, member for member as in the introspection files.
 //!
+//! Methods that change something let polkit ask somebody for a password, which may take its time:
+//! the time limit of the connection is not theirs.
+//!
 //! Errors arrive as [`zbus::Error`]; [`Error::from`](crate::Error) sorts them by their names.
 
 use std::collections::{BTreeMap, HashMap};
@@ -30,6 +33,7 @@ pub type VhRow = (i32, i32, i32, i32, Vec<u8>);
 )]
 pub trait Manager {
     /// Creates `name` (`carp` for the next free unit) with all of `settings` or not at all.
+    #[zbus(allow_interactive_auth)]
     fn create_interface(
         &self,
         name: &str,
@@ -37,6 +41,7 @@ pub trait Manager {
     ) -> zbus::Result<OwnedObjectPath>;
 
     /// Bows out and removes `name`.
+    #[zbus(allow_interactive_auth)]
     fn destroy_interface(&self, name: &str) -> zbus::Result<()>;
 
     /// The object of `name`.
@@ -46,6 +51,7 @@ pub trait Manager {
     fn list_interfaces(&self) -> zbus::Result<Vec<(OwnedObjectPath, Properties)>>;
 
     /// Holds preemption suppressed until the returned descriptor is closed everywhere.
+    #[zbus(allow_interactive_auth)]
     fn suppress(&self, who: &str, why: &str) -> zbus::Result<OwnedFd>;
 
     /// Who suppresses preemption, why, and since when in microseconds since the epoch.
@@ -55,13 +61,20 @@ pub trait Manager {
     fn get_statistics(&self) -> zbus::Result<BTreeMap<String, u64>>;
 
     /// Sets every counter to zero.
+    #[zbus(allow_interactive_auth)]
     fn reset_statistics(&self) -> zbus::Result<()>;
 
     /// Writes what is running into the configuration files.
+    #[zbus(allow_interactive_auth)]
     fn save(&self) -> zbus::Result<()>;
 
     /// Reads the configuration files again and changes what differs.
+    #[zbus(allow_interactive_auth)]
     fn reload(&self) -> zbus::Result<()>;
+
+    /// Whether the caller may do something of the kind `action` to `object`: `yes`, `challenge`
+    /// (after typing a password) or `no`.
+    fn can_change(&self, action: &str, object: &str) -> zbus::Result<String>;
 
     /// The oldest `most` of the kept events with a number above `after`.
     fn get_events(&self, after: u64, most: u32) -> zbus::Result<Vec<EventRow>>;
@@ -94,6 +107,7 @@ pub trait Sysctl {
     fn get(&self, name: &str) -> zbus::Result<OwnedVariant>;
 
     /// Sets `name` and gives the old value.
+    #[zbus(allow_interactive_auth)]
     fn set(&self, name: &str, value: &Variant<'_>) -> zbus::Result<OwnedVariant>;
 
     /// Name, value, description and whether it can be set, sorted by name.
@@ -136,37 +150,47 @@ pub trait Sysctl {
 )]
 pub trait Interface {
     /// Applies all of `settings` as one change, or nothing.
+    #[zbus(allow_interactive_auth)]
     fn configure(&self, settings: &BTreeMap<&'static str, Variant<'static>>) -> zbus::Result<()>;
 
     /// Sets the virtual host ID, 1 to 255.
+    #[zbus(allow_interactive_auth)]
     fn set_vhid(&self, vhid: u8) -> zbus::Result<()>;
 
     /// Sets advbase (seconds) and advskew (1/256 seconds), 0 to 254 each.
+    #[zbus(allow_interactive_auth)]
     fn set_advertisement(&self, advbase: u8, advskew: u8) -> zbus::Result<()>;
 
     /// Sets the password, at most 19 bytes.
+    #[zbus(allow_interactive_auth)]
     fn set_password(&self, password: &[u8]) -> zbus::Result<()>;
 
     /// Adds an address.
+    #[zbus(allow_interactive_auth)]
     fn add_address(&self, address: &str, prefixlen: u8) -> zbus::Result<()>;
 
     /// Removes an address.
+    #[zbus(allow_interactive_auth)]
     fn remove_address(&self, address: &str) -> zbus::Result<()>;
 
     /// Names the physical interface; empty chooses it by subnet.
+    #[zbus(allow_interactive_auth)]
     fn set_device(&self, device: &str) -> zbus::Result<()>;
 
     /// Marks the interface up.
+    #[zbus(allow_interactive_auth)]
     fn up(&self) -> zbus::Result<()>;
 
     /// Bows out and marks the interface down.
+    #[zbus(allow_interactive_auth)]
     fn down(&self) -> zbus::Result<()>;
 
     /// Forces `BACKUP` or `MASTER`.
+    #[zbus(allow_interactive_auth)]
     fn set_state(&self, state: &str) -> zbus::Result<()>;
 
     /// What `SIOCSVH` does.
-    #[zbus(name = "SetVH")]
+    #[zbus(name = "SetVH", allow_interactive_auth)]
     fn set_vh(&self, request: VhRow) -> zbus::Result<()>;
 
     /// What `SIOCGVH` gives; the key is empty unless the caller is root.

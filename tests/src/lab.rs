@@ -1,5 +1,7 @@
 //! A lab: one switch and any number of hosts, each a network namespace, removed when dropped.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -76,6 +78,12 @@ impl Lab {
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Lets users other than root at what is in the lab's directory, such as the socket of a bus.
+    pub fn open_to_others(&self) -> Result<()> {
+        let passable = Permissions::from_mode(0o711);
+        fs::set_permissions(self.directory.path(), passable).context("the lab's directory")
     }
 
     /// Where logs, captures and run files of this lab are.

@@ -32,6 +32,7 @@ mod manual;
 mod pair;
 mod peers;
 mod ping;
+mod polkit;
 mod process;
 mod programs;
 mod sweep;
@@ -49,6 +50,7 @@ pub use manual::{Example, Shell, example, examples, executable, source, typed_an
 pub use pair::{Pair, VIRTUAL_MAC};
 pub use peers::{Keepalived, Ucarp};
 pub use ping::{Ping, ping};
+pub use polkit::Polkit;
 pub use process::{Process, keep_quiet};
 pub use programs::program;
 pub use sweep::sweep;

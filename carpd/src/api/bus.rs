@@ -70,7 +70,7 @@ fn target(bus: &Bus) -> Option<(&str, Builder<'_>)> {
 
 /// Connects, with all objects there before the name is.
 async fn enter(hub: &Arc<Hub>, builder: Builder<'_>) -> zbus::Result<Attendance> {
-    let attendance = peer::open(hub, builder, Callers::Bus).await?;
+    let attendance = peer::open(hub, builder, Callers::Bus(Arc::default())).await?;
     attendance
         .connection()
         .request_name_with_flags(BUS_NAME, RequestNameFlags::DO_NOT_QUEUE)

@@ -11,6 +11,7 @@ use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, OwnedVariant, interface};
 
+use super::authorisation::{Action, Deed};
 use super::callers::Callers;
 use super::hub::{Hub, not_found};
 use super::settings::{self, only};
@@ -43,20 +44,32 @@ impl InterfaceObject {
         self.info().map(|info| what(&info))
     }
 
-    async fn must_be_root(&self, caller: Caller<'_>) -> Result<(), Error> {
+    /// Lets pass who may do `action` to it.
+    async fn allow(&self, action: Action, caller: Caller<'_>) -> Result<(), Error> {
         let (connection, header) = caller;
+        let deed = Deed {
+            action,
+            verb: "change",
+            object: &self.unit.to_string(),
+        };
         self.callers
-            .must_be_root(connection, &header, &format!("change {}", self.unit))
+            .must_be_allowed(connection, &header, deed)
             .await
     }
 
-    /// Applies settings on behalf of `caller`, if it is root.
+    /// Applies settings on behalf of `caller`, if it may do that.
     async fn apply(
         &self,
         caller: Caller<'_>,
         settings: HashMap<String, OwnedVariant>,
     ) -> Result<(), Error> {
-        self.must_be_root(caller).await?;
+        let state_alone = settings.keys().all(|key| key == "Up" || key == "State");
+        let action = if state_alone {
+            Action::State
+        } else {
+            Action::Configure
+        };
+        self.allow(action, caller).await?;
         let changes = settings::changes(&self.unit.to_string(), settings)?;
         self.change(changes).await
     }
@@ -181,7 +194,7 @@ impl InterfaceObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        self.must_be_root((connection, header)).await?;
+        self.allow(Action::Configure, (connection, header)).await?;
         let changes = vh::changes(&*self.info()?, request)?;
         self.change(changes).await
     }

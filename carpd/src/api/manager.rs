@@ -12,6 +12,7 @@ use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, OwnedFd, OwnedObjectPath, OwnedVariant, Variant, interface};
 
+use super::authorisation::{Action, Deed, Verdict};
 use super::callers::Callers;
 use super::hub::{Hub, not_found, unexpected};
 use super::{configuration, convert, holders, settings};
@@ -31,6 +32,23 @@ impl Manager {
             version: env!("CARGO_PKG_VERSION"),
         }
     }
+
+    /// Lets pass who may `verb` `object`.
+    async fn allow(
+        &self,
+        action: Action,
+        verb: &'static str,
+        object: &str,
+        connection: &Connection,
+        header: &Header<'_>,
+    ) -> Result<(), Error> {
+        let deed = Deed {
+            action,
+            verb,
+            object,
+        };
+        self.callers.must_be_allowed(connection, header, deed).await
+    }
 }
 
 #[interface(name = "org.carpd1.Manager", introspection_docs = false)]
@@ -43,13 +61,12 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath, Error> {
-        self.callers
-            .must_be_root(connection, &header, &format!("create {name}"))
-            .await?;
         let unit = match name {
             "carp" => None,
             name => Some(unit(name).map_err(Error::InvalidArgument)?),
         };
+        self.allow(Action::Configure, "create", name, connection, &header)
+            .await?;
         let changes = settings::changes(name, settings)?;
         match self.hub.request(Request::Create { unit, changes }).await? {
             Answer::Created(unit) => path(unit),
@@ -63,10 +80,9 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Error> {
-        self.callers
-            .must_be_root(connection, &header, &format!("destroy {name}"))
-            .await?;
         let unit = unit(name).map_err(Error::NotFound)?;
+        self.allow(Action::Configure, "destroy", name, connection, &header)
+            .await?;
         self.hub.request(Request::Destroy(unit)).await.map(drop)
     }
 
@@ -104,9 +120,14 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedFd, Error> {
-        self.callers
-            .must_be_root(connection, &header, "suppress preemption")
-            .await?;
+        self.allow(
+            Action::Suppress,
+            "suppress",
+            "preemption",
+            connection,
+            &header,
+        )
+        .await?;
         holders::hold(&self.hub, who, why).await.map(OwnedFd::from)
     }
 
@@ -130,9 +151,14 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Error> {
-        self.callers
-            .must_be_root(connection, &header, "reset the statistics")
-            .await?;
+        self.allow(
+            Action::ResetStatistics,
+            "reset",
+            "the statistics",
+            connection,
+            &header,
+        )
+        .await?;
         self.hub.request(Request::ResetStatistics).await.map(drop)
     }
 
@@ -141,9 +167,14 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Error> {
-        self.callers
-            .must_be_root(connection, &header, "save the configuration")
-            .await?;
+        self.allow(
+            Action::Save,
+            "save",
+            "the configuration",
+            connection,
+            &header,
+        )
+        .await?;
         configuration::save(&self.hub).await
     }
 
@@ -152,10 +183,36 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Error> {
-        self.callers
-            .must_be_root(connection, &header, "reload the configuration")
-            .await?;
+        self.allow(
+            Action::Reload,
+            "reload",
+            "the configuration",
+            connection,
+            &header,
+        )
+        .await?;
         configuration::reload(&self.hub).await
+    }
+
+    #[zbus(out_args("answer"))]
+    async fn can_change(
+        &self,
+        action: &str,
+        object: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<&'static str, Error> {
+        let deed = Deed {
+            action: Action::of(action)?,
+            verb: "change",
+            object,
+        };
+        let verdict = self.callers.can(connection, &header, deed).await?;
+        Ok(match verdict {
+            Verdict::Yes => "yes",
+            Verdict::Challenge => "challenge",
+            Verdict::No => "no",
+        })
     }
 
     #[zbus(out_args("events"))]

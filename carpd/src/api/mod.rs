@@ -7,6 +7,7 @@
 //! **Invariant:** nothing here can delay the protocol, and no client can delay another: every
 //! queue is bounded, and a client that does not read is let go.
 
+mod authorisation;
 mod board;
 mod bus;
 mod callers;

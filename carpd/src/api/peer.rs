@@ -61,12 +61,15 @@ pub(super) async fn open(
     let mut served = BTreeSet::new();
     let mut builder = builder
         .method_timeout(PATIENCE)
-        .serve_at(ROOT_PATH, Manager::new(Arc::clone(hub), callers))
-        .serve_at(ROOT_PATH, SysctlObject::new(Arc::clone(hub), callers))
+        .serve_at(ROOT_PATH, Manager::new(Arc::clone(hub), callers.clone()))
+        .serve_at(
+            ROOT_PATH,
+            SysctlObject::new(Arc::clone(hub), callers.clone()),
+        )
         .serve_at(ROOT_PATH, ObjectManager::new(Arc::clone(hub)));
     let units: Vec<Unit> = hub.board().interfaces.keys().copied().collect();
     for unit in units {
-        let object = InterfaceObject::new(Arc::clone(hub), callers, unit);
+        let object = InterfaceObject::new(Arc::clone(hub), callers.clone(), unit);
         builder = builder.serve_at(interface_path(&unit.to_string()), object);
         served.insert(unit);
     }
@@ -102,7 +105,7 @@ impl Peer {
         let path = interface_path(&unit.to_string());
         let tree = self.connection.object_server();
         let done = if exists && served.insert(unit) {
-            let object = InterfaceObject::new(Arc::clone(hub), self.callers, unit);
+            let object = InterfaceObject::new(Arc::clone(hub), self.callers.clone(), unit);
             tree.at(path, object).await.map(|_| ())
         } else if !exists && served.remove(&unit) {
             tree.remove::<InterfaceObject, _>(path).await.map(|_| ())

@@ -9,6 +9,7 @@ use carp_proto::{Answer, Request, Sysctl};
 use zbus::message::Header;
 use zbus::{Connection, OwnedVariant, Variant, interface};
 
+use super::authorisation::{Action, Deed};
 use super::callers::Callers;
 use super::convert;
 use super::hub::{Hub, unexpected};
@@ -56,8 +57,13 @@ impl SysctlObject {
         let Some(sysctl) = sysctl.filter(|sysctl| sysctl.range().is_some()) else {
             return Err(Error::ReadOnly(format!("oid '{name}' is read only")));
         };
+        let deed = Deed {
+            action: Action::Sysctl,
+            verb: "set",
+            object: name,
+        };
         self.callers
-            .must_be_root(connection, &header, &format!("set {name}"))
+            .must_be_allowed(connection, &header, deed)
             .await?;
         let number = number(&value)
             .ok_or_else(|| Error::InvalidArgument(format!("{name} is a number, not {value}")))?;
