@@ -3,6 +3,7 @@
 # What building needs, what the demonstration runs, what the tests run, as Debian packages.
 BUILD_PACKAGES = gcc libc6-dev
 DEMO_PACKAGES  = $(BUILD_PACKAGES) iproute2 procps iputils-ping
+BENCH_PACKAGES = $(DEMO_PACKAGES) ucarp keepalived
 TEST_PACKAGES  = $(DEMO_PACKAGES) tcpdump tshark nftables net-tools ucarp keepalived \
                  dbus-daemon polkitd systemd libglib2.0-bin python3-dbus python3-gi \
                  mandoc shellcheck tmux bash-completion zsh fish firewalld network-manager
@@ -38,7 +39,7 @@ ifneq ($(shell id -u),0)
 AS_ROOT = --config 'target."cfg(unix)".runner = ["sudo", "-E"]'
 endif
 
-.PHONY: help deps demo-deps need-root build release install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean
+.PHONY: help deps demo-deps need-root build release install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean bench bench-deps
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -78,6 +79,10 @@ screenshots: need-root build ## pictures of carptop as it runs, for the README
 
 demo: need-root demo-deps build ## two hosts, a client, a pulled cable (ARGS=--once: no playing on)
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin demo -- $(ARGS)
+
+bench: need-root bench-deps release ## BENCHMARKS.md: carpd beside ucarp and keepalived (ONLY=storm REPEAT=3; SMOKE=1)
+	@cargo run --quiet --release $(AS_ROOT) --package carp-tests --bin bench -- \
+	    $(ONLY:%=--only %) $(REPEAT:%=--repeat %) $(if $(SMOKE),--smoke)
 
 test: need-root deps check-fmt clippy build stories doc deny man shell ## everything below, and all tests
 
@@ -119,6 +124,9 @@ need-root:
 
 demo-deps:
 	@tests/install-packages $(DEMO_PACKAGES)
+
+bench-deps:
+	@tests/install-packages $(BENCH_PACKAGES)
 
 clean: ## remove what was built
 	cargo clean

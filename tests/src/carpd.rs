@@ -78,6 +78,16 @@ impl Carpd {
 
     /// As [`Carpd::start`], with these configuration files.
     pub fn start_configured(host: &Host, rc_conf: &str, sysctl_conf: &str) -> Result<Self> {
+        Self::start_configured_with(host, rc_conf, sysctl_conf, &["--bus", "none"])
+    }
+
+    /// As [`Carpd::start_configured`], with further `arguments`, which name a bus.
+    pub fn start_configured_with(
+        host: &Host,
+        rc_conf: &str,
+        sysctl_conf: &str,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let directory = host.file("carpd", "d");
         fs::create_dir_all(directory.join("etc"))?;
         for (name, text) in [("rc.conf", rc_conf), ("sysctl.conf", sysctl_conf)] {
@@ -85,7 +95,7 @@ impl Carpd {
             fs::write(&path, text)?;
             fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         }
-        Self::start_in(host, directory, &["--bus", "none"])
+        Self::start_in(host, directory, arguments)
     }
 
     /// As [`Carpd::start`], with further `arguments`, which name a bus.
@@ -272,6 +282,11 @@ impl Carpd {
     /// Stops carpd as systemd does and waits until it has ended.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.process.terminate(BOUND)
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.process.ended()?.is_some())
     }
 
     /// Ends carpd without a chance to clean up.

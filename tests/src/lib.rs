@@ -55,4 +55,4 @@ pub use process::{Process, keep_quiet};
 pub use programs::program;
 pub use sweep::sweep;
 pub use terminal::Terminal;
-pub use wait::{AT_ONCE, MARGIN, interrupt, master_down, wait_until};
+pub use wait::{AT_ONCE, MARGIN, check_interrupted, interrupt, master_down, wait_until};

@@ -28,7 +28,7 @@ pub fn interrupt() {
 }
 
 /// Fails after [`interrupt`].
-pub(crate) fn check_interrupted() -> Result<()> {
+pub fn check_interrupted() -> Result<()> {
     ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
     Ok(())
 }

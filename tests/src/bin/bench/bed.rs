@@ -1,0 +1,157 @@
+//! The test bed: hosts A and B, a client, and a switch; virtual addresses in a plan of their own.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use carp_tests::{Host, Lab};
+
+use crate::node::Engine;
+use crate::probe::{Probe, Target};
+
+/// An Ethernet address.
+pub(crate) type Mac = [u8; 6];
+
+/// Which of the two hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Preferred: `advskew 0`, in VRRP's terms priority 254.
+    A,
+    /// `advskew 100`, in VRRP's terms priority 156: both wait 3.391 s for a master that is gone.
+    B,
+}
+
+impl Place {
+    /// Its own address on an interface. A's is the higher one, which wins a tie.
+    pub(crate) fn address(self, interface: u8) -> Ipv4Addr {
+        match self {
+            Self::A => Ipv4Addr::new(10, interface, 0, 20),
+            Self::B => Ipv4Addr::new(10, interface, 0, 10),
+        }
+    }
+
+    /// Its MAC, as the lab numbers them.
+    fn mac(self, interface: u8) -> Mac {
+        match self {
+            Self::A => [2, 0, 0, 0, 1, interface],
+            Self::B => [2, 0, 0, 0, 2, interface],
+        }
+    }
+}
+
+/// A virtual host: its interface, and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Group {
+    /// `eth0` is 0.
+    pub(crate) interface: u8,
+    /// 1 to 255
+    pub(crate) vhid: u8,
+}
+
+impl Group {
+    /// So many on each of so many interfaces.
+    pub(crate) fn all(interfaces: u8, each: u8) -> Vec<Self> {
+        let on = |interface| (1..=each).map(move |vhid| Self { interface, vhid });
+        (0..interfaces).flat_map(on).collect()
+    }
+
+    /// Its one address; 16 bits are the subnet's.
+    pub(crate) fn address(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, self.interface, 1, self.vhid)
+    }
+
+    /// The MAC at which the address is when `engine` on `place` holds it.
+    pub(crate) fn mac(self, engine: Engine, place: Place) -> Mac {
+        if engine.has_virtual_mac() {
+            [0x00, 0x00, 0x5e, 0x00, 0x01, self.vhid]
+        } else {
+            place.mac(self.interface)
+        }
+    }
+}
+
+/// Hosts and cables; everything is gone when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Bed {
+    pub(crate) a: Host,
+    pub(crate) b: Host,
+    pub(crate) client: Host,
+    interfaces: u8,
+    _lab: Lab,
+}
+
+impl Bed {
+    /// A bed whose hosts have so many interfaces each.
+    pub(crate) fn new(interfaces: u8) -> Result<Self> {
+        let lab = Lab::new()?;
+        let host = |name: &str, last: u8| {
+            let cables: Vec<(String, String)> = (0..interfaces)
+                .map(|number| (format!("lan{number}"), format!("10.{number}.0.{last}/16")))
+                .collect();
+            let cables: Vec<(&str, &str)> = cables
+                .iter()
+                .map(|(segment, address)| (segment.as_str(), address.as_str()))
+                .collect();
+            lab.host(name, &cables)
+        };
+        let (a, b, client) = (host("a", 20)?, host("b", 10)?, host("client", 100)?);
+        // An unprivileged limit of the kernel: 255 virtual routers need more than 20 memberships.
+        for each in [&a, &b] {
+            each.run("sysctl -qw net.ipv4.igmp_max_memberships=10000")?;
+        }
+        Ok(Self {
+            a,
+            b,
+            client,
+            interfaces,
+            _lab: lab,
+        })
+    }
+
+    /// One of the two.
+    pub(crate) fn host(&self, place: Place) -> &Host {
+        match place {
+            Place::A => &self.a,
+            Place::B => &self.b,
+        }
+    }
+
+    /// The switch forwards nothing more from or to A, and A is not told: what a power failure of
+    /// another machine looks like. (A process that were killed here would have its addresses
+    /// cleaned up by the very kernel that is to be measured.)
+    pub(crate) fn cut(&self, place: Place) -> Result<()> {
+        let host = self.host(place);
+        for number in 0..self.interfaces {
+            host.set_port(&format!("eth{number}"), "state 0")?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every address answers at the MAC where it belongs.
+    pub(crate) fn wait_until_answered(
+        &self,
+        engine: Engine,
+        place: Place,
+        groups: &[Group],
+        bound: Duration,
+    ) -> Result<()> {
+        let targets = targets(groups, engine, place);
+        let probe = Probe::until_answered(&self.client, &targets)?;
+        probe
+            .finish(bound)
+            .with_context(|| format!("{engine} on {place:?} does not answer for all addresses"))?;
+        Ok(())
+    }
+}
+
+/// Where to ask for each address.
+pub(crate) fn targets(groups: &[Group], engine: Engine, place: Place) -> Vec<Target> {
+    groups
+        .iter()
+        .map(|group| Target {
+            interface: group.interface,
+            address: group.address(),
+            mac: group.mac(engine, place),
+        })
+        .collect()
+}

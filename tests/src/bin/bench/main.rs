@@ -1,0 +1,107 @@
+//! `make bench`: carpd beside what one would take instead, from a client's point of view.
+//!
+//! Everything happens in network namespaces that are gone when this ends, whatever ends it.
+
+mod bed;
+mod figures;
+mod frames;
+mod machine;
+mod node;
+mod options;
+mod ping;
+mod plot;
+mod probe;
+mod report;
+mod results;
+mod runner;
+mod scenarios;
+mod system;
+mod tap;
+mod usage;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use carp_tests::{interrupt, keep_quiet};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::machine::Machine;
+use crate::options::Options;
+use crate::results::Results;
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("bench: {error:#}\n{}", options::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    keep_quiet();
+    match supervise(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs it, and on a signal makes it end soon, so that its guards clean up.
+fn supervise(options: Options) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut interrupts = signal(SignalKind::interrupt())?;
+        let mut terminations = signal(SignalKind::terminate())?;
+        let mut work = tokio::task::spawn_blocking(move || run(&options));
+        tokio::select! {
+            outcome = &mut work => return outcome?,
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => {}
+        }
+        eprintln!("\ninterrupted: cleaning up");
+        interrupt();
+        work.await?
+    })
+}
+
+fn run(options: &Options) -> Result<()> {
+    let file = target()?.join("bench").join(options.file_name());
+    let mut results = match Results::read(&file) {
+        Ok(earlier) if !options.is_whole() || options.render => earlier,
+        Ok(_) | Err(_) => Results::new(Machine::here()?),
+    };
+    for scenario in options.chosen() {
+        runner::run(scenario, options.size, options.repeat, &mut results)?;
+        results.write(&file)?;
+    }
+    let (text, plot) = (report::markdown(&results)?, plot::svg(&results.points));
+    println!("{}", report::tables(&results)?);
+    if options.writes_document() {
+        let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for (name, content) in [("BENCHMARKS.md", &text), (report::PLOT, &plot)] {
+            let path = top.join(name);
+            if let Some(directory) = path.parent() {
+                fs::create_dir_all(directory)?;
+            }
+            fs::write(&path, content).with_context(|| format!("{}", path.display()))?;
+        }
+    }
+    eprintln!("results: {}", file.display());
+    Ok(())
+}
+
+/// Where cargo builds: above the directory of this executable.
+fn target() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let target = own
+        .ancestors()
+        .find(|directory| directory.join("CACHEDIR.TAG").is_file());
+    Ok(target
+        .with_context(|| format!("{} is in no build directory", own.display()))?
+        .to_owned())
+}

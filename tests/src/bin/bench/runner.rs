@@ -1,0 +1,88 @@
+//! Runs scenarios: the engines take turns, and whatever fails is told and does not end the run.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::figures::{Id, SECTIONS};
+use crate::node::Engine;
+use crate::results::Results;
+use crate::scenarios::{Outcome, Scenario, Size};
+
+/// Repeats a scenario; in every second repetition the engines come in the opposite order.
+pub(crate) fn run(
+    scenario: &Scenario,
+    size: Size,
+    repeat: usize,
+    results: &mut Results,
+) -> Result<()> {
+    let begin = Instant::now();
+    for id in scenario.figures {
+        results.cells.remove(id);
+    }
+    let repeat = scenario.repeat.map_or(repeat, |most| repeat.min(most));
+    for round in 0..repeat {
+        let mut engines = scenario.engines.to_vec();
+        if round % 2 == 1 {
+            engines.reverse();
+        }
+        for engine in engines {
+            eprint!("{:<11} {}/{repeat} {engine:<16}", scenario.name, round + 1);
+            let begin = Instant::now();
+            let mut outcome = Outcome::default();
+            let failure = (scenario.run)(engine, size, &mut outcome).err();
+            eprintln!("{:>7.1} s", begin.elapsed().as_secs_f64());
+            carp_tests::check_interrupted()?;
+            note(scenario, engine, outcome, failure, results);
+        }
+    }
+    eprintln!(
+        "{:<11} done in {:.0} s",
+        scenario.name,
+        begin.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+fn note(
+    scenario: &Scenario,
+    engine: Engine,
+    outcome: Outcome,
+    failure: Option<anyhow::Error>,
+    results: &mut Results,
+) {
+    let mut measured = BTreeSet::new();
+    for (id, value) in outcome.values {
+        measured.insert(id);
+        results.add(id, engine, value);
+        if let Some(figure) = figure(id) {
+            eprintln!("    {} — {}", figure.unit.show(value), figure.title);
+        }
+    }
+    if !outcome.points.is_empty() {
+        results.points = outcome.points;
+    }
+    if let Some(error) = failure {
+        let reason = format!("{error:#}");
+        eprintln!("    failed: {reason}");
+        let first = reason.lines().next().unwrap_or_default();
+        for id in scenario.figures {
+            if !measured.contains(id) && concerns(*id, engine) {
+                results.fail(*id, engine, first);
+            }
+        }
+    }
+}
+
+/// Whether the engine has such a figure at all.
+fn concerns(id: Id, engine: Engine) -> bool {
+    id != Id::Unleased255 || engine == Engine::Carpd
+}
+
+fn figure(id: Id) -> Option<&'static crate::figures::Figure> {
+    SECTIONS
+        .iter()
+        .flat_map(|(_, figures)| figures.iter())
+        .find(|figure| figure.id == id)
+}

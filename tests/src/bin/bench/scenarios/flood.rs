@@ -1,0 +1,157 @@
+//! Somebody floods the segment with advertisements that are well-formed but for their digest (CARP) or
+//! their checksum (VRRP), all for virtual host 1.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::{Outcome, Size};
+use crate::bed::{Bed, Group, Place};
+use crate::figures::Id;
+use crate::frames::{What, forged_carp, forged_vrrp};
+use crate::node::{Engine, Node, Plan};
+use crate::system::Wire;
+use crate::tap::{Seen, Tap, now};
+use crate::usage;
+
+const BOUND: Duration = Duration::from_secs(30);
+
+/// What the others go through.
+const BAD: (u32, Duration) = (20_000, Duration::from_secs(5));
+
+/// What carpd goes through.
+const HEAVY: (u32, Duration) = (100_000, Duration::from_secs(10));
+
+/// The interval of the advertisements of a master with `advbase 1`, `advskew 0`.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Beside what forwards the flood nobody gets to the segment within this time, if at all.
+const SETTLED: Duration = Duration::from_millis(1500);
+
+pub(crate) fn bad(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
+    let (rate, span) = BAD;
+    let flood = Flood::run(engine, size.count(16), rate, size.time(span))?;
+    out.add(Id::BadTwoMasters, flood.second_masters());
+    out.add(Id::BadLog, flood.logged);
+    Ok(())
+}
+
+pub(crate) fn heavy(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
+    let (rate, span) = HEAVY;
+    let flood = Flood::run(engine, size.count(64), rate, size.time(span))?;
+    out.add(Id::FloodRate, flood.rate);
+    out.add(Id::FloodTakeovers, flood.second_masters());
+    out.add_time(
+        Id::FloodLate,
+        flood.lateness().context("no advertisements")?,
+    );
+    out.add(Id::FloodMaster, flood.master);
+    out.add(Id::FloodBackup, flood.backup);
+    Ok(())
+}
+
+struct Flood {
+    /// Frames for each second, as sent.
+    rate: f64,
+    /// Processors.
+    master: f64,
+    backup: f64,
+    /// Bytes of log of both hosts together.
+    logged: f64,
+    seen: Vec<Seen>,
+}
+
+impl Flood {
+    fn run(engine: Engine, hosts: u8, rate: u32, span: Duration) -> Result<Self> {
+        let bed = Bed::new(1)?;
+        let plan = Plan::of(Group::all(1, hosts));
+        let a = Node::start(engine, &bed, Place::A, &plan)?;
+        bed.wait_until_answered(engine, Place::A, &plan.groups, BOUND)?;
+        let b = Node::start(engine, &bed, Place::B, &plan)?;
+        b.wait_until_calm()?;
+        thread::sleep(SETTLED);
+        let (master, backup) = (a.processes(), b.processes());
+        let used = || (usage::time(&master), usage::time(&backup));
+        let logged = || Ok::<_, anyhow::Error>(a.logged()? + b.logged()?);
+
+        // At the hosts: the flood makes the switch drop frames.
+        let taps = [
+            Tap::open_outgoing(&bed.a, "eth0")?,
+            Tap::open_outgoing(&bed.b, "eth0")?,
+        ];
+        let (begin, before, logged_before) = (now(), used(), logged()?);
+        let sent = send(&bed, engine, rate, span)?;
+        let (after, took) = (used(), now().saturating_sub(begin).as_secs_f64());
+        thread::sleep(SETTLED);
+        let written = u32::try_from(logged()?.saturating_sub(logged_before))?;
+        Ok(Self {
+            rate: f64::from(sent) / took,
+            master: after.0.saturating_sub(before.0).as_secs_f64() / took,
+            backup: after.1.saturating_sub(before.1).as_secs_f64() / took,
+            logged: written.into(),
+            seen: taps.iter().flat_map(|tap| tap.since(begin)).collect(),
+        })
+    }
+
+    /// The virtual hosts that B has advertised while A was there.
+    fn second_masters(&self) -> f64 {
+        let of_b = self.advertisements(Place::B).map(|(vhid, _)| vhid);
+        let count = of_b.collect::<BTreeSet<u8>>().len();
+        u32::try_from(count).map_or(f64::INFINITY, f64::from)
+    }
+
+    /// By how much A's advertisements came later than an interval after the one before: of a
+    /// hundred, only one is worse than this.
+    fn lateness(&self) -> Option<Duration> {
+        let mut last = BTreeMap::new();
+        let mut late: Vec<Duration> = self
+            .advertisements(Place::A)
+            .filter_map(|(vhid, at)| Some(at.saturating_sub(last.insert(vhid, at)?)))
+            .map(|gap| gap.saturating_sub(INTERVAL))
+            .collect();
+        late.sort_unstable();
+        late.get((late.len() * 99 / 100).min(late.len().checked_sub(1)?))
+            .copied()
+    }
+
+    fn advertisements(&self, place: Place) -> impl Iterator<Item = (u8, Duration)> {
+        self.seen.iter().filter_map(move |seen| match seen.what {
+            What::Advertisement { vhid, source } if source == place.address(0) => {
+                Some((vhid, seen.at))
+            }
+            What::Advertisement { .. } | What::Arp { .. } | What::EchoReply { .. } => None,
+        })
+    }
+}
+
+/// Keeps to `rate` as well as the machine can, and says how many frames it has sent.
+fn send(bed: &Bed, engine: Engine, rate: u32, span: Duration) -> Result<u32> {
+    const BURST: u32 = 50;
+    let wire = Wire::open_to_send(&bed.client, "eth0")?;
+    let source = "10.0.0.66".parse()?;
+    let mut frame = if engine.speaks_carp() {
+        forged_carp(source, 1)
+    } else {
+        let group = Group {
+            interface: 0,
+            vhid: 1,
+        };
+        forged_vrrp(source, 1, group.address())
+    };
+    let begin = Instant::now();
+    let mut sent = 0;
+    loop {
+        let elapsed = begin.elapsed();
+        if elapsed >= span {
+            return Ok(sent);
+        }
+        let due = Duration::from_secs(1) * sent / rate;
+        if due > elapsed {
+            thread::sleep(due.saturating_sub(elapsed));
+        }
+        let taken = wire.send_times(&mut frame, usize::try_from(BURST)?)?;
+        sent += u32::try_from(taken)?;
+    }
+}

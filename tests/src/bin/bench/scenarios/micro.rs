@@ -1,0 +1,73 @@
+//! The benchmarks of carp-proto: run by cargo, read from the files that criterion writes.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::{Outcome, Size};
+use crate::figures::Id;
+use crate::node::Engine;
+
+/// Criterion's name of each, and how many things it does at once.
+const BENCHMARKS: [(&str, f64, Id); 9] = [
+    ("handle_advertisement_of_1", 1.0, Id::MicroHandle),
+    ("handle_advertisement_of_255", 1.0, Id::MicroHandle255),
+    ("handle_forgery", 1.0, Id::MicroForgery),
+    ("advertise_255", 255.0, Id::MicroAdvertise),
+    ("digest", 1.0, Id::MicroDigest),
+    ("verify_digest", 1.0, Id::MicroVerify),
+    ("prepare_digests", 1.0, Id::MicroPrepare),
+    ("parse", 1.0, Id::MicroParse),
+    ("emit", 1.0, Id::MicroEmit),
+];
+
+pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
+    let seconds = match size {
+        Size::Full => ["--warm-up-time", "1", "--measurement-time", "3"],
+        Size::Smoke => ["--warm-up-time", "0.1", "--measurement-time", "0.1"],
+    };
+    let target = crate::target()?;
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["bench", "--quiet", "--package", "carp-proto"]);
+    command.args(["--bench", "hot_path", "--target-dir"]);
+    command.arg(&target);
+    if size == Size::Smoke {
+        // As everything else that tests run, and built in a moment.
+        command.args(["--profile", "dev"]);
+    }
+    command.arg("--").args(seconds);
+    let output = command.current_dir(workspace).output()?;
+    ensure!(
+        output.status.success(),
+        "cargo bench: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for (name, times, id) in BENCHMARKS {
+        let path = target.join("criterion").join(name).join("new/sample.json");
+        for nanoseconds in samples(&path)? {
+            out.add(id, nanoseconds * 1e-9 / times);
+        }
+    }
+    Ok(())
+}
+
+/// The time of one iteration in each of criterion's samples.
+fn samples(path: &PathBuf) -> Result<Vec<f64>> {
+    let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+    let sample: Value = serde_json::from_str(&text)?;
+    let list = |name: &str| {
+        let values = sample.get(name).and_then(Value::as_array);
+        values.with_context(|| format!("no {name} in {}", path.display()))
+    };
+    let (times, iterations) = (list("times")?, list("iters")?);
+    let pairs = times.iter().zip(iterations);
+    Ok(pairs
+        .filter_map(|(time, count)| Some(time.as_f64()? / count.as_f64()?))
+        .collect())
+}

@@ -1,0 +1,79 @@
+//! From one to 4,080 virtual hosts: what carpd costs as their master, for the plot.
+
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::many::bytes;
+use super::{Outcome, Size};
+use crate::bed::{Bed, Group, Place};
+use crate::figures::Id;
+use crate::node::{Engine, Node, Plan};
+use crate::results::Point;
+use crate::usage;
+
+/// Interfaces, and virtual hosts on each of them.
+const SIZES: [(u8, u8); 6] = [(1, 1), (1, 16), (1, 64), (1, 255), (4, 255), (16, 255)];
+
+/// So many spans of the steady state are watched.
+const SPANS: u8 = 5;
+const SPAN: Duration = Duration::from_secs(4);
+
+/// `carpctl -a`, so many times.
+const CALLS: u8 = 15;
+
+const BOUND: Duration = Duration::from_secs(120);
+
+pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
+    for (interfaces, each) in SIZES {
+        let bed = Bed::new(size.count(interfaces))?;
+        let plan = Plan::of(Group::all(size.count(interfaces), size.count(each)));
+        let node = Node::start(engine, &bed, Place::A, &plan)?;
+        bed.wait_until_answered(engine, Place::A, &plan.groups, BOUND)?;
+        node.wait_until_calm()?;
+        let hosts = u32::try_from(plan.groups.len())?;
+        let most = interfaces == 16;
+        let processes = node.processes();
+        for _ in 0..SPANS.min(if size == Size::Smoke { 1 } else { SPANS }) {
+            let (begin, before) = (Instant::now(), usage::time(&processes));
+            thread::sleep(size.time(SPAN));
+            let used = usage::time(&processes).saturating_sub(before);
+            let processor = used.as_secs_f64() / begin.elapsed().as_secs_f64();
+            let memory = bytes(usage::memory(&processes)?);
+            out.points.push(Point {
+                hosts,
+                processor,
+                memory,
+            });
+            if most {
+                out.add(Id::Master4080, processor);
+                out.add(Id::Memory4080, memory);
+            }
+        }
+        if most {
+            list(&node, plan.groups.len(), size, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn list(node: &Node, interfaces: usize, size: Size, out: &mut Outcome) -> Result<()> {
+    let carpd = node.carpd()?;
+    let listed = carpd.carpctl("-a")?;
+    let count = listed
+        .lines()
+        .filter(|line| line.starts_with("carp"))
+        .count();
+    ensure!(count == interfaces, "carpctl -a lists {count} interfaces");
+    for _ in 0..size.count(CALLS) {
+        let mut command = super::commands::carpctl(carpd)?;
+        command.arg("-a").stdout(Stdio::null());
+        let begin = Instant::now();
+        let status = command.status()?;
+        out.add_time(Id::CtlAll4080, begin.elapsed());
+        ensure!(status.success(), "carpctl -a: {status}");
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! What a cable carries, with the kernel's times.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+use carp_tests::{Host, wait_until};
+
+use crate::frames::{What, read};
+use crate::system::Wire;
+
+/// How late a tap may notice that it is no longer wanted.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// One frame and when it came, since the epoch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) at: Duration,
+    pub(crate) what: What,
+}
+
+impl Seen {
+    /// Whether it is an advertisement of this host.
+    pub(crate) fn is_advertisement_of(&self, host: Ipv4Addr) -> bool {
+        matches!(self.what, What::Advertisement { source, .. } if source == host)
+    }
+
+    /// Whether it tells everybody where `address` is.
+    pub(crate) fn announces(&self, address: Ipv4Addr) -> bool {
+        matches!(self.what, What::Arp { sender, gratuitous: true } if sender == address)
+    }
+}
+
+/// A thread that reads one interface until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Tap {
+    /// Listens to what arrives at the client.
+    pub(crate) fn open(client: &Host, interface: &str) -> Result<Self> {
+        Self::over(Wire::open(client, interface, PATIENCE)?)
+    }
+
+    /// Listens to what a host sends, at the moment at which it hands it to the wire.
+    pub(crate) fn open_outgoing(host: &Host, interface: &str) -> Result<Self> {
+        Self::over(Wire::open_outgoing(host, interface, PATIENCE)?)
+    }
+
+    fn over(wire: Wire) -> Result<Self> {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = thread::Builder::new().spawn({
+            let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
+            move || listen(&wire, &seen, &stop)
+        })?;
+        Ok(Self {
+            seen,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Everything since `moment`.
+    pub(crate) fn since(&self, moment: Duration) -> Vec<Seen> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = seen.partition_point(|each| each.at < moment);
+        seen.get(first..).unwrap_or_default().to_vec()
+    }
+
+    /// Waits for the first frame since `moment` that is what is wanted.
+    pub(crate) fn wait_for(
+        &self,
+        what: &str,
+        moment: Duration,
+        bound: Duration,
+        wanted: impl Fn(&Seen) -> bool,
+    ) -> Result<Duration> {
+        wait_until(what, bound, || {
+            let seen = self.since(moment);
+            Ok(seen.iter().find(|each| wanted(each)).map(|each| each.at))
+        })
+    }
+
+    /// The last advertisement of `host` before `moment`.
+    pub(crate) fn last_advertisement(&self, host: Ipv4Addr, moment: Duration) -> Result<Duration> {
+        let seen = self.since(Duration::ZERO);
+        let mut before = seen.iter().rev().filter(|each| each.at < moment);
+        let last = before.find(|each| each.is_advertisement_of(host));
+        Ok(last
+            .with_context(|| format!("no advertisement of {host} was seen"))?
+            .at)
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The time by the clock that the kernel stamps frames with.
+pub(crate) fn now() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+fn listen(wire: &Wire, seen: &Mutex<Vec<Seen>>, stop: &AtomicBool) {
+    let mut buffer = [0; 128];
+    while !stop.load(Ordering::Relaxed) {
+        // ENETDOWN and the like: there is nothing to hear then.
+        let Ok(Some((at, length))) = wire.receive(&mut buffer) else {
+            continue;
+        };
+        if let Some(what) = buffer.get(..length).and_then(read) {
+            seen.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(Seen { at, what });
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! `make bench` itself: every scenario runs and gives its figures, small and once.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use carp_tests::program;
+
+#[test]
+fn each_figure_is_measured_once() -> Result<()> {
+    // The programs that the bench starts are those under test.
+    program("carpd")?;
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .arg("--smoke")
+        .output()?;
+    let (tables, progress) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    ensure!(output.status.success(), "{progress}");
+    let rows = tables.lines().filter(|line| line.starts_with("| ")).count();
+    ensure!(rows > 50, "{rows} rows:\n{tables}\n{progress}");
+    ensure!(!tables.contains("failed"), "{tables}\n{progress}");
+    Ok(())
+}
