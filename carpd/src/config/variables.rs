@@ -86,6 +86,8 @@ impl Variable {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -136,5 +138,34 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn every_variable_is_in_the_manual_and_no_other() {
+        let page = include_str!("../../../man/carpd.rc.conf.5");
+        let (_, list) = page.split_once("The variables are:").unwrap();
+        let (list, _) = list.split_once("\n.El").unwrap();
+        let described: BTreeSet<Variable> = list
+            .lines()
+            .filter_map(|line| line.strip_prefix(".It Va "))
+            .flat_map(str::split_whitespace)
+            .filter(|word| ![",", "No", "..."].contains(word))
+            .map(|name| Variable::named(name).unwrap())
+            .collect();
+        let parts = [
+            Part::CreateArguments,
+            Part::Main,
+            Part::Ipv6,
+            Part::OldIpv6,
+            Part::Description,
+            Part::Alias(0),
+            Part::Alias(1),
+            Part::Aliases,
+            Part::Addresses,
+            Part::OldAlias(0),
+        ];
+        let carp0 = "carp0".parse().unwrap();
+        let known = parts.into_iter().map(|part| Variable::Part(carp0, part));
+        assert_eq!(described, known.chain([Variable::Cloned]).collect());
     }
 }
