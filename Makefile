@@ -27,6 +27,7 @@ LINKS    = /usr/local/sbin
 # Each file that is copied as it is, and where to.
 COPIES = $(foreach page,$(wildcard man/*),$(page):$(SHARE)/man/man$(subst .,,$(suffix $(page)))) \
          $(patsubst %,%:$(SHARE)/dbus-1/interfaces,$(wildcard dbus/*.xml)) \
+         carpd/carp-master@.target:$(UNITS) \
          dbus/org.carpd1.conf:$(SHARE)/dbus-1/system.d \
          dbus/org.carpd1.service:$(SHARE)/dbus-1/system-services \
          dbus/org.carpd1.policy:$(SHARE)/polkit-1/actions \

@@ -17,6 +17,7 @@ use crate::kernel;
 use crate::net::{Batch, Ports};
 use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running};
 use crate::realtime::Priority;
+use crate::systemd::Watchdog;
 
 /// How many frames are read before anything else has its turn.
 const BUDGET: usize = 256;
@@ -43,6 +44,8 @@ pub(crate) struct Ends {
     pub(crate) stop: oneshot::Receiver<()>,
     /// The priority of the loop's thread, if it shall not have an ordinary one.
     pub(crate) realtime: Option<Priority>,
+    /// Who wants signs of life.
+    pub(crate) watchdog: Option<Watchdog>,
 }
 
 /// Starts the loop. Its thread ends after it was told to stop and has given everything back;
@@ -64,8 +67,9 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         kernel_news,
         stop,
         realtime,
+        watchdog,
     } = ends;
-    let daemon = Daemon::new(publisher, kernel, ports);
+    let daemon = Daemon::new(publisher, kernel, ports, watchdog);
     let thread = thread::Builder::new()
         .name("protocol".to_owned())
         .spawn(move || runtime.block_on(daemon.run(asks, kernel_news, stop)))?;
@@ -83,10 +87,16 @@ struct Daemon {
     put_off: u32,
     /// When counters are published next; `None` while nothing has moved.
     refresh: Option<Instant>,
+    watchdog: Option<Watchdog>,
 }
 
 impl Daemon {
-    fn new(publisher: Publisher, kernel: kernel::Handle, ports: Ports) -> Self {
+    fn new(
+        publisher: Publisher,
+        kernel: kernel::Handle,
+        ports: Ports,
+        watchdog: Option<Watchdog>,
+    ) -> Self {
         let (clock, engine) = (Clock, Engine::new());
         Self {
             clock,
@@ -96,6 +106,7 @@ impl Daemon {
             publisher,
             put_off: 0,
             refresh: None,
+            watchdog,
         }
     }
 
@@ -108,7 +119,9 @@ impl Daemon {
         let mut batch = Batch::new(BUDGET);
         let mut links_known = false;
         loop {
-            let wake = self.engine.deadline().into_iter().chain(self.refresh).min();
+            let sign = self.give_sign_of_life();
+            let deadlines = [self.engine.deadline(), self.refresh, sign];
+            let wake = deadlines.into_iter().flatten().min();
             let sleep = wake.map(|wake| tokio::time::sleep(self.clock.until(wake)));
             tokio::select! {
                 biased;
@@ -138,6 +151,13 @@ impl Daemon {
         }
         self.handle(Input::Request(STOP, Request::Stop));
         self.kernel.finish().await
+    }
+
+    /// Once in every turn, whatever made it. Says when it must turn again for the next one.
+    fn give_sign_of_life(&mut self) -> Option<Instant> {
+        let watchdog = self.watchdog.as_mut()?;
+        watchdog.feed(self.clock.now().instant);
+        watchdog.next()
     }
 
     /// What came in goes before a deadline: it may be what the deadline waited for.

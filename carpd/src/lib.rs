@@ -12,6 +12,7 @@ mod options;
 mod privilege;
 mod publish;
 mod realtime;
+mod systemd;
 
 use std::fs::DirBuilder;
 use std::io;
@@ -69,11 +70,14 @@ fn run(options: &Options) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        let (systemd, outbox, watchdog) = systemd::connect();
         let places = Places {
             private_socket: options.private_socket(),
             bus: options.bus.clone(),
+            marks: options.run_dir.join("master"),
             files: Files::new(options.config_dir.clone()),
             hooks: Hooks::new(options.hooks_dir(), &options.private_socket()),
+            systemd: systemd.clone(),
         };
         let socket = places.private_socket.display().to_string();
         let api = Api::open(places).with_context(|| socket.clone())?;
@@ -94,6 +98,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
             kernel_news,
             stop,
             realtime: options.realtime,
+            watchdog,
         })
         .context("cannot start the protocol")?;
 
@@ -103,11 +108,12 @@ fn run(options: &Options) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
             info!("stopping");
+            systemd.stopping();
             drop(stopper);
         };
         // Serving ends with the loop, which ends with the signal, or by a fault of its own.
         let ready = || info!("carpd {} is ready on {socket}", env!("CARGO_PKG_VERSION"));
-        let serving = api.serve(api_end, hangups, ready);
+        let serving = systemd::telling(outbox, api.serve(api_end, hangups, ready));
         tokio::pin!(serving);
         tokio::select! {
             () = signals => serving.await,

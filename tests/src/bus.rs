@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::process::Signal;
 
 use crate::{Lab, Process, wait_until};
 
@@ -12,7 +13,7 @@ use crate::{Lab, Process, wait_until};
 #[derive(Debug)]
 pub struct Bus {
     address: String,
-    _process: Process,
+    process: Process,
 }
 
 impl Bus {
@@ -47,10 +48,12 @@ impl Bus {
                     .map(str::to_owned))
             },
         )?;
-        Ok(Self {
-            address,
-            _process: process,
-        })
+        Ok(Self { address, process })
+    }
+
+    /// Sends dbus-daemon a signal, such as [`Signal::STOP`].
+    pub fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
     }
 
     /// For `DBUS_SYSTEM_BUS_ADDRESS` and `--bus`.
@@ -60,7 +63,7 @@ impl Bus {
     }
 }
 
-/// As Debian's system.conf, without its service activation.
+/// As Debian's system.conf, without its service activation, and with what systemd says of itself.
 fn configuration_text(socket: &Path, policy: &Path) -> String {
     format!(
         r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -83,6 +86,10 @@ fn configuration_text(socket: &Path, policy: &Path) -> String {
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Introspectable"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
+  </policy>
+  <policy user="root">
+    <allow own="org.freedesktop.systemd1"/>
+    <allow send_destination="org.freedesktop.systemd1"/>
   </policy>
   <include>{}</include>
   <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>

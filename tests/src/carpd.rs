@@ -1,6 +1,7 @@
 //! carpd in a host, and carpctl talking to it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
@@ -24,7 +25,11 @@ pub struct Carpd {
     process: Process,
     directory: PathBuf,
     arguments: Vec<String>,
+    environment: Environment,
 }
+
+/// Further variables of carpd's environment.
+type Environment = Vec<(&'static str, OsString)>;
 
 /// How a carpctl ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,14 +110,31 @@ impl Carpd {
         Self::start_in(host, directory, arguments)
     }
 
+    /// As [`Carpd::start_with`], with further variables in its environment.
+    pub fn start_under(host: &Host, arguments: &[&str], environment: Environment) -> Result<Self> {
+        let directory = host.file("carpd", "d");
+        fs::create_dir_all(directory.join("etc"))?;
+        Self::start_all(host, directory, arguments, environment)
+    }
+
     fn start_in(host: &Host, directory: PathBuf, arguments: &[&str]) -> Result<Self> {
+        Self::start_all(host, directory, arguments, Vec::new())
+    }
+
+    fn start_all(
+        host: &Host,
+        directory: PathBuf,
+        arguments: &[&str],
+        environment: Environment,
+    ) -> Result<Self> {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        let process = Self::launch(host, &directory, &arguments)?;
+        let process = Self::launch(host, &directory, &arguments, &environment)?;
         let mut carpd = Self {
             host: host.clone(),
             process,
             directory,
             arguments,
+            environment,
         };
         carpd.wait_until_ready()?;
         Ok(carpd)
@@ -121,13 +143,24 @@ impl Carpd {
     /// Starts carpd again, with the same directories, after it has ended.
     pub fn restart(&mut self) -> Result<()> {
         ensure!(self.process.ended()?.is_some(), "carpd still runs");
-        self.process = Self::launch(&self.host, &self.directory, &self.arguments)?;
+        self.process = Self::launch(
+            &self.host,
+            &self.directory,
+            &self.arguments,
+            &self.environment,
+        )?;
         self.wait_until_ready()
     }
 
-    fn launch(host: &Host, directory: &Path, arguments: &[String]) -> Result<Process> {
+    fn launch(
+        host: &Host,
+        directory: &Path,
+        arguments: &[String],
+        environment: &Environment,
+    ) -> Result<Process> {
         let mut command = host.command(program("carpd")?);
         command.args(arguments);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.arg("--config-dir").arg(directory.join("etc"));
         command.arg("--run-dir").arg(directory.join("run"));
         host.spawn("carpd", command)

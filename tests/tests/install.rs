@@ -12,6 +12,7 @@ use carp_tests::program;
 /// Everything that is installed, with its mode.
 const INSTALLED: &[(&str, u32)] = &[
     ("etc/carpd/rc.conf", 0o600),
+    ("usr/lib/systemd/system/carp-master@.target", 0o644),
     ("usr/lib/systemd/system/carpd.service", 0o644),
     ("usr/sbin/carpctl", 0o755),
     ("usr/sbin/carpd", 0o755),
@@ -99,24 +100,22 @@ fn what_is_installed_is_complete_and_can_be_taken_away_again() -> Result<()> {
 }
 
 #[test]
-fn systemd_finds_nothing_wrong_with_the_unit() -> Result<()> {
+fn systemd_finds_nothing_wrong_with_the_units() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    make("install", directory.path())?;
-    let installed = directory
-        .path()
-        .join("usr/lib/systemd/system/carpd.service");
-    // It looks for the program, which is not where it will be.
-    let unit = directory.path().join("carpd.service");
-    let program = directory.path().join("usr/sbin/carpd");
-    let text = fs::read_to_string(installed)?;
-    ensure!(text.contains("\nExecStart=/usr/sbin/carpd\n"), "{text}");
-    fs::write(
-        &unit,
-        text.replace("/usr/sbin/carpd", &program.display().to_string()),
-    )?;
+    let root = directory.path();
+    make("install", root)?;
+    // It looks for the programs, which are not where they will be.
+    let programs = root.join("usr/sbin/");
+    let units = ["carpd.service", "carp-master@.target"].map(|name| root.join(name));
+    for unit in &units {
+        let name = unit.file_name().context("a unit has a name")?;
+        let text = fs::read_to_string(root.join("usr/lib/systemd/system").join(name))?;
+        let text = text.replace("/usr/sbin/", &programs.display().to_string());
+        fs::write(unit, text)?;
+    }
     let output = Command::new("systemd-analyze")
         .args(["verify", "--man=no"])
-        .arg(&unit)
+        .args(&units)
         .output()?;
     succeeds("systemd-analyze verify", &output)
 }

@@ -33,6 +33,18 @@ pub(super) enum Signal {
     Event(EventInfo),
 }
 
+impl Signal {
+    /// Whether interfaces came or went, or are in another state.
+    pub(super) fn moves(&self) -> bool {
+        match self {
+            Self::Added(..) | Self::Removed(_) | Self::Transitioned(_) => true,
+            // Also of the changes that were lost.
+            Self::Changed(_, properties) => properties.contains_key("State"),
+            Self::Sysctls(_) | Self::Event(_) => false,
+        }
+    }
+}
+
 /// Everything that is shown, as of the last news.
 #[derive(Debug, Default)]
 pub(super) struct Board {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use carp_dbus::names::BUS_NAME;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
+use zbus::Connection;
 use zbus::connection::Builder;
 use zbus::fdo::RequestNameFlags;
 
@@ -20,12 +21,34 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Between attempts: the first pause, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// Whether carpd is on the bus.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Presence {
+    /// It tries for the first time.
+    #[default]
+    Trying,
+    /// It is, by this connection.
+    There(Connection),
+    /// It is not; it may try again.
+    Absent,
+}
+
 /// Is on `bus` until the hub is closed.
 pub(super) async fn keep(hub: &Arc<Hub>, bus: Bus) {
     tokio::select! {
         () = hub.closed() => {}
         () = stay(hub, &bus) => {}
     }
+    hub.presence().send_replace(Presence::Absent);
+}
+
+/// Waits until carpd is on the bus, or would be if the bus were there.
+pub(super) async fn tried(hub: &Hub) {
+    let mut presence = hub.presence().subscribe();
+    // The sender is in `hub`, so that waiting cannot fail.
+    let _ = presence
+        .wait_for(|presence| !matches!(presence, Presence::Trying))
+        .await;
 }
 
 /// Ends only if there is no bus to be on.
@@ -38,12 +61,15 @@ async fn stay(hub: &Arc<Hub>, bus: &Bus) {
         let problem = match timeout(PATIENCE, enter(hub, builder)).await {
             Ok(Ok(attendance)) => {
                 info!("{BUS_NAME} is on {name}");
+                let connection = attendance.connection().clone();
+                hub.presence().send_replace(Presence::There(connection));
                 attendance.attend().await;
                 "the connection was lost".to_owned()
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it does not answer".to_owned(),
         };
+        hub.presence().send_replace(Presence::Absent);
         if since.elapsed() > longest {
             pause = first;
         }

@@ -53,6 +53,7 @@ pub(super) async fn save(hub: &Hub) -> Result<(), Error> {
 /// refused, while the rest was changed.
 pub(super) async fn reload(hub: &Hub) -> Result<(), Error> {
     let files = hub.files().await;
+    let _told = hub.systemd().reloading();
     let configuration = read(&files).await?;
     if !configuration.faults.is_empty() {
         return Err(Error::InvalidArgument(joined(&configuration.faults)));

@@ -26,7 +26,11 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// Takes in news until there is no more.
 pub(super) async fn run(hub: &Arc<Hub>, mut news: Receiver<News>) {
     while let Some(news) = news.recv().await {
-        for signal in take_in(hub, news) {
+        let signals = take_in(hub, news);
+        if signals.iter().any(Signal::moves) {
+            hub.moved();
+        }
+        for signal in signals {
             emit(hub, signal).await;
         }
     }

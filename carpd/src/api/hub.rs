@@ -11,11 +11,13 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::board::Board;
+use super::bus::Presence;
 use super::convert;
 use super::peer::Peer;
 use crate::config::Files;
 use crate::hooks::Hooks;
 use crate::publish::{Ask, Running};
+use crate::systemd::Systemd;
 
 /// How long the loop may take to answer; less than clients wait for us.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -24,11 +26,14 @@ const PATIENCE: Duration = Duration::from_secs(4);
 #[derive(Debug)]
 pub(super) struct Hub {
     hooks: Hooks,
+    systemd: Systemd,
     asks: mpsc::Sender<Ask>,
     board: Mutex<Board>,
     requests: Mutex<Requests>,
     peers: Mutex<Vec<Arc<Peer>>>,
     closed: watch::Sender<bool>,
+    moves: watch::Sender<()>,
+    presence: watch::Sender<Presence>,
     files: tokio::sync::Mutex<Files>,
 }
 
@@ -42,23 +47,35 @@ impl Hub {
     pub(super) fn new(asks: mpsc::Sender<Ask>, files: Files) -> Self {
         Self {
             hooks: Hooks::none(),
+            systemd: Systemd::default(),
             asks,
             board: Mutex::default(),
             requests: Mutex::default(),
             peers: Mutex::default(),
             closed: watch::Sender::new(false),
+            moves: watch::Sender::default(),
+            presence: watch::Sender::default(),
             files: tokio::sync::Mutex::new(files),
         }
     }
 
-    /// The same with hooks.
-    pub(super) fn with_hooks(self, hooks: Hooks) -> Self {
-        Self { hooks, ..self }
+    /// The same with hooks, and somebody who started us.
+    pub(super) fn with(self, hooks: Hooks, systemd: Systemd) -> Self {
+        Self {
+            hooks,
+            systemd,
+            ..self
+        }
     }
 
     /// What runs on changes of state.
     pub(super) const fn hooks(&self) -> &Hooks {
         &self.hooks
+    }
+
+    /// Who started us.
+    pub(super) const fn systemd(&self) -> &Systemd {
+        &self.systemd
     }
 
     /// What is shown. Never held over an await.
@@ -167,6 +184,21 @@ impl Hub {
                 warn!("a suppression of preemption is left over: {error}");
             }
         }
+    }
+
+    /// Interfaces came, went, or changed their states.
+    pub(super) fn moved(&self) {
+        self.moves.send_replace(());
+    }
+
+    /// Changes with [`Hub::moved`].
+    pub(super) fn moves(&self) -> watch::Receiver<()> {
+        self.moves.subscribe()
+    }
+
+    /// Whether carpd is on the bus.
+    pub(super) const fn presence(&self) -> &watch::Sender<Presence> {
+        &self.presence
     }
 
     /// The connections.

@@ -19,10 +19,12 @@ mod holders;
 mod hub;
 mod interface;
 mod manager;
+mod masters;
 mod objects;
 mod peer;
 mod private;
 mod settings;
+mod standing;
 mod sysctl;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,7 @@ pub(crate) use self::settings::changes_of as changes;
 use crate::config::Files;
 use crate::hooks::Hooks;
 use crate::publish::ApiEnd;
+use crate::systemd::Systemd;
 
 /// How long clients have to wait for what is configured; it may be thousands of interfaces.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -54,10 +57,14 @@ pub(crate) struct Places {
     pub(crate) private_socket: PathBuf,
     /// The bus.
     pub(crate) bus: Bus,
+    /// A directory of ours: what is MASTER has a file there.
+    pub(crate) marks: PathBuf,
     /// The configuration.
     pub(crate) files: Files,
     /// What runs on changes of state.
     pub(crate) hooks: Hooks,
+    /// Who started us.
+    pub(crate) systemd: Systemd,
 }
 
 /// Which bus to be on: the argument of `--bus`.
@@ -88,8 +95,10 @@ impl FromStr for Bus {
 pub(crate) struct Api {
     socket: PrivateSocket,
     bus: Bus,
+    marks: PathBuf,
     files: Files,
     hooks: Hooks,
+    systemd: Systemd,
 }
 
 impl Api {
@@ -103,8 +112,10 @@ impl Api {
         Ok(Self {
             socket: PrivateSocket::bind(places.private_socket)?,
             bus: places.bus,
+            marks: places.marks,
             files: places.files,
             hooks: places.hooks,
+            systemd: places.systemd,
         })
     }
 
@@ -118,7 +129,7 @@ impl Api {
         mut hangups: Signal,
         ready: impl FnOnce(),
     ) {
-        let hub = Arc::new(Hub::new(asks, self.files).with_hooks(self.hooks));
+        let hub = Arc::new(Hub::new(asks, self.files).with(self.hooks, self.systemd));
         let emit = async {
             emitter::run(&hub, news).await;
             hub.close();
@@ -132,10 +143,16 @@ impl Api {
                     if !done {
                         boot.await;
                     }
+                    tokio::select! {
+                        () = hub.closed() => {}
+                        () = bus::tried(&hub) => hub.systemd().ready(),
+                    }
                 },
                 self.socket.serve(&hub),
                 bus::keep(&hub, self.bus),
                 configuration::reload_on(&hub, &mut hangups),
+                standing::keep_told(&hub),
+                masters::keep(&hub, &self.marks),
             );
         };
         tokio::join!(emit, attend);
