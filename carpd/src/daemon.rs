@@ -8,9 +8,9 @@ use std::io;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use carp_proto::{Action, Engine, IfIndex, Input, Instant, Now, Request, RequestId, Unit};
+use carp_proto::{Action, Engine, IfIndex, Input, Instant, Now, Request, RequestId, Unit, Work};
 use tokio::sync::{mpsc, oneshot};
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::clock::Clock;
 use crate::kernel;
@@ -85,6 +85,9 @@ struct Daemon {
     publisher: Publisher,
     /// Full batches in a row while a deadline was due.
     put_off: u32,
+    /// The kernel thread hangs: the addresses have gone with their leases, and who goes on to
+    /// advertise keeps all others from having them.
+    stalled: bool,
     /// When counters are published next; `None` while nothing has moved.
     refresh: Option<Instant>,
     watchdog: Option<Watchdog>,
@@ -105,6 +108,7 @@ impl Daemon {
             kernel,
             publisher,
             put_off: 0,
+            stalled: false,
             refresh: None,
             watchdog,
         }
@@ -118,7 +122,7 @@ impl Daemon {
     ) -> bool {
         let mut batch = Batch::new(BUDGET);
         let mut links_known = false;
-        loop {
+        while !self.stalled {
             let sign = self.give_sign_of_life();
             let deadlines = [self.engine.deadline(), self.refresh, sign];
             let wake = deadlines.into_iter().flatten().min();
@@ -229,7 +233,7 @@ impl Daemon {
                     // Whoever asked will ask again.
                     let _ = self.ports.send(device, &frame);
                 }
-                Action::Work(work) => self.kernel.work(work),
+                Action::Work(work) => self.work(work),
                 Action::Attach(device) => {
                     self.kernel.attach(device);
                     let outcome = self.ports.attach(device);
@@ -271,6 +275,27 @@ impl Daemon {
             }
         }
         self.publish(&updated, now);
+    }
+
+    fn work(&mut self, work: Work) {
+        let lease = match work {
+            Work::Take { lease, .. } | Work::Renew { lease, .. } => Some(lease),
+            Work::Ensure { .. }
+            | Work::Announce { .. }
+            | Work::Leave { .. }
+            | Work::BowOut { .. }
+            | Work::Down { .. }
+            | Work::Remove { .. } => None,
+        };
+        let stalled = self.kernel.work(work);
+        if !self.stalled && lease.is_some_and(|lease| stalled.as_secs() >= lease.into()) {
+            self.stalled = true;
+            error!(
+                "the kernel has not done what was asked of it for {} s: \
+                 ending, so that another host takes over",
+                stalled.as_secs()
+            );
+        }
     }
 
     fn publish(&mut self, units: &BTreeSet<Unit>, now: Now) {

@@ -1,19 +1,21 @@
 //! A message bus of our own with the policy that carpd installs.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 
-use crate::{Lab, Process, wait_until};
+use crate::{Host, Lab, Process, wait_until};
 
 /// A running dbus-daemon.
 #[derive(Debug)]
 pub struct Bus {
     address: String,
     process: Process,
+    host: Host,
+    configuration: PathBuf,
 }
 
 impl Bus {
@@ -32,23 +34,13 @@ impl Bus {
             .canonicalize()
             .with_context(|| format!("{}", policy.display()))?;
         fs::write(&configuration, configuration_text(&socket, &policy))?;
-        let mut command = lab.switch().command("dbus-daemon");
-        command.arg("--nofork").arg("--print-address");
-        command.arg(format!("--config-file={}", configuration.display()));
-        let mut process = lab.switch().spawn("dbus-daemon", command)?;
-        let address = wait_until(
-            "dbus-daemon prints its address",
-            Duration::from_secs(10),
-            || {
-                process.check_alive()?;
-                let log = process.log()?;
-                Ok(log
-                    .lines()
-                    .find(|line| line.starts_with("unix:path="))
-                    .map(str::to_owned))
-            },
-        )?;
-        Ok(Self { address, process })
+        let (address, process) = launch(lab.switch(), &configuration)?;
+        Ok(Self {
+            address,
+            process,
+            host: lab.switch().clone(),
+            configuration,
+        })
     }
 
     /// Sends dbus-daemon a signal, such as [`Signal::STOP`].
@@ -56,11 +48,35 @@ impl Bus {
         self.process.signal(signal)
     }
 
+    /// Kills it, and starts another at the same address.
+    pub fn restart(&mut self) -> Result<()> {
+        self.process.kill()?;
+        (self.address, self.process) = launch(&self.host, &self.configuration)?;
+        Ok(())
+    }
+
     /// For `DBUS_SYSTEM_BUS_ADDRESS` and `--bus`.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
+}
+
+/// Starts it; its address is given without the guid, which is another one each time.
+fn launch(host: &Host, configuration: &Path) -> Result<(String, Process)> {
+    let mut command = host.command("dbus-daemon");
+    command.arg("--nofork").arg("--print-address");
+    command.arg(format!("--config-file={}", configuration.display()));
+    let mut process = host.spawn("dbus-daemon", command)?;
+    let bound = Duration::from_secs(10);
+    let address = wait_until("dbus-daemon prints its address", bound, || {
+        process.check_alive()?;
+        let log = process.log()?;
+        let mut lines = log.lines();
+        let line = lines.find(|line| line.starts_with("unix:path="));
+        Ok(line.and_then(|line| Some(line.split(',').next()?.to_owned())))
+    })?;
+    Ok((address, process))
 }
 
 /// As Debian's system.conf, without its service activation, and with what systemd says of itself.

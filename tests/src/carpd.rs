@@ -332,6 +332,11 @@ impl Carpd {
         self.process.signal(signal)
     }
 
+    /// How it has ended, once it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.process.ended()
+    }
+
     /// Fails, with what it printed, if carpd has ended.
     pub fn check_alive(&mut self) -> Result<()> {
         self.process.check_alive()

@@ -10,6 +10,7 @@ mod master;
 mod mend;
 mod monitor;
 mod netlink;
+mod progress;
 mod sysctls;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -30,6 +31,7 @@ use crate::clock::Clock;
 use crate::net::Sender;
 use crate::realtime::Priority;
 use netlink::Netlink;
+use progress::{Done, Progress};
 use worker::Worker;
 
 /// How long a clean stop waits for the kernel.
@@ -71,6 +73,7 @@ pub(crate) enum News {
 #[derive(Debug)]
 pub(crate) struct Handle {
     queue: UnboundedSender<Job>,
+    progress: Progress,
     done: oneshot::Receiver<()>,
 }
 
@@ -93,11 +96,14 @@ pub(crate) fn start(options: Options) -> io::Result<(Handle, UnboundedReceiver<N
     let (tell, news) = unbounded_channel();
     let (finish, done) = oneshot::channel();
     let (started, outcome) = std::sync::mpsc::sync_channel(1);
+    let (progress, work_done) = progress::start();
     let realtime = options.realtime;
     let thread = thread::Builder::new()
         .name("kernel".to_owned())
         .spawn(move || {
-            let outcome = run(options, jobs, tell, || started.send(Ok(())).is_ok());
+            let outcome = run(options, jobs, work_done, tell, || {
+                started.send(Ok(())).is_ok()
+            });
             if let Err(error) = outcome {
                 // Once the start has succeeded nobody reads this.
                 let _ = started.send(Err(error));
@@ -109,23 +115,33 @@ pub(crate) fn start(options: Options) -> io::Result<(Handle, UnboundedReceiver<N
     outcome
         .recv()
         .unwrap_or_else(|_| Err(io::Error::other("the kernel thread ended")))?;
-    Ok((Handle { queue, done }, news))
+    let handle = Handle {
+        queue,
+        progress,
+        done,
+    };
+    Ok((handle, news))
 }
 
 impl Handle {
-    /// Appends to the queue.
-    pub(crate) fn work(&self, work: Work) {
-        self.push(Job::Work(work, Clock.now().instant));
+    /// Appends to the queue. Gives for how long the thread has not done anything although it had
+    /// been asked to.
+    pub(crate) fn work(&self, work: Work) -> Duration {
+        let now = Clock.now().instant;
+        self.push(Job::Work(work, now));
+        self.progress.ask(now)
     }
 
     /// Sets the sysctls that a physical interface needs while it carries carp interfaces.
     pub(crate) fn attach(&self, device: IfIndex) {
         self.push(Job::Attach(device));
+        self.progress.ask(Clock.now().instant);
     }
 
     /// Puts its sysctls back. It may be gone.
     pub(crate) fn detach(&self, device: IfIndex) {
         self.push(Job::Detach(device));
+        self.progress.ask(Clock.now().instant);
     }
 
     /// Does what is queued, removes all devices and addresses, puts all sysctls back, and ends
@@ -145,6 +161,7 @@ impl Handle {
 fn run(
     options: Options,
     jobs: UnboundedReceiver<Job>,
+    work_done: Done,
     news: UnboundedSender<News>,
     started: impl FnOnce() -> bool,
 ) -> io::Result<()> {
@@ -159,7 +176,7 @@ fn run(
             let worker = Worker::start(options, netlink, sender, news.clone()).await;
             let (tell, sightings) = unbounded_channel();
             tokio::spawn(monitor::run(monitor, news, tell));
-            worker.run(jobs, sightings).await;
+            worker.run(jobs, work_done, sightings).await;
         }
         Ok(())
     })

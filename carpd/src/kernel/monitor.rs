@@ -15,6 +15,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::MulticastGroup;
 use rtnetlink::sys::AsyncSocket as _;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use super::mend::Sighting;
@@ -26,6 +27,9 @@ const RECEIVE_BUFFER: usize = 8 << 20;
 
 /// How long to wait before a broken connection is made anew.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long to wait before all is read again while it changes faster than can be read.
+const BREATH: Duration = Duration::from_millis(100);
 
 /// Tells all links, then [`News::Ready`], then what changes, for ever.
 pub(super) async fn run(
@@ -49,12 +53,19 @@ pub(super) async fn run(
             news: &news,
             sightings: &sightings,
         };
-        if let Err(error) = follow(connection, &mut view, tell, &mut ready).await {
-            warn!("lost track of links and addresses, starting anew: {error}");
-            tokio::time::sleep(PAUSE).await;
-        }
+        let outcome = follow(connection, &mut view, tell, &mut ready).await;
         if news.is_closed() {
             return;
+        }
+        match outcome {
+            Ok(()) => {
+                warn!("more changes of links and addresses at once than are kept: reading all");
+                tokio::time::sleep(BREATH).await;
+            }
+            Err(error) => {
+                warn!("lost track of links and addresses, starting anew: {error}");
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 }
@@ -63,6 +74,14 @@ pub(super) async fn run(
 pub(super) struct Connection {
     netlink: Netlink,
     messages: BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>,
+    reader: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Thousands of messages may be left, for nobody.
+        self.reader.abort();
+    }
 }
 
 impl Connection {
@@ -82,15 +101,20 @@ impl Connection {
         {
             debug!("cannot enlarge the receive buffer of the monitor: {error}");
         }
-        tokio::spawn(connection);
+        let reader = tokio::spawn(connection).abort_handle();
         Ok(Self {
             netlink: Netlink::connect()?,
             messages: messages.map(|(message, _)| message).boxed(),
+            reader,
         })
     }
 }
 
-/// Ends when the connection does, or nobody listens.
+/// Ends when changes were lost, or nobody listens. The kernel drops all further ones, without a
+/// word, until everything older has been read: only a new connection knows where it stands.
+///
+/// # Errors
+/// The connection broke.
 async fn follow(
     mut connection: Connection,
     view: &mut View,
@@ -114,17 +138,14 @@ async fn follow(
             whole &= view.apply(message);
         }
         if !whole {
-            // What was lost cannot be known; what is there can.
-            debug!("changes of links or addresses were lost, reading all anew");
-            let links = connection.netlink.links().await?;
-            view.replace(links, connection.netlink.addresses().await?);
+            return Ok(());
         }
         view.report(tell);
         if news.is_closed() {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
+    Err(Refused::broken())
 }
 
 /// Who is told.

@@ -113,7 +113,8 @@ impl Netlink {
 }
 
 impl Refused {
-    fn broken() -> Self {
+    /// There is no connection any more.
+    pub(super) fn broken() -> Self {
         Self {
             errno: 0,
             words: Some("the netlink connection is broken".to_owned()),

@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 use super::devices::Found;
 use super::mend::{Mending, Sighting, Turn};
 use super::netlink::{Netlink, Refused};
+use super::progress::Done;
 use super::sysctls::Kept;
 use super::{Job, News, Options, addresses, devices};
 use crate::net::Sender;
@@ -92,11 +93,15 @@ impl Worker {
     pub(super) async fn run(
         mut self,
         mut jobs: UnboundedReceiver<Job>,
+        done: Done,
         mut sightings: UnboundedReceiver<Sighting>,
     ) {
         loop {
             match jobs.try_recv() {
-                Ok(job) => self.perform(job).await,
+                Ok(job) => {
+                    self.perform(job).await;
+                    done.one();
+                }
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
                     if let Some(chore) = self.chores.pop_front() {
@@ -106,7 +111,10 @@ impl Worker {
                     tokio::select! {
                         biased;
                         job = jobs.recv() => match job {
-                            Some(job) => self.perform(job).await,
+                            Some(job) => {
+                                self.perform(job).await;
+                                done.one();
+                            }
                             None => break,
                         },
                         Some(sighting) = sightings.recv() => self.sight(sighting),

@@ -1,0 +1,223 @@
+//! The kernel takes the addresses of a carpd that does not live any more, by itself and in time.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, thread};
+
+use anyhow::{Context as _, Result, ensure};
+use carp_tests::{Capture, Carpd, Frame, MARGIN, Pair, Ping, Process, master_down, wait_until};
+use rustix::process::Signal;
+
+const ADDRESS: &str = "192.168.1.1";
+
+/// Of advbase 1.
+const LEASE: Duration = Duration::from_secs(3);
+
+/// When echo replies for the address were sent, microseconds since the epoch.
+fn replies(frames: &[Frame]) -> Vec<u64> {
+    frames
+        .iter()
+        .filter(|frame| {
+            frame
+                .echo()
+                .is_some_and(|echo| !echo.request && echo.source.to_string() == ADDRESS)
+        })
+        .map(|frame| frame.time)
+        .collect()
+}
+
+fn now() -> Result<u64> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    Ok(now.as_micros().try_into()?)
+}
+
+/// What is for the virtual MAC reaches both: a switch would learn better before it is needed.
+fn flooded_pair() -> Result<Pair> {
+    let pair = Pair::new()?;
+    pair.flood()?;
+    pair.form_group("192.168.1.1/24")?;
+    Ok(pair)
+}
+
+/// A client asks a hundred times a second, and both hosts hear it: A answers no longer than the lease after `event`, and the two never answer together for as long as that.
+fn never_two(pair: &mut Pair, event: impl FnOnce(&mut Carpd) -> Result<()>) -> Result<()> {
+    let mut by_a = Capture::sent_by(pair.a.host(), "eth0")?;
+    let mut by_b = Capture::sent_by(pair.b.host(), "eth0")?;
+    let _ping = Ping::start(&pair.client, ADDRESS)?;
+    event(&mut pair.a)?;
+    let begin = now()?;
+    let bound = LEASE + master_down(1, 100);
+    pair.b.wait_for_state("carp0", "MASTER", bound)?;
+    let host = pair.a.host().clone();
+    wait_until("A's kernel has taken the address away", MARGIN, || {
+        Ok((!host.addresses()?.contains(ADDRESS)).then_some(()))
+    })?;
+    // Long enough for whatever would bring it back.
+    thread::sleep(Duration::from_millis(1500));
+    ensure!(!host.addresses()?.contains(ADDRESS), "A has it again");
+    let (by_a, by_b) = (replies(&by_a.stop()?), replies(&by_b.stop()?));
+    let last = *by_a.last().context("A has answered")?;
+    let first = *by_b.first().context("B answers")?;
+    let lasted = Duration::from_micros(last.saturating_sub(begin));
+    let together = Duration::from_micros(last.saturating_sub(first));
+    println!("A answered for another {lasted:.2?}, together with B for {together:.2?}");
+    // A renewal may have been on its way, and the kernel looks after leases now and then.
+    ensure!(lasted <= LEASE + Duration::from_millis(500), "{lasted:?}");
+    ensure!(together <= LEASE, "{together:?}");
+    Ok(())
+}
+
+/// A is held by the kernel no more, and says nothing: it hears that B is MASTER.
+fn wakes_up_as_backup(pair: &Pair, wake: impl FnOnce() -> Result<()>) -> Result<()> {
+    let mut sent = Capture::sent_by(pair.a.host(), "eth0")?;
+    wake()?;
+    pair.a.wait_for_state("carp0", "BACKUP", Duration::ZERO)?;
+    let transition = pair.a.interface("carp0")?.last_transition;
+    assert_eq!(transition.context("a transition")?.reason, "overslept");
+    // It would be the next master after three seconds of silence.
+    thread::sleep(master_down(1, 0) + Duration::from_millis(500));
+    let said = sent.stop()?;
+    let advertisements = said.iter().filter_map(Frame::advertisement).count();
+    assert_eq!(advertisements, 0, "A advertises");
+    assert_eq!(pair.a.state("carp0")?, "BACKUP");
+    assert_eq!(pair.b.state("carp0")?, "MASTER");
+    pair.client_reaches(ADDRESS)
+}
+
+#[test]
+fn of_a_killed_carpd() -> Result<()> {
+    let mut pair = flooded_pair()?;
+    never_two(&mut pair, Carpd::kill)?;
+    pair.client_reaches(ADDRESS)
+}
+
+#[test]
+fn of_a_stopped_carpd_which_goes_by_what_it_hears_when_it_wakes_up() -> Result<()> {
+    let mut pair = flooded_pair()?;
+    let before = pair.footprints()?;
+    never_two(&mut pair, |a| a.signal(Signal::STOP))?;
+    let pid = i32::try_from(pair.a.id())?;
+    let pid = rustix::process::Pid::from_raw(pid).context("a process id")?;
+    wakes_up_as_backup(&pair, || {
+        Ok(rustix::process::kill_process(pid, Signal::CONT)?)
+    })?;
+    pair.recovers(ADDRESS, before)
+}
+
+#[test]
+fn of_a_carpd_whose_protocol_hangs_while_the_rest_lives() -> Result<()> {
+    let mut pair = flooded_pair()?;
+    let before = pair.footprints()?;
+    let mut tracer = None;
+    never_two(&mut pair, |a| {
+        tracer = Some(a.hang("protocol")?);
+        // Whoever meddles now is not mended for ever, either.
+        a.host().run("ip address flush dev carp0").map(drop)
+    })?;
+    wakes_up_as_backup(&pair, || tracer.as_mut().map_or(Ok(()), Process::kill))?;
+    pair.recovers(ADDRESS, before)
+}
+
+#[test]
+fn of_a_carpd_whose_kernel_thread_hangs_and_it_ends_so_that_another_host_takes_over() -> Result<()>
+{
+    let mut pair = flooded_pair()?;
+    let mut tracer = None;
+    never_two(&mut pair, |a| {
+        tracer = Some(a.hang("kernel")?);
+        Ok(())
+    })?;
+    pair.a
+        .wait_for_log("the kernel has not done what was asked of it")?;
+    // Whoever holds a thread holds what is left of the process.
+    pair.a
+        .wait_for_log("the kernel did not take everything back in time")?;
+    if let Some(tracer) = &mut tracer {
+        tracer.kill()?;
+    }
+    let status = wait_until("carpd has ended", MARGIN, || pair.a.ended())?;
+    assert_eq!(status.code(), Some(1), "systemd starts it again");
+    pair.client_reaches(ADDRESS)
+}
+
+#[test]
+fn of_a_carpd_that_the_kernel_kills_for_want_of_memory() -> Result<()> {
+    let mut pair = flooded_pair()?;
+    never_two(&mut pair, |a| match Group::new(a.id()) {
+        Ok(group) => group.exhaust(a),
+        Err(error) => {
+            // What the kernel would send.
+            println!("no memory group can be made here, so it is killed by hand: {error:#}");
+            a.kill()
+        }
+    })?;
+    pair.client_reaches(ADDRESS)
+}
+
+/// A memory cgroup with too little memory, of version 1 or 2.
+struct Group {
+    path: PathBuf,
+}
+
+impl Group {
+    /// With this process in it.
+    fn new(process: u32) -> Result<Self> {
+        let name = format!("carp{}-memory", std::process::id());
+        let v1 = Path::new("/sys/fs/cgroup/memory");
+        let (parent, limit) = if v1.exists() {
+            (v1, "memory.limit_in_bytes")
+        } else {
+            (Path::new("/sys/fs/cgroup"), "memory.max")
+        };
+        let group = Self {
+            path: parent.join(name),
+        };
+        fs::create_dir(&group.path).context("cannot make a cgroup")?;
+        fs::write(group.path.join(limit), "64M").context(limit)?;
+        group.add(process)?;
+        Ok(group)
+    }
+
+    fn add(&self, process: u32) -> Result<()> {
+        let list = self.path.join("cgroup.procs");
+        fs::write(list, process.to_string()).context("cannot enter the cgroup")
+    }
+
+    /// Another process in it eats what there is, and carpd is the one to go.
+    fn exhaust(&self, carpd: &mut Carpd) -> Result<()> {
+        let pid = carpd.id();
+        let score = format!("/proc/{pid}/oom_score_adj");
+        fs::write(&score, "1000").context(score)?;
+        let script = "import time\ntime.sleep(0.5)\neaten = []\n\
+                      while True: eaten.append(b'x' * 100000)";
+        let mut command = carpd.host().command("python3");
+        command.args(["-c", script]);
+        let mut eater = carpd.host().spawn("eater", command)?;
+        self.add(eater.id())?;
+        let status = wait_until("carpd is killed", Duration::from_secs(10), || carpd.ended())?;
+        eater.kill()?;
+        let counted = ["memory.oom_control", "memory.events"]
+            .iter()
+            .find_map(|name| fs::read_to_string(self.path.join(name)).ok())
+            .context("nothing counts kills")?;
+        // The eater may have followed.
+        let kills = counted
+            .lines()
+            .find_map(|line| line.strip_prefix("oom_kill "));
+        ensure!(
+            status.signal() == Some(9) && kills.is_some_and(|kills| kills != "0"),
+            "{status}; {counted}"
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Its processes have ended, and the kernel takes a moment to see it.
+        let _ = wait_until("the cgroup is empty", MARGIN, || {
+            Ok(Some(fs::remove_dir(&self.path)?))
+        });
+    }
+}

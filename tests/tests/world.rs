@@ -1,0 +1,230 @@
+//! The physical world changes under a running pair; afterwards everything is as it was before.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use carp_tests::{
+    AT_ONCE, Bus, Capture, Carpd, Frame, Host, Lab, MARGIN, Pair, VIRTUAL_MAC, master_down,
+    wait_until,
+};
+use rustix::process::Signal;
+
+const ADDRESS: &str = "192.168.1.1";
+
+/// A is MASTER wherever it can be.
+fn preempting_pair(addresses: &str) -> Result<Pair> {
+    let pair = Pair::new()?;
+    for carpd in [&pair.a, &pair.b] {
+        carpd.carpctl("sysctl net.inet.carp.preempt=1")?;
+    }
+    pair.form_group(addresses)?;
+    Ok(pair)
+}
+
+fn index(host: &Host, interface: &str) -> Result<String> {
+    host.run(&format!("cat /sys/class/net/{interface}/ifindex"))
+}
+
+#[test]
+fn an_interface_that_is_pulled_out_and_put_in_again_is_found_by_its_name() -> Result<()> {
+    let pair = preempting_pair("192.168.1.1/24")?;
+    let before = pair.footprints()?;
+    let a = pair.a.host();
+    let old = index(a, "eth0")?;
+    a.run("ip link delete eth0")?;
+    pair.a.wait_for_state("carp0", "INIT", Duration::ZERO)?;
+    assert_eq!(
+        pair.a.carpctl("sysctl -n net.inet.carp.suppress_preempt")?,
+        "1\n"
+    );
+    pair.b
+        .wait_for_state("carp0", "MASTER", master_down(1, 100))?;
+    pair.client_reaches(ADDRESS)?;
+    pair.lab.replace_cable(a, "lan")?;
+    a.run("ip address add 192.168.1.2/24 dev eth0")?;
+    ensure!(index(a, "eth0")? != old);
+    pair.recovers_with_a(ADDRESS, before)
+}
+
+#[test]
+fn a_renamed_interface_stays_the_one_unless_it_was_named() -> Result<()> {
+    let pair = preempting_pair("192.168.1.1/24")?;
+    let before = pair.footprints()?;
+    let a = pair.a.host();
+    // Chosen by its subnet: the name does not matter.
+    let states = pair.a.counter("carp0", "ostates")?;
+    a.run("ip link set eth0 name lan0")?;
+    wait_until("the new name is shown", MARGIN, || {
+        Ok(pair.a.carpctl("carp0")?.contains("lan0").then_some(()))
+    })?;
+    assert_eq!(pair.a.counter("carp0", "ostates")?, states);
+    // What follows from it is still followed.
+    a.run("sysctl -qw net.ipv4.conf.lan0.forwarding=1")?;
+    wait_until("carp0 forwards as lan0 does", AT_ONCE + MARGIN, || {
+        let value = a.run("sysctl -n net.ipv4.conf.carp0.forwarding")?;
+        Ok((value == "1\n").then_some(()))
+    })?;
+    // Named: it is not there any more, until it has its name again.
+    pair.a.carpctl("carp0 carpdev lan0")?;
+    a.run("ip link set lan0 name eth0")?;
+    pair.a.wait_for_state("carp0", "INIT", Duration::ZERO)?;
+    pair.b
+        .wait_for_state("carp0", "MASTER", master_down(1, 100))?;
+    a.run("ip link set eth0 name lan0")?;
+    pair.recovers_with_a(ADDRESS, before)
+}
+
+#[test]
+fn another_mac_or_mtu_changes_no_state() -> Result<()> {
+    let pair = preempting_pair("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
+    let before = pair.footprints()?;
+    let a = pair.a.host();
+    let transitions = || -> Result<Vec<u64>> {
+        let pair = [&pair.a, &pair.b].into_iter();
+        pair.map(|carpd| carpd.counter("carp0", "ostates"))
+            .collect()
+    };
+    let states = transitions()?;
+    let mtu_is = |wanted: &str| {
+        wait_until(&format!("carp0 has an MTU of {wanted}"), MARGIN, || {
+            let link = a.run("ip -o link show dev carp0")?;
+            Ok(link.contains(&format!("mtu {wanted} ")).then_some(()))
+        })
+    };
+    a.run("ip link set eth0 address 02:00:00:00:00:77")?;
+    assert_eq!(a.mac("eth0")?, "02:00:00:00:00:77");
+    assert_eq!(a.mac("carp0")?, VIRTUAL_MAC);
+    pair.client_reaches(ADDRESS)?;
+    for mtu in ["9000", "1280", "1500"] {
+        a.run(&format!("ip link set eth0 mtu {mtu}"))?;
+        mtu_is(mtu)?;
+        pair.client_reaches(ADDRESS)?;
+        pair.client_reaches("2001:db8:1::1")?;
+    }
+    assert_eq!(transitions()?, states);
+    pair.recovers_with_a(ADDRESS, before)
+}
+
+#[test]
+fn an_mtu_too_small_for_ipv6_takes_that_away_for_no_longer_than_it_lasts() -> Result<()> {
+    let pair = preempting_pair("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
+    let before = pair.footprints()?;
+    let mut sent = Capture::sent_by(pair.b.host(), "eth0")?;
+    for (carpd, address) in [(&pair.b, "2001:db8:1::3/64"), (&pair.a, "2001:db8:1::2/64")] {
+        let host = carpd.host();
+        host.run("ip link set eth0 mtu 1000")?;
+        pair.client_reaches(ADDRESS)?;
+        host.run("ip link set eth0 mtu 1500")?;
+        host.run(&format!("ip address add {address} dev eth0 nodad"))?;
+        wait_until(
+            "carp0 has IPv6 again, and nothing by itself",
+            MARGIN,
+            || {
+                let generated = host.run("sysctl -n net.ipv6.conf.carp0.addr_gen_mode")?;
+                let own = host.run("ip -6 -o address show dev carp0 scope link")?;
+                ensure!(generated == "1\n" && own.is_empty(), "{generated}{own}");
+                Ok(Some(()))
+            },
+        )?;
+    }
+    pair.recovers_with_a(ADDRESS, before)?;
+    pair.client_reaches("2001:db8:1::1")?;
+    // A backup that says anything with the virtual MAC takes the master's traffic.
+    let from_virtual_mac = |frame: &&Frame| frame.source() == VIRTUAL_MAC;
+    assert_eq!(sent.stop()?.iter().filter(from_virtual_mac).count(), 0);
+    Ok(())
+}
+
+#[test]
+fn two_hundred_flaps_in_a_row_end_where_they_began() -> Result<()> {
+    let pair = preempting_pair("192.168.1.1/24")?;
+    let mut before = None;
+    // The first round shows what the second may use.
+    for flaps in [20, 200] {
+        let port = pair.a.host().port("eth0");
+        let mut lines = String::new();
+        for _ in 0..flaps {
+            writeln!(lines, "link set {port} down\nlink set {port} up")?;
+        }
+        let start = std::time::Instant::now();
+        pair.lab.switch().batch(&lines)?;
+        println!("{flaps} flaps in {:.1?}", start.elapsed());
+        let used = if let Some(used) = before {
+            used
+        } else {
+            pair.a
+                .wait_for_state("carp0", "MASTER", master_down(1, 100))?;
+            pair.footprints()?
+        };
+        pair.recovers_with_a(ADDRESS, used)?;
+        before = Some(used);
+    }
+    Ok(())
+}
+
+#[test]
+fn after_more_changes_than_the_kernel_keeps_everything_is_read_anew() -> Result<()> {
+    let mut pair = preempting_pair("192.168.1.1/24")?;
+    let before = pair.footprints()?;
+    let a = pair.a.host().clone();
+    a.run("ip link add veth0 type veth peer name veth1")?;
+    // As much as it may be: 8 MiB of changes that nobody reads.
+    let mut storm = String::new();
+    for _ in 0..15_000 {
+        storm.push_str("address add 10.9.9.9/32 dev veth0\n");
+        storm.push_str("address delete 10.9.9.9/32 dev veth0\n");
+    }
+    pair.a.signal(Signal::STOP)?;
+    a.batch(&storm)?;
+    // Lost with the rest.
+    a.run("ip address delete 192.168.1.2/24 dev eth0")?;
+    a.run("ip link delete carp0")?;
+    a.run("ip link set eth1 name dmz0")?;
+    pair.a.signal(Signal::CONT)?;
+    pair.a.wait_for_state("carp0", "INIT", Duration::ZERO)?;
+    pair.b
+        .wait_for_state("carp0", "MASTER", master_down(1, 100))?;
+    a.run("ip address add 192.168.1.2/24 dev eth0")?;
+    pair.recovers_with_a(ADDRESS, before)?;
+    pair.a
+        .carpctl("carp1 create vhid 2 carpdev dmz0 192.168.2.1/24")?;
+    pair.a.wait_for_state("carp1", "MASTER", master_down(1, 0))
+}
+
+#[test]
+fn a_bus_that_is_restarted_has_carpd_again() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut bus = Bus::start(&lab)?;
+    let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
+    let carpd = Carpd::start_on(&host, bus.address())?;
+    carpd.carpctl("carp0 create vhid 1 192.168.1.1/24")?;
+    carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
+    let shown = |bus: &Bus| -> Result<String> {
+        let mut busctl = host.command("busctl");
+        busctl.env("DBUS_SYSTEM_BUS_ADDRESS", bus.address()).args([
+            "--system",
+            "get-property",
+            "org.carpd1",
+            "/org/carpd1",
+            "org.carpd1.Manager",
+            "Version",
+        ]);
+        let output = busctl.output()?;
+        ensure!(output.status.success(), "{output:?}");
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    wait_until("it is on the bus", MARGIN, || shown(&bus).map(Some))?;
+    let before = carpd.footprint()?;
+    let sent = carpd.counter("carp0", "opackets")?;
+    for _ in 0..3 {
+        bus.restart()?;
+        // Its pauses grow to two and four seconds.
+        let bound = Duration::from_secs(4) + MARGIN;
+        wait_until("it is on the bus again", bound, || shown(&bus).map(Some))?;
+    }
+    carpd.has_not_grown(before)?;
+    assert_eq!(carpd.counter("carp0", "ostates")?, 2);
+    ensure!(carpd.counter("carp0", "opackets")? > sent);
+    Ok(())
+}
