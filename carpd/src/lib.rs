@@ -7,6 +7,7 @@ mod daemon;
 mod hooks;
 mod kernel;
 mod log;
+mod memory;
 mod net;
 mod options;
 mod privilege;

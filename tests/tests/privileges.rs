@@ -1,10 +1,14 @@
 //! What carpd may do once it has started, and what it keeps to itself.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{Carpd, Host, Lab};
+use carp_tests::{Bus, Carpd, Host, Lab, MARGIN, master_down, wait_until};
 
 /// Bits 12 and 13: `CAP_NET_ADMIN` and `CAP_NET_RAW`.
 const NETWORK: u64 = 1 << 12 | 1 << 13;
@@ -105,7 +109,7 @@ fn the_memory_is_closed_to_whoever_has_no_power_over_other_processes() -> Result
     sleeper.args(["--bounding-set=-all,+net_admin,+net_raw", "sleep", "600"]);
     let sleeper = site.host.spawn("sleep", sleeper)?;
     let look = |id: u32| site.host.output(&format!("{peer} cat /proc/{id}/environ"));
-    carp_tests::wait_until("sleep sleeps", carp_tests::MARGIN, || {
+    wait_until("sleep sleeps", MARGIN, || {
         Ok(look(sleeper.id())?.status.success().then_some(()))
     })?;
     let refused = look(site.carpd.id())?;
@@ -145,5 +149,107 @@ fn with_realtime_the_threads_of_the_protocol_go_first_and_the_memory_stays() -> 
     site.carpd.carpctl("carp0 create")?;
     site.carpd.carpctl("carp0 vhid 1 192.168.1.1/24")?;
     site.carpd
-        .wait_for_state("carp0", "MASTER", carp_tests::master_down(1, 0))
+        .wait_for_state("carp0", "MASTER", master_down(1, 0))
+}
+
+/// Which of `secrets` stand in the memory of process `id`. grep(1) reads through tens of megabytes
+/// faster than a program that was built for debugging.
+fn found_in_memory(lab: &Lab, id: u32, secrets: &[&str]) -> Result<BTreeSet<String>> {
+    let maps = fs::read_to_string(format!("/proc/{id}/maps"))?;
+    let memory = File::open(format!("/proc/{id}/mem"))?;
+    let path = lab.path("memory");
+    let mut copy = File::create(&path)?;
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (range, _) = line.split_once(' ').context("a mapping")?;
+        let (start, end) = range.split_once('-').context("a range")?;
+        let (start, end) = (
+            u64::from_str_radix(start, 16)?,
+            u64::from_str_radix(end, 16)?,
+        );
+        let mut bytes = vec![0; usize::try_from(end - start)?];
+        // A mapping may have gone meanwhile, or be nothing that can be read.
+        if memory.read_exact_at(&mut bytes, start).is_ok() {
+            copy.write_all(&bytes)?;
+        }
+    }
+    let mut grep = Command::new("grep");
+    grep.args(["--text", "--only-matching", "--fixed-strings"]);
+    for secret in secrets {
+        grep.arg(format!("--regexp={secret}"));
+    }
+    let output = grep.arg(&path).output()?;
+    ensure!(output.status.code() <= Some(1), "grep failed");
+    let lines = String::from_utf8(output.stdout)?;
+    Ok(lines.lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn no_password_stays_in_memory_after_its_interface() -> Result<()> {
+    let lab = Lab::new()?;
+    let bus = Bus::start(&lab)?;
+    let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
+    let carpd = Carpd::start_on(&host, bus.address())?;
+    // By every way that passwords come: the socket, the bus, a file, and what was saved.
+    let secrets = [
+        "gibbiceps-socket",
+        "gibbiceps-accept",
+        "gibbiceps-bus-bytes",
+        "gibbiceps-file",
+        "gibbiceps-changed",
+    ];
+    let file = lab.path("password");
+    fs::write(&file, format!("{}\n", secrets[3]))?;
+    carpd.carpctl("carp0 create")?;
+    carpd.carpctl(&format!(
+        "carp0 vhid 1 pass {} accept_pass {} 192.168.1.1/24",
+        secrets[0], secrets[1]
+    ))?;
+    carpd.carpctl("carp1 create")?;
+    let bytes: Vec<String> = secrets[2].bytes().map(|byte| byte.to_string()).collect();
+    host.run(&format!(
+        "busctl --address={} call org.carpd1 /org/carpd1/interface/carp1 org.carpd1.Interface \
+         SetPassword ay {} {}",
+        bus.address(),
+        bytes.len(),
+        bytes.join(" ")
+    ))?;
+    let rc_conf = format!(
+        "cloned_interfaces=\"carp0 carp1 carp2\"\n\
+         ifconfig_carp0=\"vhid 1 pass {} accept_pass {} 192.168.1.1/24\"\n\
+         ifconfig_carp1=\"pass {}\"\nifconfig_carp2=\"passfile {}\"\n",
+        secrets[0],
+        secrets[1],
+        secrets[2],
+        file.display()
+    );
+    fs::write(carpd.config("rc.conf"), rc_conf)?;
+    carpd.carpctl("reload")?;
+    carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
+    carpd.carpctl(&format!("carp2 pass {}", secrets[4]))?;
+    let there = found_in_memory(&lab, carpd.id(), &secrets)?;
+    for secret in [secrets[0], secrets[1], secrets[2], secrets[4]] {
+        ensure!(
+            there.contains(secret),
+            "{secret} is in use, and is not found: {there:?}"
+        );
+    }
+    carpd.carpctl("save")?;
+    let shown = carpd.carpctl("carp0 --show-pass")?;
+    ensure!(shown.contains(secrets[0]), "{shown}");
+    for interface in ["carp0", "carp1", "carp2"] {
+        carpd.carpctl(&format!("{interface} destroy"))?;
+    }
+    // A connection's buffer keeps what was read last: that of the socket ends with its client,
+    // that of the bus has to be read over.
+    let long = "x".repeat(1000);
+    let refused = host.output(&format!(
+        "busctl --address={} call org.carpd1 /org/carpd1 org.carpd1.Manager GetInterface s {long}",
+        bus.address(),
+    ))?;
+    ensure!(!refused.status.success());
+    wait_until("no password is left", MARGIN, || {
+        let left = found_in_memory(&lab, carpd.id(), &secrets)?;
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(Some(()))
+    })
 }

@@ -15,8 +15,8 @@ use crate::wire::carp::{ADVERTISEMENT, VERSION};
 /// The key of a group: 0 to 20 bytes, `CARP_KEY_LEN`. A shorter one is padded with NUL.
 #[derive(Clone, Default, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Key {
-    bytes: [u8; Key::LENGTH],
-    length: usize,
+    /// Not beside other things: what is moved would leave a copy where it was.
+    bytes: Box<[u8]>,
 }
 
 /// Why bytes are not a key.
@@ -48,16 +48,12 @@ impl Key {
     /// # Errors
     /// There are more.
     pub fn new(bytes: &[u8]) -> Result<Self, KeyError> {
-        let mut key = Self {
-            bytes: [0; Self::LENGTH],
-            length: bytes.len(),
-        };
-        let room = key
-            .bytes
-            .get_mut(..bytes.len())
-            .ok_or(KeyError::KeyTooLong(bytes.len()))?;
-        room.copy_from_slice(bytes);
-        Ok(key)
+        if bytes.len() > Self::LENGTH {
+            return Err(KeyError::KeyTooLong(bytes.len()));
+        }
+        Ok(Self {
+            bytes: bytes.into(),
+        })
     }
 
     /// A password as ifconfig(8) takes it: up to 19 bytes, none of them NUL.
@@ -80,13 +76,13 @@ impl Key {
     /// Whether it is the key of a group without a password.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.length == 0
+        self.bytes.is_empty()
     }
 
     /// The key without its padding.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+    pub const fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
