@@ -14,6 +14,7 @@ pub mod dict;
 mod error;
 pub mod ifconfig;
 pub mod names;
+mod one_line;
 pub mod proxy;
 mod settings;
 mod types;
@@ -21,6 +22,7 @@ mod watch;
 
 pub use client::Client;
 pub use error::{ConnectError, Error};
+pub use one_line::one_line;
 pub use settings::Settings;
 pub use types::{
     AddressInfo, EventInfo, InterfaceInfo, MasterInfo, SuppressionInfo, SysctlInfo, TransitionInfo,

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use carp_dbus::Error;
 use carp_dbus::dict::{Dictionary, EventTuple};
 use carp_dbus::names::interface_path;
+use carp_dbus::{Error, one_line};
 use carp_proto::{Answer, Request, Unit};
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
@@ -241,7 +241,8 @@ impl Manager {
 }
 
 fn unit(name: &str) -> Result<Unit, String> {
-    Unit::from_str(name).map_err(|error| format!("interface {name} does not exist: {error}"))
+    Unit::from_str(name)
+        .map_err(|error| one_line(format!("interface {name} does not exist: {error}")))
 }
 
 fn path(unit: Unit) -> Result<OwnedObjectPath, Error> {

@@ -4,7 +4,7 @@ use core::fmt::Display;
 use core::net::IpAddr;
 use std::collections::HashMap;
 
-use carp_dbus::Error;
+use carp_dbus::{Error, one_line};
 use carp_proto::{
     Advbase, Advskew, Change, DeviceName, ForcedState, Key, LinkLayer, Unit, Vhid, VirtualAddress,
 };
@@ -26,14 +26,14 @@ pub(super) fn changes(
     for (key, read) in KEYS {
         if let Some(value) = settings.remove(*key) {
             read(value, &mut changes)
-                .map_err(|problem| Error::InvalidArgument(format!("{name}: {key}: {problem}")))?;
+                .map_err(|problem| invalid(format!("{name}: {key}: {problem}")))?;
         }
     }
     match settings.keys().min() {
         None => Ok(changes),
         Some(unknown) => {
             let known: Vec<&str> = KEYS.iter().map(|(key, _)| *key).collect();
-            Err(Error::InvalidArgument(format!(
+            Err(invalid(format!(
                 "{name}: there is no setting '{unknown}'; there are {}",
                 known.join(", ")
             )))
@@ -151,6 +151,10 @@ fn ip(address: &str) -> Result<IpAddr, String> {
     address
         .parse()
         .map_err(|_| format!("'{address}' is not an IP address"))
+}
+
+fn invalid(message: String) -> Error {
+    Error::InvalidArgument(one_line(message))
 }
 
 fn words(error: impl Display) -> String {

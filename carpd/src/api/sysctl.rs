@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use carp_dbus::Error;
 use carp_dbus::dict::number;
 use carp_dbus::names::{STATS, SYSCTL_PREFIX};
+use carp_dbus::{Error, one_line};
 use carp_proto::{Answer, Request, Sysctl};
 use zbus::message::Header;
 use zbus::{Connection, OwnedVariant, Variant, interface};
@@ -66,7 +66,8 @@ impl SysctlObject {
             .must_be_allowed(connection, &header, deed)
             .await?;
         let number = number(&value)
-            .ok_or_else(|| Error::InvalidArgument(format!("{name} is a number, not {value}")))?;
+            .ok_or_else(|| format!("{name} is a number, not {value}"))
+            .map_err(|problem| Error::InvalidArgument(one_line(problem)))?;
         match self.hub.request(Request::Set(sysctl, number)).await? {
             Answer::Old(old) => Ok(u32::try_from(old).unwrap_or(u32::MAX).into()),
             Answer::Done | Answer::Created(_) | Answer::Held(_) => Err(unexpected()),
@@ -131,5 +132,5 @@ fn find(name: &str) -> Result<Sysctl, Error> {
     Sysctl::ALL
         .into_iter()
         .find(|sysctl| Some(sysctl.name()) == last)
-        .ok_or_else(|| Error::NotFound(format!("unknown oid '{name}'")))
+        .ok_or_else(|| Error::NotFound(one_line(format!("unknown oid '{name}'"))))
 }

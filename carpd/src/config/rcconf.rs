@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 
+use carp_dbus::one_line;
 use carp_proto::{Settings, Unit};
 
 use super::shell::{self, Assignment, Complaint, Piece};
@@ -154,6 +155,10 @@ impl Reader {
             .complaints
             .sort_by_key(|complaint| complaint.line);
         self.found.warnings.sort_by_key(|warning| warning.line);
+        let told = self.found.complaints.iter_mut();
+        for Complaint { message, .. } in told.chain(&mut self.found.warnings) {
+            *message = one_line(std::mem::take(message));
+        }
         self.found
     }
 

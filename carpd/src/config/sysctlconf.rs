@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use carp_dbus::names::SYSCTL_PREFIX;
+use carp_dbus::one_line;
 use carp_proto::Sysctl;
 
 use super::shell::Complaint;
@@ -30,7 +31,7 @@ pub(super) fn read(text: &[u8]) -> SysctlConf {
             Err(message) => found.complaints.push(Complaint {
                 line,
                 variable: None,
-                message,
+                message: one_line(message),
             }),
         }
     }

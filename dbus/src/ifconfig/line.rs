@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::address::{self, Family};
 use super::keywords::{self, Bad, Change, Parameter};
 use super::message::{shown, unknown};
-use crate::Settings;
+use crate::{Settings, one_line};
 
 /// What a line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,6 +86,12 @@ impl Line {
     /// # Errors
     /// One line that names the word and what would be right.
     pub fn parse(words: &[OsString]) -> Result<Self, String> {
+        let mut line = Self::read(words).map_err(one_line)?;
+        line.warnings = line.warnings.into_iter().map(one_line).collect();
+        Ok(line)
+    }
+
+    fn read(words: &[OsString]) -> Result<Self, String> {
         let mut reader = Reader::default();
         let mut rest = words.iter().map(OsString::as_os_str);
         while let Some(word) = rest.next() {

@@ -1,0 +1,61 @@
+//! What somebody else wrote, in a message: one line that a terminal and a log can bear.
+
+/// More of a message than this many characters at either end is left out.
+const END: usize = 400;
+
+/// `text` with its control characters escaped and, if it is long, without its middle: a value that
+/// is wrong may be anything, of any length.
+///
+/// ```
+/// use carp_dbus::one_line;
+///
+/// assert_eq!(one_line("vhid 0: must be a number".into()), "vhid 0: must be a number");
+/// assert_eq!(one_line("a\nb\x1b[2J".into()), r"a\nb\u{1b}[2J");
+/// ```
+#[must_use]
+pub fn one_line(text: String) -> String {
+    let is_long = text.len() > 2 * END && text.chars().nth(2 * END).is_some();
+    if !is_long && !text.chars().any(char::is_control) {
+        return text;
+    }
+    let mut line = String::new();
+    if !is_long {
+        escape(text.chars(), &mut line);
+        return line;
+    }
+    let mut end: Vec<char> = text.chars().rev().take(END).collect();
+    end.reverse();
+    escape(text.chars().take(END), &mut line);
+    line.push_str(" ... ");
+    escape(end.into_iter(), &mut line);
+    line
+}
+
+fn escape(text: impl Iterator<Item = char>, line: &mut String) {
+    for c in text {
+        if c.is_control() {
+            line.extend(c.escape_debug());
+        } else {
+            line.push(c);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_of_a_long_text_is_left_out() {
+        let text = format!("carp0: {}: there is no such thing", "ü".repeat(1_000_000));
+        let line = one_line(text);
+        assert_eq!(line.chars().count(), 2 * END + 5);
+        assert!(line.starts_with("carp0: ü") && line.ends_with("ü: there is no such thing"));
+    }
+
+    #[test]
+    fn a_text_of_the_greatest_length_is_left_as_it_is() {
+        let text = "ü".repeat(2 * END);
+        assert_eq!(one_line(text.clone()), text);
+    }
+}
