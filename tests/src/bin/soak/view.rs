@@ -1,0 +1,359 @@
+//! What the clients see: who answers for each address, and since when nobody, or two.
+//!
+//! Clients ask for every address ten times a second by ARP and neighbour solicitation, which every
+//! host that has it answers, and ping it as anybody does. The answers are seen at the switch: the
+//! port tells which host they come from, and the kernel when.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, ensure};
+use carp_tests::{Host, Lab, Process};
+
+const ASK: &str = include_str!("ask.py");
+const WATCH: &str = include_str!("watch.py");
+
+/// Who answered in this time answers.
+const LATELY: Duration = Duration::from_millis(1500);
+
+/// So many questions in that time at least.
+const QUESTIONS: usize = 5;
+
+/// An answer may take so long on a busy machine before it counts as none.
+const ANSWER: Duration = Duration::from_millis(300);
+
+/// What is older is forgotten.
+const REMEMBERED: Duration = Duration::from_secs(120);
+
+/// A point in time: microseconds since the epoch.
+pub(crate) type Moment = u64;
+
+/// Now.
+pub(crate) fn now() -> Moment {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    micros(since.unwrap_or_default())
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Everything that is watched.
+#[derive(Debug)]
+pub(crate) struct View {
+    watch: Tail,
+    late: Vec<Tail>,
+    addresses: Vec<Address>,
+    /// When a program that asks did not get to run, and for how long.
+    stalls: VecDeque<(Moment, Duration)>,
+    hosts: Vec<String>,
+    /// They end with it.
+    _programs: Vec<Process>,
+}
+
+/// One address, as clients see it.
+#[derive(Debug)]
+struct Address {
+    name: &'static str,
+    rounds: VecDeque<Round>,
+    /// When a ping was answered, and by which host.
+    pings: VecDeque<(Moment, usize)>,
+}
+
+/// A question and who answered it.
+#[derive(Debug)]
+struct Round {
+    asked: Moment,
+    answers: Vec<(Moment, usize)>,
+}
+
+/// For how long something went wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Trouble {
+    /// The longest time in which an address was not answered for.
+    pub(crate) outage: Duration,
+    /// Which address, to what.
+    pub(crate) silent: [&'static str; 2],
+    /// The longest time in which two hosts answered for one.
+    pub(crate) twice: Duration,
+}
+
+impl Trouble {
+    /// The worse of both.
+    pub(crate) fn or(self, other: Self) -> Self {
+        let worst = if other.outage > self.outage {
+            other
+        } else {
+            self
+        };
+        Self {
+            twice: self.twice.max(other.twice),
+            ..worst
+        }
+    }
+}
+
+impl View {
+    /// Starts to ask and to watch: `clients` with the addresses that each asks for, and the names
+    /// of the hosts that may answer.
+    pub(crate) fn open(
+        lab: &Lab,
+        clients: &[(&Host, &[&'static str])],
+        hosts: &[&str],
+    ) -> Result<Self> {
+        let mut programs = Vec::new();
+        let mut command = lab.switch().command("python3");
+        command.args(["-c", WATCH]);
+        for name in hosts {
+            command.args(["eth0", "eth1"].map(|interface| format!("{name}-{interface}")));
+        }
+        command.args(clients.iter().map(|(client, _)| client.port("eth0")));
+        let mut watch = Tail::new(lab.path("watch.log"));
+        programs.push(Process::spawn("watch", command, &watch.path)?);
+        for process in &mut programs {
+            process.wait_for_log("listening", Duration::from_secs(20))?;
+        }
+        let mut late = Vec::new();
+        let mut addresses = Vec::new();
+        for (client, asked) in clients {
+            let mut command = client.command("python3");
+            command.args(["-c", ASK, "eth0"]).args(*asked);
+            late.push(Tail::new(lab.path(&format!("ask-{}.log", client.name()))));
+            let log = late.last().context("just pushed")?;
+            programs.push(Process::spawn("ask", command, &log.path)?);
+            for address in *asked {
+                let mut command = client.command("ping");
+                command.args(["-n", "-q", "-i", "0.1", "-W", "1", address]);
+                let log = lab.path(&format!("ping-{address}.log"));
+                programs.push(Process::spawn("ping", command, &log)?);
+                addresses.push(Address {
+                    name: address,
+                    rounds: VecDeque::new(),
+                    pings: VecDeque::new(),
+                });
+            }
+        }
+        watch.lines()?;
+        Ok(Self {
+            watch,
+            late,
+            addresses,
+            stalls: VecDeque::new(),
+            hosts: hosts.iter().map(ToString::to_string).collect(),
+            _programs: programs,
+        })
+    }
+
+    /// Takes in what was seen since this was last asked.
+    pub(crate) fn look(&mut self) -> Result<()> {
+        for line in self.watch.lines()? {
+            let words: Vec<&str> = line.split(' ').collect();
+            if let [at, port, what, address] = words[..] {
+                self.saw(at.parse()?, port, what, address);
+            }
+        }
+        for tail in &mut self.late {
+            for line in tail.lines()? {
+                let (at, late) = line.split_once(' ').context("two numbers")?;
+                let stall = (at.parse()?, Duration::from_micros(late.parse()?));
+                self.stalls.push_back(stall);
+            }
+        }
+        let oldest = now().saturating_sub(micros(REMEMBERED));
+        for address in &mut self.addresses {
+            address.rounds.retain(|round| round.asked > oldest);
+            address.pings.retain(|(at, _)| *at > oldest);
+        }
+        self.stalls.retain(|(at, _)| *at > oldest);
+        Ok(())
+    }
+
+    fn saw(&mut self, at: Moment, port: &str, what: &str, address: &str) {
+        let Some(address) = self.addresses.iter_mut().find(|each| each.name == address) else {
+            return;
+        };
+        let name = port.split('-').next().unwrap_or_default();
+        let host = self.hosts.iter().position(|host| host == name);
+        match (what, host) {
+            // Hosts ask each other too.
+            ("q", None) => address.rounds.push_back(Round {
+                asked: at,
+                answers: Vec::new(),
+            }),
+            ("r", Some(host)) => {
+                if let Some(round) = address.rounds.back_mut() {
+                    round.answers.push((at, host));
+                }
+            }
+            ("p", Some(host)) => address.pings.push_back((at, host)),
+            _ => {}
+        }
+    }
+
+    /// Whether each address has lately been answered for by exactly one host, to questions and to
+    /// pings, by `expected` if that is given; if not, what is wrong.
+    pub(crate) fn settled(&self, expected: Option<usize>) -> Result<(), String> {
+        let now = now();
+        let since = now.saturating_sub(micros(LATELY));
+        let until = now.saturating_sub(micros(ANSWER));
+        for Address {
+            name,
+            rounds,
+            pings,
+        } in &self.addresses
+        {
+            let lately = rounds
+                .iter()
+                .filter(|round| (since..until).contains(&round.asked));
+            let answers: Vec<Vec<usize>> = lately.map(Round::hosts).collect();
+            let first = answers.first().cloned().unwrap_or_default();
+            let hosts = |all: &[usize]| {
+                let names = all.iter().filter_map(|host| self.hosts.get(*host));
+                names.cloned().collect::<Vec<_>>().join(" and ")
+            };
+            if answers.len() < QUESTIONS {
+                return Err(format!("{name}: only {} questions", answers.len()));
+            }
+            if let Some(other) = answers.iter().find(|each| each.len() != 1) {
+                let who = if other.is_empty() {
+                    "nobody".to_owned()
+                } else {
+                    hosts(other)
+                };
+                return Err(format!("{name} is answered for by {who}"));
+            }
+            if answers.iter().any(|each| *each != first) {
+                return Err(format!("{name} is answered for by one and then another"));
+            }
+            if expected.is_some_and(|expected| first != [expected]) {
+                return Err(format!(
+                    "{name} is answered for by {}, a slower one",
+                    hosts(&first)
+                ));
+            }
+            let pinged = pings
+                .iter()
+                .any(|(at, host)| *at > until - micros(ANSWER) && [*host] == first[..]);
+            if !pinged {
+                return Err(format!(
+                    "{name} does not answer pings from {}",
+                    hosts(&first)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The longest troubles that lasted beyond `since`.
+    pub(crate) fn trouble_since(&self, since: Moment) -> Trouble {
+        let now = now();
+        let mut trouble = Trouble::default();
+        for address in &self.addresses {
+            let answers = address.rounds.iter().filter_map(Round::first).collect();
+            let pings = address.pings.iter().map(|(at, _)| *at).collect();
+            for (asked, answered) in [("questions", answers), ("pings", pings)] {
+                trouble = trouble.or(Trouble {
+                    outage: longest_gap(answered, since, now),
+                    silent: [address.name, asked],
+                    twice: address.twice_since(since),
+                });
+            }
+        }
+        trouble
+    }
+
+    /// The longest time since `since` in which a program that asks did not get to run: then it
+    /// was the machine that had no time, and maybe not only for us.
+    pub(crate) fn stalled_since(&self, since: Moment) -> Duration {
+        let stalls = self.stalls.iter().filter(|(at, _)| *at > since);
+        stalls.map(|(_, late)| *late).max().unwrap_or_default()
+    }
+}
+
+impl Round {
+    fn first(&self) -> Option<Moment> {
+        self.answers.first().map(|(at, _)| *at)
+    }
+
+    /// Who answered, each once.
+    fn hosts(&self) -> Vec<usize> {
+        let mut hosts: Vec<usize> = self.answers.iter().map(|(_, host)| *host).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts
+    }
+}
+
+impl Address {
+    /// The longest time in which one question after the other had two answers. One that had one
+    /// answer alone does not end it: a host may be late.
+    fn twice_since(&self, since: Moment) -> Duration {
+        let mut longest = 0;
+        let mut run: Option<(Moment, Moment)> = None;
+        let mut single = 0;
+        for round in self.rounds.iter().filter(|round| round.asked >= since) {
+            if round.hosts().len() > 1 {
+                let last = round.answers.last().map_or(round.asked, |(at, _)| *at);
+                let start = run.map_or(round.asked, |(start, _)| start);
+                run = Some((start, last));
+                longest = longest.max(last - start);
+                single = 0;
+            } else {
+                single += 1;
+                if single > 2 {
+                    run = None;
+                }
+            }
+        }
+        Duration::from_micros(longest)
+    }
+}
+
+/// The longest time between two of `answered` that ends after `since`; the last one ends now.
+fn longest_gap(mut answered: Vec<Moment>, since: Moment, now: Moment) -> Duration {
+    answered.sort_unstable();
+    answered.push(now);
+    let gaps = answered.iter().zip(answered.iter().skip(1));
+    let longest = gaps
+        .filter(|(_, end)| **end > since)
+        .map(|(start, end)| end - start)
+        .max();
+    Duration::from_micros(longest.unwrap_or_default())
+}
+
+/// A file that grows, line by line.
+#[derive(Debug)]
+struct Tail {
+    path: PathBuf,
+    offset: u64,
+}
+
+impl Tail {
+    const fn new(path: PathBuf) -> Self {
+        Self { path, offset: 0 }
+    }
+
+    /// The whole lines that came since this was last asked.
+    fn lines(&mut self) -> Result<Vec<String>> {
+        let mut file = File::open(&self.path).with_context(|| shown(&self.path))?;
+        file.seek(SeekFrom::Start(self.offset))?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        ensure!(
+            !text.contains("Traceback"),
+            "{}:\n{text}",
+            shown(&self.path)
+        );
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        text.truncate(whole);
+        self.offset += whole as u64;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,87 @@
+"""Watches the ports of a switch: who asks for an address, and who answers.
+
+Arguments: the ports. Each line on standard output is the microsecond in which the kernel took the
+frame in, the port it came in at, what it is, and the address that it is about:
+q a question by ARP or neighbour solicitation, r the answer to one, p a reply to a ping.
+"""
+
+import ctypes
+import select
+import socket
+import struct
+import sys
+
+ETH_P_ALL = 3
+PACKET_OUTGOING = 4
+SO_ATTACH_FILTER = 26
+SO_TIMESTAMPNS = 35
+
+# ARP, ICMP and ICMPv6 alone: (code, jump if true, jump if false, operand) of classic BPF.
+FILTER = [
+    (0x28, 0, 0, 12),
+    (0x15, 6, 0, 0x0806),
+    (0x15, 0, 2, 0x0800),
+    (0x30, 0, 0, 23),
+    (0x15, 3, 4, 1),
+    (0x15, 0, 3, 0x86DD),
+    (0x30, 0, 0, 20),
+    (0x15, 0, 1, 58),
+    (0x06, 0, 0, 128),
+    (0x06, 0, 0, 0),
+]
+
+
+def opened(port):
+    program = b"".join(struct.pack("HBBI", *instruction) for instruction in FILTER)
+    kept = ctypes.create_string_buffer(program)
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    wire.setsockopt(
+        socket.SOL_SOCKET,
+        SO_ATTACH_FILTER,
+        struct.pack("HP", len(FILTER), ctypes.addressof(kept)),
+    )
+    wire.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    wire.bind((port, ETH_P_ALL))
+    return wire
+
+
+def subject(frame):
+    kind, rest = frame[12:14], frame[14:]
+    to_one = frame[0] & 1 == 0
+    if kind == b"\x08\x06":
+        if rest[7] == 1:
+            return "q", socket.inet_ntop(socket.AF_INET, rest[24:28])
+        if rest[7] == 2 and to_one:
+            return "r", socket.inet_ntop(socket.AF_INET, rest[14:18])
+    elif kind == b"\x08\x00":
+        if rest[(rest[0] & 15) * 4] == 0:
+            return "p", socket.inet_ntop(socket.AF_INET, rest[12:16])
+    elif kind == b"\x86\xdd" and rest[6] == 58:
+        if rest[40] == 135:
+            return "q", socket.inet_ntop(socket.AF_INET6, rest[48:64])
+        if rest[40] == 136 and to_one:
+            return "r", socket.inet_ntop(socket.AF_INET6, rest[48:64])
+        if rest[40] == 129:
+            return "p", socket.inet_ntop(socket.AF_INET6, rest[8:24])
+    return None
+
+
+ports = {opened(port): port for port in sys.argv[1:]}
+print("listening", flush=True)
+while True:
+    lines = []
+    for wire in select.select(list(ports), [], [])[0]:
+        try:
+            frame, notes, _, sender = wire.recvmsg(256, 128)
+        except OSError:
+            # Said once when a port goes down; it is heard of again when it comes up.
+            continue
+        if sender[2] == PACKET_OUTGOING:
+            continue
+        what = subject(frame)
+        if what:
+            seconds, nanoseconds = struct.unpack("ll", notes[0][2][:16])
+            moment = seconds * 1_000_000 + nanoseconds // 1000
+            lines.append("%d %s %s %s" % (moment, ports[wire], *what))
+    if lines:
+        print("\n".join(lines), flush=True)

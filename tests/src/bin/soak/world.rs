@@ -1,0 +1,126 @@
+//! Three hosts with three groups on two segments, and a client on each.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use carp_tests::{Bus, Carpd, Host, Lab, MARGIN, Process, wait_until};
+
+use crate::view::View;
+
+/// The hosts, best first, each with its advskew.
+pub(crate) const HOSTS: [(&str, u32); 3] = [("a", 0), ("b", 50), ("c", 100)];
+
+/// How many hosts there are.
+pub(crate) const NUMBER: usize = HOSTS.len();
+
+/// The carp interfaces; the last one is without a MAC of its own.
+pub(crate) const UNITS: [&str; 3] = ["carp0", "carp1", "carp2"];
+
+const LAN: [&str; 3] = ["192.168.1.1", "2001:db8:1::1", "192.168.1.201"];
+const DMZ: [&str; 1] = ["192.168.2.1"];
+
+/// The password of the groups, and the one that it is changed to.
+pub(crate) const PASSWORDS: [&str; 2] = ["mekmitasdigoat", "anotherone"];
+
+/// Everything that a run works on.
+pub(crate) struct World {
+    /// What clients see.
+    pub(crate) view: View,
+    /// carpd on each host.
+    pub(crate) carpd: Vec<Carpd>,
+    /// Programs that hold preemption suppressed.
+    pub(crate) holders: Vec<Process>,
+    /// The bus that the first host is on; `None` while it is down.
+    pub(crate) bus: Option<Bus>,
+    /// A host on the first segment.
+    pub(crate) client: Host,
+    /// Dropped last: it removes the hosts.
+    pub(crate) lab: Lab,
+}
+
+impl World {
+    /// Everything runs; nothing has settled yet.
+    pub(crate) fn new() -> Result<Self> {
+        let lab = Lab::new()?;
+        let bus = Bus::start(&lab)?;
+        let mut carpd = Vec::new();
+        for (number, (name, skew)) in HOSTS.into_iter().enumerate() {
+            let own = number + 2;
+            let lan = format!("192.168.1.{own}/24 2001:db8:1::{own}/64");
+            let dmz = format!("192.168.2.{own}/24");
+            let host = lab.host(name, &[("lan", &lan), ("dmz", &dmz)])?;
+            // Taken down by somebody, an interface shall come up as it was.
+            host.run("sysctl -qw net.ipv6.conf.eth0.keep_addr_on_down=1")?;
+            let address = if number == 0 { bus.address() } else { "none" };
+            carpd.push(Carpd::start_configured_with(
+                &host,
+                &rc_conf(skew),
+                "net.inet.carp.preempt=1\nnet.inet.carp.log=2\n",
+                &["--bus", address],
+            )?);
+        }
+        let client = lab.host("one", &[("lan", "192.168.1.100/24 2001:db8:1::100/64")])?;
+        let other = lab.host("two", &[("dmz", "192.168.2.100/24")])?;
+        let names = HOSTS.map(|(name, _)| name);
+        let view = View::open(&lab, &[(&client, &LAN), (&other, &DMZ)], &names)?;
+        Ok(Self {
+            view,
+            carpd,
+            holders: Vec::new(),
+            bus: Some(bus),
+            client,
+            lab,
+        })
+    }
+
+    /// carpd on the host of this number.
+    pub(crate) fn at(&mut self, host: usize) -> Result<&mut Carpd> {
+        self.carpd.get_mut(host).context("there are three hosts")
+    }
+
+    /// Gives a host other advskews in its rc.conf, which it does not read yet.
+    pub(crate) fn rewrite(&mut self, host: usize, more: u32) -> Result<()> {
+        let (_, skew) = HOSTS.get(host).context("there are three hosts")?;
+        Ok(fs::write(
+            self.at(host)?.config("rc.conf"),
+            rc_conf(skew + more),
+        )?)
+    }
+
+    /// Memory in kB and descriptors of each carpd that runs, with its process id.
+    pub(crate) fn costs(&self) -> Vec<(u32, u64, u64)> {
+        let cost = |carpd: &Carpd| {
+            let process = format!("/proc/{}", carpd.id());
+            let status = fs::read_to_string(format!("{process}/status")).ok()?;
+            let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+            let memory = line.split_whitespace().nth(1)?.parse().ok()?;
+            let descriptors = fs::read_dir(format!("{process}/fd")).ok()?.count();
+            Some((carpd.id(), memory, descriptors as u64))
+        };
+        self.carpd.iter().filter_map(cost).collect()
+    }
+
+    /// Takes in what was seen, for as long as `time`.
+    pub(crate) fn watch_for(&mut self, time: Duration) -> Result<()> {
+        let end = Instant::now() + time;
+        wait_until("time passes", time + MARGIN, || {
+            self.view.look()?;
+            Ok((Instant::now() >= end).then_some(()))
+        })
+    }
+}
+
+/// The configuration of a host.
+fn rc_conf(skew: u32) -> String {
+    let [pass, _] = PASSWORDS;
+    let [v4, v6, parent] = LAN;
+    let [dmz] = DMZ;
+    format!(
+        "cloned_interfaces=\"carp0 carp1 carp2\"\n\
+         ifconfig_carp0=\"vhid 1 advskew {skew} pass {pass} {v4}/24\"\n\
+         ifconfig_carp0_alias0=\"inet6 {v6} prefixlen 64\"\n\
+         ifconfig_carp1=\"vhid 2 advskew {skew} pass {pass} {dmz}/24\"\n\
+         ifconfig_carp2=\"vhid 3 advskew {skew} pass {pass} lladdr parent {parent}/24\"\n"
+    )
+}
