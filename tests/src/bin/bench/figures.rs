@@ -221,7 +221,7 @@ use Unit::{Bytes, Count, PerMinute, Processor, Rate, Ratio, Time};
 const FAILOVER: &[Figure] = &[
     figure(Id::PlannedOutage, Time, Against(KEEPALIVED, 0.1, 0.0), "planned stop of the master: longest gap between a client's replies"),
     figure(Id::PlannedLost, Count, AtMost(0.0), "planned stop of the master: lost pings of a client that sends every 10 ms"),
-    figure(Id::UnplannedTakeover, Time, AtMost(3.391 + 0.010), "master dies: first ARP of the new one after the last advertisement (3·1 + 100/256 = 3.391 s)"),
+    figure(Id::UnplannedTakeover, Time, AtMost(3.391 + 0.010), "master dies: first ARP of the new one, asked or not, after the last advertisement (3·1 + 100/256 = 3.391 s)"),
     figure(Id::UnplannedOutage, Time, Told, "master dies: longest gap between a client's replies"),
     figure(Id::ReturnTakeover, Time, AtMost(1.391), "preferred master comes back: its first ARP after its start (the other advertises every 1 + 100/256 = 1.391 s)"),
     figure(Id::FailbackTakeover, Time, AtMost(0.020), "preferred master comes back: its first ARP after the advertisement that it preempts"),

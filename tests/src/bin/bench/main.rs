@@ -30,6 +30,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::results::Results;
+use crate::scenarios::Size;
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -72,12 +73,21 @@ fn supervise(options: Options) -> Result<()> {
 fn run(options: &Options) -> Result<()> {
     let file = target()?.join("bench").join(options.file_name());
     let mut results = match Results::read(&file) {
-        Ok(earlier) if !options.is_whole() || options.render => earlier,
+        Ok(earlier) if options.adds() => earlier,
         Ok(_) | Err(_) => Results::new(Machine::here()?),
     };
-    for scenario in options.chosen() {
-        runner::run(scenario, options.size, options.repeat, &mut results)?;
-        results.write(&file)?;
+    match options.size {
+        Size::Full => {
+            for scenario in options.chosen() {
+                runner::run(scenario, options.repeat, &mut results)?;
+                results.write(&file)?;
+            }
+        }
+        Size::Smoke => {
+            let chosen: Vec<_> = options.chosen().collect();
+            runner::smoke(&chosen, &mut results)?;
+            results.write(&file)?;
+        }
     }
     let (text, plot) = (report::markdown(&results)?, plot::svg(&results.points));
     println!("{}", report::tables(&results)?);

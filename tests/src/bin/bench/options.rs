@@ -46,10 +46,7 @@ impl Options {
                     options.repeat =
                         count.with_context(|| format!("--repeat {text}: 1 or more"))?;
                 }
-                "--smoke" => {
-                    options.size = Size::Smoke;
-                    options.repeat = 1;
-                }
+                "--smoke" => options.size = Size::Smoke,
                 "--render" => options.render = true,
                 _ => bail!("what is {word}?"),
             }
@@ -65,14 +62,14 @@ impl Options {
         })
     }
 
-    /// Whether everything is measured.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.only.is_empty()
+    /// Whether earlier results are kept beside those of this run.
+    pub(crate) fn adds(&self) -> bool {
+        self.size == Size::Full && (self.render || !self.only.is_empty())
     }
 
     /// Whether BENCHMARKS.md is written.
     pub(crate) fn writes_document(&self) -> bool {
-        self.is_whole() && self.size == Size::Full
+        self.size == Size::Full && self.only.is_empty()
     }
 
     /// A small run does not touch the results of a whole one.

@@ -1,6 +1,8 @@
 //! Runs scenarios: the engines take turns, and whatever fails is told and does not end the run.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -11,12 +13,7 @@ use crate::results::Results;
 use crate::scenarios::{Outcome, Scenario, Size};
 
 /// Repeats a scenario; in every second repetition the engines come in the opposite order.
-pub(crate) fn run(
-    scenario: &Scenario,
-    size: Size,
-    repeat: usize,
-    results: &mut Results,
-) -> Result<()> {
+pub(crate) fn run(scenario: &Scenario, repeat: usize, results: &mut Results) -> Result<()> {
     let begin = Instant::now();
     for id in scenario.figures {
         results.cells.remove(id);
@@ -31,7 +28,7 @@ pub(crate) fn run(
             eprint!("{:<11} {}/{repeat} {engine:<16}", scenario.name, round + 1);
             let begin = Instant::now();
             let mut outcome = Outcome::default();
-            let failure = (scenario.run)(engine, size, &mut outcome).err();
+            let failure = (scenario.run)(engine, Size::Full, &mut outcome).err();
             eprintln!("{:>7.1} s", begin.elapsed().as_secs_f64());
             carp_tests::check_interrupted()?;
             note(scenario, engine, outcome, failure, results);
@@ -43,6 +40,34 @@ pub(crate) fn run(
         begin.elapsed().as_secs_f64()
     );
     Ok(())
+}
+
+/// Runs scenarios once with each of their engines, several at the same time: shows that they work,
+/// and measures nothing that means anything.
+pub(crate) fn smoke(scenarios: &[&Scenario], results: &mut Results) -> Result<()> {
+    const AT_ONCE: usize = 6;
+    let mut pairs: Vec<(&Scenario, Engine)> = scenarios
+        .iter()
+        .flat_map(|scenario| scenario.engines.iter().map(|engine| (*scenario, *engine)))
+        .collect();
+    pairs.reverse();
+    let (pairs, results) = (Mutex::new(pairs), Mutex::new(results));
+    let next = || pairs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some((scenario, engine)) = next() {
+                    let (begin, mut outcome) = (Instant::now(), Outcome::default());
+                    let failure = (scenario.run)(engine, Size::Smoke, &mut outcome).err();
+                    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+                    let took = begin.elapsed().as_secs_f64();
+                    eprintln!("{:<11} {engine:<16}{took:>7.1} s", scenario.name);
+                    note(scenario, engine, outcome, failure, &mut results);
+                }
+            });
+        }
+    });
+    carp_tests::check_interrupted()
 }
 
 fn note(

@@ -28,6 +28,11 @@ impl Seen {
         matches!(self.what, What::Advertisement { source, .. } if source == host)
     }
 
+    /// Whether it says where `address` is, asked or not.
+    pub(crate) fn locates(&self, address: Ipv4Addr) -> bool {
+        matches!(self.what, What::Arp { sender, .. } if sender == address)
+    }
+
     /// Whether it tells everybody where `address` is.
     pub(crate) fn announces(&self, address: Ipv4Addr) -> bool {
         matches!(self.what, What::Arp { sender, gratuitous: true } if sender == address)

@@ -66,9 +66,14 @@ pub(crate) fn run(engine: Engine, _: Size, out: &mut Outcome) -> Result<()> {
 
     let begin = now();
     bed.cut(Place::A)?;
-    let (advertised, announced) = scene.settled(Place::B, begin)?;
+    let (advertised, _) = scene.settled(Place::B, begin)?;
     let heard = tap.last_advertisement(Place::A.address(0), advertised)?;
-    out.add_time(Id::UnplannedTakeover, announced.saturating_sub(heard));
+    // A is behind a dead port: whoever speaks for the address is B.
+    let alive = begin + Duration::from_millis(100);
+    let located = tap.wait_for("B speaks for the address", alive, BOUND, |seen| {
+        seen.locates(GROUP.address())
+    })?;
+    out.add_time(Id::UnplannedTakeover, located.saturating_sub(heard));
     out.add_time(Id::UnplannedOutage, scene.outage(begin)?.0);
     b.ask_to_end()?;
     drop(a);

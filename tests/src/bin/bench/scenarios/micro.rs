@@ -26,9 +26,9 @@ const BENCHMARKS: [(&str, f64, Id); 9] = [
 ];
 
 pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
-    let seconds = match size {
-        Size::Full => ["--warm-up-time", "1", "--measurement-time", "3"],
-        Size::Smoke => ["--warm-up-time", "0.1", "--measurement-time", "0.1"],
+    let [warm_up, measured, count] = match size {
+        Size::Full => ["1", "3", "100"],
+        Size::Smoke => ["0.01", "0.01", "10"],
     };
     let target = crate::target()?;
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -41,7 +41,14 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
         // As everything else that tests run, and built in a moment.
         command.args(["--profile", "dev"]);
     }
-    command.arg("--").args(seconds);
+    command.args([
+        "--",
+        "--warm-up-time",
+        warm_up,
+        "--measurement-time",
+        measured,
+    ]);
+    command.args(["--sample-size", count]);
     let output = command.current_dir(workspace).output()?;
     ensure!(
         output.status.success(),
