@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Host, Process};
 
@@ -50,6 +51,11 @@ impl Ucarp {
             .log()?
             .matches(&format!("Switching to state: {state}"))
             .count())
+    }
+
+    /// Ends it without a chance to clean up.
+    pub fn kill(&mut self) -> Result<()> {
+        self.0.kill()
     }
 
     /// Ends it in an orderly way: it takes its address away.
@@ -103,6 +109,19 @@ impl Keepalived {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Ends both of its processes without a chance to clean up, or to look after each other.
+    pub fn kill_all(&mut self) -> Result<()> {
+        self.0.signal(Signal::STOP)?;
+        let children = Command::new("pgrep")
+            .args(["-P", &self.id().to_string()])
+            .output()?;
+        for child in String::from_utf8_lossy(&children.stdout).split_whitespace() {
+            let child = child.parse().ok().and_then(Pid::from_raw);
+            kill_process(child.context("a process id")?, Signal::KILL)?;
+        }
+        self.0.kill()
     }
 
     /// Waits until it is master of its group.
