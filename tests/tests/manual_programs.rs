@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{
-    Carpd, Lab, MARGIN, Pair, Shell, Terminal, example, executable, master_down, program,
+    Carpd, Lab, MARGIN, Pair, Shell, Terminal, example, executable, master_down, program, source,
     typed_and_printed, wait_until,
 };
 
@@ -131,6 +131,53 @@ fn the_hook_that_tells_everybody_does_so_when_this_host_becomes_master() -> Resu
         ensure!(written == expected, "it said\n{written}");
         Ok(Some(()))
     })
+}
+
+#[test]
+fn a_service_is_bound_to_the_master_and_no_longer_started_at_boot() -> Result<()> {
+    const PAGE: &str = "carpd.8";
+    let lab = Lab::new()?;
+    let carpd = Carpd::start(&lab.host("a", &[("lan", "192.168.1.2/24")])?)?;
+    let shell = Shell::new(&carpd)?;
+    // systemctl itself, on a system that is a directory.
+    let root = lab.path("root");
+    let lines = format!("exec /usr/bin/systemctl --root={} \"$@\"", root.display());
+    shell.stand_in("systemctl", &lines)?;
+    let (vendor, local) = (
+        root.join("usr/lib/systemd/system"),
+        root.join("etc/systemd/system"),
+    );
+    fs::create_dir_all(&vendor)?;
+    fs::create_dir_all(local.join("strongswan.service.d"))?;
+    fs::write(
+        vendor.join("carp-master@.target"),
+        source("carpd/carp-master@.target")?,
+    )?;
+    fs::write(
+        vendor.join("strongswan.service"),
+        "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n",
+    )?;
+    let wanted_by = |target: &str| local.join(format!("{target}.wants/strongswan.service"));
+    shell.run("systemctl enable strongswan 2>&1")?;
+    ensure!(
+        wanted_by("multi-user.target").is_symlink(),
+        "it starts at boot"
+    );
+
+    fs::write(
+        local.join("strongswan.service.d/carp.conf"),
+        example(PAGE, "unit")?,
+    )?;
+    as_shown(&shell, PAGE, "unit-moves")?;
+    ensure!(
+        wanted_by("carp-master@carp0.target").is_symlink(),
+        "the target starts it"
+    );
+    ensure!(
+        !wanted_by("multi-user.target").is_symlink(),
+        "nothing else does"
+    );
+    Ok(())
 }
 
 #[test]
