@@ -64,7 +64,7 @@ fn example(name: &str) -> Result<String> {
 fn shell(carpd: &Carpd) -> Result<Shell<'_>> {
     let shell = Shell::new(carpd)?;
     shell.stand_in("sudo", "exec \"$@\"")?;
-    shell.stand_in("systemctl", "[ \"$2\" = carpd ]")?;
+    shell.stand_in("systemctl", "[ \"$*\" = 'enable --now carpd' ]")?;
     Ok(shell)
 }
 
@@ -115,9 +115,14 @@ fn the_first_pair_is_a_master_and_a_backup() -> Result<()> {
         Carpd::start(&host(&lab, "b", 3)?)?,
     ];
     let [a, b] = &carpds;
-    shell(a)?.run(&example("first")?)?;
+    shell(a)?.run(&example("start")?)?;
+    let first = example("first")?;
+    shell(a)?.run(&first)?;
     a.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
-    shell(b)?.run(&example("second")?)?;
+    // As the page says.
+    let second = first.replace(" pass ", " advskew 100 pass ");
+    ensure!(second != first, "{first}");
+    shell(b)?.run(&second)?;
     b.wait_for_counter("carp0", "ipackets", 2)?;
     assert_eq!(b.state("carp0")?, "BACKUP");
     // What the page indents by eight is a tab.
