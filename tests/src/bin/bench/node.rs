@@ -206,19 +206,22 @@ impl Node {
         })
     }
 
-    /// Waits until it does next to nothing for half a second: all of its start is behind it.
+    /// Waits until its start is behind it: until it does next to nothing for half a second, or about
+    /// as much as in the half second before.
     pub(crate) fn wait_until_calm(&self) -> Result<()> {
         const SPAN: Duration = Duration::from_millis(500);
         let end = Instant::now() + BOUND;
         let mut before = usage::time(&self.processes());
+        let mut usual = Duration::MAX;
         loop {
             thread::sleep(SPAN);
             let after = usage::time(&self.processes());
-            if after.saturating_sub(before) < SPAN / 10 {
+            let used = after.saturating_sub(before);
+            if used < SPAN / 10 || used.abs_diff(usual) < usual / 5 && used < SPAN / 2 {
                 return Ok(());
             }
             ensure!(Instant::now() < end, "it does not come to rest");
-            before = after;
+            (before, usual) = (after, used);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -49,6 +50,10 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
         measured,
     ]);
     command.args(["--sample-size", count]);
+    // What it builds shall belong to whoever calls cargo next.
+    if let [Some(user), Some(group)] = ["SUDO_UID", "SUDO_GID"].map(number) {
+        command.uid(user).gid(group);
+    }
     let output = command.current_dir(workspace).output()?;
     ensure!(
         output.status.success(),
@@ -62,6 +67,10 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn number(variable: &str) -> Option<u32> {
+    env::var(variable).ok()?.parse().ok()
 }
 
 /// The time of one iteration in each of criterion's samples.
