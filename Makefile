@@ -35,12 +35,18 @@ COPIES = $(foreach page,$(wildcard man/*),$(page):$(SHARE)/man/man$(subst .,,$(s
          $(patsubst %,%:$(SHARE)/zsh/vendor-completions,$(wildcard completions/_*)) \
          $(patsubst %,%:$(SHARE)/fish/vendor_completions.d,$(wildcard completions/*.fish))
 
+# How long to soak, and from which seed (none: a new one); how long to fuzz each target.
+MINUTES = 30
+SEED    =
+SECONDS = 300
+FUZZED  = engine wire rc_conf sysctl_conf grammar settings
+
 # Namespaces need root: nothing if we are, else sudo for the programs that cargo runs.
 ifneq ($(shell id -u),0)
 AS_ROOT = --config 'target."cfg(unix)".runner = ["sudo", "-E"]'
 endif
 
-.PHONY: help deps demo-deps need-root build release install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean bench bench-deps
+.PHONY: help deps demo-deps need-root build release install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean bench bench-deps soak fuzz fuzz-min miri
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -91,6 +97,20 @@ test: need-root deps check-fmt clippy build stories doc deny man shell ## everyt
 stories: export RUST_TEST_THREADS ?= 4
 stories: need-root ## all tests of the workspace, those in network namespaces too
 	cargo test --workspace $(AS_ROOT)
+
+soak: need-root deps build ## faults at random over three hosts (MINUTES=30, SEED= to repeat a run)
+	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin soak -- --minutes $(MINUTES) $(SEED:%=--seed %)
+
+fuzz: ## every fuzz target for SECONDS=300 (nightly, cargo-fuzz)
+	set -e; cd carpd/proto/fuzz; for target in $(FUZZED); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS) -max_len=1024 -timeout=30; done
+
+fuzz-min: ## what was found, without what finds nothing more: before it is committed
+	set -e; cd carpd/proto/fuzz; for target in $(FUZZED); do \
+		cargo +nightly fuzz cmin $$target -- -set_cover_merge=1 -use_counters=0; done
+
+miri: ## the protocol's tests under miri (nightly, with miri and rust-src)
+	PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --package carp-proto
 
 lint: check-fmt clippy doc deny man shell ## everything but the tests
 

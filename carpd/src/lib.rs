@@ -4,6 +4,8 @@ mod api;
 mod clock;
 mod config;
 mod daemon;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod hooks;
 mod kernel;
 mod log;

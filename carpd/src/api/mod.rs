@@ -15,6 +15,8 @@ mod configuration;
 mod convert;
 mod emitter;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 mod holders;
 mod hub;
 mod interface;

@@ -4,6 +4,8 @@
 
 mod check;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 mod rcconf;
 mod rewrite;
 mod shell;

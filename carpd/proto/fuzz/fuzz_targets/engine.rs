@@ -1,0 +1,9 @@
+//! Packets, time, links and requests through the engine.
+#![no_main]
+
+#[path = "../../tests/fuzzed/bytes.rs"]
+mod bytes;
+#[path = "../../tests/fuzzed/engine.rs"]
+mod engine;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| engine::engine(bytes));

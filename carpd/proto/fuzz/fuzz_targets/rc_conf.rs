@@ -1,0 +1,4 @@
+//! rc.conf: see carpd's `fuzzed`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| carpd::fuzzed::rc_conf(bytes));

@@ -1,0 +1,7 @@
+//! Bytes through the parsers of every format.
+#![no_main]
+
+#[path = "../../tests/fuzzed/wire.rs"]
+mod wire;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| wire::wire(bytes));

@@ -1,0 +1,33 @@
+//! What the fuzz target of settings calls: bytes as the `a{sv}` of a call.
+
+use std::collections::HashMap;
+
+use carp_dbus::Error;
+use carp_proto::{Settings, Unit};
+use zbus::OwnedVariant;
+use zbus::wire::Endian;
+use zbus::wire::serialized::{Context, Data};
+
+use super::settings::changes;
+
+/// Takes `bytes` for the settings of an interface, as they come with a call. What cannot be is
+/// refused in one line of a bearable length.
+///
+/// # Panics
+/// If it is not.
+pub fn settings(bytes: &[u8]) {
+    let data = Data::new(bytes, Context::new(Endian::Little, 0));
+    let Ok((settings, _)) = data.deserialize::<HashMap<String, OwnedVariant>>() else {
+        return;
+    };
+    let problem = match changes("carp0", settings) {
+        Ok(changes) => match Unit::try_from(0).map(|unit| Settings::configured(unit, &changes)) {
+            Ok(Err(refusal)) => refusal.message,
+            Ok(Ok(_)) | Err(_) => return,
+        },
+        Err(Error::InvalidArgument(problem)) => problem,
+        Err(error) => error.to_string(),
+    };
+    assert!(!problem.chars().any(char::is_control), "{problem:?}");
+    assert!(problem.len() < 1000, "{problem}");
+}
