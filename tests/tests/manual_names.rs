@@ -1,6 +1,6 @@
-//! What the pages name is there, and what is there is named: sysctls, counters, parameters, and
-//! what a hook finds in its environment. Options, keywords, keys and D-Bus members are held by the
-//! crates that have them.
+//! What the pages name is there, and what is there is named: sysctls, counters, parameters,
+//! polkit's actions, and what a hook finds in its environment. Options, keywords, keys and D-Bus
+//! members are held by the crates that have them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -83,6 +83,20 @@ fn every_parameter_of_the_protocols_page_is_one_of_carpctls() -> Result<()> {
         .collect();
     assert_eq!(unknown, Vec::<&String>::new());
     assert!(named.len() > 5, "{named:?}");
+    Ok(())
+}
+
+#[test]
+fn every_action_of_polkit_is_in_the_manual_and_no_other() -> Result<()> {
+    let policy = source("dbus/org.carpd1.policy")?;
+    let known: BTreeSet<String> = policy
+        .split("<action id=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .map(str::to_owned)
+        .collect();
+    let page = section("org.carpd1.5", ".Sh AUTHORISATION")?;
+    assert_eq!(words(&page, ".It Li "), known);
     Ok(())
 }
 
