@@ -6,7 +6,7 @@ DEMO_PACKAGES  = $(BUILD_PACKAGES) iproute2 procps iputils-ping
 BENCH_PACKAGES = $(DEMO_PACKAGES) ucarp keepalived
 TEST_PACKAGES  = $(DEMO_PACKAGES) tcpdump tshark nftables net-tools ucarp keepalived \
                  dbus-daemon polkitd systemd libglib2.0-bin python3-dbus python3-gi \
-                 mandoc shellcheck tmux bash-completion zsh fish firewalld network-manager
+                 mandoc shellcheck strace tmux bash-completion zsh fish firewalld network-manager
 
 CARGO_DENY = 0.20.2
 

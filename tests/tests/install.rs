@@ -1,13 +1,14 @@
 //! `make install` and `make uninstall`: what goes where, and that systemd understands it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::program;
+use carp_tests::{Bus, Lab, program, wait_until};
 
 /// Everything that is installed, with its mode.
 const INSTALLED: &[(&str, u32)] = &[
@@ -117,5 +118,112 @@ fn systemd_finds_nothing_wrong_with_the_units() -> Result<()> {
         .args(["verify", "--man=no"])
         .args(&units)
         .output()?;
-    succeeds("systemd-analyze verify", &output)
+    succeeds("systemd-analyze verify", &output)?;
+    // In tenths: 2.0 at most.
+    let output = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager", "--threshold=20"])
+        .args(&units[..1])
+        .output()?;
+    let report = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "it is too exposed:\n{report}");
+    Ok(())
+}
+
+/// The system calls of a set, and of the sets in it.
+fn system_calls(set: &str) -> Result<BTreeSet<String>> {
+    let output = Command::new("systemd-analyze")
+        .args(["syscall-filter", "--no-pager", set])
+        .output()?;
+    succeeds(set, &output)?;
+    let text = String::from_utf8(output.stdout)?;
+    let mut calls = BTreeSet::new();
+    for word in text.lines().skip(1).map(str::trim) {
+        if word.starts_with('@') {
+            calls.append(&mut system_calls(word)?);
+        } else if !word.is_empty() && !word.starts_with('#') {
+            calls.insert(word.to_owned());
+        }
+    }
+    Ok(calls)
+}
+
+#[test]
+fn what_carpd_asks_the_kernel_for_is_allowed_by_the_unit() -> Result<()> {
+    let unit = include_str!("../../carpd/carpd.service");
+    let mut allowed = BTreeSet::new();
+    for set in unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("SystemCallFilter="))
+    {
+        match set.strip_prefix('~') {
+            None => allowed.append(&mut system_calls(set)?),
+            Some(set) => {
+                let refused = system_calls(set)?;
+                allowed.retain(|call| !refused.contains(call));
+            }
+        }
+    }
+    let lab = Lab::new()?;
+    let bus = Bus::start(&lab)?;
+    let host = lab.host("a", &[("lan", "192.168.1.2/24 2001:db8::2/64")])?;
+    let (trace, etc, run) = (lab.path("trace"), lab.path("etc"), lab.path("run"));
+    fs::create_dir_all(etc.join("hooks.d"))?;
+    let hook = etc.join("hooks.d/tell");
+    fs::write(&hook, "#!/bin/sh\necho told $CARP_TO\n")?;
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;
+    // As a child of its own, so that carpd is the process that is told to end.
+    let mut command = host.command("strace");
+    command.args(["-f", "-D", "-q", "-o"]).arg(&trace);
+    command.arg(program("carpd")?).arg("--config-dir").arg(&etc);
+    command.arg("--run-dir").arg(&run);
+    command.args(["--bus", bus.address()]);
+    let mut carpd = host.spawn("carpd", command)?;
+    let bound = Duration::from_secs(20);
+    carpd.wait_for_log(" is ready on ", bound)?;
+    carpd.wait_for_log("org.carpd1 is on", bound)?;
+    for line in [
+        "carp0 create",
+        "carp0 vhid 1 pass secret 192.168.1.1/24 2001:db8::1/64",
+        "sysctl net.inet.carp.arpbalance=1",
+        "carp0 state master",
+        "save",
+        "reload",
+        "carp0 down",
+        "carp0 --show-pass",
+        "carp0 destroy",
+    ] {
+        let mut carpctl = host.command(program("carpctl")?);
+        carpctl.env(
+            "CARPD_BUS_ADDRESS",
+            format!("unix:path={}/bus", run.display()),
+        );
+        let output = carpctl.args(line.split(' ')).output()?;
+        succeeds(line, &output)?;
+    }
+    carpd.wait_for_log("hook tell: told MASTER", bound)?;
+    ensure!(carpd.terminate(bound)?.success());
+    let trace = wait_until("the trace ends", bound, || {
+        let text = fs::read_to_string(&trace)?;
+        Ok(text.trim_end().ends_with("+++").then_some(text))
+    })?;
+    // `1234  name(arguments) = result`; other lines go on with such a one.
+    let called: BTreeSet<&str> = trace
+        .lines()
+        .filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('))
+        .map(|(name, _)| name)
+        .filter(|name| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        })
+        .collect();
+    ensure!(
+        called.contains("execve") && called.contains("sendmsg"),
+        "{called:?}"
+    );
+    let refused: Vec<&&str> = called
+        .iter()
+        .filter(|call| !allowed.contains(**call))
+        .collect();
+    ensure!(refused.is_empty(), "the unit refuses {refused:?}");
+    Ok(())
 }
