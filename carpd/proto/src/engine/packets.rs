@@ -185,9 +185,12 @@ impl Engine {
             let text = "our own advertisement came back: network loop";
             return Err(Doubt::Other(text.to_owned()));
         }
-        vhost
-            .replay
-            .of_mut(packet.family)
+        let replay = vhost.replay.of_mut(packet.family);
+        if mode == 2 {
+            // What we have said ourselves, sent again from another address, is nobody else's word.
+            replay.resume(vhost.advertiser.last(packet.family));
+        }
+        replay
             .check(mode, window, now, packet.source, header)
             .map_err(|refusal| Doubt::Other(refusal.to_string()))?;
         if mode == 2 {

@@ -1,7 +1,8 @@
 //! Hosts that die, freeze or lose their clock, and others on the wire.
 
+use carp_proto::wire::carp::Header;
 use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, Frame};
-use carp_proto::wire::ipv4;
+use carp_proto::wire::{frames, ipv4};
 use carp_proto::{Mac, Notice, Sysctl};
 
 use super::{millis, pair, seconds};
@@ -112,6 +113,23 @@ fn a_replayed_advertisement_keeps_no_dead_master_alive_in_strict_mode() {
         segment.inject("b", &heard);
     }
     assert_eq!(segment.masters("carp0"), ["b"]);
+}
+
+#[test]
+fn in_strict_mode_a_masters_own_words_from_elsewhere_do_not_make_it_yield() {
+    let mut segment = pair();
+    segment.sysctl("a", Sysctl::Replay, 2);
+    segment.run(seconds(5));
+    // From an address that would win the tie.
+    let header = Header::parse(&segment.sent.last().unwrap().1[14 + 20..]).unwrap();
+    let mac = Mac([2, 0, 0, 0, 0, 9]);
+    let replayed = frames::advertisement(mac, [192, 0, 2, 250].into(), &header);
+    for _ in 0..10 {
+        segment.inject("a", &replayed);
+        segment.run(millis(500));
+    }
+    assert_eq!(segment.log(), [""; 0]);
+    assert_eq!(segment.masters("carp0"), ["a"]);
 }
 
 #[test]

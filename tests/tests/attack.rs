@@ -1,0 +1,248 @@
+//! Somebody on the segment records advertisements and sends them again: what that is worth in each
+//! mode of `net.inet.carp.replay`, as carp(4) says it.
+
+use std::net::IpAddr;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use carp_proto::Mac;
+use carp_proto::wire::carp::Header;
+use carp_proto::wire::frames;
+use carp_tests::{AT_ONCE, Capture, Carpd, Frame, Host, MARGIN, Pair, master_down, wait_until};
+
+const ADDRESS: &str = "192.168.1.1";
+
+/// Where the CARP header of an IPv4 advertisement is.
+const HEADER: usize = 14 + 20;
+
+/// Another MAC and another address than those of the pair.
+const ELSEWHERE: (Mac, IpAddr) = (
+    Mac([2, 0, 0, 0, 0, 0x77]),
+    IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 77)),
+);
+
+/// A pair in one mode, and somebody else on the segment.
+struct Site {
+    pair: Pair,
+    attacker: Host,
+}
+
+impl Site {
+    fn new(mode: u8) -> Result<Self> {
+        let pair = Pair::new()?;
+        for carpd in [&pair.a, &pair.b] {
+            carpd.carpctl(&format!("sysctl net.inet.carp.replay={mode}"))?;
+        }
+        pair.form_group("192.168.1.1/24")?;
+        let attacker = pair.lab.host("attacker", &[("lan", "192.168.1.66/24")])?;
+        Ok(Self { pair, attacker })
+    }
+
+    fn send(&self, frames: &[Vec<u8>]) -> Result<()> {
+        self.attacker.inject("eth0", frames)
+    }
+
+    /// A's next advertisements.
+    fn record(&self, count: usize) -> Result<Vec<Frame>> {
+        let mut sent = Capture::sent_by(self.pair.a.host(), "eth0")?;
+        let bound = Duration::from_secs(2) * u32::try_from(count)? + MARGIN;
+        wait_until("A advertises", bound, || {
+            Ok((advertisements(sent.frames()?).len() >= count).then_some(()))
+        })?;
+        Ok(advertisements(sent.stop()?))
+    }
+
+    /// A dies with its host.
+    fn kill_a(&mut self) -> Result<()> {
+        self.pair.a.host().pull("eth0")?;
+        self.pair.a.kill()
+    }
+}
+
+fn advertisements(frames: Vec<Frame>) -> Vec<Frame> {
+    let mut frames = frames;
+    frames.retain(|frame| frame.advertisement().is_some());
+    frames
+}
+
+fn header(frame: &Frame) -> Result<Header> {
+    let bytes = frame.bytes.get(HEADER..).context("a frame cut short")?;
+    Header::parse(bytes).map_err(|error| anyhow::anyhow!("{error:?}"))
+}
+
+/// With its fields rewritten and the checksum mended, from where it came or from `elsewhere`.
+fn forged(frame: &Frame, elsewhere: bool, rewrite: impl FnOnce(&mut Header)) -> Result<Vec<u8>> {
+    let mut header = header(frame)?;
+    rewrite(&mut header);
+    let source = frame.advertisement().context("an advertisement")?.source;
+    let (mac, source) = if elsewhere {
+        ELSEWHERE
+    } else {
+        (Mac([0, 0, 0x5e, 0, 1, 1]), source)
+    };
+    Ok(frames::advertisement(mac, source, &header))
+}
+
+fn fast(header: &mut Header) {
+    (header.advbase, header.advskew) = (0, 1);
+}
+
+fn slow(header: &mut Header) {
+    (header.advbase, header.advskew, header.demotion) = (200, 254, 255);
+}
+
+fn bow_out(header: &mut Header) {
+    (header.advbase, header.advskew) = (255, 255);
+}
+
+/// Everything that can be made of a recording: MASTERs would yield, BACKUPs take over, dead
+/// masters live on.
+fn everything(recorded: &[Frame]) -> Result<Vec<Vec<u8>>> {
+    let mut frames = Vec::new();
+    for frame in recorded {
+        frames.push(frame.bytes.clone());
+        for elsewhere in [false, true] {
+            frames.push(forged(frame, elsewhere, |_| ())?);
+            frames.push(forged(frame, elsewhere, fast)?);
+            frames.push(forged(frame, elsewhere, slow)?);
+            frames.push(forged(frame, elsewhere, bow_out)?);
+        }
+    }
+    Ok(frames)
+}
+
+fn transitions(carpd: &Carpd) -> Result<u64> {
+    carpd.counter("carp0", "ostates")
+}
+
+#[test]
+fn in_mode_2_no_recording_has_any_effect() -> Result<()> {
+    let mut site = Site::new(2)?;
+    let recorded = site.record(4)?;
+    let frames = everything(&recorded)?;
+    let pair = &mut site.pair;
+    // The recording itself was believed once.
+    let states = [transitions(&pair.a)?, transitions(&pair.b)?];
+    let refused = pair.b.counter("carp0", "badauth")?;
+    let attacker = site.attacker.clone();
+    attacker.inject("eth0", &frames)?;
+    wait_until("B has refused all of them", MARGIN, || {
+        let now = pair.b.counter("carp0", "badauth")?;
+        Ok((now >= refused + frames.len() as u64).then_some(()))
+    })?;
+    pair.b
+        .wait_for_log("its counter is not greater than the last one accepted")?;
+    pair.a.wait_for_log("bad packet")?;
+    pair.b.wait_for_counter("carp0", "ipackets", 2)?;
+    assert_eq!([transitions(&pair.a)?, transitions(&pair.b)?], states);
+    pair.client_reaches(ADDRESS)?;
+
+    // A dead master is kept alive by nothing, nor is the new one driven out.
+    site.kill_a()?;
+    let b = &site.pair.b;
+    let end = Instant::now() + master_down(1, 100) + MARGIN;
+    while b.state("carp0")? != "MASTER" {
+        ensure!(Instant::now() < end, "B is kept from taking over");
+        site.send(&frames)?;
+    }
+    for _ in 0..5 {
+        site.send(&frames)?;
+        sleep(Duration::from_millis(200));
+    }
+    assert_eq!(b.state("carp0")?, "MASTER");
+    assert_eq!(transitions(b)?, states[1] + 1);
+    site.pair.client_reaches(ADDRESS)
+}
+
+#[test]
+fn in_mode_2_what_was_kept_from_a_host_can_be_delivered_late_once() -> Result<()> {
+    let mut site = Site::new(2)?;
+    let b = site.pair.b.host().clone();
+    // The switch sends nothing to B for a moment.
+    b.set_port("eth0", "state 0")?;
+    let held_back = site.record(2)?;
+    site.kill_a()?;
+    b.set_port("eth0", "state 3")?;
+    let last = held_back.last().context("an advertisement")?;
+    let again = || site.send(std::slice::from_ref(&last.bytes));
+    again()?;
+    let delivered = Instant::now();
+    while delivered.elapsed() < Duration::from_secs(2) {
+        again()?;
+        sleep(Duration::from_millis(100));
+    }
+    assert_eq!(site.pair.b.state("carp0")?, "BACKUP");
+    let b = &site.pair.b;
+    b.wait_for_state("carp0", "MASTER", master_down(1, 100) - delivered.elapsed())
+}
+
+/// A recording at the pace of the master keeps it alive.
+fn a_dead_master_lives_on(mode: u8) -> Result<()> {
+    let mut site = Site::new(mode)?;
+    let recorded = site.record(2)?;
+    let last = recorded.last().context("an advertisement")?.bytes.clone();
+    site.kill_a()?;
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(7) {
+        sleep(Duration::from_millis(800));
+        site.send(std::slice::from_ref(&last))?;
+        assert_eq!(site.pair.b.state("carp0")?, "BACKUP");
+    }
+    let b = &site.pair.b;
+    b.wait_for_state("carp0", "MASTER", master_down(1, 100))
+}
+
+#[test]
+fn in_mode_0_recordings_keep_a_dead_master_alive() -> Result<()> {
+    a_dead_master_lives_on(0)
+}
+
+#[test]
+fn in_mode_1_one_at_the_pace_of_the_master_does_too() -> Result<()> {
+    a_dead_master_lives_on(1)
+}
+
+#[test]
+fn in_modes_0_and_1_another_skew_from_elsewhere_makes_a_master_yield() -> Result<()> {
+    let site = Site::new(0)?;
+    for mode in [0, 1] {
+        let pair = &site.pair;
+        for carpd in [&pair.a, &pair.b] {
+            carpd.carpctl(&format!("sysctl net.inet.carp.replay={mode}"))?;
+            carpd.carpctl("sysctl net.inet.carp.preempt=1")?;
+        }
+        pair.a
+            .wait_for_state("carp0", "MASTER", master_down(1, 100))?;
+        let recorded = site.record(1)?;
+        let last = recorded.last().context("an advertisement")?;
+        site.send(&[forged(last, true, fast)?])?;
+        pair.a.wait_for_state("carp0", "BACKUP", Duration::ZERO)?;
+        let transition = pair.a.interface("carp0")?.last_transition;
+        let transition = transition.context("a transition")?;
+        assert_eq!(transition.reason, "more-frequent-advertisement");
+    }
+    Ok(())
+}
+
+#[test]
+fn in_mode_1_a_simple_repetition_is_refused_and_in_mode_0_it_is_not() -> Result<()> {
+    let mut site = Site::new(1)?;
+    for (mode, refused) in [(1, true), (0, false)] {
+        for carpd in [&site.pair.a, &site.pair.b] {
+            carpd.carpctl(&format!("sysctl net.inet.carp.replay={mode}"))?;
+        }
+        let recorded = site.record(3)?;
+        let first = recorded.first().context("an advertisement")?;
+        // Between two of A's: nothing newer could have come by then.
+        site.pair.b.wait_for_counter("carp0", "ipackets", 1)?;
+        let before = site.pair.b.counter("carp0", "badauth")?;
+        site.send(std::slice::from_ref(&first.bytes))?;
+        site.pair.b.wait_for_counter("carp0", "ipackets", 1)?;
+        let after = site.pair.b.counter("carp0", "badauth")?;
+        assert_eq!(after > before, refused, "mode {mode}");
+    }
+    let log = "repeats an advertisement heard before (a network loop?)";
+    site.pair.b.wait_for_log(log)?;
+    site.pair.b.wait_for_state("carp0", "BACKUP", AT_ONCE)
+}
