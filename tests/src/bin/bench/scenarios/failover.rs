@@ -18,6 +18,9 @@ const BOUND: Duration = Duration::from_secs(15);
 /// What may still go wrong after a takeover happens within this time.
 const REST: Duration = Duration::from_millis(1500);
 
+/// When in the interval a master dies.
+const AFTER_ADVERTISEMENT: Duration = Duration::from_millis(100);
+
 const GROUP: Group = Group {
     interface: 0,
     vhid: 1,
@@ -64,10 +67,16 @@ pub(crate) fn run(engine: Engine, _: Size, out: &mut Outcome) -> Result<()> {
     out.add_time(Id::FailbackOutage, gap);
     out.add(Id::FailbackLost, lost);
 
+    // Always at the same moment of the interval, or a client's luck would be measured.
+    let host = Place::A.address(0);
+    tap.wait_for("A advertises", now(), BOUND, |seen| {
+        seen.is_advertisement_of(host)
+    })?;
+    thread::sleep(AFTER_ADVERTISEMENT);
     let begin = now();
     bed.cut(Place::A)?;
     let (advertised, _) = scene.settled(Place::B, begin)?;
-    let heard = tap.last_advertisement(Place::A.address(0), advertised)?;
+    let heard = tap.last_advertisement(host, advertised)?;
     // A is behind a dead port: whoever speaks for the address is B.
     let alive = begin + Duration::from_millis(100);
     let located = tap.wait_for("B speaks for the address", alive, BOUND, |seen| {
