@@ -22,7 +22,7 @@ use socket2::{SockFilter, SockRef};
 /// Bytes, as the kernel accounts for them: a second of a flood.
 const RECEIVE_BUFFER: c_int = 128 << 20;
 
-/// At most so many frames go out with one call of [`Wire::send_all`].
+/// At most so many frames go out with one call of [`Wire::send_times`].
 const BATCH: usize = 64;
 
 /// Classic BPF: the whole frame if its type is `PACKET_OUTGOING`, else nothing.
