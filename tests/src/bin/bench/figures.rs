@@ -129,7 +129,7 @@ impl Target {
     }
 }
 
-/// The name of a figure, as the results have it: its row in [`FIGURES`].
+/// The name of a figure, as the results have it: its row in one of the [`SECTIONS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Id {
