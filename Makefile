@@ -3,18 +3,23 @@
 # What building needs, what the demonstration runs, what the tests run, as Debian packages.
 BUILD_PACKAGES = gcc libc6-dev
 DEMO_PACKAGES  = $(BUILD_PACKAGES) iproute2 procps iputils-ping
+DEB_PACKAGES   = $(BUILD_PACKAGES) dpkg-dev
 BENCH_PACKAGES = $(DEMO_PACKAGES) ucarp keepalived
 TEST_PACKAGES  = $(DEMO_PACKAGES) tcpdump tshark nftables net-tools ucarp keepalived \
                  dbus-daemon polkitd systemd libglib2.0-bin python3-dbus python3-gi \
-                 mandoc shellcheck strace tmux bash-completion zsh fish firewalld network-manager
+                 mandoc shellcheck strace tmux bash-completion zsh fish firewalld network-manager \
+                 $(DEB_PACKAGES) lintian debootstrap rpm cpio
 
-CARGO_DENY = 0.20.2
+CARGO_DENY         = 0.20.2
+CARGO_DEB          = 3.8.0
+CARGO_GENERATE_RPM = 0.21.1
 
 # Where things go. Packages set DESTDIR. D-Bus and systemd look below /usr; for another PREFIX they
 # have to be told.
 PREFIX  = /usr
 SYSCONF = /etc
-BUILD   = target/release
+TARGET  = $(or $(CARGO_TARGET_DIR),target)
+BUILD   = $(TARGET)/release
 
 PROGRAMS = carpd carpctl carptop
 NAMES    = ifconfig sysctl
@@ -41,12 +46,15 @@ SEED    =
 SECONDS = 300
 FUZZED  = engine wire rc_conf sysctl_conf grammar settings
 
+# The same sources make the same package: its files are as old as the last commit, or the archive.
+DATED = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.lock)
+
 # Namespaces need root: nothing if we are, else sudo for the programs that cargo runs.
 ifneq ($(shell id -u),0)
 AS_ROOT = --config 'target."cfg(unix)".runner = ["sudo", "-E"]'
 endif
 
-.PHONY: help deps demo-deps need-root build release install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean bench bench-deps soak fuzz fuzz-min miri
+.PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean bench bench-deps soak fuzz fuzz-min miri
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -56,6 +64,16 @@ build: ## all programs, for debugging
 
 release: ## all programs, as they are installed: target/release
 	cargo build --workspace --release
+
+deb: release ## a package for Debian: target/debian
+	@tests/install-packages $(DEB_PACKAGES)
+	cargo deb --version 2>/dev/null || cargo install --locked cargo-deb --version $(CARGO_DEB)
+	$(DATED) cargo deb --quiet --package carpd --no-build
+
+rpm: release ## a package for Fedora: target/generate-rpm
+	cargo generate-rpm --version 2>/dev/null || \
+	    cargo install --locked cargo-generate-rpm --version $(CARGO_GENERATE_RPM)
+	$(DATED) cargo generate-rpm --package carpd --target-dir $(TARGET) --auto-req builtin
 
 install: ## what `make release` has built, with manual and unit (DESTDIR, PREFIX)
 	install -d $(SBIN) $(UNITS) $(CONFIG)
@@ -91,7 +109,7 @@ bench: need-root bench-deps release ## BENCHMARKS.md: carpd beside ucarp and kee
 	@cargo run --quiet --release $(AS_ROOT) --package carp-tests --bin bench -- \
 	    $(ONLY:%=--only %) $(REPEAT:%=--repeat %) $(if $(SMOKE),--smoke)
 
-test: need-root deps check-fmt clippy build stories doc deny man shell ## everything below, and all tests
+test: need-root deps check-fmt clippy build deb rpm stories doc deny man shell ## everything below, and all tests
 
 # Tests in namespaces mostly wait for the protocol's timers: more of them fit on a processor.
 stories: export RUST_TEST_THREADS ?= 4
@@ -134,7 +152,8 @@ man: ## lint the manual pages
 	mandoc -T lint -W warning man/*
 
 shell: ## lint the shell scripts
-	shellcheck .ci/run tests/install-packages tests/data/manual-examples.sh
+	shellcheck .ci/run tests/install-packages tests/data/manual-examples.sh carpd/packaging/deb/*
+	shellcheck --shell=sh carpd/packaging/rpm/*
 
 deps: ## install the Debian packages that building and testing need
 	@tests/install-packages $(TEST_PACKAGES)

@@ -36,13 +36,7 @@ fn locate(name: &str) -> Result<PathBuf> {
         );
         return Ok(path);
     }
-    let own = env::current_exe()?;
-    // target/debug/deps/story-0123456789abcdef and target/debug/demo
-    let profile = own
-        .ancestors()
-        .skip(1)
-        .find(|directory| directory.file_name().is_some_and(|last| last != "deps"))
-        .with_context(|| format!("{} is in no build directory", own.display()))?;
+    let profile = &profile()?;
     let path = profile.join(name);
     if !is_current(&path)? {
         build(profile)?;
@@ -53,6 +47,24 @@ fn locate(name: &str) -> Result<PathBuf> {
         path.display()
     );
     Ok(path)
+}
+
+/// Where cargo builds this package into: `target/debug`.
+fn profile() -> Result<PathBuf> {
+    let own = env::current_exe()?;
+    // target/debug/deps/story-0123456789abcdef and target/debug/demo
+    own.ancestors()
+        .skip(1)
+        .find(|directory| directory.file_name().is_some_and(|last| last != "deps"))
+        .map(Path::to_owned)
+        .with_context(|| format!("{} is in no build directory", own.display()))
+}
+
+/// The directory with everything that cargo builds: `target`.
+pub fn build_directory() -> Result<PathBuf> {
+    let profile = profile()?;
+    let target = profile.parent().context("a build directory has a parent")?;
+    Ok(target.to_owned())
 }
 
 fn build(profile: &Path) -> Result<()> {

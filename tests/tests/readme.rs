@@ -15,11 +15,24 @@ use carp_tests::{
 
 /// The command lines that other tests run: the line, comment and blanks left out, the file of the
 /// test, and what it has of the line.
-const ELSEWHERE: &[(&str, &str, &str)] = &[(
-    "make release && sudo make install",
-    "install.rs",
-    "make(\"install\"",
-)];
+const ELSEWHERE: &[(&str, &str, &str)] = &[
+    (
+        "make deb && sudo apt install ./target/debian/carpd_*.deb",
+        "packages.rs",
+        "apt-get install --yes /tmp/carpd.deb",
+    ),
+    // There is no Fedora here: what is in the package is looked at.
+    (
+        "make rpm && sudo dnf install ./target/generate-rpm/carpd-*.rpm",
+        "packages.rs",
+        "rpm2cpio",
+    ),
+    (
+        "make release && sudo make install",
+        "install.rs",
+        "make(\"install\"",
+    ),
+];
 
 /// The blocks of code: what the comment before each says, nothing for a drawing, and its lines.
 fn blocks() -> Result<Vec<(Option<String>, String)>> {
