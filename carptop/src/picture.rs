@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub suppressions: Vec<SuppressionInfo>,
     /// The kept events, the oldest first.
     pub events: Vec<EventInfo>,
+    /// Whether polkit lets us change anything, or may after authentication.
+    pub allowed: bool,
 }
 
 /// One carp interface and what was seen of it.
@@ -46,6 +48,8 @@ pub(crate) struct Picture {
     pub(crate) suppressions: Vec<SuppressionInfo>,
     /// The newest last.
     pub(crate) events: VecDeque<EventInfo>,
+    /// Whether we may change something although we are not root.
+    pub(crate) allowed: bool,
 }
 
 impl Picture {
@@ -57,7 +61,9 @@ impl Picture {
             sysctls,
             suppressions,
             events,
+            allowed,
         } = snapshot;
+        self.allowed = allowed;
         let restarted =
             events.last().map(|event| event.number) < self.events.back().map(|event| event.number);
         self.version = version;

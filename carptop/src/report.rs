@@ -40,6 +40,7 @@ pub(crate) fn json(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> 
         sysctls,
         suppressions,
         events,
+        allowed: _,
     } = snapshot;
     let document = Document {
         version,

@@ -21,6 +21,9 @@ use crate::picture::Snapshot;
 /// How long carpd may take to answer one call.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long it may take to say whether we may change something.
+const POLKIT: Duration = Duration::from_secs(2);
+
 /// How long after carpd was not there it is looked for again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -222,26 +225,20 @@ async fn apply(client: &Client, order: Order) -> Result<String, String> {
     match order {
         Order::Create(name, changes) => {
             let settings = settings(changes).await?;
-            let created = limited(client.create(&name, settings))
-                .await
-                .map_err(in_words)?;
+            let created = client.create(&name, settings).await.map_err(in_words)?;
             Ok(format!("{created} created"))
         }
         Order::Configure(name, changes) => {
             let settings = settings(changes).await?;
-            limited(client.configure(&name, settings))
-                .await
-                .map_err(in_words)?;
+            client.configure(&name, settings).await.map_err(in_words)?;
             Ok(format!("{name} changed"))
         }
         Order::Destroy(name) => {
-            limited(client.destroy(&name)).await.map_err(in_words)?;
+            client.destroy(&name).await.map_err(in_words)?;
             Ok(format!("{name} destroyed"))
         }
         Order::Sysctl(name, value) => {
-            let old = limited(client.sysctl_set(&name, value))
-                .await
-                .map_err(in_words)?;
+            let old = client.sysctl_set(&name, value).await.map_err(in_words)?;
             Ok(format!("{name}: {old} -> {value}"))
         }
         Order::List | Order::Look(_) | Order::Reread | Order::Suppressions => Ok(String::new()),
@@ -259,13 +256,25 @@ async fn settings(changes: carp_dbus::ifconfig::Changes) -> Result<carp_dbus::Se
 }
 
 async fn read(client: &Client) -> Result<Snapshot, Error> {
+    let allowed = allowed(client).await;
     Ok(Snapshot {
+        allowed,
         version: client.version().await?,
         interfaces: client.interfaces().await?,
         sysctls: client.sysctls().await?,
         suppressions: client.suppressions().await?,
         events: events(client).await?,
     })
+}
+
+/// Whether there is anything that we may change. Where polkit hangs, that is no.
+async fn allowed(client: &Client) -> bool {
+    let [configure, state, sysctl] =
+        ["configure", "state", "sysctl"].map(|action| timeout(POLKIT, client.can_change(action)));
+    let (configure, state, sysctl) = tokio::join!(configure, state, sysctl);
+    [configure, state, sysctl]
+        .iter()
+        .any(|answer| matches!(answer, Ok(Ok(true))))
 }
 
 /// Every kept event.

@@ -294,6 +294,19 @@ fn who_is_not_root_reads_and_is_told_why() {
 }
 
 #[test]
+fn whom_polkit_allows_it_changes_things() {
+    let mut stage = Stage::of(Theme::of_tests(false, true), 1000, SIZE);
+    let allowed = carptop::Snapshot {
+        allowed: true,
+        ..healthy()
+    };
+    stage.send(Msg::Found(Box::new(allowed)));
+    assert!(!stage.screen().contains("read-only"));
+    stage.keys("d");
+    assert!(stage.screen().contains("carp0 down?"), "{}", stage.screen());
+}
+
+#[test]
 fn preemption_is_turned_off_and_on() {
     let mut stage = Stage::with(healthy(), SIZE);
     stage.keys("p");

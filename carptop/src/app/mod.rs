@@ -246,7 +246,7 @@ impl App {
 
     /// Why nothing can be changed by us.
     pub(crate) fn read_only(&self) -> Option<String> {
-        (self.uid != 0).then(|| {
+        (self.uid != 0 && !self.picture.allowed).then(|| {
             format!(
                 "only root may change carp interfaces, and you are user {}",
                 self.uid

@@ -139,6 +139,7 @@ pub(crate) fn firewall() -> Snapshot {
             since: NOW - 16 * SECOND,
         }],
         events,
+        allowed: false,
     }
 }
 
@@ -282,6 +283,7 @@ pub(crate) fn crowd(count: u16) -> Snapshot {
     Snapshot {
         interfaces: interfaces.collect(),
         events: Vec::new(),
+        allowed: false,
         suppressions: Vec::new(),
         ..firewall()
     }
