@@ -17,7 +17,7 @@ use crate::name::Unit;
 use crate::status::{StateName, Status};
 use crate::suppression::{Cause, Suppression, Suppressions};
 use crate::time::{Instant, Now};
-use crate::vhost::{Env, Event, Sending, Vhost};
+use crate::vhost::{Env, Event, MOST_EARLY, Sending, Vhost};
 
 /// So many advertisements in a row that could not be sent suppress preemption, and so many that
 /// could be sent take it back (`ip_carp.c`, `CARP_SENDAD_MAX_ERRORS`).
@@ -26,7 +26,8 @@ const SENDING_RUN: u32 = 3;
 /// All virtual hosts of this host, and what they share.
 #[derive(Debug, Default)]
 pub struct Engine {
-    vhosts: BTreeMap<Unit, Vhost>,
+    /// Boxed, because a node of the tree has room for eleven, and is often half empty.
+    vhosts: BTreeMap<Unit, Box<Vhost>>,
     /// Every virtual host with a vhid and a physical interface.
     bound: BTreeMap<(IfIndex, Vhid), Unit>,
     links: BTreeMap<IfIndex, Link>,
@@ -43,8 +44,6 @@ pub struct Engine {
     limiter: Limiter,
     /// Virtual hosts whose status may have changed.
     touched: BTreeSet<Unit>,
-    /// Packets were counted, whoever they were for.
-    counted: bool,
 }
 
 impl Engine {
@@ -131,16 +130,9 @@ impl Engine {
         totals
     }
 
-    /// Whether [`Engine::take_touched`] would return any, or [`Engine::totals`] may have changed
-    /// since it was last asked.
-    #[must_use]
-    pub fn has_touched(&self) -> bool {
-        self.counted || !self.touched.is_empty()
-    }
-
-    /// The carp interfaces whose [`Engine::status`] may have changed since this was last asked.
+    /// The carp interfaces whose [`Engine::status`] may have changed since this was last asked. An
+    /// [`Action::Updated`] says so of all but counters and times.
     pub fn take_touched(&mut self) -> BTreeSet<Unit> {
-        self.counted = false;
         core::mem::take(&mut self.touched)
     }
 
@@ -191,12 +183,28 @@ impl Engine {
         self.clear_cause(Cause::Sending(unit), now, out);
     }
 
+    /// Whoever is due, and every MASTER that is nearly due: thousands of them then wake this host
+    /// a hundred times a second and not thousands of times. They stay together from then on, so
+    /// that an interval is cut short once.
     fn deadlines(&mut self, now: Now, out: &mut Vec<Action>) {
         while let Some(&(deadline, unit)) = self.timers.first() {
             if deadline > now.instant {
                 break;
             }
             self.event(unit, Event::Deadline, now, out);
+        }
+        let horizon = now.instant + MOST_EARLY;
+        let soon: Vec<Unit> = self
+            .timers
+            .iter()
+            .take_while(|(deadline, _)| *deadline <= horizon)
+            .map(|(_, unit)| *unit)
+            .collect();
+        for unit in soon {
+            let vhost = self.vhosts.get(&unit);
+            if vhost.is_some_and(|vhost| vhost.is_nearly_due(&self.env(vhost, now))) {
+                self.event(unit, Event::Advertise, now, out);
+            }
         }
     }
 
@@ -300,6 +308,8 @@ impl Engine {
     }
 
     fn state(&self, unit: Unit) -> StateName {
-        self.vhosts.get(&unit).map_or(StateName::Init, Vhost::state)
+        self.vhosts
+            .get(&unit)
+            .map_or(StateName::Init, |vhost| vhost.state())
     }
 }

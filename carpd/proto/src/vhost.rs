@@ -10,6 +10,7 @@ mod report;
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
+pub(crate) use self::mastership::MOST_EARLY;
 use self::mastership::Mastership;
 use crate::action::{Action, Reason, Work};
 use crate::advertiser::{self, Advertiser, Claim};

@@ -255,7 +255,7 @@ impl Engine {
         let all = (device, Vhid::LEAST)..=(device, Vhid::MOST);
         self.bound
             .range(all)
-            .filter_map(|(_, unit)| self.vhosts.get(unit))
+            .filter_map(|(_, unit)| self.vhosts.get(unit).map(Box::as_ref))
     }
 }
 

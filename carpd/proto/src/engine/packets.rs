@@ -98,7 +98,6 @@ impl Engine {
 
     fn count(&mut self, counter: Counter) {
         self.unattributed.raise(counter);
-        self.counted = true;
     }
 
     fn advertisement(

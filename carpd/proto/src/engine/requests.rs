@@ -81,7 +81,7 @@ impl Engine {
         };
         let (settings, forced) = apply(unit, &Settings::default(), changes)?;
         self.vet(unit, &settings, forced, Absent::Refused)?;
-        self.vhosts.insert(unit, Vhost::new(unit));
+        self.vhosts.insert(unit, Box::new(Vhost::new(unit)));
         out.push(Action::Created(unit));
         self.commit(unit, settings, forced, now, out);
         Ok(Answer::Created(unit))
@@ -116,7 +116,7 @@ impl Engine {
         let is_new = old.is_none();
         self.vet(unit, &settings, None, Absent::Awaited)?;
         if is_new {
-            self.vhosts.insert(unit, Vhost::new(unit));
+            self.vhosts.insert(unit, Box::new(Vhost::new(unit)));
             out.push(Action::Created(unit));
         }
         self.commit(unit, settings, None, now, out);

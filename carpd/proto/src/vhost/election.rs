@@ -22,7 +22,7 @@ impl Vhost {
         env: &Env<'_>,
         out: &mut Vec<Action>,
     ) {
-        self.remember(source, header, env);
+        let another = self.remember(source, header, env);
         let ours = self.priority(env);
         let theirs = priority_of(header);
         let preemptable = theirs.demotion >= ours.demotion && theirs.interval > ours.interval;
@@ -37,17 +37,19 @@ impl Vhost {
         } else {
             None
         };
-        match takeover {
-            Some(reason) => {
-                if matches!(
-                    reason,
-                    Reason::PreemptingSlowerMaster | Reason::PreemptingDemotedMaster
-                ) {
-                    self.counters.raise(Counter::Preempt);
-                }
-                self.enter(StateName::Master, reason, Some(source), env, out);
+        if let Some(reason) = takeover {
+            if matches!(
+                reason,
+                Reason::PreemptingSlowerMaster | Reason::PreemptingDemotedMaster
+            ) {
+                self.counters.raise(Counter::Preempt);
             }
-            None => self.master_lives(family, env),
+            self.enter(StateName::Master, reason, Some(source), env, out);
+            return;
+        }
+        self.master_lives(family, env);
+        if another {
+            out.push(Action::Updated(self.unit));
         }
     }
 
@@ -152,14 +154,22 @@ impl Vhost {
         }
     }
 
-    fn remember(&mut self, source: IpAddr, header: &Header, env: &Env<'_>) {
-        self.peer = Some(Peer {
+    /// Who is master now; `true` if more than the time has changed.
+    fn remember(&mut self, source: IpAddr, header: &Header, env: &Env<'_>) -> bool {
+        let peer = Peer {
             source,
             advbase: header.advbase,
             advskew: header.advskew,
             demotion: header.demotion,
             heard: env.now.unix,
-        });
+        };
+        let same = |last: Peer| {
+            let heard = peer.heard;
+            Peer { heard, ..last } == peer
+        };
+        let another = !self.peer.is_some_and(same);
+        self.peer = Some(peer);
+        another
     }
 }
 

@@ -16,6 +16,13 @@ use crate::time::{Instant, Now, UnixTime};
 /// virtual MAC's port from it last.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// How much earlier than it is due an advertisement may be sent at most, so as to go with others:
+/// so much, and no more than one [`EARLY_PART`]th of the interval.
+pub(crate) const MOST_EARLY: Duration = Duration::from_millis(10);
+
+/// See [`MOST_EARLY`]: of a second 8 milliseconds.
+const EARLY_PART: u32 = 128;
+
 /// Some layer 3 switches miss the first burst of announcements: it is repeated with the
 /// advertisement of this number, the one an interval after the takeover.
 const REPEATED_BURST: u32 = 3;
@@ -88,6 +95,9 @@ impl Vhost {
             lease: lease(self.settings.advbase),
         }));
         if let State::Master(mastership) = &mut self.state {
+            if mastership.live {
+                out.push(Action::Updated(self.unit));
+            }
             mastership.live = false;
             mastership.renewed = env.now.instant;
         }
@@ -131,6 +141,16 @@ impl Vhost {
             },
             ..mastership
         });
+    }
+
+    /// Whether it may as well advertise now.
+    pub(crate) fn is_nearly_due(&self, env: &Env<'_>) -> bool {
+        let State::Master(Mastership { next, .. }) = self.state else {
+            return false;
+        };
+        let claim = self.claim(env);
+        let interval = Interval::new(claim.advbase, claim.advskew).duration();
+        next - (interval / EARLY_PART).min(MOST_EARLY) <= env.now.instant
     }
 
     fn announce(&self, link: &Link, out: &mut Vec<Action>) {

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use carp_proto::wire::ethernet::Frame;
 use carp_proto::{
-    Action, Answer, IfIndex, Input, Instant, Refusal, Request, RequestId, SendFailure, Transition,
-    Unit, Work,
+    Action, Answer, Counters, Engine, IfIndex, Input, Instant, Now, Peer, Refusal, Request,
+    RequestId, SendFailure, Status, Transition, Unit, UnixTime, Work,
 };
 
 use self::host::Host;
@@ -142,7 +142,14 @@ impl Segment {
             .is_some_and(|deadline| deadline < now.instant);
         let before = engine.totals();
         let reset = matches!(input, Input::Request(_, Request::ResetStatistics));
+        let shown = shown(engine, now);
         let actions = engine.handle(input, now);
+        for (unit, status) in self::shown(engine, now) {
+            assert!(
+                shown.get(&unit) == Some(&status) || actions.iter().any(|it| tells(it, unit)),
+                "{unit} changed and nobody is told: {status:?}"
+            );
+        }
         let deadline = engine.deadline();
         assert!(
             overdue || deadline.is_none_or(|it| it >= now.instant),
@@ -305,5 +312,39 @@ impl Segment {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % sides
+    }
+}
+
+/// What clients are told of when it changes: all that is shown but counters and times.
+fn shown(engine: &Engine, now: Now) -> BTreeMap<Unit, Status> {
+    let quiet = |status: Status| Status {
+        advertised: None,
+        counters: Counters::default(),
+        master: status.master.map(|master| Peer {
+            heard: UnixTime::default(),
+            ..master
+        }),
+        ..status
+    };
+    engine
+        .units()
+        .filter_map(|unit| Some((unit, quiet(engine.status(unit, now)?))))
+        .collect()
+}
+
+fn tells(action: &Action, of: Unit) -> bool {
+    match action {
+        Action::Created(unit) | Action::Updated(unit) => *unit == of,
+        Action::Changed(transition) => transition.unit == of,
+        Action::Transmit { .. }
+        | Action::Reply { .. }
+        | Action::Work(_)
+        | Action::Attach(_)
+        | Action::Detach(_)
+        | Action::ListenArp { .. }
+        | Action::Destroyed(_)
+        | Action::SysctlsChanged
+        | Action::Notice(_)
+        | Action::Answer(..) => false,
     }
 }
