@@ -26,8 +26,8 @@ const BUDGET: usize = 256;
 /// in the queue after this process was stopped for a while, but a flood must not silence us.
 const PATIENCE: u32 = 16;
 
-/// How old counters and times that nobody is told of may get before they are published.
-const REFRESH: Duration = Duration::from_millis(100);
+/// How often it is tried to make up for news that was lost.
+const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// The number of our own request to stop; everybody else's count from 1.
 const STOP: RequestId = RequestId(0);
@@ -88,8 +88,8 @@ struct Daemon {
     /// The kernel thread hangs: the addresses have gone with their leases, and who goes on to
     /// advertise keeps all others from having them.
     stalled: bool,
-    /// When counters are published next; `None` while nothing has moved.
-    refresh: Option<Instant>,
+    /// When to make up for news that was lost; `None` while none was.
+    catch_up: Option<Instant>,
     watchdog: Option<Watchdog>,
 }
 
@@ -109,7 +109,7 @@ impl Daemon {
             publisher,
             put_off: 0,
             stalled: false,
-            refresh: None,
+            catch_up: None,
             watchdog,
         }
     }
@@ -124,7 +124,7 @@ impl Daemon {
         let mut links_known = false;
         while !self.stalled {
             let sign = self.give_sign_of_life();
-            let deadlines = [self.engine.deadline(), self.refresh, sign];
+            let deadlines = [self.engine.deadline(), self.catch_up, sign];
             let wake = deadlines.into_iter().flatten().min();
             let sleep = wake.map(|wake| tokio::time::sleep(self.clock.until(wake)));
             tokio::select! {
@@ -143,6 +143,7 @@ impl Daemon {
                 _ = &mut stop => break,
                 Some(ask) = asks.recv(), if links_known => match ask {
                     Ask::Request(id, request) => self.handle(Input::Request(id, request)),
+                    Ask::Refresh(done) => self.refresh(self.clock.now(), done),
                     Ask::Key(unit, answer) => {
                         // Whoever asked may be gone.
                         let _ = answer.send(self.engine.key(unit).cloned());
@@ -193,8 +194,8 @@ impl Daemon {
         {
             self.handle_at(Input::Deadline, now);
         }
-        if self.refresh.is_some_and(|refresh| refresh <= now.instant) {
-            self.publish_touched(now);
+        if self.catch_up.is_some_and(|at| at <= now.instant) {
+            self.catch_up(now);
         }
     }
 
@@ -212,13 +213,14 @@ impl Daemon {
             let actions = self.engine.handle(input, now);
             self.perform(actions, now, &mut sent);
         }
-        if self.refresh.is_none() && self.engine.has_touched() {
-            self.refresh = Some(now.instant + REFRESH);
+        if self.catch_up.is_none() && self.publisher.is_behind() {
+            self.catch_up = Some(now.instant + CATCH_UP);
         }
     }
 
     fn perform(&mut self, actions: Vec<Action>, now: Now, sent: &mut Vec<Input<'static>>) {
         let mut updated = BTreeSet::new();
+        let mut renewals = Vec::new();
         for action in actions {
             match action {
                 Action::Transmit {
@@ -233,6 +235,8 @@ impl Daemon {
                     // Whoever asked will ask again.
                     let _ = self.ports.send(device, &frame);
                 }
+                // All of this list at once. What is taken or given up meanwhile has no need of it.
+                Action::Work(Work::Renew { unit, lease }) => renewals.push((unit, lease)),
                 Action::Work(work) => self.work(work),
                 Action::Attach(device) => {
                     self.kernel.attach(device);
@@ -274,6 +278,10 @@ impl Daemon {
                 }
             }
         }
+        if let Some(lease) = renewals.iter().map(|(_, lease)| *lease).min() {
+            let stalled = self.kernel.renew(renewals);
+            self.heed(stalled, lease);
+        }
         self.publish(&updated, now);
     }
 
@@ -288,7 +296,13 @@ impl Daemon {
             | Work::Remove { .. } => None,
         };
         let stalled = self.kernel.work(work);
-        if !self.stalled && lease.is_some_and(|lease| stalled.as_secs() >= lease.into()) {
+        if let Some(lease) = lease {
+            self.heed(stalled, lease);
+        }
+    }
+
+    fn heed(&mut self, stalled: Duration, lease: u32) {
+        if !self.stalled && stalled.as_secs() >= lease.into() {
             self.stalled = true;
             error!(
                 "the kernel has not done what was asked of it for {} s: \
@@ -307,15 +321,20 @@ impl Daemon {
         }
     }
 
-    fn publish_touched(&mut self, now: Now) {
-        self.refresh = None;
+    fn refresh(&mut self, now: Now, done: oneshot::Sender<()>) {
         let touched = self.engine.take_touched();
-        let statuses = touched
+        let interfaces = touched
             .iter()
             .filter_map(|unit| self.engine.status(*unit, now))
             .collect();
-        self.publisher.tell(News::Refreshed(statuses));
-        self.publisher.tell(News::Totals(self.engine.totals()));
+        self.publisher.tell(News::Refreshed {
+            interfaces,
+            totals: self.engine.totals(),
+            done,
+        });
+    }
+
+    fn catch_up(&mut self, now: Now) {
         let engine = &self.engine;
         self.publisher.catch_up(|| Everything {
             interfaces: engine
@@ -327,6 +346,7 @@ impl Daemon {
             totals: engine.totals(),
             at: now.unix,
         });
+        self.catch_up = self.publisher.is_behind().then_some(now.instant + CATCH_UP);
     }
 }
 

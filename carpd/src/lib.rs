@@ -6,6 +6,7 @@ mod config;
 mod daemon;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
+mod heap;
 mod hooks;
 mod kernel;
 mod log;
@@ -116,6 +117,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
         };
         // Serving ends with the loop, which ends with the signal, or by a fault of its own.
         let ready = || info!("carpd {} is ready on {socket}", env!("CARGO_PKG_VERSION"));
+        tokio::spawn(heap::keep_low());
         let serving = systemd::telling(outbox, api.serve(api_end, hangups, ready));
         tokio::pin!(serving);
         tokio::select! {

@@ -26,6 +26,10 @@ const JOURNAL: &str = "/run/systemd/journal/socket";
 /// The fact that not every text says.
 const PEER: &str = "CARP_PEER";
 
+/// How many lines may wait, more than one for each of thousands of interfaces; what comes then is
+/// dropped. The room for them is taken from the start.
+const LINES: usize = 8192;
+
 /// Starts to log what is at least as loud as `level`. What is queued is written when the guard is
 /// dropped.
 ///
@@ -33,7 +37,11 @@ const PEER: &str = "CARP_PEER";
 /// `systemd.exec(5)`) and nobody asked for the `foreground`.
 pub(crate) fn start(level: LevelFilter, foreground: bool) -> WorkerGuard {
     let journal = if foreground { None } else { Journal::connect() };
-    let thread = || NonBlockingBuilder::default().thread_name("log");
+    let thread = || {
+        NonBlockingBuilder::default()
+            .thread_name("log")
+            .buffered_lines_limit(LINES)
+    };
     let (layer, guard) = if let Some(journal) = journal {
         let (queue, guard) = thread().finish(journal);
         (JournalLayer { queue }.boxed(), guard)

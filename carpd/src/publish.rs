@@ -26,8 +26,15 @@ const ASKS: usize = 256;
 pub(crate) enum News {
     /// An interface is new, or something shown of it changed.
     Interface(Box<Status>),
-    /// Counters and times of interfaces moved on; told in batches.
-    Refreshed(Vec<Status>),
+    /// Counters and times as they are now; told when somebody wants to see them.
+    Refreshed {
+        /// The interfaces of which any moved on.
+        interfaces: Vec<Status>,
+        /// The counters of all interfaces together.
+        totals: Counters,
+        /// Told once they can be seen.
+        done: oneshot::Sender<()>,
+    },
     /// An interface is no more.
     Gone(Unit),
     /// A state changed. Its interface's news comes right before.
@@ -39,8 +46,6 @@ pub(crate) enum News {
         /// Every cause.
         suppressions: Vec<Suppression>,
     },
-    /// The counters of all interfaces together.
-    Totals(Counters),
     /// Something an operator may want to know.
     Notice(UnixTime, Notice),
     /// What became of a request.
@@ -69,6 +74,8 @@ pub(crate) struct Everything {
 pub(crate) enum Ask {
     /// Its answer is told as [`News::Answer`]. Numbers count up from 1.
     Request(RequestId, Request),
+    /// Counters and times are wanted: [`News::Refreshed`].
+    Refresh(oneshot::Sender<()>),
     /// The password of an interface, for root's eyes; `None` if there is no such interface.
     Key(Unit, oneshot::Sender<Option<Key>>),
     /// What there is to save, passwords and all.
@@ -155,8 +162,13 @@ impl Publisher {
         }
     }
 
+    /// Whether news was dropped that [`catch_up`](Self::catch_up) has yet to make up for.
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.owed.is_some()
+    }
+
     /// After news was dropped: tells `everything` and the answers held back, once there is room
-    /// for them. Called now and then, such as with every [`News::Refreshed`].
+    /// for them. Called now and then while [`is_behind`](Self::is_behind).
     pub(crate) fn catch_up(&mut self, everything: impl FnOnce() -> Everything) {
         let Some(owed) = &mut self.owed else { return };
         let Ok(mut permits) = self.news.try_reserve_many(1 + owed.len()) else {
@@ -199,13 +211,15 @@ mod tests {
             },
         ) = channel();
         for _ in 0..NEWS {
-            publisher.tell(News::Totals(Counters::default()));
+            publisher.tell(News::Gone(unit()));
         }
+        assert!(!publisher.is_behind());
         publisher.tell(News::Gone(unit()));
+        assert!(publisher.is_behind());
         publisher.tell(News::Answer(RequestId(1), Ok(Answer::Done)));
         publisher.catch_up(everything);
         for _ in 0..NEWS {
-            assert!(matches!(reader.try_recv(), Ok(News::Totals(_))));
+            assert!(matches!(reader.try_recv(), Ok(News::Gone(_))));
         }
         assert!(reader.try_recv().is_err(), "there was no room to catch up");
 

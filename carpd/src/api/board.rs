@@ -1,12 +1,12 @@
 //! What was published last, and what each piece of news changes in it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use carp_dbus::EventInfo;
 use carp_dbus::dict::Dictionary;
-use carp_dbus::{EventInfo, InterfaceInfo};
 use carp_proto::{
-    Counters, Reason, StateName, Status, Suppression, Sysctl, Sysctls, Transition, Unit,
+    Counters, Peer, Reason, StateName, Status, Suppression, Sysctl, Sysctls, Transition, Unit,
 };
 
 use super::convert;
@@ -48,7 +48,7 @@ impl Signal {
 /// Everything that is shown, as of the last news.
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    pub(super) interfaces: BTreeMap<Unit, Arc<InterfaceInfo>>,
+    pub(super) interfaces: BTreeMap<Unit, Arc<Status>>,
     pub(super) sysctls: Sysctls,
     pub(super) suppressions: Vec<Suppression>,
     pub(super) totals: Counters,
@@ -60,13 +60,18 @@ pub(super) struct Board {
 
 impl Board {
     /// An interface as it is now.
-    pub(super) fn interface(&mut self, status: &Status) -> Option<Signal> {
-        let info = Arc::new(convert::interface(status));
-        match self.interfaces.insert(status.unit, Arc::clone(&info)) {
-            None => Some(Signal::Added(status.unit, info.properties())),
+    pub(super) fn interface(&mut self, status: Status) -> Option<Signal> {
+        let unit = status.unit;
+        let status = Arc::new(status);
+        match self.interfaces.insert(unit, Arc::clone(&status)) {
+            None => Some(Signal::Added(
+                unit,
+                convert::interface(&status).properties(),
+            )),
+            Some(before) if only_moved_on(&status, &before) => None,
             Some(before) => {
-                let changed = info.changed_since(&before);
-                (!changed.is_empty()).then_some(Signal::Changed(status.unit, changed))
+                let changed = convert::told(&status).changed_since(&convert::told(&before));
+                (!changed.is_empty()).then_some(Signal::Changed(unit, changed))
             }
         }
     }
@@ -142,12 +147,12 @@ impl Board {
             totals,
             at,
         } = everything;
-        let there = |unit: &Unit| interfaces.iter().any(|status| status.unit == *unit);
+        let there: BTreeSet<Unit> = interfaces.iter().map(|status| status.unit).collect();
         let gone: Vec<Unit> = self
             .interfaces
             .keys()
             .copied()
-            .filter(|unit| !there(unit))
+            .filter(|unit| !there.contains(unit))
             .collect();
         self.totals = totals;
         let mut signals: Vec<Signal> = gone
@@ -156,7 +161,7 @@ impl Board {
             .collect();
         signals.extend(
             interfaces
-                .iter()
+                .into_iter()
                 .filter_map(|status| self.interface(status)),
         );
         signals.extend(self.sysctls(values, suppressions));
@@ -172,6 +177,25 @@ impl Board {
     fn sysctl_values(&self) -> [(Sysctl, u32); Sysctl::ALL.len()] {
         Sysctl::ALL.map(|sysctl| (sysctl, self.sysctl(sysctl)))
     }
+}
+
+/// Whether no more than counters and times differ, which nobody is told of: what thousands of
+/// interfaces are asked for again and again is compared without making it all into text.
+fn only_moved_on(now: &Status, before: &Status) -> bool {
+    let master = match (now.master, before.master) {
+        (Some(now), Some(before)) => Some(Peer {
+            heard: before.heard,
+            ..now
+        }),
+        (now, _) => now,
+    };
+    *before
+        == Status {
+            master,
+            advertised: before.advertised,
+            counters: before.counters,
+            ..now.clone()
+        }
 }
 
 #[cfg(test)]
@@ -215,7 +239,7 @@ mod tests {
 
         let mut board = Board::default();
         // Even if the interface was shown with it already.
-        board.interface(&status);
+        board.interface(status.clone());
         let there = everything(vec![status]);
         assert_eq!(board.missed(&there), std::slice::from_ref(&became));
         board.transition(&became);

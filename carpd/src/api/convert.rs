@@ -9,6 +9,14 @@ use std::collections::BTreeMap;
 
 /// A carp interface as the bus shows it.
 pub(super) fn interface(status: &Status) -> InterfaceInfo {
+    InterfaceInfo {
+        statistics: statistics(&status.counters),
+        ..told(status)
+    }
+}
+
+/// The same without its counters, of which nobody is told, and which are the greater part of it.
+pub(super) fn told(status: &Status) -> InterfaceInfo {
     let Status {
         unit,
         state,
@@ -32,7 +40,7 @@ pub(super) fn interface(status: &Status) -> InterfaceInfo {
         advertised,
         master_down_micros,
         last_transition,
-        counters,
+        counters: _,
     } = status;
     InterfaceInfo {
         name: unit.to_string(),
@@ -58,7 +66,7 @@ pub(super) fn interface(status: &Status) -> InterfaceInfo {
         advertised: advertised.map_or(0, UnixTime::micros),
         master_down_time: *master_down_micros,
         last_transition: last_transition.as_ref().map(transition),
-        statistics: statistics(counters),
+        statistics: BTreeMap::new(),
     }
 }
 

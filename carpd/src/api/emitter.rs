@@ -40,11 +40,21 @@ pub(super) async fn run(hub: &Arc<Hub>, mut news: Receiver<News>) {
 fn take_in(hub: &Hub, news: News) -> Vec<Signal> {
     let mut board = hub.board();
     match news {
-        News::Interface(status) => board.interface(&status).into_iter().collect(),
-        News::Refreshed(statuses) => statuses
-            .iter()
-            .filter_map(|status| board.interface(status))
-            .collect(),
+        News::Interface(status) => board.interface(*status).into_iter().collect(),
+        News::Refreshed {
+            interfaces,
+            totals,
+            done,
+        } => {
+            board.totals = totals;
+            let signals = interfaces
+                .into_iter()
+                .filter_map(|status| board.interface(status))
+                .collect();
+            // Whoever asked may be gone.
+            let _ = done.send(());
+            signals
+        }
         News::Gone(unit) => board.gone(unit).into_iter().collect(),
         News::Changed(transition) => {
             hub.hooks().run(&transition);
@@ -57,10 +67,6 @@ fn take_in(hub: &Hub, news: News) -> Vec<Signal> {
             values,
             suppressions,
         } => board.sysctls(values, suppressions).into_iter().collect(),
-        News::Totals(totals) => {
-            board.totals = totals;
-            Vec::new()
-        }
         News::Notice(at, notice) => {
             let occurrence = events::notice(at, &notice).hushed(board.sysctls.log);
             occurrence.log();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use carp_dbus::Error;
 use carp_proto::{Answer, Key, Refusal, Request, RequestId, Unit};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use super::board::Board;
@@ -22,6 +22,9 @@ use crate::systemd::Systemd;
 /// How long the loop may take to answer; less than clients wait for us.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// How old counters and times may be that a client is shown.
+const FRESH: Duration = Duration::from_millis(100);
+
 /// Shared by every object on every connection.
 #[derive(Debug)]
 pub(super) struct Hub {
@@ -35,6 +38,8 @@ pub(super) struct Hub {
     moves: watch::Sender<()>,
     presence: watch::Sender<Presence>,
     files: tokio::sync::Mutex<Files>,
+    /// When counters and times were last asked for.
+    refreshed: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +61,7 @@ impl Hub {
             moves: watch::Sender::default(),
             presence: watch::Sender::default(),
             files: tokio::sync::Mutex::new(files),
+            refreshed: tokio::sync::Mutex::default(),
         }
     }
 
@@ -83,6 +89,22 @@ impl Hub {
         lock(&self.board)
     }
 
+    /// Waits until the counters and times on the board are no older than a tenth of a second, or
+    /// as long again for a loop that has more urgent things to do: what nobody looks at is not
+    /// published. The loop is asked once for everybody.
+    pub(super) async fn refresh(&self) {
+        let mut refreshed = self.refreshed.lock().await;
+        if refreshed.is_some_and(|last| last.elapsed() < FRESH) {
+            return;
+        }
+        let (done, receiver) = oneshot::channel();
+        if self.asks.try_send(Ask::Refresh(done)).is_ok() {
+            // What is there is shown in any case.
+            let _late = timeout(FRESH, receiver).await.is_err();
+        }
+        *refreshed = Some(Instant::now());
+    }
+
     /// The configuration files, for one at a time.
     pub(super) async fn files(&self) -> tokio::sync::MutexGuard<'_, Files> {
         self.files.lock().await
@@ -104,7 +126,11 @@ impl Hub {
             }
         };
         match answer {
-            Ok(Ok(answer)) => answer.map_err(convert::refusal),
+            Ok(Ok(answer)) => {
+                // Counters may start anew with it.
+                *self.refreshed.lock().await = None;
+                answer.map_err(convert::refusal)
+            }
             Ok(Err(_)) => Err(Error::Failed("carpd is stopping".to_owned())),
             Err(_) => {
                 lock(&self.requests).waiting.remove(&id);

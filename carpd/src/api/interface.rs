@@ -13,6 +13,7 @@ use zbus::{Connection, OwnedVariant, interface};
 
 use super::authorisation::{Action, Deed};
 use super::callers::Callers;
+use super::convert;
 use super::hub::{Hub, not_found};
 use super::settings::{self, only};
 use super::vh;
@@ -30,18 +31,22 @@ impl InterfaceObject {
     }
 
     /// The interface as it is now.
-    fn info(&self) -> Result<Arc<InterfaceInfo>, Error> {
-        self.hub
-            .board()
-            .interfaces
-            .get(&self.unit)
-            .cloned()
+    fn info(&self) -> Result<InterfaceInfo, Error> {
+        let status = self.hub.board().interfaces.get(&self.unit).cloned();
+        status
+            .map(|status| convert::interface(&status))
             .ok_or_else(|| not_found(self.unit))
     }
 
-    /// One of its properties.
+    /// One of its properties that clients are told of when they change.
     fn show<T>(&self, what: impl FnOnce(&InterfaceInfo) -> T) -> Result<T, Error> {
         self.info().map(|info| what(&info))
+    }
+
+    /// One that they are not told of, or not of all of it.
+    async fn show_fresh<T>(&self, what: impl FnOnce(&InterfaceInfo) -> T) -> Result<T, Error> {
+        self.hub.refresh().await;
+        self.show(what)
     }
 
     /// Lets pass who may do `action` to it.
@@ -195,7 +200,7 @@ impl InterfaceObject {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
         self.allow(Action::Configure, (connection, header)).await?;
-        let changes = vh::changes(&*self.info()?, request)?;
+        let changes = vh::changes(&self.info()?, request)?;
         self.change(changes).await
     }
 
@@ -307,8 +312,8 @@ impl InterfaceObject {
     }
 
     #[zbus(property)]
-    fn master(&self) -> Result<MasterRow, Error> {
-        self.show(dict::master_row)
+    async fn master(&self) -> Result<MasterRow, Error> {
+        self.show_fresh(dict::master_row).await
     }
 
     #[zbus(property)]
@@ -317,12 +322,12 @@ impl InterfaceObject {
     }
 
     #[zbus(property(emits_changed_signal = "false"))]
-    fn advertised(&self) -> Result<u64, Error> {
-        self.show(|info| info.advertised)
+    async fn advertised(&self) -> Result<u64, Error> {
+        self.show_fresh(|info| info.advertised).await
     }
 
     #[zbus(property(emits_changed_signal = "false"))]
-    fn statistics(&self) -> Result<BTreeMap<String, u64>, Error> {
-        self.show(|info| info.statistics.clone())
+    async fn statistics(&self) -> Result<BTreeMap<String, u64>, Error> {
+        self.show_fresh(|info| info.statistics.clone()).await
     }
 }

@@ -7,10 +7,14 @@ use std::sync::Arc;
 use carp_dbus::dict::{Dictionary, EventTuple};
 use carp_dbus::names::interface_path;
 use carp_dbus::{Error, one_line};
-use carp_proto::{Answer, Request, Unit};
+use carp_proto::{Answer, Request, Status, Unit};
+use serde::ser::{Error as _, Serialize, SerializeSeq as _, Serializer};
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
-use zbus::{Connection, OwnedFd, OwnedObjectPath, OwnedVariant, Variant, interface};
+use zbus::{
+    Connection, ObjectPath, OwnedFd, OwnedObjectPath, OwnedVariant, Signature, Type, Variant,
+    interface,
+};
 
 use super::authorisation::{Action, Deed, Verdict};
 use super::callers::Callers;
@@ -97,19 +101,10 @@ impl Manager {
     }
 
     #[zbus(out_args("interfaces"))]
-    fn list_interfaces(&self) -> Result<Vec<(OwnedObjectPath, Dictionary)>, Error> {
-        // Made after the board is let go: it may be long.
-        let interfaces: Vec<_> = self
-            .hub
-            .board()
-            .interfaces
-            .iter()
-            .map(|(unit, info)| (*unit, Arc::clone(info)))
-            .collect();
-        interfaces
-            .into_iter()
-            .map(|(unit, info)| Ok((path(unit)?, info.properties())))
-            .collect()
+    async fn list_interfaces(&self) -> (Rows,) {
+        self.hub.refresh().await;
+        let interfaces = self.hub.board().interfaces.values().cloned().collect();
+        (Rows(interfaces),)
     }
 
     #[zbus(out_args("hold"))]
@@ -142,7 +137,8 @@ impl Manager {
     }
 
     #[zbus(out_args("statistics"))]
-    fn get_statistics(&self) -> BTreeMap<String, u64> {
+    async fn get_statistics(&self) -> BTreeMap<String, u64> {
+        self.hub.refresh().await;
         convert::statistics(&self.hub.board().totals)
     }
 
@@ -238,6 +234,27 @@ impl Manager {
         text: &str,
         details: HashMap<&str, Variant<'_>>,
     ) -> zbus::Result<()>;
+}
+
+/// What `ListInterfaces` answers. Each row is made when it is written and gone afterwards: those
+/// of thousands of interfaces would fill tens of megabytes.
+#[derive(Debug)]
+struct Rows(Vec<Arc<Status>>);
+
+impl Type for Rows {
+    const SIGNATURE: &'static Signature = <Vec<(ObjectPath<'_>, Dictionary)>>::SIGNATURE;
+}
+
+impl Serialize for Rows {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut rows = serializer.serialize_seq(Some(self.0.len()))?;
+        for status in &self.0 {
+            let info = convert::interface(status);
+            let path = ObjectPath::try_from(interface_path(&info.name));
+            rows.serialize_element(&(path.map_err(S::Error::custom)?, info.properties()))?;
+        }
+        rows.end()
+    }
 }
 
 fn unit(name: &str) -> Result<Unit, String> {

@@ -11,6 +11,7 @@ use carp_dbus::names::{INTERFACE_INTERFACE, interface_path};
 use zbus::object_server::SignalEmitter;
 use zbus::{OwnedObjectPath, fdo, interface};
 
+use super::convert;
 use super::hub::Hub;
 
 /// What an object has: for each of its interfaces the properties.
@@ -33,12 +34,13 @@ impl ObjectManager {
 )]
 impl ObjectManager {
     #[zbus(out_args("objects"))]
-    fn get_managed_objects(&self) -> fdo::Result<HashMap<OwnedObjectPath, Interfaces>> {
-        let board = self.hub.board();
-        board
-            .interfaces
-            .values()
-            .map(|info| {
+    async fn get_managed_objects(&self) -> fdo::Result<HashMap<OwnedObjectPath, Interfaces>> {
+        self.hub.refresh().await;
+        let interfaces: Vec<_> = self.hub.board().interfaces.values().cloned().collect();
+        interfaces
+            .iter()
+            .map(|status| {
+                let info = convert::interface(status);
                 let path = OwnedObjectPath::try_from(interface_path(&info.name))?;
                 Ok((
                     path,

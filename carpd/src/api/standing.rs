@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use carp_dbus::InterfaceInfo;
 use carp_proto::{StateName, Unit};
 
 use super::board::Board;
@@ -34,13 +33,11 @@ impl fmt::Display for Standing {
 impl Standing {
     fn of(board: &Board) -> Self {
         let mut standing = Self::default();
-        for info in board.interfaces.values() {
-            if is_master(info) {
-                standing.master += 1;
-            } else if info.state == StateName::Backup.text() {
-                standing.backup += 1;
-            } else {
-                standing.init += 1;
+        for status in board.interfaces.values() {
+            match status.state {
+                StateName::Master => standing.master += 1,
+                StateName::Backup => standing.backup += 1,
+                StateName::Init => standing.init += 1,
             }
         }
         standing
@@ -50,11 +47,9 @@ impl Standing {
 /// The interfaces that are MASTER, in the order of their numbers.
 pub(super) fn masters(board: &Board) -> impl Iterator<Item = Unit> {
     let interfaces = board.interfaces.iter();
-    interfaces.filter_map(|(unit, info)| is_master(info).then_some(*unit))
-}
-
-fn is_master(info: &InterfaceInfo) -> bool {
-    info.state == StateName::Master.text()
+    interfaces
+        .filter(|(_, status)| status.state == StateName::Master)
+        .map(|(unit, _)| *unit)
 }
 
 /// Keeps systemd's line current until the hub is closed.

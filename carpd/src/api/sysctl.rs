@@ -33,8 +33,9 @@ impl SysctlObject {
 #[interface(name = "org.carpd1.Sysctl", introspection_docs = false)]
 impl SysctlObject {
     #[zbus(out_args("value"))]
-    fn get(&self, name: &str) -> Result<OwnedVariant, Error> {
+    async fn get(&self, name: &str) -> Result<OwnedVariant, Error> {
         if name == STATS {
+            self.hub.refresh().await;
             let statistics = convert::statistics(&self.hub.board().totals);
             return Ok(Variant::from(statistics).try_into_owned()?);
         }

@@ -10,24 +10,19 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::netlink::{Netlink, Refused};
+use super::netlink::{Change, Netlink, Refused};
 
 /// `IFA_PROTO` of every address of ours, by which they are known again: CARP's own IP protocol
 /// number. Kernels before 5.18 do not keep it.
-const PROTOCOL: AddressProtocol = AddressProtocol::Other(112);
+const PROTOCOL: AddressProtocol = AddressProtocol::Other(PROTOCOL_NUMBER);
+
+/// The same as a number.
+pub(super) const PROTOCOL_NUMBER: u8 = 112;
 
 /// Adds `address` to the interface numbered `index`, or makes its lease start anew.
-///
-/// # Errors
-/// What the kernel answers.
-pub(super) async fn put(
-    netlink: &Netlink,
-    index: u32,
-    address: VirtualAddress,
-    lease: u32,
-) -> Result<(), Refused> {
+pub(super) fn put(index: u32, address: VirtualAddress, lease: u32) -> Change {
     let message = RouteNetlinkMessage::NewAddress(leased(index, address, lease));
-    netlink.change(message, NLM_F_CREATE | NLM_F_REPLACE).await
+    (message, NLM_F_CREATE | NLM_F_REPLACE)
 }
 
 /// Adds `address` to the interface numbered `index` if it is not there; `true` if it was not.
@@ -51,17 +46,14 @@ pub(super) async fn add(
     }
 }
 
-/// Takes `address` away; nothing if its lease has run out or its interface is gone.
-///
-/// # Errors
-/// What the kernel answers.
-pub(super) async fn take_away(
-    netlink: &Netlink,
-    index: u32,
-    address: VirtualAddress,
-) -> Result<(), Refused> {
-    let message = RouteNetlinkMessage::DelAddress(plain(index, address));
-    match netlink.change(message, 0).await {
+/// Takes `address` away.
+pub(super) fn take_away(index: u32, address: VirtualAddress) -> Change {
+    (RouteNetlinkMessage::DelAddress(plain(index, address)), 0)
+}
+
+/// What was to be taken away is so too if its lease has run out, or its interface is gone.
+pub(super) fn is_away(result: Result<(), Refused>) -> Result<(), Refused> {
+    match result {
         Err(Refused {
             errno: libc::EADDRNOTAVAIL | libc::ENODEV,
             ..

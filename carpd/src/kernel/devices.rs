@@ -5,15 +5,15 @@
 //! setting a device down takes milliseconds under the kernel's routing lock.
 
 use carp_proto::{IfIndex, Mac, Unit};
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_core::{DefaultNla, Emitable as _, NLA_F_NESTED, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
 };
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkMacVlan, LinkMessageBuilder, LinkUnspec};
 use tracing::{debug, warn};
 
-use super::netlink::{Netlink, Refused};
+use super::netlink::{Change, Netlink, Refused};
 use super::sysctls::{ARP_ANNOUNCE_OWN, ARP_IGNORE_OTHERS, Sysctl};
 
 /// `IFLA_GROUP` of all our devices, "carp" in ASCII: by it they are known again after a crash,
@@ -161,33 +161,40 @@ pub(super) async fn create(
         )
         .await?;
     for (sysctl, value) in SETTINGS {
-        set(sysctl, &name, value);
+        if sysctl.number().is_none() {
+            set(sysctl, &name, value);
+        }
     }
     Ok(())
 }
 
 /// Lets the device hear everything that is for its MAC or for all.
-///
-/// # Errors
-/// What the kernel answers.
-pub(super) async fn hear(netlink: &Netlink, index: u32) -> Result<(), Refused> {
-    set_mode(netlink, index, MacVlanMode::Bridge).await
+pub(super) fn hear(index: u32) -> Change {
+    set_mode(index, MacVlanMode::Bridge)
 }
 
-/// Makes the device deaf; nothing if it is gone.
-///
-/// # Errors
-/// What the kernel answers.
-pub(super) async fn deafen(netlink: &Netlink, index: u32) -> Result<(), Refused> {
-    gone_is_fine(set_mode(netlink, index, MacVlanMode::Source).await)
+/// Makes the device deaf.
+pub(super) fn deafen(index: u32) -> Change {
+    set_mode(index, MacVlanMode::Source)
+}
+
+/// Sets a new device up, with the sysctls of its IPv4 stack.
+pub(super) fn first_up(index: u32) -> Change {
+    up_with(index, &SETTINGS)
 }
 
 /// Sets the device up.
-///
-/// # Errors
-/// What the kernel answers.
-pub(super) async fn set_up(netlink: &Netlink, index: u32) -> Result<(), Refused> {
-    change(netlink, LinkUnspec::new_with_index(index).up().build()).await
+pub(super) fn up(index: u32) -> Change {
+    let message = LinkUnspec::new_with_index(index).up().build();
+    (RouteNetlinkMessage::NewLink(message), 0)
+}
+
+/// Sets the device up, and those of `settings` that have a number: one request, whereas each of
+/// them is three system calls by way of /proc.
+pub(super) fn up_with(index: u32, settings: &[(Sysctl, u8)]) -> Change {
+    let mut message = LinkUnspec::new_with_index(index).up().build();
+    message.attributes.push(ipv4_conf(settings));
+    (RouteNetlinkMessage::NewLink(message), 0)
 }
 
 /// Gives the device a name.
@@ -282,12 +289,37 @@ pub(super) fn set(sysctl: Sysctl, name: &str, value: u8) {
     }
 }
 
-async fn set_mode(netlink: &Netlink, index: u32, mode: MacVlanMode) -> Result<(), Refused> {
+fn set_mode(index: u32, mode: MacVlanMode) -> Change {
     let message = LinkMessageBuilder::<LinkMacVlan>::new_with_info_kind(InfoKind::MacVlan)
         .index(index)
         .mode(mode)
         .build();
-    change(netlink, message).await
+    (RouteNetlinkMessage::NewLink(message), 0)
+}
+
+/// `IFLA_AF_SPEC` with `IFLA_INET_CONF`, rtnetlink(7): sysctls by their numbers. The library knows
+/// only the form in which the kernel tells them.
+fn ipv4_conf(settings: &[(Sysctl, u8)]) -> LinkAttribute {
+    const AF_SPEC: u16 = 26;
+    const INET_CONF: u16 = 1;
+    let nested = |kind, value| DefaultNla::new(kind | NLA_F_NESTED, value);
+    let numbers = settings
+        .iter()
+        .filter_map(|(sysctl, value)| Some((sysctl.number()?, *value)))
+        .flat_map(|(number, value)| {
+            let value = u32::from(value).to_ne_bytes().to_vec();
+            bytes_of(&DefaultNla::new(number, value))
+        })
+        .collect();
+    let family = u16::from(u8::from(AddressFamily::Inet));
+    let inet = nested(family, bytes_of(&nested(INET_CONF, numbers)));
+    LinkAttribute::Other(nested(AF_SPEC, bytes_of(&inet)))
+}
+
+fn bytes_of(attribute: &DefaultNla) -> Vec<u8> {
+    let mut bytes = vec![0; attribute.buffer_len()];
+    attribute.emit(&mut bytes);
+    bytes
 }
 
 async fn change(netlink: &Netlink, message: LinkMessage) -> Result<(), Refused> {
@@ -302,7 +334,7 @@ async fn delete_matching(netlink: &Netlink, message: LinkMessage) -> Result<(), 
 }
 
 /// A device goes with its parent, and then whatever was to become of it has become of it.
-fn gone_is_fine(result: Result<(), Refused>) -> Result<(), Refused> {
+pub(super) fn gone_is_fine(result: Result<(), Refused>) -> Result<(), Refused> {
     match result {
         Err(Refused {
             errno: libc::ENODEV,

@@ -7,14 +7,15 @@ use carp_proto::{Family, IfIndex, Instant, Place, Unit, VirtualAddress};
 use tracing::warn;
 
 use super::devices::DISABLE_IPV6;
-use super::netlink::Refused;
+use super::netlink::{Change, Refused};
 use super::sysctls::{ARP_IGNORE_ALL, ARP_IGNORE_OTHERS, Sysctl};
 use super::worker::{Device, Held, Worker};
 use super::{addresses, devices};
 use crate::clock::Clock;
 
 pub(super) const ARP_IGNORE: Sysctl = Sysctl::v4("arp_ignore");
-const FORWARDING: [Sysctl; 2] = [Sysctl::v4("forwarding"), Sysctl::v6("forwarding")];
+const FORWARDING_V4: Sysctl = Sysctl::v4("forwarding");
+const FORWARDING_V6: Sysctl = Sysctl::v6("forwarding");
 
 impl Worker {
     /// The addresses first, then the ears: ARP is answered once all is there. Nothing at all if
@@ -28,26 +29,29 @@ impl Worker {
     ) {
         let lease = left(until, Clock.now().instant);
         if lease == 0 {
-            return self.leave(unit).await;
+            return self.leave(unit);
         }
-        self.give_up_others(unit, place, &wanted).await;
+        self.give_up_others(unit, place, &wanted);
         let index = match place {
             Place::Parent(parent) => {
                 self.keep_native(parent, &mut wanted).await;
                 parent.0
             }
-            Place::Device | Place::SilentDevice => match self.wake(unit).await {
+            Place::Device | Place::SilentDevice => match self.wake(unit, place).await {
                 Some(device) => {
-                    self.prepare(unit, &device, place, &mut wanted);
+                    self.prepare(unit, &device, &mut wanted);
                     device.index
                 }
                 None => return,
             },
         };
-        self.put_all(unit, index, &wanted, lease).await;
-        if let Place::Device | Place::SilentDevice = place
-            && let Err(error) = devices::hear(&self.netlink, index).await
-        {
+        let mut changes = puts(index, &wanted, lease);
+        if let Place::Device | Place::SilentDevice = place {
+            changes.push(devices::hear(index));
+        }
+        let mut answers = self.netlink.change_all(changes).into_iter();
+        self.judge(unit, &wanted, answers.by_ref().take(wanted.len()));
+        if let Some(Err(error)) = answers.next() {
             self.refuse(unit, None, error.to_string());
         }
         self.units.entry(unit).or_default().held = Some(Held {
@@ -58,19 +62,19 @@ impl Worker {
     }
 
     /// Takes away what the unit holds and shall not hold any more.
-    async fn give_up_others(&mut self, unit: Unit, place: Place, wanted: &[VirtualAddress]) {
+    fn give_up_others(&mut self, unit: Unit, place: Place, wanted: &[VirtualAddress]) {
         let Some(held) = self.state(unit).and_then(|state| state.held.clone()) else {
             return;
         };
         let (on, shall_be_on) = (self.index_of(unit, held.place), self.index_of(unit, place));
         if on != shall_be_on {
-            self.leave(unit).await;
+            self.leave(unit);
         } else if let Some(index) = on {
             let surplus = held
                 .addresses
                 .iter()
                 .filter(|address| !wanted.contains(address));
-            self.take_away_all(unit, index, surplus).await;
+            self.take_away_all(unit, index, surplus);
         }
     }
 
@@ -91,13 +95,14 @@ impl Worker {
         wanted.retain(|address| !native.contains(&address.address));
     }
 
-    /// The unit's device, up; made anew if somebody else has removed it.
-    async fn wake(&mut self, unit: Unit) -> Option<Device> {
+    /// The unit's device, up and with the IPv4 sysctls that depend on what it is to do; made anew
+    /// if somebody else has removed it.
+    async fn wake(&mut self, unit: Unit, place: Place) -> Option<Device> {
         let Some(device) = self.device(unit) else {
             self.refuse(unit, None, format!("there is no device {unit}"));
             return None;
         };
-        match devices::set_up(&self.netlink, device.index).await {
+        match self.rouse(&device, place) {
             Ok(()) => Some(device),
             Err(Refused {
                 errno: libc::ENODEV,
@@ -106,7 +111,12 @@ impl Worker {
                 warn!("{unit}: somebody has removed the device, making it anew");
                 self.units.entry(unit).or_default().held = None;
                 self.ensure(unit, device.parent, device.mac).await;
-                self.device(unit)
+                let device = self.device(unit)?;
+                if let Err(error) = self.rouse(&device, place) {
+                    self.refuse(unit, None, error.to_string());
+                    return None;
+                }
+                Some(device)
             }
             Err(error) => {
                 self.refuse(unit, None, error.to_string());
@@ -115,93 +125,109 @@ impl Worker {
         }
     }
 
-    /// Sysctls that depend on what the device is to do.
-    fn prepare(
-        &mut self,
-        unit: Unit,
-        device: &Device,
-        place: Place,
-        wanted: &mut Vec<VirtualAddress>,
-    ) {
-        let name = unit.to_string();
-        devices::set(ARP_IGNORE, &name, arp_ignore(place));
+    fn rouse(&self, device: &Device, place: Place) -> Result<(), Refused> {
+        let mut settings = vec![(ARP_IGNORE, arp_ignore(place))];
+        // As follow_forwarding() does.
+        if let Ok(theirs) = FORWARDING_V4.read(&device.parent_name) {
+            settings.push((FORWARDING_V4, theirs));
+        }
+        let (message, flags) = devices::up_with(device.index, &settings);
+        self.netlink.change_now(message, flags)
+    }
+
+    /// An IPv6 stack for those who need one.
+    fn prepare(&mut self, unit: Unit, device: &Device, wanted: &mut Vec<VirtualAddress>) {
         let has_v6 = wanted
             .iter()
             .any(|address| Family::of(address.address) == Family::V6);
-        if has_v6 {
-            if let Some(error) = ipv6_missing(&name, &device.parent_name) {
-                for address in wanted
-                    .iter()
-                    .filter(|a| Family::of(a.address) == Family::V6)
-                {
-                    self.refuse(unit, Some(address.address), error.clone());
-                }
-                wanted.retain(|address| Family::of(address.address) == Family::V4);
+        if !has_v6 {
+            return;
+        }
+        let name = unit.to_string();
+        if let Some(error) = ipv6_missing(&name, &device.parent_name) {
+            for address in wanted
+                .iter()
+                .filter(|a| Family::of(a.address) == Family::V6)
+            {
+                self.refuse(unit, Some(address.address), error.clone());
+            }
+            wanted.retain(|address| Family::of(address.address) == Family::V4);
+            return;
+        }
+        self.units.entry(unit).or_default().ipv6_off = false;
+        devices::set(DISABLE_IPV6, &name, 0);
+        follow(FORWARDING_V6, &name, &device.parent_name);
+    }
+
+    /// Makes the leases of everything that these units hold start anew, and mends what somebody
+    /// else has removed or taken down.
+    pub(super) async fn renew(&mut self, leases: &[(Unit, u32)], asked: Instant) {
+        let now = Clock.now().instant;
+        let mut changes = Vec::new();
+        let mut renewed = Vec::new();
+        for &(unit, lease) in leases {
+            let until = asked + Duration::from_secs(lease.into());
+            let lease = left(until, now);
+            let Some(held) = self
+                .units
+                .get_mut(&unit)
+                .and_then(|state| state.held.as_mut())
+                .filter(|_| lease > 0)
+            else {
+                continue;
+            };
+            held.until = until;
+            let Some(held) = self.state(unit).and_then(|state| state.held.as_ref()) else {
+                continue;
+            };
+            let Some(index) = self.index_of(unit, held.place) else {
+                continue;
+            };
+            let before = changes.len();
+            // An address is no good on a device that somebody has taken down.
+            if let Place::Device | Place::SilentDevice = held.place {
+                changes.push(devices::up(index));
+            }
+            changes.extend(puts(index, &held.addresses, lease));
+            renewed.push((unit, changes.len() - before));
+        }
+        let mut answers = self.netlink.change_all(changes).into_iter();
+        for (unit, count) in renewed {
+            let answers: Vec<_> = answers.by_ref().take(count).collect();
+            let Some(held) = self.state(unit).and_then(|state| state.held.clone()) else {
+                continue;
+            };
+            let (ups, puts) = answers.split_at(count.saturating_sub(held.addresses.len()));
+            if ups.iter().any(Result::is_err) || puts.iter().any(is_gone) {
+                self.take(unit, held.place, held.addresses, held.until)
+                    .await;
             } else {
-                devices::set(DISABLE_IPV6, &name, 0);
+                self.judge(unit, &held.addresses, puts.iter().cloned());
             }
-        }
-        follow_forwarding(&name, &device.parent_name);
-    }
-
-    /// Makes the lease of everything the unit holds start anew, and mends what somebody else
-    /// has removed or taken down.
-    pub(super) async fn renew(&mut self, unit: Unit, until: Instant) {
-        let lease = left(until, Clock.now().instant);
-        let Some(held) = self
-            .units
-            .get_mut(&unit)
-            .and_then(|state| state.held.as_mut())
-        else {
-            return;
-        };
-        if lease == 0 {
-            return;
-        }
-        held.until = until;
-        let held = held.clone();
-        let Some(index) = self.index_of(unit, held.place) else {
-            return;
-        };
-        // An address is no good on a device that somebody has taken down.
-        let up = match held.place {
-            Place::Parent(_) => true,
-            Place::Device | Place::SilentDevice => {
-                devices::set_up(&self.netlink, index).await.is_ok()
-            }
-        };
-        if !up || !self.put_all(unit, index, &held.addresses, lease).await {
-            self.take(unit, held.place, held.addresses, until).await;
         }
     }
 
-    /// `false` if the interface is gone.
-    async fn put_all(
+    /// Tells which of `addresses` the kernel refused.
+    fn judge(
         &mut self,
         unit: Unit,
-        index: u32,
-        wanted: &[VirtualAddress],
-        lease: u32,
-    ) -> bool {
-        for address in wanted {
-            match addresses::put(&self.netlink, index, *address, lease).await {
+        addresses: &[VirtualAddress],
+        answers: impl Iterator<Item = Result<(), Refused>>,
+    ) {
+        for (address, answer) in addresses.iter().zip(answers) {
+            match answer {
                 Ok(()) => {
                     if let Some(state) = self.units.get_mut(&unit) {
                         state.refused.remove(&Some(address.address));
                     }
                 }
-                Err(Refused {
-                    errno: libc::ENODEV,
-                    ..
-                }) => return false,
                 Err(error) => self.refuse(unit, Some(address.address), error.to_string()),
             }
         }
-        true
     }
 
     /// Deaf first, then without addresses; nothing slow, and nothing said.
-    pub(super) async fn leave(&mut self, unit: Unit) {
+    pub(super) fn leave(&mut self, unit: Unit) {
         let Some(held) = self
             .units
             .get_mut(&unit)
@@ -212,36 +238,79 @@ impl Worker {
         let Some(index) = self.index_of(unit, held.place) else {
             return;
         };
-        let mut silenced = false;
-        if let Place::Device | Place::SilentDevice = held.place {
-            if let Err(error) = devices::deafen(&self.netlink, index).await {
-                warn!("{unit}: cannot make the device deaf: {error}");
-            }
-            // Takes all IPv6 addresses away at once. Deleted one by one they would be followed by
-            // multicast listener reports with the virtual MAC, which is another host's by then.
-            silenced = DISABLE_IPV6.write(&unit.to_string(), 1).is_ok();
-        }
-        let left = held
+        let (v4, v6): (Vec<_>, Vec<_>) = held
             .addresses
             .iter()
             // The last first: the kernel then has no secondary address to promote.
             .rev()
-            .filter(|address| !(silenced && Family::of(address.address) == Family::V6));
-        self.take_away_all(unit, index, left).await;
+            .copied()
+            .partition(|address| Family::of(address.address) == Family::V4);
+        if let Place::Parent(_) = held.place {
+            self.take_away_all(unit, index, v4.iter().chain(&v6));
+            return;
+        }
+        let mut changes = vec![devices::deafen(index)];
+        changes.extend(
+            v4.iter()
+                .map(|address| addresses::take_away(index, *address)),
+        );
+        let mut answers = self.netlink.change_all(changes).into_iter();
+        let deaf = answers.next().map_or(Ok(()), devices::gone_is_fine);
+        if let Err(error) = deaf {
+            warn!("{unit}: cannot make the device deaf: {error}");
+        }
+        for (address, answer) in v4.iter().zip(answers) {
+            report(unit, *address, answer);
+        }
+        // Takes all IPv6 addresses away at once. Deleted one by one they would be followed by
+        // multicast listener reports with the virtual MAC, which is another host's by then.
+        let state = self.units.entry(unit).or_default();
+        if !state.ipv6_off {
+            state.ipv6_off = DISABLE_IPV6.write(&unit.to_string(), 1).is_ok();
+        }
+        if !state.ipv6_off {
+            self.take_away_all(unit, index, v6.iter());
+        }
     }
 
-    async fn take_away_all(
+    fn take_away_all<'a>(
         &self,
         unit: Unit,
         index: u32,
-        addresses: impl Iterator<Item = &VirtualAddress>,
+        addresses: impl Iterator<Item = &'a VirtualAddress> + Clone,
     ) {
-        for address in addresses {
-            if let Err(error) = addresses::take_away(&self.netlink, index, *address).await {
-                warn!("{unit}: cannot take {} away: {error}", address.address);
-            }
+        let changes = addresses
+            .clone()
+            .map(|address| addresses::take_away(index, *address))
+            .collect();
+        for (address, answer) in addresses.zip(self.netlink.change_all(changes)) {
+            report(unit, *address, answer);
         }
     }
+}
+
+fn report(unit: Unit, address: VirtualAddress, taken_away: Result<(), Refused>) {
+    if let Err(error) = addresses::is_away(taken_away) {
+        warn!("{unit}: cannot take {} away: {error}", address.address);
+    }
+}
+
+fn puts(index: u32, addresses: &[VirtualAddress], lease: u32) -> Vec<Change> {
+    addresses
+        .iter()
+        .map(|address| addresses::put(index, *address, lease))
+        .collect()
+}
+
+/// Whether the interface is gone.
+const fn is_gone(answer: &Result<(), Refused>) -> bool {
+    matches!(
+        answer,
+        Err(Refused {
+            errno: libc::ENODEV,
+            ..
+        })
+    )
 }
 
 /// Whole seconds until a lease ends; a busy machine may have worked on it for a moment.
@@ -260,12 +329,16 @@ pub(super) fn arp_ignore(place: Place) -> u8 {
 
 /// What comes in on a device is forwarded exactly if it were on `parent`.
 pub(super) fn follow_forwarding(name: &str, parent: &str) {
-    for sysctl in FORWARDING {
-        if let (Ok(theirs), Ok(ours)) = (sysctl.read(parent), sysctl.read(name))
-            && theirs != ours
-        {
-            devices::set(sysctl, name, theirs);
-        }
+    for sysctl in [FORWARDING_V4, FORWARDING_V6] {
+        follow(sysctl, name, parent);
+    }
+}
+
+fn follow(sysctl: Sysctl, name: &str, parent: &str) {
+    if let (Ok(theirs), Ok(ours)) = (sysctl.read(parent), sysctl.read(name))
+        && theirs != ours
+    {
+        devices::set(sysctl, name, theirs);
     }
 }
 

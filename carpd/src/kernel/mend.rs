@@ -14,7 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior, sleep_until};
 use tracing::{debug, warn};
 
 use super::devices::{self, DISABLE_IPV6, Seen};
-use super::netlink::Refused;
+use super::netlink::{Change, Refused};
 use super::sysctls::Sysctl;
 use super::worker::{Device, Held, State, Worker};
 use super::{addresses, master};
@@ -246,7 +246,7 @@ impl Worker {
         if held && !seen.up {
             let what = "somebody has taken the device down: up again";
             self.mending.say(&name, "down", &what);
-            devices::set_up(&self.netlink, device.index).await?;
+            self.change(devices::up(device.index))?;
         }
         let mode = if held {
             MacVlanMode::Bridge
@@ -256,13 +256,17 @@ impl Worker {
         if seen.mode != Some(mode) {
             let what = "somebody has changed the device's mode: set back";
             self.mending.say(&name, "mode", &what);
-            if held {
-                devices::hear(&self.netlink, device.index).await?;
+            self.change(if held {
+                devices::hear(device.index)
             } else {
-                devices::deafen(&self.netlink, device.index).await?;
-            }
+                devices::deafen(device.index)
+            })?;
         }
         Ok(())
+    }
+
+    fn change(&self, (message, flags): Change) -> Result<(), Refused> {
+        self.netlink.change_now(message, flags)
     }
 
     async fn remake(&mut self, unit: Unit, device: &Device) {

@@ -14,6 +14,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMe
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::MulticastGroup;
 use rtnetlink::sys::AsyncSocket as _;
+use socket2::{SockFilter, SockRef};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
@@ -70,6 +71,40 @@ pub(super) async fn run(
     }
 }
 
+/// All but renewals of our own leases, of which there may be thousands a second: messages that
+/// tell of an address whose `IFA_PROTO` is ours. A classic BPF program on netlink messages.
+const FILTER: [SockFilter; 10] = {
+    const LOAD_HALF: u16 = 0x28;
+    const LOAD_BYTE: u16 = 0x30;
+    const LOAD_BYTE_AT_X: u16 = 0x50;
+    const LOAD_NUMBER: u16 = 0x00;
+    const NUMBER_TO_X: u16 = 0x01;
+    const A_TO_X: u16 = 0x07;
+    const IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const TYPE: u32 = 4;
+    // Loads are of big-endian numbers, and netlink's are the machine's.
+    const NEW_ADDRESS: u32 = libc::RTM_NEWADDR.to_be() as u32;
+    // struct nlmsghdr and struct ifaddrmsg come before the attributes.
+    const ATTRIBUTES: u32 = 16 + 8;
+    const IFA_PROTO: u32 = 11;
+    // Leaves the place of attribute X in A, or 0, where no message has this value at 4.
+    const FIND: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_NLATTR).cast_unsigned();
+    const VALUE: u32 = 4;
+    [
+        SockFilter::new(LOAD_HALF, 0, 0, TYPE),
+        SockFilter::new(IF_EQUAL, 0, 7, NEW_ADDRESS),
+        SockFilter::new(LOAD_NUMBER, 0, 0, ATTRIBUTES),
+        SockFilter::new(NUMBER_TO_X, 0, 0, IFA_PROTO),
+        SockFilter::new(LOAD_BYTE, 0, 0, FIND),
+        SockFilter::new(A_TO_X, 0, 0, 0),
+        SockFilter::new(LOAD_BYTE_AT_X, 0, 0, VALUE),
+        SockFilter::new(IF_EQUAL, 0, 1, addresses::PROTOCOL_NUMBER as u32),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ]
+};
+
 /// A subscription to changes, not read yet.
 pub(super) struct Connection {
     netlink: Netlink,
@@ -101,6 +136,9 @@ impl Connection {
         {
             debug!("cannot enlarge the receive buffer of the monitor: {error}");
         }
+        if let Err(error) = SockRef::from(socket).attach_filter(&FILTER) {
+            debug!("cannot attach a filter to the monitor: {error}");
+        }
         let reader = tokio::spawn(connection).abort_handle();
         Ok(Self {
             netlink: Netlink::connect()?,
@@ -122,10 +160,7 @@ async fn follow(
     ready: &mut bool,
 ) -> Result<(), Refused> {
     let news = tell.news;
-    view.replace(
-        connection.netlink.links().await?,
-        connection.netlink.addresses().await?,
-    );
+    view.read(&connection.netlink)?;
     view.report(tell);
     if !*ready {
         *ready = true;
@@ -169,17 +204,18 @@ struct View {
 }
 
 impl View {
-    fn replace(&mut self, links: Vec<LinkMessage>, addresses: Vec<AddressMessage>) {
+    /// Everything anew.
+    fn read(&mut self, netlink: &Netlink) -> Result<(), Refused> {
+        self.forget_all();
+        netlink.each_link(|link| self.see_link(link))?;
+        netlink.each_address(|address| self.see_address(address))
+    }
+
+    fn forget_all(&mut self) {
         self.changed.extend(self.told.keys());
         self.sightings = vec![Sighting::Anything];
         self.links.clear();
         self.addresses.clear();
-        for link in links {
-            self.see_link(&link);
-        }
-        for address in addresses {
-            self.see_address(&address);
-        }
     }
 
     /// `false` if messages before this one were lost.
@@ -348,6 +384,13 @@ mod tests {
         message
     }
 
+    fn replace(view: &mut View, links: &[LinkMessage]) {
+        view.forget_all();
+        for link in links {
+            view.see_link(link);
+        }
+    }
+
     fn told(view: &mut View) -> Vec<String> {
         let (send, mut receive): (_, UnboundedReceiver<News>) = unbounded_channel();
         let (sightings, _) = unbounded_channel();
@@ -367,26 +410,26 @@ mod tests {
     #[test]
     fn after_an_overrun_only_what_differs_is_told() {
         let mut view = View::default();
-        view.replace(
-            vec![
+        replace(
+            &mut view,
+            &[
                 ethernet(2, "eth0"),
                 ethernet(3, "eth1"),
                 ethernet(4, "eth2"),
             ],
-            Vec::new(),
         );
         assert_eq!(told(&mut view), ["eth0 1500", "eth1 1500", "eth2 1500"]);
 
         let overrun = NetlinkPayload::Overrun(Vec::new());
         assert!(!view.apply(NetlinkMessage::new(NetlinkHeader::default(), overrun)));
-        view.replace(vec![ethernet(2, "eth0"), ethernet(4, "lan0")], Vec::new());
+        replace(&mut view, &[ethernet(2, "eth0"), ethernet(4, "lan0")]);
         assert_eq!(told(&mut view), ["3 gone", "lan0 1500"]);
     }
 
     #[test]
     fn what_a_message_leaves_out_is_as_before() {
         let mut view = View::default();
-        view.replace(vec![ethernet(2, "eth0")], Vec::new());
+        replace(&mut view, &[ethernet(2, "eth0")]);
         assert_eq!(told(&mut view), ["eth0 1500"]);
 
         let mut partial = ethernet(2, "eth0");

@@ -1,22 +1,40 @@
-//! Requests to the kernel's route netlink, one at a time, and what its refusals mean.
+//! Requests to the kernel's route netlink, and what its refusals mean.
 
 use core::fmt;
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use carp_proto::IfIndex;
 use futures_util::StreamExt as _;
 use netlink_packet_core::{
-    ErrorMessage, NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, NlaBuffer, NlasIterator,
+    DefaultNla, ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NlaBuffer, NlasIterator,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use rtnetlink::Handle;
-use rtnetlink::sys::AsyncSocket as _;
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::{AsyncSocket as _, Socket, SocketAddr};
 
-/// A connection for requests.
-#[derive(Clone, Debug)]
-pub(super) struct Netlink(Handle);
+/// How many changes are asked for with one system call; their refusals fit into [`ANSWERS`].
+const TOGETHER: usize = 128;
+
+/// Room for answers, in bytes as the kernel accounts for them.
+const ANSWERS: usize = 1 << 20;
+
+/// The most that the kernel puts into one datagram of a dump (`netlink_dump()`), in bytes.
+const DATAGRAM: usize = 32 << 10;
+
+/// Connections for requests.
+#[derive(Debug)]
+pub(super) struct Netlink {
+    handle: Handle,
+    direct: Direct,
+}
+
+/// A request for a change, and its flags on top of `NLM_F_REQUEST`.
+pub(super) type Change = (RouteNetlinkMessage, u16);
 
 /// The kernel said no.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +57,68 @@ impl Netlink {
         socket.set_ext_ack(true)?;
         socket.set_cap_ack(true)?;
         tokio::spawn(connection);
-        Ok(Self(handle))
+        Ok(Self {
+            handle,
+            direct: Direct::connect()?,
+        })
+    }
+
+    /// Asks for several changes with as few system calls as can be, and returns when they are
+    /// made: in their order, each whatever became of those before it. One answer for each.
+    pub(super) fn change_all(&self, changes: Vec<Change>) -> Vec<Result<(), Refused>> {
+        let mut answers = Vec::with_capacity(changes.len());
+        let mut changes = changes.into_iter();
+        loop {
+            let part: Vec<Change> = changes.by_ref().take(TOGETHER).collect();
+            if part.is_empty() {
+                return answers;
+            }
+            self.direct.ask(part, &mut answers);
+        }
+    }
+
+    /// Reads all interfaces, one after the other: thousands at once would fill megabytes.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub(super) fn each_link(&self, mut see: impl FnMut(&LinkMessage)) -> Result<(), Refused> {
+        // linux/rtnetlink.h, RTEXT_FILTER_SKIP_STATS: statistics are half of an answer.
+        let skip = DefaultNla::new(libc::IFLA_EXT_MASK, 8_u32.to_ne_bytes().to_vec());
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::Other(skip));
+        self.direct
+            .dump(RouteNetlinkMessage::GetLink(message), |message| {
+                if let RouteNetlinkMessage::NewLink(link) = message {
+                    see(link);
+                }
+            })
+    }
+
+    /// Reads all addresses of all interfaces, one after the other.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub(super) fn each_address(&self, mut see: impl FnMut(&AddressMessage)) -> Result<(), Refused> {
+        let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        self.direct.dump(message, |message| {
+            if let RouteNetlinkMessage::NewAddress(address) = message {
+                see(address);
+            }
+        })
+    }
+
+    /// [`change_all`](Self::change_all) for one.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub(super) fn change_now(
+        &self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<(), Refused> {
+        self.change_all(vec![(message, flags)])
+            .pop()
+            .unwrap_or(Ok(()))
     }
 
     /// Asks for a change and waits until it is made. `flags` come on top of `NLM_F_REQUEST` and
@@ -55,7 +134,7 @@ impl Netlink {
         let mut request = NetlinkMessage::from(message);
         request.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
         let mut answers = self
-            .0
+            .handle
             .clone()
             .request(request)
             .map_err(|_| Refused::broken())?;
@@ -72,7 +151,7 @@ impl Netlink {
     /// # Errors
     /// What the kernel answers.
     pub(super) async fn link_named(&self, name: &str) -> Result<Option<LinkMessage>, Refused> {
-        first(self.0.link().get().match_name(name).execute()).await
+        first(self.handle.link().get().match_name(name).execute()).await
     }
 
     /// The interface numbered `index`; `None` if there is none.
@@ -80,7 +159,7 @@ impl Netlink {
     /// # Errors
     /// What the kernel answers.
     pub(super) async fn link_numbered(&self, index: u32) -> Result<Option<LinkMessage>, Refused> {
-        first(self.0.link().get().match_index(index).execute()).await
+        first(self.handle.link().get().match_index(index).execute()).await
     }
 
     /// The name of `device`; `None` if it is gone.
@@ -100,7 +179,7 @@ impl Netlink {
     /// # Errors
     /// What the kernel answers.
     pub(super) async fn links(&self) -> Result<Vec<LinkMessage>, Refused> {
-        all(self.0.link().get().execute()).await
+        all(self.handle.link().get().execute()).await
     }
 
     /// All addresses of all interfaces.
@@ -108,11 +187,145 @@ impl Netlink {
     /// # Errors
     /// What the kernel answers.
     pub(super) async fn addresses(&self) -> Result<Vec<AddressMessage>, Refused> {
-        all(self.0.address().get().execute()).await
+        all(self.handle.address().get().execute()).await
+    }
+}
+
+/// A socket on which nothing is waited for: the kernel has done what it was asked for, and has
+/// put its answers into the queue, when sendmsg(2) returns.
+#[derive(Debug)]
+struct Direct {
+    socket: Socket,
+    sequence: AtomicU32,
+}
+
+impl Direct {
+    fn connect() -> io::Result<Self> {
+        let socket = Socket::new(NETLINK_ROUTE)?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
+        socket.set_rx_buf_sz(libc::c_int::try_from(ANSWERS).unwrap_or(libc::c_int::MAX))?;
+        Ok(Self {
+            socket,
+            sequence: AtomicU32::new(1),
+        })
+    }
+
+    /// Appends an answer for each of `changes`.
+    fn ask(&self, changes: Vec<Change>, answers: &mut Vec<Result<(), Refused>>) {
+        let before = answers.len();
+        let count = changes.len();
+        // What is not refused is granted; only the last is acknowledged.
+        answers.resize(before + count, Ok(()));
+        let Some(fresh) = answers.get_mut(before..) else {
+            return;
+        };
+        if let Err(error) = self.exchange(changes, fresh) {
+            for answer in fresh {
+                *answer = Err(Refused::lost(&error));
+            }
+        }
+    }
+
+    fn exchange(
+        &self,
+        changes: Vec<Change>,
+        answers: &mut [Result<(), Refused>],
+    ) -> io::Result<()> {
+        let count = u32::try_from(changes.len()).unwrap_or(u32::MAX);
+        let first = self.sequence.fetch_add(count, Ordering::Relaxed);
+        let mut bytes = Vec::new();
+        for (number, (message, flags)) in (first..).zip(changes) {
+            let mut request = NetlinkMessage::from(message);
+            let last = number.wrapping_sub(first) + 1 == count;
+            request.header.flags = NLM_F_REQUEST | flags | if last { NLM_F_ACK } else { 0 };
+            request.header.sequence_number = number;
+            request.finalize();
+            let start = bytes.len();
+            bytes.resize(start + request.buffer_len().next_multiple_of(4), 0);
+            request.serialize(bytes.get_mut(start..).unwrap_or_default());
+        }
+        self.socket.send(&bytes, 0)?;
+        self.receive(|message| {
+            let number = message.header.sequence_number.wrapping_sub(first);
+            if let NetlinkPayload::Error(error) = &message.payload {
+                let index = usize::try_from(number).unwrap_or(usize::MAX);
+                if let Some(answer) = answers.get_mut(index)
+                    && error.raw_code() != 0
+                {
+                    *answer = Err(Refused::from(error));
+                }
+                number.wrapping_add(1) == count
+            } else {
+                false
+            }
+        })
+    }
+
+    fn dump(
+        &self,
+        message: RouteNetlinkMessage,
+        mut see: impl FnMut(&RouteNetlinkMessage),
+    ) -> Result<(), Refused> {
+        let number = self.sequence.fetch_add(1, Ordering::Relaxed);
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        request.header.sequence_number = number;
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        let mut refused = Ok(());
+        let done = self.socket.send(&bytes, 0).and_then(|_| {
+            self.receive(|message| {
+                if message.header.sequence_number != number {
+                    return false;
+                }
+                if let NetlinkPayload::InnerMessage(message) = &message.payload {
+                    see(message);
+                } else if let NetlinkPayload::Error(error) = &message.payload {
+                    refused = Err(Refused::from(error));
+                    return true;
+                }
+                matches!(message.payload, NetlinkPayload::Done(_))
+            })
+        });
+        done.map_err(|error| Refused::lost(&error))?;
+        refused
+    }
+
+    /// Reads messages until one is the `last`.
+    fn receive(
+        &self,
+        mut last: impl FnMut(&NetlinkMessage<RouteNetlinkMessage>) -> bool,
+    ) -> io::Result<()> {
+        let mut buffer = Vec::with_capacity(DATAGRAM);
+        loop {
+            buffer.clear();
+            self.socket.recv(&mut buffer, 0)?;
+            let mut rest = buffer.as_slice();
+            while let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
+                if last(&message) {
+                    return Ok(());
+                }
+                let length = usize::try_from(message.header.length).unwrap_or(usize::MAX);
+                rest = length
+                    .checked_next_multiple_of(4)
+                    .and_then(|length| rest.get(length..))
+                    .unwrap_or_default();
+            }
+        }
     }
 }
 
 impl Refused {
+    fn lost(error: &io::Error) -> Self {
+        Self {
+            errno: 0,
+            words: Some(format!("the netlink connection is broken: {error}")),
+        }
+    }
+
     /// There is no connection any more.
     pub(super) fn broken() -> Self {
         Self {

@@ -48,6 +48,19 @@ impl Sysctl {
         }
     }
 
+    /// linux/ip.h, `IPV4_DEVCONF_*`: its number in route netlink; `None` if it has none there, or
+    /// we do not need it.
+    pub(super) fn number(self) -> Option<u16> {
+        match (self.family, self.key) {
+            ("ipv4", "forwarding") => Some(1),
+            ("ipv4", "rp_filter") => Some(8),
+            ("ipv4", "arp_announce") => Some(18),
+            ("ipv4", "arp_ignore") => Some(19),
+            ("ipv4", "promote_secondaries") => Some(20),
+            _ => None,
+        }
+    }
+
     /// Its value on `device`, in the network namespace of the calling thread.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Performs the queue: what is to be done for each unit, in which order, and what is told of it.
 
+use core::future::pending;
 use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
@@ -7,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use carp_proto::{IfIndex, Instant, Mac, Place, Unit, VirtualAddress, Work};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::sleep_until;
 use tracing::{debug, warn};
 
 use super::devices::Found;
@@ -25,7 +27,8 @@ pub(super) struct Worker {
     news: UnboundedSender<News>,
     pub(super) sysctls: Kept,
     pub(super) units: BTreeMap<Unit, State>,
-    chores: VecDeque<Chore>,
+    /// In the order in which they may begin.
+    chores: VecDeque<(tokio::time::Instant, Chore)>,
     pub(super) mending: Mending,
 }
 
@@ -34,6 +37,8 @@ pub(super) struct Worker {
 pub(super) struct State {
     pub(super) device: Option<Device>,
     pub(super) held: Option<Held>,
+    /// Whether IPv6 is known to be disabled on the device.
+    pub(super) ipv6_off: bool,
     /// What was told last of each thing refused, so that a renewal does not tell it again.
     pub(super) refused: BTreeMap<Option<IpAddr>, String>,
 }
@@ -54,6 +59,14 @@ pub(super) struct Held {
     /// When their lease ends.
     pub(super) until: Instant,
 }
+
+/// How long a device that is needed no more stays up: taking it down is milliseconds under the
+/// kernel's routing lock, for which others in this kernel may wait who are just taking over, and
+/// in vain if we are soon needed again.
+const REST: Duration = Duration::from_secs(1);
+
+/// How long one stays there that shall be removed.
+const SHORT_REST: Duration = Duration::from_millis(50);
 
 /// Slow work, done while nothing else waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,10 +117,6 @@ impl Worker {
                 }
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
-                    if let Some(chore) = self.chores.pop_front() {
-                        self.do_chore(chore).await;
-                        continue;
-                    }
                     tokio::select! {
                         biased;
                         job = jobs.recv() => match job {
@@ -117,6 +126,7 @@ impl Worker {
                             }
                             None => break,
                         },
+                        chore = next(&mut self.chores) => self.do_chore(chore).await,
                         Some(sighting) = sightings.recv() => self.sight(sighting),
                         turn = self.mending.turn() => match turn {
                             Turn::Suspects => self.mend().await,
@@ -132,7 +142,7 @@ impl Worker {
     async fn give_back(mut self) {
         let units: Vec<Unit> = self.units.keys().copied().collect();
         for unit in units {
-            self.leave(unit).await;
+            self.leave(unit);
         }
         if let Err(error) = devices::delete_all(&self.netlink).await {
             warn!("cannot remove our devices: {error}");
@@ -164,9 +174,9 @@ impl Worker {
                 self.take(unit, place, addresses, until).await;
             }
             Job::Work(Work::Renew { unit, lease }, asked) => {
-                let until = asked + Duration::from_secs(lease.into());
-                self.renew(unit, until).await;
+                self.renew(&[(unit, lease)], asked).await;
             }
+            Job::Renew(leases, asked) => self.renew(&leases, asked).await,
             Job::Work(
                 Work::Announce {
                     unit,
@@ -178,7 +188,7 @@ impl Worker {
                 self.send(device, &frames);
                 self.tell(News::Announced(unit));
             }
-            Job::Work(Work::Leave { unit }, _) => self.leave(unit).await,
+            Job::Work(Work::Leave { unit }, _) => self.leave(unit),
             Job::Work(
                 Work::BowOut {
                     unit: _,
@@ -187,16 +197,26 @@ impl Worker {
                 },
                 _,
             ) => self.send(device, &frames),
-            Job::Work(Work::Down { unit }, _) => self.chores.push_back(Chore::Down(unit)),
+            Job::Work(Work::Down { unit }, _) => self.put_off(Chore::Down(unit)),
             Job::Work(Work::Remove { unit }, _) => {
                 self.cancel_chores(unit);
-                self.chores.push_back(Chore::Remove(unit));
+                self.put_off(Chore::Remove(unit));
             }
         }
     }
 
+    fn put_off(&mut self, chore: Chore) {
+        let rest = match chore {
+            Chore::Down(_) => REST,
+            Chore::Remove(_) => SHORT_REST,
+        };
+        let start = tokio::time::Instant::now() + rest;
+        let behind = self.chores.partition_point(|(other, _)| *other <= start);
+        self.chores.insert(behind, (start, chore));
+    }
+
     fn cancel_chores(&mut self, unit: Unit) {
-        self.chores.retain(|chore| match chore {
+        self.chores.retain(|(_, chore)| match chore {
             Chore::Down(other) | Chore::Remove(other) => *other != unit,
         });
     }
@@ -208,7 +228,7 @@ impl Worker {
                 None => return,
             },
             Chore::Remove(unit) => {
-                self.leave(unit).await;
+                self.leave(unit);
                 self.mending.forget(unit);
                 match self.units.remove(&unit).and_then(|state| state.device) {
                     Some(device) => (unit, devices::delete(&self.netlink, device.index).await),
@@ -223,7 +243,7 @@ impl Worker {
 
     /// The device exists, is deaf and up, and has no addresses.
     pub(super) async fn ensure(&mut self, unit: Unit, parent: IfIndex, mac: Mac) {
-        self.leave(unit).await;
+        self.leave(unit);
         match self.make(unit, parent, mac).await {
             Ok(device) => self.units.entry(unit).or_default().device = Some(device),
             Err(error) => {
@@ -265,9 +285,8 @@ impl Worker {
                 }
             }
         };
-        devices::set_up(&self.netlink, device.index)
-            .await
-            .map_err(words)?;
+        let (message, flags) = devices::first_up(device.index);
+        self.netlink.change_now(message, flags).map_err(words)?;
         Ok(Device {
             index: device.index,
             parent,
@@ -320,5 +339,19 @@ impl Worker {
     fn tell(&self, news: News) {
         // Nobody listens while the protocol loop is being torn down.
         let _ = self.news.send(news);
+    }
+}
+
+/// The next chore once its time has come. Cancel safe: one that is not waited for stays.
+async fn next(chores: &mut VecDeque<(tokio::time::Instant, Chore)>) -> Chore {
+    loop {
+        let Some(&(start, chore)) = chores.front() else {
+            return pending().await;
+        };
+        if tokio::time::Instant::now() >= start {
+            chores.pop_front();
+            return chore;
+        }
+        sleep_until(start).await;
     }
 }

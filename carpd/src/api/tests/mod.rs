@@ -145,6 +145,7 @@ impl World {
             tokio::select! {
                 ask = asks.recv() => match ask {
                     Some(Ask::Request(id, request)) => self.input(Input::Request(id, request)),
+                    Some(Ask::Refresh(done)) => self.refresh(done),
                     Some(Ask::Key(unit, answer)) => {
                         answer.send(self.engine.key(unit).cloned()).ok();
                     }
@@ -153,6 +154,9 @@ impl World {
                     }
                     None => return,
                 },
+                () = tokio::time::sleep(Duration::from_millis(10)), if self.publisher.is_behind() => {
+                    self.catch_up();
+                }
                 deed = deeds.recv() => match deed {
                     Some((deed, done)) => {
                         deed(&mut self);
@@ -181,7 +185,7 @@ impl World {
             Action::SysctlsChanged => self.tell_sysctls(),
             Action::Notice(notice) => self.publisher.tell(News::Notice(self.now.unix, notice)),
             Action::Answer(id, answer) => {
-                self.refresh();
+                self.catch_up();
                 self.publisher.tell(News::Answer(id, answer));
             }
             Action::Transmit { unit, .. } => self.input(Input::Sent {
@@ -205,7 +209,7 @@ impl World {
             self.input(Input::Deadline);
         }
         self.turn_to(until);
-        self.refresh();
+        self.catch_up();
     }
 
     fn turn_to(&mut self, instant: Instant) {
@@ -215,14 +219,20 @@ impl World {
         self.now.unix = UnixTime::from_micros(self.now.unix.micros() + micros);
     }
 
-    fn refresh(&mut self) {
+    fn refresh(&mut self, done: oneshot::Sender<()>) {
         let touched = self.engine.take_touched();
-        let statuses = touched
+        let interfaces = touched
             .into_iter()
             .filter_map(|unit| self.engine.status(unit, self.now))
             .collect();
-        self.publisher.tell(News::Refreshed(statuses));
-        self.publisher.tell(News::Totals(self.engine.totals()));
+        self.publisher.tell(News::Refreshed {
+            interfaces,
+            totals: self.engine.totals(),
+            done,
+        });
+    }
+
+    fn catch_up(&mut self) {
         let everything = Everything {
             interfaces: self
                 .engine

@@ -122,8 +122,11 @@ fn going_down_waits_and_is_forgotten_if_the_unit_is_needed_again() {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);
         kernel.settle().await;
+        let asked = std::time::Instant::now();
         kernel.handle.work(Work::Down { unit: carp(0) });
         eventually("carp0 is down", || !is_up("carp0"));
+        let rest = asked.elapsed();
+        assert!(rest >= Duration::from_secs(1), "went down after {rest:?}");
 
         kernel.ensure(0);
         kernel.settle().await;

@@ -213,3 +213,33 @@ fn an_ipv6_address_is_refused_in_plain_words_where_ipv6_is_disabled() {
         );
     });
 }
+
+#[test]
+fn leases_renewed_together_are_each_renewed_or_refused_by_themselves() {
+    on_a_cable(async |_lab| {
+        let mut kernel = Kernel::start().await;
+        for unit in 0..3 {
+            kernel.ensure(unit);
+            let address = format!("192.0.2.{}/24", 10 + unit);
+            kernel.take(unit, Place::Device, &[&address], 4);
+        }
+        assert_eq!(kernel.settle().await, Vec::<String>::new());
+        // Whoever is not MASTER, or is no more, is passed over.
+        kernel.ensure(3);
+        run("ip link delete carp1");
+        let units = [0, 1, 2, 3, 4].map(|unit| (carp(unit), 30));
+        kernel.handle.renew(units.to_vec());
+        assert_eq!(kernel.settle().await, Vec::<String>::new());
+        for unit in 0..3 {
+            let shown = run(&format!("ip -o address show dev carp{unit}"));
+            let left = shown
+                .split("valid_lft ")
+                .nth(1)
+                .and_then(|rest| rest.split("sec").next())
+                .and_then(|number| number.parse::<u32>().ok());
+            assert!(left.is_some_and(|left| left > 20), "{shown}");
+        }
+        assert_eq!(addresses_of("carp3"), Vec::<String>::new());
+        kernel.finish().await;
+    });
+}
