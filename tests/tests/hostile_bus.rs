@@ -1,0 +1,133 @@
+//! What any user may do to carpd over the message bus, and what must not come of it.
+//!
+//! The private socket is for root alone (its directory is 0700, the socket 0600); what is shown
+//! here is everybody's to try.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use carp_tests::{Bus, Capture, Carpd, Host, Lab, MARGIN, Process, master_down, wait_until};
+
+const ATTACKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/hostile-bus.py");
+
+/// How long an attack may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How much carpd may grow by it, in kB. The bus lets a user have 256 connections with 128 calls
+/// that wait on each, which cost carpd some 6 kB; or messages of 32 MiB, one at a time.
+const MEMORY: u64 = 256 * 1024;
+
+/// A MASTER on a bus, and everything that it sends.
+struct Site {
+    carpd: Carpd,
+    host: Host,
+    bus: Bus,
+    capture: Capture,
+    _lab: Lab,
+}
+
+impl Site {
+    fn new() -> Result<Self> {
+        let lab = Lab::new()?;
+        let bus = Bus::start(&lab)?;
+        let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
+        let mut carpd = Carpd::start_on(&host, bus.address())?;
+        carpd.carpctl("carp0 create vhid 1 pass mekmitasdigoat 192.168.1.1/24")?;
+        carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
+        carpd.wait_for_log("org.carpd1 is on")?;
+        let capture = Capture::sent_by(&host, "eth0")?;
+        Ok(Self {
+            carpd,
+            host,
+            bus,
+            capture,
+            _lab: lab,
+        })
+    }
+
+    /// Starts an attack, which gives up being root first.
+    fn start(&self, attack: &str) -> Result<Process> {
+        let path = self.bus.address().strip_prefix("unix:path=");
+        let path = path.and_then(|path| path.split(',').next());
+        let mut command = self.host.command("python3");
+        command.args([ATTACKS, path.context("a path")?, attack]);
+        command.stdin(Stdio::null());
+        self.host.spawn("attack", command)
+    }
+
+    /// Memory in kB, and the number of descriptors.
+    fn costs(&self) -> Result<(u64, usize)> {
+        let process = format!("/proc/{}", self.carpd.id());
+        let status = fs::read_to_string(format!("{process}/status"))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let memory = line.and_then(|line| line.split_whitespace().nth(1));
+        let descriptors = fs::read_dir(format!("{process}/fd"))?.count();
+        Ok((memory.context("VmRSS")?.parse()?, descriptors))
+    }
+
+    /// Lets `attack` go on until it has printed `sign`; all the while a client of the private
+    /// socket is served. Then: still MASTER, on time, and not much bigger.
+    fn survives(&mut self, attack: &str, sign: &str) -> Result<()> {
+        let before = self.carpd.interface("carp0")?.last_transition;
+        let (memory, _) = self.costs()?;
+        let mut attacker = self.start(attack)?;
+        wait_until(&format!("{attack} is over"), PATIENCE, || {
+            ensure!(self.carpd.state("carp0")? == "MASTER");
+            let log = attacker.log()?;
+            Ok((log.contains(sign) || attacker.ended()?.is_some()).then_some(()))
+        })?;
+        ensure!(attacker.log()?.contains(sign), "{}", attacker.log()?);
+        self.carpd.check_alive()?;
+        assert_eq!(self.carpd.interface("carp0")?.last_transition, before);
+        let (after, _) = self.costs()?;
+        println!("{attack}: {memory} kB before, {after} kB after");
+        ensure!(after <= memory + MEMORY, "{memory} kB grew to {after} kB");
+        self.carpd.wait_for_counter("carp0", "opackets", 2)?;
+        // A backup would have taken over if one of these gaps were as long as it waits.
+        let frames = self.capture.frames()?;
+        let sent = frames
+            .iter()
+            .filter(|frame| frame.advertisement().is_some());
+        let times: Vec<u64> = sent.map(|frame| frame.time).collect();
+        let gaps = times.iter().zip(times.iter().skip(1));
+        let longest = gaps.map(|(one, next)| next - one).max();
+        let longest = Duration::from_micros(longest.context("two advertisements")?);
+        println!("{attack}: {longest:.2?} between two advertisements at most");
+        ensure!(longest < master_down(1, 0), "{longest:?}");
+        Ok(())
+    }
+}
+
+#[test]
+fn strings_as_long_as_the_bus_lets_through_are_refused_in_one_short_line() -> Result<()> {
+    Site::new()?.survives("strings", "done")
+}
+
+#[test]
+fn values_in_values_and_what_is_no_message_change_nothing() -> Result<()> {
+    let mut site = Site::new()?;
+    site.survives("deep", "done")?;
+    site.survives("odd", "done")
+}
+
+#[test]
+fn ten_thousand_interfaces_of_somebody_else_are_none() -> Result<()> {
+    let mut site = Site::new()?;
+    site.survives("interfaces", "done")?;
+    let shown = site.carpd.carpctl("-a")?;
+    ensure!(!shown.contains("carp1"), "{shown}");
+    Ok(())
+}
+
+#[test]
+fn clients_that_never_read_harm_nobody_and_leave_nothing_behind() -> Result<()> {
+    let mut site = Site::new()?;
+    let (_, descriptors) = site.costs()?;
+    site.survives("silent", "silent")?;
+    // Those on the bus are the bus's; carpd has one connection to it.
+    wait_until("descriptors are as before", MARGIN, || {
+        Ok((site.costs()?.1 <= descriptors + 1).then_some(()))
+    })
+}
