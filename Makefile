@@ -128,7 +128,8 @@ fuzz-min: ## what was found, without what finds nothing more: before it is commi
 		cargo +nightly fuzz cmin $$target -- -set_cover_merge=1 -use_counters=0; done
 
 miri: ## the protocol's tests under miri (nightly, with miri and rust-src)
-	PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --package carp-proto
+	PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation \
+		cargo +nightly miri test --package carp-proto --lib --test wire --test vectors --test fuzzed
 
 lint: check-fmt clippy doc deny man shell ## everything but the tests
 
