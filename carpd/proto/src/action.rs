@@ -223,6 +223,8 @@ pub enum Reason {
     Overslept,
     /// `state master|backup`.
     Forced,
+    /// INIT → MASTER: the carpd before was MASTER, and the kernel still has its addresses.
+    Resumed,
 }
 
 impl Reason {
@@ -250,6 +252,7 @@ impl Reason {
             Self::EqualHigherAddress => "equal advertisement from a higher address received",
             Self::Overslept => "was stopped for longer than a backup waits",
             Self::Forced => "user requested via ifconfig",
+            Self::Resumed => "resumed after a restart",
         }
     }
 
@@ -275,7 +278,8 @@ impl Reason {
             | Self::MoreFrequentAdvertisement
             | Self::LessDemotedAdvertisement
             | Self::EqualHigherAddress
-            | Self::Overslept => false,
+            | Self::Overslept
+            | Self::Resumed => false,
         }
     }
 
@@ -303,6 +307,7 @@ impl Reason {
             Self::EqualHigherAddress => "equal-higher-address",
             Self::Overslept => "overslept",
             Self::Forced => "forced",
+            Self::Resumed => "resumed",
         }
     }
 }

@@ -76,15 +76,17 @@ impl Advertiser {
             .contains(&(source, header.counter, header.digest))
     }
 
-    /// The last counter of `family` that was sealed, or heard where that is followed.
+    /// The last counter of `family` that was sealed, or heard where that is followed; 0 before the
+    /// first.
     pub(crate) const fn last(&self, family: Family) -> u64 {
         self.seals.of(family).last()
     }
 
-    /// Seals the next counter of `family` greater than `heard`: in replay mode 2 the rest of the
-    /// group would refuse the next master if its clock were behind the last one's.
-    pub(crate) const fn follow(&mut self, family: Family, heard: u64) {
-        self.seals.of_mut(family).resume(heard);
+    /// Seals the next counter of `family` greater than `last`, which was sealed before a restart,
+    /// or heard: in replay mode 2 the rest of the group would refuse the next master if its clock
+    /// were behind the last one's.
+    pub(crate) const fn follow(&mut self, family: Family, last: u64) {
+        self.seals.of_mut(family).resume(last);
     }
 
     /// A whole frame; `None` while the virtual host has no vhid.

@@ -4,10 +4,13 @@ mod devices;
 mod limiter;
 mod packets;
 mod requests;
+mod resume;
+mod unsaved;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::limiter::Limiter;
+use self::unsaved::Changes;
 use crate::action::{Action, Notice, Reason};
 use crate::auth::Key;
 use crate::config::Vhid;
@@ -44,6 +47,7 @@ pub struct Engine {
     limiter: Limiter,
     /// Virtual hosts whose status may have changed.
     touched: BTreeSet<Unit>,
+    changes: Changes,
 }
 
 impl Engine {
@@ -60,6 +64,7 @@ impl Engine {
     #[must_use]
     pub fn handle(&mut self, input: Input<'_>, now: Now) -> Vec<Action> {
         let mut out = Vec::new();
+        self.watch_clock(now);
         match input {
             Input::Packet { device, frame } => self.packet(device, frame, now, &mut out),
             Input::Deadline => self.deadlines(now, &mut out),
@@ -77,6 +82,7 @@ impl Engine {
             } => {
                 self.refused(unit, address, error, now, &mut out);
             }
+            Input::Resume { memory, leases } => self.resume(memory, leases, now, &mut out),
             Input::Request(id, request) => self.request(id, request, now, &mut out),
         }
         out
@@ -156,9 +162,12 @@ impl Engine {
             preempt: self.sysctls.preempt,
             suppress: self.suppressions.count(),
         };
-        let before = vhost.deadline();
+        let (before, was) = (vhost.deadline(), vhost.state());
         vhost.handle(event, &env, out);
         let after = vhost.deadline();
+        if vhost.state() != was {
+            self.changes.settings_or_state(unit);
+        }
         let sends_no_more = vhost.state() == StateName::Init && vhost.sending != Sending::default();
         if before != after {
             if let Some(deadline) = before {

@@ -4,9 +4,12 @@ use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 
 use crate::config::{Change, DeviceName, Settings};
+use crate::memory::{Lease, Memory};
 use crate::name::Unit;
 use crate::suppression::HolderId;
 use crate::wire::ethernet::Mac;
@@ -47,6 +50,14 @@ pub enum Input<'a> {
         address: Option<IpAddr>,
         /// The kernel's words.
         error: String,
+    },
+    /// A carpd comes back: what the one before remembered, and what the kernel still has of it.
+    /// Comes before any request, and once the physical interfaces are known.
+    Resume {
+        /// What was remembered.
+        memory: Memory,
+        /// The virtual addresses whose leases have not run out.
+        leases: &'a BTreeSet<Lease>,
     },
     /// Somebody wants something.
     Request(RequestId, Request),

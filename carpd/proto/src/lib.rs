@@ -18,6 +18,7 @@ mod election;
 mod engine;
 mod family;
 mod input;
+mod memory;
 mod name;
 mod replay;
 mod seal;
@@ -40,6 +41,7 @@ pub use family::Family;
 pub use input::{
     DeviceAddress, IfIndex, Input, Link, Request, RequestId, SendFailure, Sysctl, Sysctls,
 };
+pub use memory::{Accepted, Lease, LeasedOn, Memory, Remembered, Unsaved};
 pub use name::{Unit, UnitError};
 pub use replay::{Replay, ReplayRefusal};
 pub use seal::{Seal, Sealed};

@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use crate::seal::Sealed;
-use crate::time::{Instant, Now, UnixTime};
+use crate::time::{Instant, Now};
 use crate::wire::carp::Header;
 
 /// What was accepted lately for one virtual host and address family.
@@ -18,6 +18,7 @@ pub struct Replay {
     /// The most lately accepted first.
     sources: VecDeque<Source>,
     newest: u64,
+    newest_at: Instant,
 }
 
 /// Why an advertisement with a good digest is refused.
@@ -45,10 +46,11 @@ pub enum ReplayRefusal {
 impl Replay {
     const MOST_SOURCES: usize = 8;
 
-    /// Goes on as if `newest` had been accepted last in mode 2.
-    pub const fn resume(&mut self, newest: u64) {
+    /// Goes on as if `newest` had been accepted last in mode 2, at `at`.
+    pub const fn resume(&mut self, newest: u64, at: Instant) {
         if newest > self.newest {
             self.newest = newest;
+            self.newest_at = at;
         }
     }
 
@@ -56,6 +58,12 @@ impl Replay {
     #[must_use]
     pub const fn newest(&self) -> u64 {
         self.newest
+    }
+
+    /// When that was.
+    #[must_use]
+    pub const fn newest_at(&self) -> Instant {
+        self.newest_at
     }
 
     /// Judges an advertisement whose digest is good, and remembers it if it is accepted. `mode`
@@ -75,7 +83,7 @@ impl Replay {
         match mode {
             0 => Ok(()),
             1 => self.check_repetition(now.instant, source, header),
-            _ => self.check_sealed(window, now.unix, header),
+            _ => self.check_sealed(window, now, header),
         }
     }
 
@@ -102,7 +110,7 @@ impl Replay {
     fn check_sealed(
         &mut self,
         window: Duration,
-        now: UnixTime,
+        now: Now,
         header: &Header,
     ) -> Result<(), ReplayRefusal> {
         let sealed = Sealed::open(header.counter);
@@ -110,18 +118,19 @@ impl Replay {
         if fields != (header.advbase, header.advskew, header.demotion) {
             return Err(ReplayRefusal::NotAsSealed);
         }
-        let (sent, now) = (sealed.unix().micros(), now.micros());
-        let off = Duration::from_micros(sent.abs_diff(now));
+        let (sent, ours) = (sealed.unix().micros(), now.unix.micros());
+        let off = Duration::from_micros(sent.abs_diff(ours));
         if off > window {
             return Err(ReplayRefusal::OtherTime {
                 off,
-                early: sent < now,
+                early: sent < ours,
             });
         }
         if header.counter <= self.newest {
             return Err(ReplayRefusal::NotNewer);
         }
         self.newest = header.counter;
+        self.newest_at = now.instant;
         Ok(())
     }
 }
@@ -189,6 +198,7 @@ fn interval_of(header: &Header) -> Duration {
 mod tests {
     use super::*;
     use crate::seal::Seal;
+    use crate::time::UnixTime;
     use crate::wire::carp::{ADVERTISEMENT, AUTHLEN, VERSION};
 
     fn header(counter: u64) -> Header {
@@ -351,7 +361,7 @@ mod tests {
         assert_eq!(replay.check(2, window, at(1000), peer(1), &second), refusal);
         assert_eq!(replay.check(2, window, at(1000), peer(2), &first), refusal);
         let mut restarted = Replay::default();
-        restarted.resume(replay.newest());
+        restarted.resume(replay.newest(), replay.newest_at());
         assert_eq!(
             restarted.check(2, window, at(1000), peer(1), &second),
             refusal

@@ -3,6 +3,8 @@
 //! From the most significant bit: 32 bits Unix seconds, 8 bits 1/256 s, 8 bits advbase, 8 bits
 //! advskew, 8 bits demotion. Every BSD takes any counter, so nothing is lost with them.
 
+use core::time::Duration;
+
 use crate::time::UnixTime;
 
 /// Makes the counters of one virtual host.
@@ -82,6 +84,22 @@ impl Sealed {
             advskew,
             demotion,
         }
+    }
+
+    /// The least counter that was sealed at `time`.
+    pub(crate) fn least(time: UnixTime) -> u64 {
+        time_of(time).min(Self::MOST_TIME) << 24
+    }
+
+    /// `counter`, sealed so much later.
+    pub(crate) fn later(counter: u64, by: Duration) -> u64 {
+        let ticks = u64::try_from(by.as_micros() * 4 / 15625).unwrap_or(u64::MAX);
+        let sealed = Self::open(counter);
+        Self {
+            time: sealed.time.saturating_add(ticks),
+            ..sealed
+        }
+        .counter()
     }
 
     /// Its time.

@@ -84,6 +84,16 @@ impl UnixTime {
     }
 }
 
+impl Sub<Duration> for UnixTime {
+    type Output = Self;
+
+    /// Saturates at the epoch.
+    fn sub(self, duration: Duration) -> Self {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+}
+
 /// Both clocks, read once for one input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {

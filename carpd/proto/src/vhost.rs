@@ -6,6 +6,7 @@
 mod election;
 mod mastership;
 mod report;
+mod resume;
 
 use core::net::IpAddr;
 use std::collections::BTreeSet;
@@ -108,6 +109,9 @@ pub(crate) struct Env<'a> {
 pub(crate) enum Event<'a> {
     /// What it needs came or went: see [`Vhost::runnable`].
     Reconsider,
+    /// As [`Event::Reconsider`], but it was MASTER before a restart, and the kernel has kept its
+    /// addresses.
+    Resume,
     /// Its own deadline.
     Deadline,
     /// A valid advertisement of another host.
@@ -200,6 +204,10 @@ impl Vhost {
                 Ok(()) => self.enter(StateName::Backup, Reason::BecameRunnable, None, env, out),
                 Err(_) => self.place(env, out),
             },
+            (State::Init, Event::Resume) => match self.may_run(env) {
+                Ok(()) => self.enter(StateName::Master, Reason::Resumed, None, env, out),
+                Err(_) => self.place(env, out),
+            },
             (State::Backup { .. } | State::Master(_), Event::Reconsider) => {
                 if let Err(reason) = self.may_run(env) {
                     self.enter(StateName::Init, reason, None, env, out);
@@ -274,9 +282,10 @@ impl Vhost {
                 Event::Announced
                 | Event::Force(ForcedState::Backup)
                 | Event::Advertise
-                | Event::Rehouse,
+                | Event::Rehouse
+                | Event::Resume,
             )
-            | (State::Master(_), Event::Force(ForcedState::Master)) => {}
+            | (State::Master(_), Event::Force(ForcedState::Master) | Event::Resume) => {}
         }
     }
 
@@ -335,6 +344,11 @@ impl Vhost {
                     master_down: self.master_down_from(env.now.instant),
                 };
             }
+            StateName::Master if reason == Reason::Resumed => {
+                self.placed = self.placement(env);
+                self.state = State::Master(Mastership::resumed(env.now));
+                self.retake(env, out);
+            }
             StateName::Master => {
                 self.state = State::Master(Mastership::starting(env.now));
                 self.take(env, out);
@@ -359,13 +373,7 @@ impl Vhost {
     /// Tells the kernel to have the carp device, or not to have it, if that changed.
     fn place(&mut self, env: &Env<'_>, out: &mut Vec<Action>) {
         let unit = self.unit;
-        let taken = self.impediment == Some(Reason::VhidTaken);
-        let wanted = match (self.settings.lladdr, self.settings.vhid, env.link) {
-            (LinkLayer::Virtual, Some(vhid), Some(link)) if !taken => {
-                Some((link.index, Mac::virtual_of(vhid)))
-            }
-            (LinkLayer::Virtual | LinkLayer::Parent, _, _) => None,
-        };
+        let wanted = self.placement(env);
         if self.placed == wanted {
             return;
         }
@@ -378,6 +386,17 @@ impl Vhost {
                 }
             }
             None => out.push(Action::Work(Work::Remove { unit })),
+        }
+    }
+
+    /// The carp device that the kernel shall have.
+    fn placement(&self, env: &Env<'_>) -> Option<(IfIndex, Mac)> {
+        let taken = self.impediment == Some(Reason::VhidTaken);
+        match (self.settings.lladdr, self.settings.vhid, env.link) {
+            (LinkLayer::Virtual, Some(vhid), Some(link)) if !taken => {
+                Some((link.index, Mac::virtual_of(vhid)))
+            }
+            (LinkLayer::Virtual | LinkLayer::Parent, _, _) => None,
         }
     }
 

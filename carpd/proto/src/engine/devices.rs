@@ -95,16 +95,10 @@ impl Engine {
             Ok(()) if other => self.event(unit, Event::Retire(Reason::Reconfigured), now, out),
             Ok(()) => {}
         }
-        self.vacate(unit);
-        if let Some(vhost) = self.vhosts.get_mut(&unit) {
-            if moved {
-                vhost.was_on = None;
-            }
-            vhost.advertiser.configure(&settings);
-            vhost.settings = settings;
-            vhost.device = device;
+        if moved && let Some(vhost) = self.vhosts.get_mut(&unit) {
+            vhost.was_on = None;
         }
-        self.bind(unit, out);
+        self.settle(unit, settings, device, out);
         self.event(unit, Event::Reconsider, now, out);
         if seen && !other {
             self.event(unit, Event::Refresh, now, out);
@@ -115,6 +109,24 @@ impl Engine {
         }
         self.judge_link(unit, now, out);
         out.push(Action::Updated(unit));
+    }
+
+    /// Makes a virtual host in INIT have `settings` and be on `device`.
+    pub(super) fn settle(
+        &mut self,
+        unit: Unit,
+        settings: Settings,
+        device: Option<IfIndex>,
+        out: &mut Vec<Action>,
+    ) {
+        self.vacate(unit);
+        if let Some(vhost) = self.vhosts.get_mut(&unit) {
+            vhost.advertiser.configure(&settings);
+            vhost.settings = settings;
+            vhost.device = device;
+        }
+        self.changes.settings_or_state(unit);
+        self.bind(unit, out);
     }
 
     /// Enters a virtual host under its vhid and physical interface, unless another one is there.
@@ -151,6 +163,7 @@ impl Engine {
         let Some(vhost) = self.vhosts.remove(&unit) else {
             return;
         };
+        self.changes.settings_or_state(unit);
         self.unattributed.add(&vhost.counters);
         self.clear_cause(Cause::Link(unit), now, out);
         self.clear_cause(Cause::Sending(unit), now, out);
@@ -218,7 +231,7 @@ impl Engine {
     }
 
     /// Sets or clears the cause of suppression that a virtual host's physical interface is.
-    fn judge_link(&mut self, unit: Unit, now: Now, out: &mut Vec<Action>) {
+    pub(super) fn judge_link(&mut self, unit: Unit, now: Now, out: &mut Vec<Action>) {
         let Some(vhost) = self.vhosts.get_mut(&unit) else {
             return;
         };

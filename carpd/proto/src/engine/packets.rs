@@ -194,6 +194,7 @@ impl Engine {
             .map_err(|refusal| Doubt::Other(refusal.to_string()))?;
         if mode == 2 {
             vhost.advertiser.follow(packet.family, header.counter);
+            self.changes.heard(unit);
         }
         Ok(())
     }

@@ -195,6 +195,7 @@ impl Engine {
             Sysctl::SuppressPreempt => {}
         }
         if old != value {
+            self.changes.sysctls();
             let devices: Vec<_> = self.arp.iter().copied().collect();
             for device in devices {
                 self.share_out_arp(device, now, out);

@@ -59,6 +59,14 @@ impl Mastership {
             renewed: now.instant,
         }
     }
+
+    /// The same after a restart: whom the announcements were for has had them.
+    pub(super) const fn resumed(now: Now) -> Self {
+        Self {
+            rounds: REPEATED_BURST,
+            ..Self::starting(now)
+        }
+    }
 }
 
 impl Vhost {
@@ -81,6 +89,24 @@ impl Vhost {
     /// As MASTER: advertises, makes the kernel have all addresses, and announces them.
     pub(super) fn take(&mut self, env: &Env<'_>, out: &mut Vec<Action>) {
         let Some(link) = env.link else { return };
+        self.advertise_and_take(link, env, out);
+        self.announce(link, out);
+    }
+
+    /// As MASTER that was it before a restart: as [`Vhost::take`], and where the addresses are is
+    /// known.
+    pub(super) fn retake(&mut self, env: &Env<'_>, out: &mut Vec<Action>) {
+        let Some(link) = env.link else { return };
+        self.advertise_and_take(link, env, out);
+        // Says when the kernel is done.
+        out.push(Action::Work(Work::Announce {
+            unit: self.unit,
+            device: link.index,
+            frames: Vec::new(),
+        }));
+    }
+
+    fn advertise_and_take(&mut self, link: &Link, env: &Env<'_>, out: &mut Vec<Action>) {
         self.refused.clear();
         self.advertise(env, out);
         let place = match (self.settings.lladdr, &self.arp) {
@@ -101,7 +127,6 @@ impl Vhost {
             mastership.live = false;
             mastership.renewed = env.now.instant;
         }
-        self.announce(link, out);
     }
 
     /// Sends one advertisement for each family now, and what goes with it; sets the next one's

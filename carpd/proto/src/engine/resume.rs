@@ -1,0 +1,59 @@
+//! Going on where another carpd of this host was ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Engine;
+use super::devices::choose;
+use crate::action::Action;
+use crate::input::IfIndex;
+use crate::memory::{Lease, Memory};
+use crate::name::Unit;
+use crate::time::Now;
+use crate::vhost::{Event, Vhost};
+
+impl Engine {
+    /// Every interface is there before the first one advertises, or that would not say what
+    /// suppresses preemption, nor would its addresses be shared.
+    pub(super) fn resume(
+        &mut self,
+        memory: Memory,
+        leases: &BTreeSet<Lease>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        self.sysctls = memory.sysctls;
+        self.changes.sysctls();
+        out.push(Action::SysctlsChanged);
+        let mut events = BTreeMap::new();
+        let mut devices: BTreeSet<IfIndex> = BTreeSet::new();
+        for (unit, before) in memory.interfaces {
+            self.vhosts.insert(unit, Vhost::new(unit));
+            out.push(Action::Created(unit));
+            let device = choose(&before.settings, None, &self.links);
+            self.settle(unit, before.settings.clone(), device, out);
+            devices.extend(device);
+            let link = device.and_then(|device| self.links.get(&device));
+            if let Some(vhost) = self.vhosts.get_mut(&unit) {
+                let kept = vhost.is_leased(link, leases);
+                vhost.recall(&before, kept, now);
+                let event = if kept {
+                    Event::Resume
+                } else {
+                    Event::Reconsider
+                };
+                events.insert(unit, event);
+            }
+        }
+        for device in devices {
+            self.share_out_arp(device, now, out);
+        }
+        let units: Vec<Unit> = events.keys().copied().collect();
+        for unit in units {
+            self.judge_link(unit, now, out);
+        }
+        for (unit, event) in events {
+            self.event(unit, event, now, out);
+            out.push(Action::Updated(unit));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What a carpd that comes back must know of the one before.
+//!
+//! **Invariant:** what is resumed is never less than what was sent or accepted before, however long
+//! before the end it was remembered.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use crate::config::{Settings, VirtualAddress};
+use crate::input::{IfIndex, Sysctls};
+use crate::name::Unit;
+use crate::seal::Sealed;
+use crate::status::StateName;
+use crate::time::{Instant, Now};
+use crate::wire::ethernet::Mac;
+
+/// How far a counter that was sealed may be ahead of the clock, and a clock be stepped without that
+/// being noticed.
+const AHEAD: Duration = Duration::from_secs(1);
+
+/// How long an advertisement may be under way, and how far two clocks that are in step may differ.
+const UNDER_WAY: Duration = Duration::from_millis(50);
+
+/// Everything that one carpd tells the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The sysctls as they were set.
+    pub sysctls: Sysctls,
+    /// Every carp interface.
+    pub interfaces: BTreeMap<Unit, Remembered>,
+}
+
+/// What changed since it was last asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsaved {
+    /// The sysctls, whether they changed or not.
+    pub sysctls: Sysctls,
+    /// What changed of the carp interfaces; `None` for one that is gone.
+    pub interfaces: BTreeMap<Unit, Option<Remembered>>,
+}
+
+/// What is remembered of one carp interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Everything that is set on it.
+    pub settings: Settings,
+    /// The state it was in.
+    pub state: StateName,
+    /// The last counter sealed for IPv4 and for IPv6; 0 if there was none.
+    pub sealed: [u64; 2],
+    /// The last one accepted in replay mode 2 for IPv4 and for IPv6, and when.
+    pub accepted: [Accepted; 2],
+    /// When all this was so.
+    pub at: Now,
+}
+
+/// The last counter that was accepted in replay mode 2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// The counter; 0 if there was none.
+    pub counter: u64,
+    /// When it came in.
+    pub at: Instant,
+}
+
+/// A virtual address that the kernel still has from a carpd that is gone: its lease has not run
+/// out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lease {
+    /// Where it is.
+    pub on: LeasedOn,
+    /// The address.
+    pub address: VirtualAddress,
+}
+
+/// What a leased address is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeasedOn {
+    /// A carp device that hears.
+    Device {
+        /// Whose.
+        unit: Unit,
+        /// The physical interface below it.
+        parent: IfIndex,
+        /// Its MAC.
+        mac: Mac,
+    },
+    /// A physical interface (`lladdr parent`).
+    Parent(IfIndex),
+}
+
+impl Memory {
+    /// Takes in what changed.
+    pub fn update(&mut self, unsaved: Unsaved) {
+        self.sysctls = unsaved.sysctls;
+        for (unit, remembered) in unsaved.interfaces {
+            match remembered {
+                Some(remembered) => {
+                    self.interfaces.insert(unit, remembered);
+                }
+                None => {
+                    self.interfaces.remove(&unit);
+                }
+            }
+        }
+    }
+}
+
+impl Remembered {
+    /// Behind every counter that was sealed for the address family whose last known one is
+    /// `sealed`: a MASTER went on to seal after this was remembered, by its clock.
+    pub(crate) fn sealed_until(&self, sealed: u64, leased: bool, now: Now) -> u64 {
+        if self.state != StateName::Master && !leased {
+            return sealed;
+        }
+        let elapsed = now.instant.since(self.at.instant) + AHEAD;
+        Sealed::later(sealed.max(Sealed::least(self.at.unix)), elapsed)
+    }
+}
+
+impl Accepted {
+    /// Behind every counter that was accepted: what came after this was remembered was sealed
+    /// later by as much, but hardly later than now. A sender whose clock is ahead of ours is not
+    /// held against the clock, or the next one, whose clock is not, would not be heard.
+    pub(crate) fn until(self, now: Now) -> u64 {
+        if self.counter == 0 {
+            return 0;
+        }
+        let elapsed = now.instant.since(self.at).saturating_sub(UNDER_WAY);
+        let present = Sealed::least(now.unix - UNDER_WAY);
+        Sealed::later(self.counter, elapsed)
+            .min(present)
+            .max(self.counter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixTime;
+
+    fn at(millis: u64, clock: u64) -> Now {
+        Now {
+            instant: Instant::from_micros(millis * 1000),
+            unix: UnixTime::from_micros((1_700_000_000_000 + clock) * 1000),
+        }
+    }
+
+    fn sealed(clock: u64) -> u64 {
+        Sealed::least(at(0, clock).unix)
+    }
+
+    fn remembered(state: StateName) -> Remembered {
+        Remembered {
+            settings: Settings::default(),
+            state,
+            sealed: [sealed(0), 0],
+            accepted: [Accepted::default(); 2],
+            at: at(5000, 4000),
+        }
+    }
+
+    #[test]
+    fn a_master_that_went_on_after_it_was_remembered_is_caught_up_with() {
+        let master = remembered(StateName::Master);
+        // Nine seconds later, by a clock that somebody has set back by an hour meanwhile.
+        let now = at(14_000, 0);
+        assert!(master.sealed_until(sealed(0), false, now) >= sealed(13_000));
+        assert!(master.sealed_until(sealed(0), false, now) <= sealed(14_000));
+        // It had run ahead of its clock by then.
+        assert!(master.sealed_until(sealed(60_000), false, now) >= sealed(69_000));
+        // Nothing was known of that family, but something may have been sent.
+        assert!(master.sealed_until(0, false, now) >= sealed(13_000));
+    }
+
+    #[test]
+    fn a_backup_has_sent_nothing_unless_the_kernel_knows_better() {
+        let backup = remembered(StateName::Backup);
+        let now = at(14_000, 0);
+        assert_eq!(backup.sealed_until(sealed(0), false, now), sealed(0));
+        assert!(backup.sealed_until(sealed(0), true, now) >= sealed(13_000));
+    }
+
+    #[test]
+    fn what_was_accepted_after_the_last_one_remembered_counts_as_accepted() {
+        let last = Accepted {
+            counter: sealed(1000),
+            at: Instant::from_micros(1_000_000),
+        };
+        // Three seconds later: whatever was sealed until just now.
+        let until = last.until(at(4000, 4000));
+        assert!(until >= sealed(3940) && until < sealed(4000), "{until:x}");
+        // The sender's clock is behind ours: until just now by that clock.
+        let until = last.until(at(4000, 9000));
+        assert!(until >= sealed(3940) && until < sealed(4000), "{until:x}");
+        // Its clock is ahead: the next sender's need not be.
+        assert_eq!(last.until(at(4000, 500)), last.counter);
+        assert_eq!(last.until(at(1000, 1000)), last.counter);
+        assert_eq!(Accepted::default().until(at(4000, 4000)), 0);
+    }
+}
