@@ -1,7 +1,7 @@
 # bash completion for carpd(8); bash-completion is not needed.
 
 _carpd() {
-    local options='--bus --check --config-dir --foreground --help --hooks-dir --log-level
+    local options='--bus --check --config-dir --foreground --help --hooks-dir --keep --log-level
         --private-socket --realtime --run-dir --version'
     local current=${COMP_WORDS[COMP_CWORD]}
     # readline breaks words at =, which may stand before a value.

@@ -33,13 +33,28 @@ impl Clock {
         deadline.since(self.now().instant)
     }
 
-    fn since_boot() -> Duration {
-        let time = clock_gettime(ClockId::Boottime);
-        Duration::new(
-            time.tv_sec.try_into().unwrap_or_default(),
-            time.tv_nsec.try_into().unwrap_or_default(),
-        )
+    /// How long the machine was suspended since it was booted.
+    #[expect(
+        clippy::unused_self,
+        reason = "who reads the clock must have been given it"
+    )]
+    pub(crate) fn suspended(self) -> Duration {
+        // In this order it cannot seem to have been suspended for longer than it was.
+        let whole = Self::since_boot();
+        whole.saturating_sub(read(ClockId::Monotonic))
     }
+
+    fn since_boot() -> Duration {
+        read(ClockId::Boottime)
+    }
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or_default(),
+        time.tv_nsec.try_into().unwrap_or_default(),
+    )
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -8,15 +8,18 @@ use std::io;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use carp_proto::{Action, Engine, IfIndex, Input, Instant, Now, Request, RequestId, Unit, Work};
+use carp_proto::{
+    Action, Engine, IfIndex, Input, Instant, Lease, Now, Request, RequestId, StateName, Unit, Work,
+};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::kernel;
 use crate::net::{Batch, Ports};
 use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running};
 use crate::realtime::Priority;
+use crate::state::{Keeper, Last, Past};
 use crate::systemd::Watchdog;
 
 /// How many frames are read before anything else has its turn.
@@ -29,6 +32,12 @@ const PATIENCE: u32 = 16;
 /// How often it is tried to make up for news that was lost.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
+/// How long a change of settings or of a state may wait until it is saved with others,
+const SAVE_CHANGES: Duration = Duration::from_millis(100);
+
+/// and the counters of what was heard in replay mode 2.
+const SAVE_COUNTERS: Duration = Duration::from_secs(1);
+
 /// The number of our own request to stop; everybody else's count from 1.
 const STOP: RequestId = RequestId(0);
 
@@ -40,12 +49,25 @@ pub(crate) struct Ends {
     pub(crate) kernel: kernel::Handle,
     /// What it has to say.
     pub(crate) kernel_news: mpsc::UnboundedReceiver<kernel::News>,
-    /// Fires, or is dropped, when carpd shall stop.
-    pub(crate) stop: oneshot::Receiver<()>,
+    /// What the carpd before left to this one.
+    pub(crate) past: Option<Past>,
+    /// What is left to the next.
+    pub(crate) keeper: Keeper,
+    /// Says how carpd shall stop, when it shall; it gives everything back if this is dropped.
+    pub(crate) stop: oneshot::Receiver<Stop>,
     /// The priority of the loop's thread, if it shall not have an ordinary one.
     pub(crate) realtime: Option<Priority>,
     /// Who wants signs of life.
     pub(crate) watchdog: Option<Watchdog>,
+}
+
+/// What is left behind at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Nothing: every MASTER bows out.
+    GiveBack,
+    /// Everything, for the next carpd.
+    Keep,
 }
 
 /// Starts the loop. Its thread ends after it was told to stop and has given everything back;
@@ -65,11 +87,27 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         published: LoopEnd { publisher, asks },
         kernel,
         kernel_news,
+        past,
+        keeper,
         stop,
         realtime,
         watchdog,
     } = ends;
-    let daemon = Daemon::new(publisher, kernel, ports, watchdog);
+    let daemon = Daemon {
+        clock: Clock,
+        engine: Engine::new(),
+        ports,
+        kernel,
+        publisher,
+        past,
+        keeper,
+        put_off: 0,
+        stalled: false,
+        catch_up: None,
+        complete: false,
+        saved: Instant::ZERO,
+        watchdog,
+    };
     let thread = thread::Builder::new()
         .name("protocol".to_owned())
         .spawn(move || runtime.block_on(daemon.run(asks, kernel_news, stop)))?;
@@ -83,6 +121,8 @@ struct Daemon {
     ports: Ports,
     kernel: kernel::Handle,
     publisher: Publisher,
+    past: Option<Past>,
+    keeper: Keeper,
     /// Full batches in a row while a deadline was due.
     put_off: u32,
     /// The kernel thread hangs: the addresses have gone with their leases, and who goes on to
@@ -90,49 +130,49 @@ struct Daemon {
     stalled: bool,
     /// When to make up for news that was lost; `None` while none was.
     catch_up: Option<Instant>,
+    /// Everything that is configured has been set up: what is running may be saved.
+    complete: bool,
+    /// When something was last saved.
+    saved: Instant,
     watchdog: Option<Watchdog>,
 }
 
 impl Daemon {
-    fn new(
-        publisher: Publisher,
-        kernel: kernel::Handle,
-        ports: Ports,
-        watchdog: Option<Watchdog>,
-    ) -> Self {
-        let (clock, engine) = (Clock, Engine::new());
-        Self {
-            clock,
-            engine,
-            ports,
-            kernel,
-            publisher,
-            put_off: 0,
-            stalled: false,
-            catch_up: None,
-            watchdog,
-        }
-    }
-
     async fn run(
         mut self,
         mut asks: mpsc::Receiver<Ask>,
         mut kernel_news: mpsc::UnboundedReceiver<kernel::News>,
-        mut stop: oneshot::Receiver<()>,
+        mut stop: oneshot::Receiver<Stop>,
     ) -> bool {
         let mut batch = Batch::new(BUDGET);
         let mut links_known = false;
-        while !self.stalled {
+        let mut leases = BTreeSet::new();
+        let stop = loop {
+            if self.stalled {
+                break None;
+            }
             let sign = self.give_sign_of_life();
-            let deadlines = [self.engine.deadline(), self.catch_up, sign];
+            let deadlines = [
+                self.engine.deadline(),
+                self.catch_up,
+                self.next_save(),
+                sign,
+            ];
             let wake = deadlines.into_iter().flatten().min();
             let sleep = wake.map(|wake| tokio::time::sleep(self.clock.until(wake)));
             tokio::select! {
                 biased;
                 () = self.ports.recv(&mut batch) => self.packets(&batch),
                 Some(news) = kernel_news.recv() => match news {
-                    kernel::News::Ready => links_known = true,
-                    kernel::News::Link(link) => self.handle(Input::Link(link)),
+                    kernel::News::Found(found) => leases = found,
+                    kernel::News::Ready => {
+                        links_known = true;
+                        self.resume(&leases);
+                    }
+                    kernel::News::Link(link) => {
+                        self.ports.changed(link.index);
+                        self.handle(Input::Link(link));
+                    }
                     kernel::News::LinkGone(index) => self.handle(Input::LinkGone(index)),
                     kernel::News::Announced(unit) => self.handle(Input::Announced(unit)),
                     kernel::News::Refused { unit, address, error } => {
@@ -140,7 +180,7 @@ impl Daemon {
                     }
                 },
                 () = fired(sleep) => self.timers(),
-                _ = &mut stop => break,
+                stop = &mut stop => break Some(stop.unwrap_or(Stop::GiveBack)),
                 Some(ask) = asks.recv(), if links_known => match ask {
                     Ask::Request(id, request) => self.handle(Input::Request(id, request)),
                     Ask::Refresh(done) => self.refresh(self.clock.now(), done),
@@ -148,14 +188,74 @@ impl Daemon {
                         // Whoever asked may be gone.
                         let _ = answer.send(self.engine.key(unit).cloned());
                     }
+                    Ask::Complete => self.complete = true,
                     Ask::Running(answer) => {
                         let _ = answer.send(Running::of(&self.engine));
                     }
                 },
             }
+        };
+        match stop {
+            // The next one goes on with what was saved, as after a crash.
+            None => {
+                self.handle(Input::Request(STOP, Request::Stop));
+                self.kernel.finish().await
+            }
+            Some(Stop::GiveBack) => {
+                self.handle(Input::Request(STOP, Request::Stop));
+                let given_back = self.kernel.finish().await;
+                self.keeper.end(Last::Forget).await && given_back
+            }
+            // What is there is still of the carpd before, or of none.
+            Some(Stop::Keep) if !self.complete => self.kernel.keep().await,
+            Some(Stop::Keep) => {
+                let unsaved = self.engine.take_unsaved(self.clock.now());
+                let kept = self.kernel.keep().await;
+                self.keeper.end(Last::Keep(unsaved)).await && kept
+            }
         }
-        self.handle(Input::Request(STOP, Request::Stop));
-        self.kernel.finish().await
+    }
+
+    /// Goes on where the carpd before was ended.
+    fn resume(&mut self, leases: &BTreeSet<Lease>) {
+        let Some(Past {
+            memory,
+            leases_count,
+        }) = self.past.take()
+        else {
+            return;
+        };
+        let none = BTreeSet::new();
+        let leases = if leases_count { leases } else { &none };
+        self.handle(Input::Resume { memory, leases });
+        self.kernel.sweep();
+        self.complete = true;
+        let now = self.clock.now();
+        let states = self.engine.units().filter_map(|unit| {
+            let status = self.engine.status(unit, now)?;
+            Some(status.state)
+        });
+        let states: Vec<StateName> = states.collect();
+        let masters = states.iter().filter(|state| **state == StateName::Master);
+        info!(
+            "resumed what ran before a restart: {} carp interfaces, MASTER as before: {}; \
+             rc.conf was not read (carpctl reload reads it)",
+            states.len(),
+            masters.count()
+        );
+    }
+
+    /// When to save; `None` if there is nothing to save.
+    fn next_save(&self) -> Option<Instant> {
+        if !self.complete {
+            None
+        } else if self.engine.has_unsaved() || self.keeper.is_behind() {
+            Some(self.saved + SAVE_CHANGES)
+        } else if self.engine.has_heard() {
+            Some(self.saved + SAVE_COUNTERS)
+        } else {
+            None
+        }
     }
 
     /// Once in every turn, whatever made it. Says when it must turn again for the next one.
@@ -196,6 +296,11 @@ impl Daemon {
         }
         if self.catch_up.is_some_and(|at| at <= now.instant) {
             self.catch_up(now);
+        }
+        if self.next_save().is_some_and(|save| save <= now.instant) {
+            self.saved = now.instant;
+            let unsaved = self.engine.take_unsaved(now);
+            self.keeper.save(unsaved);
         }
     }
 

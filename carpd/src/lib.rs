@@ -16,6 +16,7 @@ mod options;
 mod privilege;
 mod publish;
 mod realtime;
+mod state;
 mod systemd;
 
 use std::fs::DirBuilder;
@@ -30,11 +31,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use self::api::{Api, Places};
+use self::api::{Api, Places, Start};
+use self::clock::Clock;
 use self::config::Files;
-use self::daemon::Ends;
+use self::daemon::{Ends, Stop};
 use self::hooks::Hooks;
 use self::options::Options;
+use self::state::Keeper;
+
+/// The exit status after SIGUSR2, `EX_TEMPFAIL` of sysexits(3): whoever watches over carpd starts
+/// it again.
+const START_AGAIN: u8 = 75;
 
 /// The program: reads its arguments, and runs until it is told to stop.
 #[must_use]
@@ -51,7 +58,7 @@ pub fn main() -> ExitCode {
         warn!("memory is not locked, and carpd may have to wait for a disk: {error:#}");
     }
     match confined.and_then(|()| run(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
@@ -68,7 +75,7 @@ fn confine(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Everything is opened before anything is served; this thread then serves until a signal comes.
-fn run(options: &Options) -> anyhow::Result<()> {
+fn run(options: &Options) -> anyhow::Result<ExitCode> {
     prepare(&options.run_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -87,11 +94,18 @@ fn run(options: &Options) -> anyhow::Result<()> {
         let api = Api::open(places).with_context(|| socket.clone())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut keep = signal(SignalKind::user_defined2())?;
         let hangups = signal(SignalKind::hangup())?;
+
+        let place = state::Place::new(&options.run_dir);
+        let past = state::recall(&place, Clock);
+        let start = past.as_ref().map_or(Start::Configured, |_| Start::Resumed);
+        let keeper = Keeper::start(place).context("cannot start the thread for run-time state")?;
 
         let (published, api_end) = publish::channel();
         let (kernel, kernel_news) = kernel::start(kernel::Options {
             run_dir: options.run_dir.clone(),
+            adopt: past.is_some(),
             realtime: options.realtime,
         })
         .context("cannot start the kernel thread")?;
@@ -100,6 +114,8 @@ fn run(options: &Options) -> anyhow::Result<()> {
             published,
             kernel,
             kernel_news,
+            past,
+            keeper,
             stop,
             realtime: options.realtime,
             watchdog,
@@ -107,25 +123,39 @@ fn run(options: &Options) -> anyhow::Result<()> {
         .context("cannot start the protocol")?;
 
         let signals = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+            let told = if options.keep {
+                Stop::Keep
+            } else {
+                Stop::GiveBack
+            };
+            let (stop, exit) = tokio::select! {
+                _ = terminate.recv() => (told, ExitCode::SUCCESS),
+                _ = interrupt.recv() => (told, ExitCode::SUCCESS),
+                _ = keep.recv() => (Stop::Keep, ExitCode::from(START_AGAIN)),
+            };
+            match stop {
+                Stop::GiveBack => info!("stopping"),
+                Stop::Keep => info!("stopping, and keeping everything for the next carpd"),
             }
-            info!("stopping");
             systemd.stopping();
-            drop(stopper);
+            // If the loop is gone, so is what could be stopped.
+            let _ = stopper.send(stop);
+            exit
         };
         // Serving ends with the loop, which ends with the signal, or by a fault of its own.
         let ready = || info!("carpd {} is ready on {socket}", env!("CARGO_PKG_VERSION"));
         tokio::spawn(heap::keep_low());
-        let serving = systemd::telling(outbox, api.serve(api_end, hangups, ready));
+        let serving = systemd::telling(outbox, api.serve(api_end, start, hangups, ready));
         tokio::pin!(serving);
-        tokio::select! {
-            () = signals => serving.await,
-            () = &mut serving => {}
-        }
+        let exit = tokio::select! {
+            exit = signals => {
+                serving.await;
+                exit
+            }
+            () = &mut serving => ExitCode::SUCCESS,
+        };
         match protocol.join() {
-            Ok(true) => Ok(()),
+            Ok(true) => Ok(exit),
             Ok(false) => bail!("the kernel did not take everything back in time"),
             Err(_) => bail!("the protocol thread failed"),
         }

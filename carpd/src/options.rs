@@ -48,6 +48,10 @@ pub(crate) struct Options {
           default_missing_value = "10")]
     pub(crate) realtime: Option<Priority>,
 
+    /// When told to stop, leave everything as it is for the next carpd, and do not hand over
+    #[arg(long)]
+    pub(crate) keep: bool,
+
     /// Log to standard error, with times, even if systemd's journal listens there
     #[arg(long)]
     foreground: bool,

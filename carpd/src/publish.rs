@@ -78,6 +78,8 @@ pub(crate) enum Ask {
     Refresh(oneshot::Sender<()>),
     /// The password of an interface, for root's eyes; `None` if there is no such interface.
     Key(Unit, oneshot::Sender<Option<Key>>),
+    /// Everything that is configured has been set up.
+    Complete,
     /// What there is to save, passwords and all.
     Running(oneshot::Sender<Running>),
 }

@@ -16,7 +16,7 @@ use crate::wire::ethernet::Mac;
 
 /// How far a counter that was sealed may be ahead of the clock, and a clock be stepped without that
 /// being noticed.
-const AHEAD: Duration = Duration::from_secs(1);
+const AHEAD: Duration = Duration::from_millis(200);
 
 /// How long an advertisement may be under way, and how far two clocks that are in step may differ.
 const UNDER_WAY: Duration = Duration::from_millis(50);

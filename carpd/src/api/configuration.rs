@@ -10,14 +10,24 @@ use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
+use super::Start;
 use super::hub::Hub;
 use crate::config::{Configuration, Files, Wanted};
 
-/// Sets up what is configured. What is wrong is logged, and the rest comes up.
-pub(super) async fn boot(hub: &Hub) {
+/// Waits until the loop can be asked, and sets up what is configured unless it has that already.
+/// What is wrong is logged, and the rest comes up.
+pub(super) async fn boot(hub: &Hub, start: Start) {
     let files = hub.files().await;
     hub.answers().await;
-    match read(&files).await {
+    match start {
+        Start::Configured => set_up(hub, &files).await,
+        Start::Resumed => {}
+    }
+    hub.complete().await;
+}
+
+async fn set_up(hub: &Hub, files: &Files) {
+    match read(files).await {
         Ok(configuration) => {
             for fault in configuration.warnings.iter().chain(&configuration.faults) {
                 warn!("{fault}");

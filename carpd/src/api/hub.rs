@@ -178,6 +178,12 @@ impl Hub {
         }
     }
 
+    /// Tells the loop that everything is set up, so that a restart may go by what is running.
+    pub(super) async fn complete(&self) {
+        // It fails if the loop is gone.
+        let _ = self.asks.send(Ask::Complete).await;
+    }
+
     /// What there is to save, with all passwords.
     ///
     /// # Errors

@@ -69,6 +69,15 @@ pub(crate) struct Places {
     pub(crate) systemd: Systemd,
 }
 
+/// What to begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// What the files say.
+    Configured,
+    /// What the carpd before has left.
+    Resumed,
+}
+
 /// Which bus to be on: the argument of `--bus`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Bus {
@@ -121,13 +130,14 @@ impl Api {
         })
     }
 
-    /// Sets up what is configured, says that it is `ready`, and serves until the news ends, that is
+    /// Sets up what is configured if it is to `start` so, says that it is `ready`, and serves until the news ends, that is
     /// until the loop is gone; then says what is left to say for at most a second, removes the
     /// socket, and lets the last hooks run. Losing the bus is no reason to end. `hangups` reload
     /// the configuration.
     pub(crate) async fn serve(
         self,
         ApiEnd { news, asks }: ApiEnd,
+        start: Start,
         mut hangups: Signal,
         ready: impl FnOnce(),
     ) {
@@ -137,7 +147,7 @@ impl Api {
             hub.close();
         };
         let attend = async {
-            let mut boot = pin!(configuration::boot(&hub));
+            let mut boot = pin!(configuration::boot(&hub, start));
             let done = timeout(PATIENCE, boot.as_mut()).await.is_ok();
             ready();
             tokio::join!(

@@ -21,7 +21,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// The new text of a file, on the disk under another name.
 #[derive(Debug)]
-pub(super) struct Staged {
+pub(crate) struct Staged {
     temporary: PathBuf,
     target: PathBuf,
 }
@@ -31,7 +31,7 @@ impl Staged {
     ///
     /// # Errors
     /// What the system says; nothing is left behind.
-    pub(super) fn write(target: &Path, text: &[u8]) -> io::Result<Self> {
+    pub(crate) fn write(target: &Path, text: &[u8]) -> io::Result<Self> {
         // What is a link shall stay one.
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         let mut name = std::ffi::OsString::from(".");
@@ -60,7 +60,7 @@ impl Staged {
     ///
     /// # Errors
     /// What the system says; the old file stays.
-    pub(super) fn commit(self) -> io::Result<()> {
+    pub(crate) fn commit(self) -> io::Result<()> {
         fs::rename(&self.temporary, &self.target)?;
         match self.target.parent() {
             Some(directory) => File::open(directory)?.sync_all(),

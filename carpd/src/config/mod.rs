@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use carp_proto::{Engine, Settings, Sysctl, Unit};
 
 pub(crate) use self::check::check;
-use self::files::Staged;
+pub(crate) use self::files::Staged;
 use self::rcconf::RcConf;
 use self::shell::Complaint;
 use crate::publish::Running;

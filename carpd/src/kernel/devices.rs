@@ -168,6 +168,13 @@ pub(super) async fn create(
     Ok(())
 }
 
+/// Sets what a device has while it is deaf.
+pub(super) fn quieten(name: &str) {
+    for (sysctl, value) in SETTINGS {
+        set(sysctl, name, value);
+    }
+}
+
 /// Lets the device hear everything that is for its MAC or for all.
 pub(super) fn hear(index: u32) -> Change {
     set_mode(index, MacVlanMode::Bridge)

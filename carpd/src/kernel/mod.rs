@@ -5,6 +5,7 @@
 //! acknowledgement before the next begins.
 
 mod addresses;
+mod adopt;
 mod devices;
 mod master;
 mod mend;
@@ -18,11 +19,12 @@ mod worker;
 
 use core::net::IpAddr;
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::thread;
 
-use carp_proto::{IfIndex, Instant, Link, Unit, Work};
+use carp_proto::{IfIndex, Instant, Lease, Link, Unit, Work};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -42,6 +44,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Options {
     /// Where the old values of sysctls are kept; the directory exists.
     pub(crate) run_dir: PathBuf,
+    /// Whether devices and addresses that another carpd left behind are kept until
+    /// [`Handle::sweep`], and not removed at once.
+    pub(crate) adopt: bool,
     /// The priority of the thread, if it shall not have an ordinary one.
     pub(crate) realtime: Option<Priority>,
 }
@@ -53,6 +58,8 @@ pub(crate) enum News {
     Link(Link),
     /// A link is gone.
     LinkGone(IfIndex),
+    /// Which virtual addresses were found of which the lease has not run out; told first of all.
+    Found(BTreeSet<Lease>),
     /// All links that there were at the start have been told.
     Ready,
     /// [`Work::Announce`] was performed, and so everything queued before it.
@@ -86,10 +93,12 @@ enum Job {
     Renew(Vec<(Unit, u32)>, Instant),
     Attach(IfIndex),
     Detach(IfIndex),
+    Sweep,
+    Keep,
 }
 
-/// Starts the kernel thread in the network namespace of the calling thread. It first removes what
-/// a crashed carpd left behind, then tells all links, then says [`News::Ready`].
+/// Starts the kernel thread in the network namespace of the calling thread. It first looks at what
+/// another carpd left behind, then tells all links, then says [`News::Ready`].
 ///
 /// # Errors
 /// If the thread, its runtime or its sockets cannot be made.
@@ -152,6 +161,18 @@ impl Handle {
     pub(crate) fn detach(&self, device: IfIndex) {
         self.push(Job::Detach(device));
         self.progress.ask(Clock.now().instant);
+    }
+
+    /// Removes what was left behind and has not been asked for since.
+    pub(crate) fn sweep(&self) {
+        self.push(Job::Sweep);
+    }
+
+    /// Does what is queued, leaves everything as it is, and ends the thread, within the same
+    /// time as [`Handle::finish`].
+    pub(crate) async fn keep(self) -> bool {
+        self.push(Job::Keep);
+        self.finish().await
     }
 
     /// Does what is queued, removes all devices and addresses, puts all sysctls back, and ends

@@ -402,7 +402,9 @@ mod tests {
             .map(|news| match news {
                 News::Link(link) => format!("{} {}", link.name, link.mtu),
                 News::LinkGone(index) => format!("{index} gone"),
-                News::Ready | News::Announced(_) | News::Refused { .. } => "?".to_owned(),
+                News::Found(_) | News::Ready | News::Announced(_) | News::Refused { .. } => {
+                    "?".to_owned()
+                }
             })
             .collect()
     }

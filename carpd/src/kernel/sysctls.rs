@@ -4,7 +4,7 @@
 //! back.
 
 use core::fmt::{self, Write as _};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -162,11 +162,13 @@ struct Old {
 pub(super) struct Kept {
     file: PathBuf,
     devices: BTreeMap<IfIndex, Vec<Old>>,
+    /// Those of them that only a carpd before us has attached.
+    left: BTreeSet<IfIndex>,
 }
 
 impl Kept {
-    /// Nothing attached; what a crashed carpd left in `file` is put back first.
-    pub(super) async fn recover(file: PathBuf, netlink: &Netlink) -> Self {
+    /// Attached is what another carpd left in `file`.
+    pub(super) fn load(file: PathBuf) -> Self {
         let devices = match fs::read_to_string(&file) {
             Ok(text) => parse(&text),
             Err(error) => {
@@ -176,13 +178,17 @@ impl Kept {
                 BTreeMap::new()
             }
         };
-        let mut kept = Self { file, devices };
-        kept.release_all(netlink).await;
-        kept
+        let left = devices.keys().copied().collect();
+        Self {
+            file,
+            devices,
+            left,
+        }
     }
 
     /// Sets what `device` needs and keeps what was there.
     pub(super) async fn attach(&mut self, device: IfIndex, netlink: &Netlink) {
+        self.left.remove(&device);
         if self.devices.contains_key(&device) {
             return;
         }
@@ -252,6 +258,13 @@ impl Kept {
         if let Some(changes) = self.devices.remove(&device) {
             put_back(device, &changes, netlink).await;
             self.save();
+        }
+    }
+
+    /// [`detach`](Self::detach) for those that were attached by another carpd and not by us.
+    pub(super) async fn sweep(&mut self, netlink: &Netlink) {
+        for device in core::mem::take(&mut self.left) {
+            self.detach(device, netlink).await;
         }
     }
 

@@ -11,12 +11,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep_until;
 use tracing::{debug, warn};
 
+use super::adopt::{self, Leftovers};
 use super::devices::Found;
 use super::mend::{Mending, Sighting, Turn};
 use super::netlink::{Netlink, Refused};
 use super::progress::Done;
 use super::sysctls::Kept;
-use super::{Job, News, Options, addresses, devices};
+use super::{Job, News, Options, devices};
 use crate::net::Sender;
 
 /// The kernel thread's state.
@@ -30,6 +31,9 @@ pub(super) struct Worker {
     /// In the order in which they may begin.
     chores: VecDeque<(tokio::time::Instant, Chore)>,
     pub(super) mending: Mending,
+    pub(super) leftovers: Leftovers,
+    /// Whether the next carpd shall find everything as it is.
+    keep: bool,
 }
 
 /// What a unit has in the kernel.
@@ -73,24 +77,20 @@ const SHORT_REST: Duration = Duration::from_millis(50);
 enum Chore {
     Down(Unit),
     Remove(Unit),
+    /// The device of this number, which is not the unit's any more.
+    Discard(Unit, u32),
 }
 
 impl Worker {
-    /// Removes what a crashed carpd left behind.
+    /// Makes what the carpd before left behind its own if it shall, and removes it otherwise.
     pub(super) async fn start(
         options: Options,
         netlink: Netlink,
         sender: Sender,
         news: UnboundedSender<News>,
     ) -> Self {
-        if let Err(error) = devices::delete_all(&netlink).await {
-            warn!("cannot remove devices left behind: {error}");
-        }
-        if let Err(error) = addresses::sweep(&netlink).await {
-            warn!("cannot remove addresses left behind: {error}");
-        }
-        let sysctls = Kept::recover(options.run_dir.join("sysctls"), &netlink).await;
-        Self {
+        let sysctls = Kept::load(options.run_dir.join("sysctls"));
+        let mut worker = Self {
             netlink,
             sender,
             news,
@@ -98,7 +98,24 @@ impl Worker {
             units: BTreeMap::new(),
             chores: VecDeque::new(),
             mending: Mending::new(),
+            leftovers: Leftovers::default(),
+            keep: false,
+        };
+        let mut leases = None;
+        if options.adopt {
+            leases = worker
+                .adopt()
+                .await
+                .inspect_err(|error| warn!("cannot see what was left behind: {error}"))
+                .ok();
         }
+        if leases.is_none() {
+            worker.units.clear();
+            adopt::remove_everything(&worker.netlink).await;
+            worker.sysctls.release_all(&worker.netlink).await;
+        }
+        worker.tell(News::Found(leases.unwrap_or_default()));
+        worker
     }
 
     /// Works until the queue is closed and empty, then gives everything back. What others do to
@@ -136,7 +153,9 @@ impl Worker {
                 }
             }
         }
-        self.give_back().await;
+        if !self.keep {
+            self.give_back().await;
+        }
     }
 
     async fn give_back(mut self) {
@@ -154,8 +173,12 @@ impl Worker {
         match job {
             Job::Attach(device) => self.sysctls.attach(device, &self.netlink).await,
             Job::Detach(device) => self.sysctls.detach(device, &self.netlink).await,
+            Job::Sweep => self.sweep().await,
+            Job::Keep => self.keep = true,
             Job::Work(Work::Ensure { unit, parent, mac }, _) => {
+                self.leftovers.claim(unit);
                 self.cancel_chores(unit);
+                self.spare(unit);
                 self.forget_refusals(unit);
                 self.ensure(unit, parent, mac).await;
             }
@@ -168,6 +191,10 @@ impl Worker {
                 },
                 asked,
             ) => {
+                match place {
+                    Place::Device | Place::SilentDevice => self.leftovers.claim(unit),
+                    Place::Parent(_) => {}
+                }
                 self.cancel_chores(unit);
                 self.forget_refusals(unit);
                 let until = asked + Duration::from_secs(lease.into());
@@ -207,7 +234,7 @@ impl Worker {
 
     fn put_off(&mut self, chore: Chore) {
         let rest = match chore {
-            Chore::Down(_) => REST,
+            Chore::Down(_) | Chore::Discard(..) => REST,
             Chore::Remove(_) => SHORT_REST,
         };
         let start = tokio::time::Instant::now() + rest;
@@ -215,14 +242,30 @@ impl Worker {
         self.chores.insert(behind, (start, chore));
     }
 
+    /// Has the device of this number removed, which is `unit`'s no more.
+    pub(super) fn discard(&mut self, unit: Unit, index: u32) {
+        if let Some(state) = self.units.get_mut(&unit) {
+            state.device = None;
+        }
+        self.put_off(Chore::Discard(unit, index));
+    }
+
+    /// The device is the unit's again.
+    fn spare(&mut self, unit: Unit) {
+        self.chores
+            .retain(|(_, chore)| !matches!(chore, Chore::Discard(other, _) if *other == unit));
+    }
+
     fn cancel_chores(&mut self, unit: Unit) {
         self.chores.retain(|(_, chore)| match chore {
             Chore::Down(other) | Chore::Remove(other) => *other != unit,
+            Chore::Discard(..) => true,
         });
     }
 
     async fn do_chore(&mut self, chore: Chore) {
         let (unit, result) = match chore {
+            Chore::Discard(unit, index) => (unit, devices::delete(&self.netlink, index).await),
             Chore::Down(unit) => match self.device(unit) {
                 Some(device) => (unit, devices::set_down(&self.netlink, device.index).await),
                 None => return,
@@ -336,7 +379,7 @@ impl Worker {
         }
     }
 
-    fn tell(&self, news: News) {
+    pub(super) fn tell(&self, news: News) {
         // Nobody listens while the protocol loop is being torn down.
         let _ = self.news.send(news);
     }

@@ -1,7 +1,7 @@
 //! Real multicast memberships on a physical interface, so that snooping switches forward to it.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
-use std::io;
+use std::{fs, io};
 
 use carp_proto::IfIndex;
 use socket2::{Domain, InterfaceIndexOrAddress, Socket, Type};
@@ -17,7 +17,7 @@ const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 #[derive(Debug)]
 pub(super) struct Memberships {
     _v4: Option<Socket>,
-    _v6: Option<Socket>,
+    v6: Option<Socket>,
 }
 
 impl Memberships {
@@ -30,8 +30,34 @@ impl Memberships {
         let v6 = join_v6(device)
             .inspect_err(|error| debug!(%device, "cannot join {GROUP_V6}: {error}"))
             .ok();
-        Self { _v4: v4, _v6: v6 }
+        Self { _v4: v4, v6 }
     }
+
+    /// Joins `ff02::12` again if the interface has lost it: below an MTU of 1280 it has no IPv6
+    /// (RFC 8200 §5), and forgets all memberships.
+    pub(super) fn renew(&mut self, device: IfIndex) {
+        if is_joined_v6(device) {
+            return;
+        }
+        // First out, or leaving would undo the joining.
+        self.v6 = None;
+        self.v6 = join_v6(device)
+            .inspect_err(|error| debug!(%device, "cannot join {GROUP_V6}: {error}"))
+            .ok();
+    }
+}
+
+/// Whether `device` is in `ff02::12`. What cannot be read is taken as it should be.
+fn is_joined_v6(device: IfIndex) -> bool {
+    let Ok(table) = fs::read_to_string("/proc/thread-self/net/igmp6") else {
+        return true;
+    };
+    let group = format!("{:032x}", GROUP_V6.to_bits());
+    let index = device.to_string();
+    table.lines().any(|line| {
+        let mut words = line.split_ascii_whitespace();
+        words.next() == Some(&index) && words.nth(1) == Some(&group)
+    })
 }
 
 fn join_v4(device: IfIndex) -> io::Result<Socket> {

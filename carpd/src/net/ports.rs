@@ -33,7 +33,7 @@ struct Port {
     device: IfIndex,
     carp: Receiver,
     arp: Option<Receiver>,
-    _memberships: Memberships,
+    memberships: Memberships,
 }
 
 impl Ports {
@@ -62,10 +62,17 @@ impl Ports {
                 device,
                 carp,
                 arp: None,
-                _memberships: memberships,
+                memberships,
             });
         }
         Ok(())
+    }
+
+    /// Something about `device` has changed: nothing if it is not attached.
+    pub(crate) fn changed(&mut self, device: IfIndex) {
+        if let Some(port) = self.attached.iter_mut().find(|port| port.device == device) {
+            port.memberships.renew(device);
+        }
     }
 
     /// Stops to receive on `device`, which may be gone already.

@@ -187,7 +187,7 @@ impl Engine {
         let replay = vhost.replay.of_mut(packet.family);
         if mode == 2 {
             // What we have said ourselves, sent again from another address, is nobody else's word.
-            replay.resume(vhost.advertiser.last(packet.family));
+            replay.resume(vhost.advertiser.last(packet.family), now.instant);
         }
         replay
             .check(mode, window, now, packet.source, header)

@@ -27,7 +27,7 @@ impl Engine {
         let mut events = BTreeMap::new();
         let mut devices: BTreeSet<IfIndex> = BTreeSet::new();
         for (unit, before) in memory.interfaces {
-            self.vhosts.insert(unit, Vhost::new(unit));
+            self.vhosts.insert(unit, Box::new(Vhost::new(unit)));
             out.push(Action::Created(unit));
             let device = choose(&before.settings, None, &self.links);
             self.settle(unit, before.settings.clone(), device, out);

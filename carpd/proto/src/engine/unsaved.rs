@@ -84,7 +84,7 @@ impl Engine {
     /// since are beyond what the next carpd would reckon.
     pub(super) fn watch_clock(&mut self, now: Now) {
         if self.changes.was_set_forward(now) {
-            let masters = |vhost: &&Vhost| vhost.state() == StateName::Master;
+            let masters = |vhost: &&Box<Vhost>| vhost.state() == StateName::Master;
             let units = self.vhosts.values().filter(masters).map(|vhost| vhost.unit);
             self.changes.units.extend(units);
         }

@@ -14,5 +14,6 @@ mod hostile;
 mod invariants;
 mod pcaps;
 mod replays;
+mod restarts;
 mod segment;
 mod stories;

@@ -6,7 +6,7 @@ use carp_dbus::{Change, Client, Error, Settings};
 use carp_proto::Input;
 use futures_util::StreamExt;
 
-use super::super::configuration;
+use super::super::{Start, configuration};
 use super::{Bench, eth0, name};
 
 impl Bench {
@@ -36,7 +36,7 @@ async fn what_is_configured_is_set_up_and_what_is_wrong_is_left_out() {
     );
     bench.write("sysctl.conf", "net.inet.carp.preempt=1\n");
     bench.does(|world| world.input(Input::Link(eth0()))).await;
-    configuration::boot(&bench.hub).await;
+    configuration::boot(&bench.hub, Start::Configured).await;
     let client = bench.client(0).await;
     assert_eq!(names(&client).await, ["carp0", "carp2"]);
     assert_eq!(client.interface("carp0").await.unwrap().state, "BACKUP");

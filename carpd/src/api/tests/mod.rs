@@ -152,6 +152,7 @@ impl World {
                     Some(Ask::Running(answer)) => {
                         answer.send(Running::of(&self.engine)).ok();
                     }
+                    Some(Ask::Complete) => {}
                     None => return,
                 },
                 () = tokio::time::sleep(Duration::from_millis(10)), if self.publisher.is_behind() => {

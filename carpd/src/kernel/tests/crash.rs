@@ -50,10 +50,11 @@ fn a_stranger_in_our_link_group_is_spared() {
 
 /// Two devices, one of them MASTER, and an address on the physical interface; then the end,
 /// without any cleaning up.
-async fn work_and_be_killed(run_dir: &RunDir) {
+pub(super) async fn work_and_be_killed(run_dir: &RunDir) {
     let netlink = Netlink::connect().unwrap();
     let options = Options {
         run_dir: run_dir.0.clone(),
+        adopt: false,
         realtime: None,
     };
     let (news, _) = unbounded_channel();

@@ -141,7 +141,11 @@ fn our_own_devices_and_addresses_are_not_told() {
                         "{addresses:?}"
                     );
                 }
-                News::LinkGone(_) | News::Ready | News::Announced(_) | News::Refused { .. } => {}
+                News::Found(_)
+                | News::LinkGone(_)
+                | News::Ready
+                | News::Announced(_)
+                | News::Refused { .. } => {}
             }
         }
     });

@@ -1,5 +1,6 @@
 //! The kernel thread at work, in network namespaces, judged by the system's own tools.
 
+mod adopt;
 mod backup;
 mod crash;
 mod devices;
@@ -9,10 +10,11 @@ mod master;
 mod parent;
 mod sysctls;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use carp_proto::{IfIndex, Link, Mac, Place, Unit, VirtualAddress, Work};
+use carp_proto::{IfIndex, Lease, Link, Mac, Place, Unit, VirtualAddress, Work};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
@@ -25,6 +27,8 @@ struct Kernel {
     news: UnboundedReceiver<News>,
     /// The links told before [`News::Ready`].
     links: Vec<Link>,
+    /// What was found.
+    leases: BTreeSet<Lease>,
     run_dir: RunDir,
 }
 
@@ -34,8 +38,18 @@ impl Kernel {
     }
 
     async fn start_in(run_dir: RunDir) -> Self {
+        Self::start_as(run_dir, false).await
+    }
+
+    /// Goes on with what another one left behind.
+    async fn adopt_in(run_dir: RunDir) -> Self {
+        Self::start_as(run_dir, true).await
+    }
+
+    async fn start_as(run_dir: RunDir, adopt: bool) -> Self {
         let options = Options {
             run_dir: run_dir.0.clone(),
+            adopt,
             realtime: None,
         };
         let (handle, news) = start(options).unwrap();
@@ -43,11 +57,13 @@ impl Kernel {
             handle,
             news,
             links: Vec::new(),
+            leases: BTreeSet::new(),
             run_dir,
         };
         loop {
             match kernel.news().await {
                 News::Ready => return kernel,
+                News::Found(leases) => kernel.leases = leases,
                 News::Link(link) => kernel.links.push(link),
                 News::LinkGone(_) => {}
                 early @ (News::Announced(_) | News::Refused { .. }) => panic!("{early:?}"),
@@ -110,7 +126,11 @@ impl Kernel {
                 } => {
                     refused.push(format!("{unit}: {error}"));
                 }
-                News::Link(_) | News::LinkGone(_) | News::Ready | News::Announced(_) => {}
+                News::Found(_)
+                | News::Link(_)
+                | News::LinkGone(_)
+                | News::Ready
+                | News::Announced(_) => {}
             }
         }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use carp_proto::wire::ethernet::{ETHERTYPE_ARP, Frame};
 use carp_proto::{
-    DeviceAddress, DeviceName, Engine, IfIndex, Instant, Link, Mac, Notice, Now, Place, StateName,
-    Unit, UnixTime, Work,
+    DeviceAddress, DeviceName, Engine, IfIndex, Instant, Lease, LeasedOn, Link, Mac, Memory,
+    Notice, Now, Place, StateName, Unit, UnixTime, Work,
 };
 
 use super::KERNEL;
@@ -31,6 +31,8 @@ pub(crate) struct Host {
     pub(super) mute: bool,
     /// It has no interface at all.
     pub(super) pulled_out: bool,
+    /// What is in the file of run-time state.
+    pub(super) saved: Memory,
     /// When the kernel is done with what it was told.
     busy: Instant,
 }
@@ -77,6 +79,7 @@ impl Host {
             frozen: false,
             mute: false,
             pulled_out: false,
+            saved: Memory::default(),
             busy: Instant::ZERO,
         }
     }
@@ -190,6 +193,29 @@ impl Kernel {
             }
             Work::Announce { .. } | Work::BowOut { .. } => panic!("not the kernel's: {work:?}"),
         }
+    }
+
+    /// What a daemon finds of `memory` when it starts.
+    pub(super) fn found(&self, memory: &Memory, now: Instant) -> BTreeSet<Lease> {
+        let mut found = BTreeSet::new();
+        for (unit, (held, _)) in self.leases.iter().filter(|(_, (_, end))| *end > now) {
+            let Some(mac) = self.devices.get(unit).copied() else {
+                continue;
+            };
+            let on = LeasedOn::Device {
+                unit: *unit,
+                parent: super::ETH0,
+                mac,
+            };
+            let known = memory.interfaces.get(unit).into_iter();
+            let addresses = known.flat_map(|known| known.settings.addresses.iter());
+            let held = addresses.filter(|each| held.contains(&each.address));
+            found.extend(held.map(|address| Lease {
+                on,
+                address: *address,
+            }));
+        }
+        found
     }
 
     /// Every virtual address it has.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use carp_proto::{Answer, Engine, IfIndex, Input, Link, Refusal, Request, RequestId, Sysctl};
+use carp_proto::{
+    Answer, Engine, IfIndex, Input, Link, Memory, Refusal, Request, RequestId, Sysctl,
+};
 
 use super::{ETH0, Segment, host, ifconfig, observer};
 
@@ -111,6 +113,35 @@ impl Segment {
         self.hosts[host].attached.clear();
         self.hosts[host].arp.clear();
         self.agenda.retain(|_, (whose, _)| *whose != host);
+    }
+
+    /// What the daemon has saved until now, if the disk is always fast enough.
+    pub(crate) fn saved(&mut self, name: &str) -> Memory {
+        let host = self.index(name);
+        let now = self.now(host);
+        let host = &mut self.hosts[host];
+        if let Some(engine) = &mut host.engine {
+            let unsaved = engine.take_unsaved(now);
+            host.saved.update(unsaved);
+        }
+        host.saved.clone()
+    }
+
+    /// A daemon that was killed starts again with what was saved, and what the kernel still has.
+    pub(crate) fn restart(&mut self, name: &str, memory: Memory) {
+        let host = self.index(name);
+        let leases = self.hosts[host].kernel.found(&memory, self.now);
+        // Whoever watches the wire does not know of the restart: no counter may come again.
+        let observer = std::mem::take(&mut self.hosts[host].observer);
+        self.boot(host);
+        self.hosts[host].observer = observer;
+        self.handle(
+            host,
+            Input::Resume {
+                memory,
+                leases: &leases,
+            },
+        );
     }
 
     /// A crashed host comes back, without any configuration.

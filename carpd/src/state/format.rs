@@ -1,0 +1,538 @@
+//! What run-time state looks like in a file: lines of words, and a checksum.
+//!
+//! **Invariant:** a file that is not, to the last byte, as it was written is read by nobody.
+
+use core::fmt::Write as _;
+use std::str::{FromStr, SplitAsciiWhitespace};
+use std::time::Duration;
+
+use carp_proto::{
+    Accepted, Advbase, Advskew, Change, DeviceName, Instant, Key, LinkLayer, Memory, Now,
+    Remembered, Settings, StateName, Sysctl, Sysctls, Unit, UnixTime, Vhid, VirtualAddress,
+};
+use sha1::{Digest as _, Sha1};
+use zeroize::Zeroizing;
+
+/// Whatever changes below makes it another version.
+const HEADER: &str = "carpd state 1";
+
+/// What is in the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Saved {
+    /// The kernel's number of its boot, a word: what follows means nothing to another.
+    pub boot: String,
+    /// For how long the machine had been suspended since.
+    pub suspended: Duration,
+    /// What one carpd tells the next.
+    pub memory: Memory,
+}
+
+/// Why a text is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    /// Another carpd's.
+    #[error("was written by another version of carpd")]
+    OtherVersion,
+    /// Not one of ours.
+    #[error("is not run-time state of carpd")]
+    Foreign,
+    /// Cut off, or a disk's or somebody's doing.
+    #[error("is damaged: its checksum is wrong")]
+    Checksum,
+    /// What no carpd of this version writes.
+    #[error("is damaged: \"{0}\" makes no sense")]
+    Word(String),
+}
+
+/// The text of a file. It is wiped from memory when it is dropped, for passwords are in it.
+#[must_use]
+pub(crate) fn print(saved: &Saved) -> Zeroizing<String> {
+    // Never moved to a larger place, which would leave a copy behind.
+    let mut text = Zeroizing::new(String::with_capacity(room(&saved.memory)));
+    let out: &mut String = &mut text;
+    // Writing to a `String` does not fail.
+    let _ = writeln!(out, "{HEADER}\nboot {}", saved.boot);
+    let _ = writeln!(out, "suspended {}", saved.suspended.as_micros());
+    for sysctl in Sysctl::ALL.into_iter().filter(|it| it.range().is_some()) {
+        let value = value_of(&saved.memory.sysctls, sysctl);
+        let _ = writeln!(out, "sysctl {} {value}", sysctl.name());
+    }
+    for (unit, remembered) in &saved.memory.interfaces {
+        let _ = writeln!(out, "interface {unit}");
+        print_settings(out, &remembered.settings);
+        let [sealed4, sealed6] = remembered.sealed;
+        let [accepted4, accepted6] = remembered.accepted;
+        let _ = writeln!(out, "state {}", remembered.state.text());
+        let _ = writeln!(out, "sealed {sealed4} {sealed6}");
+        for Accepted { counter, at } in [accepted4, accepted6] {
+            let _ = writeln!(out, "accepted {counter} {}", at.micros());
+        }
+        let Now { instant, unix } = remembered.at;
+        let _ = writeln!(out, "at {} {}", instant.micros(), unix.micros());
+    }
+    let checksum = checksum(out.as_bytes());
+    let _ = writeln!(out, "sha1 {checksum}");
+    text
+}
+
+fn print_settings(out: &mut String, settings: &Settings) {
+    if let Some(vhid) = settings.vhid {
+        let _ = writeln!(out, "vhid {vhid}");
+    }
+    let _ = writeln!(out, "advbase {}", settings.advbase);
+    let _ = writeln!(out, "advskew {}", settings.advskew);
+    print_bytes(out, "key", settings.key.bytes());
+    if let Some(key) = &settings.accept_key {
+        print_bytes(out, "accept_key", key.bytes());
+    }
+    for VirtualAddress { address, prefix } in &settings.addresses {
+        let _ = writeln!(out, "address {address} {prefix}");
+    }
+    if let Some(device) = &settings.carpdev {
+        print_bytes(out, "carpdev", device.as_str().as_bytes());
+    }
+    print_bytes(out, "description", settings.description.as_bytes());
+    let lladdr = match settings.lladdr {
+        LinkLayer::Virtual => "virtual",
+        LinkLayer::Parent => "parent",
+    };
+    let _ = writeln!(out, "lladdr {lladdr}\nup {}", u8::from(settings.up));
+}
+
+fn print_bytes(out: &mut String, word: &str, bytes: &[u8]) {
+    out.push_str(word);
+    out.push(' ');
+    for byte in bytes {
+        let _ = write!(out, "{byte:02x}");
+    }
+    out.push('\n');
+}
+
+/// At least as many bytes as [`print`] makes.
+fn room(memory: &Memory) -> usize {
+    const HEAD: usize = 1024;
+    const INTERFACE: usize = 1024;
+    const ADDRESS: usize = 64;
+    let rooms = memory.interfaces.values().map(|remembered| {
+        let Settings {
+            addresses,
+            description,
+            ..
+        } = &remembered.settings;
+        INTERFACE + ADDRESS * addresses.len() + 2 * description.len()
+    });
+    HEAD + rooms.sum::<usize>()
+}
+
+/// Reads a file's bytes.
+///
+/// # Errors
+/// They are not what [`print`] made.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Saved, Fault> {
+    let header = bytes
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    if header != HEADER.as_bytes() {
+        let family = HEADER.trim_end_matches(|last: char| last.is_ascii_digit());
+        return Err(if header.starts_with(family.as_bytes()) {
+            Fault::OtherVersion
+        } else {
+            Fault::Foreign
+        });
+    }
+    let text = core::str::from_utf8(bytes).map_err(|_| Fault::Checksum)?;
+    let (body, last) = text
+        .strip_suffix('\n')
+        .and_then(|text| text.rsplit_once('\n'))
+        .ok_or(Fault::Checksum)?;
+    let (body, _) = text.split_at(body.len() + 1);
+    if last.strip_prefix("sha1 ") != Some(checksum(body.as_bytes()).as_str()) {
+        return Err(Fault::Checksum);
+    }
+    let mut reader = Reader::default();
+    for line in body.lines().skip(1) {
+        // Never the line itself: there may be a password in it.
+        let word = line.split(' ').next().unwrap_or_default();
+        reader
+            .line(line)
+            .ok_or_else(|| Fault::Word(word.to_owned()))?;
+    }
+    reader
+        .finish()
+        .ok_or_else(|| Fault::Word("interface".to_owned()))
+}
+
+#[derive(Default)]
+struct Reader {
+    saved: Saved,
+    draft: Option<Draft>,
+}
+
+/// An interface of which not all lines were read.
+struct Draft {
+    unit: Unit,
+    changes: Vec<Change>,
+    state: StateName,
+    sealed: [u64; 2],
+    accepted: Vec<Accepted>,
+    at: Now,
+}
+
+impl Reader {
+    fn line(&mut self, line: &str) -> Option<()> {
+        let mut words = line.split_ascii_whitespace();
+        match words.next()? {
+            "boot" => words.next()?.clone_into(&mut self.saved.boot),
+            "suspended" => self.saved.suspended = Duration::from_micros(next(&mut words)?),
+            "sysctl" => {
+                let name = words.next()?;
+                let sysctl = Sysctl::ALL.into_iter().find(|it| it.name() == name)?;
+                set(&mut self.saved.memory.sysctls, sysctl, next(&mut words)?)?;
+            }
+            "interface" => {
+                self.finish_draft()?;
+                self.draft = Some(Draft::new(next(&mut words)?));
+            }
+            word => self.draft.as_mut()?.line(word, &mut words)?,
+        }
+        words.next().is_none().then_some(())
+    }
+
+    fn finish_draft(&mut self) -> Option<()> {
+        if let Some(draft) = self.draft.take() {
+            let unit = draft.unit;
+            let remembered = draft.finish()?;
+            let interfaces = &mut self.saved.memory.interfaces;
+            if interfaces.insert(unit, remembered).is_some() {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn finish(mut self) -> Option<Saved> {
+        self.finish_draft()?;
+        Some(self.saved)
+    }
+}
+
+impl Draft {
+    const fn new(unit: Unit) -> Self {
+        let zero = Now {
+            instant: Instant::ZERO,
+            unix: UnixTime::from_micros(0),
+        };
+        Self {
+            unit,
+            changes: Vec::new(),
+            state: StateName::Init,
+            sealed: [0; 2],
+            accepted: Vec::new(),
+            at: zero,
+        }
+    }
+
+    fn line(&mut self, word: &str, words: &mut SplitAsciiWhitespace<'_>) -> Option<()> {
+        let change = match word {
+            "vhid" => Change::Vhid(Vhid::try_from(next::<u64>(words)?).ok()?),
+            "advbase" => Change::Advbase(Advbase::try_from(next::<u64>(words)?).ok()?),
+            "advskew" => Change::Advskew(Advskew::try_from(next::<u64>(words)?).ok()?),
+            "key" => Change::Key(key(words)?),
+            "accept_key" => Change::AcceptKey(Some(key(words)?)),
+            "address" => Change::AddAddress(VirtualAddress {
+                address: next(words)?,
+                prefix: next(words)?,
+            }),
+            "carpdev" => Change::Carpdev(Some(DeviceName::new(&text(words)?)?)),
+            "description" => Change::Description(text(words)?),
+            "lladdr" => Change::Lladdr(match words.next()? {
+                "virtual" => LinkLayer::Virtual,
+                "parent" => LinkLayer::Parent,
+                _ => return None,
+            }),
+            "up" => Change::Up(match words.next()? {
+                "0" => false,
+                "1" => true,
+                _ => return None,
+            }),
+            _ => return self.memory(word, words),
+        };
+        self.changes.push(change);
+        Some(())
+    }
+
+    fn memory(&mut self, word: &str, words: &mut SplitAsciiWhitespace<'_>) -> Option<()> {
+        match word {
+            "state" => {
+                let states = [StateName::Init, StateName::Backup, StateName::Master];
+                let name = words.next()?;
+                self.state = states.into_iter().find(|state| state.text() == name)?;
+            }
+            "sealed" => self.sealed = [next(words)?, next(words)?],
+            "accepted" => self.accepted.push(Accepted {
+                counter: next(words)?,
+                at: Instant::from_micros(next(words)?),
+            }),
+            "at" => {
+                self.at = Now {
+                    instant: Instant::from_micros(next(words)?),
+                    unix: UnixTime::from_micros(next(words)?),
+                };
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn finish(self) -> Option<Remembered> {
+        Some(Remembered {
+            settings: Settings::configured(self.unit, &self.changes).ok()?,
+            state: self.state,
+            sealed: self.sealed,
+            accepted: self.accepted.try_into().ok()?,
+            at: self.at,
+        })
+    }
+}
+
+fn next<T: FromStr>(words: &mut SplitAsciiWhitespace<'_>) -> Option<T> {
+    words.next()?.parse().ok()
+}
+
+fn key(words: &mut SplitAsciiWhitespace<'_>) -> Option<Key> {
+    Key::new(&bytes(words)?).ok()
+}
+
+fn text(words: &mut SplitAsciiWhitespace<'_>) -> Option<String> {
+    String::from_utf8(bytes(words)?.to_vec()).ok()
+}
+
+/// Hexadecimal digits; no word is no bytes.
+fn bytes(words: &mut SplitAsciiWhitespace<'_>) -> Option<Zeroizing<Vec<u8>>> {
+    let digits = words.next().unwrap_or_default();
+    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(pairs.len()));
+    for pair in pairs {
+        let pair = core::str::from_utf8(pair).ok()?;
+        bytes.push(u8::from_str_radix(pair, 16).ok()?);
+    }
+    Some(bytes)
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(40);
+    for byte in Sha1::digest(bytes) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+fn value_of(sysctls: &Sysctls, sysctl: Sysctl) -> u64 {
+    match sysctl {
+        Sysctl::Allow => sysctls.allow.into(),
+        Sysctl::ArpBalance => sysctls.arpbalance.into(),
+        Sysctl::Log => sysctls.log.into(),
+        Sysctl::Preempt => sysctls.preempt.into(),
+        Sysctl::Replay => sysctls.replay.into(),
+        Sysctl::ReplayWindow => sysctls.replay_window.as_secs(),
+        Sysctl::SuppressPreempt => 0,
+    }
+}
+
+fn set(sysctls: &mut Sysctls, sysctl: Sysctl, value: u64) -> Option<()> {
+    let (least, most) = sysctl.range()?;
+    let small = u8::try_from(value).unwrap_or(u8::MAX);
+    if !(least..=most).contains(&value) {
+        return None;
+    }
+    match sysctl {
+        Sysctl::Allow => sysctls.allow = value != 0,
+        Sysctl::ArpBalance => sysctls.arpbalance = value != 0,
+        Sysctl::Log => sysctls.log = small,
+        Sysctl::Preempt => sysctls.preempt = value != 0,
+        Sysctl::Replay => sysctls.replay = small,
+        Sysctl::ReplayWindow => sysctls.replay_window = Duration::from_secs(value),
+        Sysctl::SuppressPreempt => {}
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn settings() -> impl Strategy<Value = Vec<Change>> {
+        let change = prop_oneof![
+            (1..=255_u64).prop_map(|it| Change::Vhid(it.try_into().unwrap())),
+            (0..=254_u64).prop_map(|it| Change::Advbase(it.try_into().unwrap())),
+            (0..=254_u64).prop_map(|it| Change::Advskew(it.try_into().unwrap())),
+            vec(any::<u8>(), 0..=20).prop_map(|it| Change::Key(Key::new(&it).unwrap())),
+            vec(any::<u8>(), 0..=20).prop_map(|it| Change::AcceptKey(Key::new(&it).ok())),
+            "[a-zA-Zé.%@]{1,7}".prop_map(|it| Change::Carpdev(DeviceName::new(&it))),
+            "[^\\p{Cc}]{0,60}".prop_map(Change::Description),
+            any::<bool>().prop_map(Change::Up),
+            Just(Change::Lladdr(LinkLayer::Parent)),
+        ];
+        let address = prop_oneof![
+            (1..=254_u8, 0..=32_u8).prop_map(|(last, prefix)| VirtualAddress {
+                address: [192, 0, 2, last].into(),
+                prefix,
+            }),
+            (any::<u16>(), 0..=128_u8).prop_map(|(last, prefix)| VirtualAddress {
+                address: [0x2001, 0xdb8, 0, 0, 0, 0, 1, last].into(),
+                prefix,
+            }),
+        ];
+        (vec(address, 0..5), vec(change, 0..12)).prop_map(|(mut addresses, changes)| {
+            addresses.sort_unstable_by_key(|each| each.address);
+            addresses.dedup_by_key(|each| each.address);
+            let addresses = addresses.into_iter().map(Change::AddAddress);
+            addresses.chain(changes).collect()
+        })
+    }
+
+    fn now() -> impl Strategy<Value = Now> {
+        (any::<u64>(), any::<u64>()).prop_map(|(instant, unix)| Now {
+            instant: Instant::from_micros(instant),
+            unix: UnixTime::from_micros(unix),
+        })
+    }
+
+    fn remembered() -> impl Strategy<Value = Remembered> {
+        let states = [StateName::Init, StateName::Backup, StateName::Master];
+        let accepted = any::<[(u64, u64); 2]>();
+        (settings(), 0..3_usize, any::<[u64; 2]>(), accepted, now()).prop_map(
+            move |(changes, state, sealed, accepted, at)| Remembered {
+                settings: Settings::configured(0.try_into().unwrap(), &changes).unwrap(),
+                state: states[state],
+                sealed,
+                accepted: accepted.map(|(counter, at)| Accepted {
+                    counter,
+                    at: Instant::from_micros(at),
+                }),
+                at,
+            },
+        )
+    }
+
+    fn saved() -> impl Strategy<Value = Saved> {
+        let units = (0..=Unit::MAX).prop_map(|it| Unit::try_from(it).unwrap());
+        let interfaces = btree_map(units, remembered(), 0..4);
+        let sysctls = (0..=2_u64, 1..=86400_u64, 0..=255_u64, any::<[bool; 3]>());
+        (interfaces, sysctls, any::<u32>()).prop_map(|(interfaces, sysctls, micros)| {
+            let (replay, window, log, [allow, arpbalance, preempt]) = sysctls;
+            let mut memory = Memory {
+                interfaces,
+                ..Memory::default()
+            };
+            for (sysctl, value) in [
+                (Sysctl::Replay, replay),
+                (Sysctl::ReplayWindow, window),
+                (Sysctl::Log, log),
+                (Sysctl::Allow, allow.into()),
+                (Sysctl::ArpBalance, arpbalance.into()),
+                (Sysctl::Preempt, preempt.into()),
+            ] {
+                set(&mut memory.sysctls, sysctl, value).unwrap();
+            }
+            Saved {
+                boot: "b2281389-51b9-49e9-929f-0b6f5a4d1c59".to_owned(),
+                suspended: Duration::from_micros(micros.into()),
+                memory,
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(saved in saved()) {
+            let text = print(&saved);
+            prop_assert!(text.len() <= room(&saved.memory), "the text was moved");
+            prop_assert_eq!(parse(text.as_bytes()), Ok(saved));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..200)) {
+            prop_assert!(parse(&bytes).is_err());
+        }
+
+        #[test]
+        fn any_lines_under_a_good_checksum_are_read_or_refused(
+            lines in "([a-z0-9_ ]{0,30}\n){0,10}",
+        ) {
+            let body = format!("{HEADER}\n{lines}");
+            let text = format!("{body}sha1 {}\n", checksum(body.as_bytes()));
+            if let Ok(saved) = parse(text.as_bytes()) {
+                prop_assert!(saved.memory.interfaces.is_empty());
+            }
+        }
+    }
+
+    fn example() -> String {
+        let changes = [
+            Change::Vhid(7.try_into().unwrap()),
+            Change::Key(Key::password(b"secret").unwrap()),
+            Change::AddAddress(VirtualAddress {
+                address: [192, 0, 2, 1].into(),
+                prefix: 24,
+            }),
+        ];
+        let unit = Unit::try_from(0).unwrap();
+        let remembered = Remembered {
+            settings: Settings::configured(unit, &changes).unwrap(),
+            state: StateName::Master,
+            sealed: [3, 4],
+            accepted: [Accepted::default(); 2],
+            at: Now::default(),
+        };
+        let memory = Memory {
+            interfaces: [(unit, remembered)].into(),
+            ..Memory::default()
+        };
+        let saved = Saved {
+            boot: "b".to_owned(),
+            memory,
+            ..Saved::default()
+        };
+        print(&saved).to_string()
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_anywhere_is_refused() {
+        let text = example();
+        assert!(parse(text.as_bytes()).is_ok());
+        for end in 0..text.len() {
+            assert!(parse(&text.as_bytes()[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_which_one_bit_is_wrong_is_refused() {
+        let text = example();
+        for place in 0..text.len() {
+            for bit in 0..8 {
+                let mut bytes = text.clone().into_bytes();
+                bytes[place] ^= 1 << bit;
+                assert!(parse(&bytes).is_err(), "bit {bit} of byte {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn why_a_file_is_refused_is_said_without_its_passwords() {
+        let other = example().replacen("state 1", "state 22", 1);
+        assert_eq!(parse(other.as_bytes()), Err(Fault::OtherVersion));
+        assert_eq!(parse(b"cloned_interfaces=\"carp0\"\n"), Err(Fault::Foreign));
+        let text = example();
+        let (body, _) = text.split_once("sha1").unwrap();
+        let body = body.replace("key 736563726574", "key 73656372657");
+        let text = format!("{body}sha1 {}\n", checksum(body.as_bytes()));
+        assert_eq!(parse(text.as_bytes()), Err(Fault::Word("key".to_owned())));
+    }
+}
