@@ -8,7 +8,6 @@ use crate::memory::Unsaved;
 use crate::name::Unit;
 use crate::status::StateName;
 use crate::time::Now;
-use crate::vhost::Vhost;
 
 /// A wall clock that is set forward by less goes unnoticed; what resumes reckons with more.
 const STEP: Duration = Duration::from_millis(100);
@@ -84,9 +83,9 @@ impl Engine {
     /// since are beyond what the next carpd would reckon.
     pub(super) fn watch_clock(&mut self, now: Now) {
         if self.changes.was_set_forward(now) {
-            let masters = |vhost: &&Box<Vhost>| vhost.state() == StateName::Master;
-            let units = self.vhosts.values().filter(masters).map(|vhost| vhost.unit);
-            self.changes.units.extend(units);
+            let vhosts = self.vhosts.values();
+            let masters = vhosts.filter(|vhost| vhost.state() == StateName::Master);
+            self.changes.units.extend(masters.map(|vhost| vhost.unit));
         }
     }
 }
