@@ -108,7 +108,7 @@ fn print_bytes(out: &mut String, word: &str, bytes: &[u8]) {
     out.push('\n');
 }
 
-/// At least as many bytes as [`print`] makes.
+/// At least as many bytes as [`print()`] makes.
 fn room(memory: &Memory) -> usize {
     const HEAD: usize = 1024;
     const INTERFACE: usize = 1024;
@@ -127,7 +127,7 @@ fn room(memory: &Memory) -> usize {
 /// Reads a file's bytes.
 ///
 /// # Errors
-/// They are not what [`print`] made.
+/// They are not what [`print()`] made.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Saved, Fault> {
     let header = bytes
         .split(|byte| *byte == b'\n')
