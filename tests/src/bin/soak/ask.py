@@ -1,12 +1,15 @@
 """Asks a segment ten times a second who has the addresses, as a client does.
 
 Arguments: the interface, then the addresses. A line on standard output says that this program
-itself did not get to run in time, and for how many microseconds.
+itself did not get to run in time, or that the kernel had no time for a setting, and for how many
+microseconds.
 """
 
+import fcntl
 import socket
 import struct
 import sys
+import threading
 import time
 
 INTERVAL = 0.1
@@ -47,15 +50,32 @@ def solicitation(address):
     return b"\x33\x33" + group[12:] + mac + b"\x86\xdd" + header + message
 
 
+def late(since, allowed):
+    time_taken = time.monotonic() - since
+    if time_taken > allowed:
+        print(int(time.time() * 1e6), int(time_taken * 1e6), flush=True)
+
+
+def settings():
+    """All namespaces share one lock for what carpd does: others may hold it for seconds."""
+    get_flags, set_flags, up = 0x8913, 0x8914, 1
+    with socket.socket() as probe:
+        name = struct.pack("16sh14x", b"lo", 0)
+        flags = struct.unpack("16xh14x", fcntl.ioctl(probe, get_flags, name))[0]
+        while True:
+            begin = time.monotonic()
+            fcntl.ioctl(probe, set_flags, struct.pack("16sh14x", b"lo", flags | up))
+            late(begin, INTERVAL)
+            time.sleep(2 * INTERVAL)
+
+
+threading.Thread(target=settings, daemon=True).start()
 questions = [solicitation(a) if ":" in a else arp(a) for a in addresses]
 due = time.monotonic()
 while True:
     for question in questions:
         wire.send(question)
     due += INTERVAL
-    late = time.monotonic() - due
-    if late > INTERVAL:
-        print(int(time.time() * 1e6), int(late * 1e6), flush=True)
-        due += late
-    else:
-        time.sleep(max(0, -late))
+    late(due, INTERVAL)
+    due = max(due, time.monotonic() - INTERVAL)
+    time.sleep(max(0, due - time.monotonic()))

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use carp_proto::Mac;
 use carp_proto::wire::carp::{ADVERTISEMENT, AUTHLEN, Header, VERSION};
 use carp_proto::wire::frames;
-use carp_tests::{Bus, master_down};
+use carp_tests::{Bus, MARGIN, master_down, wait_until};
 use rustix::process::Signal;
 
 use crate::random::Random;
@@ -39,6 +39,7 @@ enum What {
     Nap,
     Stop,
     Restart,
+    KeepRestart,
     Down,
     Destroy,
     Reload,
@@ -88,7 +89,7 @@ const LEASE: Duration = Duration::from_secs(3);
 /// preemption is suppressed there is one every 1 + 240/256 s.
 const INTERVAL: Duration = Duration::from_millis(1938);
 
-const ALL: [What; 23] = [
+const ALL: [What; 24] = [
     What::Cable("eth0"),
     What::Cable("eth1"),
     What::Interface,
@@ -98,6 +99,7 @@ const ALL: [What; 23] = [
     What::Nap,
     What::Stop,
     What::Restart,
+    What::KeepRestart,
     What::Down,
     What::Destroy,
     What::Reload,
@@ -155,6 +157,7 @@ impl Fault {
             What::Nap => "`kill -STOP`, `-CONT` within the lease",
             What::Stop => "clean stop, start",
             What::Restart => "clean stop and start at once",
+            What::KeepRestart => "`kill -USR2`, started again at once",
             What::Down => "`down`, `up`",
             What::Destroy => "`destroy`, created again by a reload",
             What::Reload => "another advskew in rc.conf and back, `kill -HUP`",
@@ -201,6 +204,7 @@ impl Fault {
             },
             What::Stop
             | What::Restart
+            | What::KeepRestart
             | What::Down
             | What::Destroy
             | What::Reload
@@ -249,6 +253,12 @@ impl Fault {
             What::Restart => {
                 stop(world, self.host)?;
                 world.at(self.host)?.restart()
+            }
+            What::KeepRestart => {
+                let carpd = world.at(self.host)?;
+                carpd.signal(Signal::USR2)?;
+                wait_until("carpd ends", MARGIN, || carpd.ended())?;
+                carpd.restart()
             }
             What::Down => carpctl(world, self.host, &format!("{unit} down")),
             What::Destroy => carpctl(world, self.host, &format!("{unit} destroy")),
@@ -336,6 +346,7 @@ impl Fault {
             What::KillAndBack
             | What::Nap
             | What::Restart
+            | What::KeepRestart
             | What::Flush
             | What::Delete
             | What::Sysctls
@@ -361,6 +372,7 @@ impl fmt::Display for Fault {
             | What::Hang
             | What::Stop
             | What::Restart
+            | What::KeepRestart
             | What::Reload
             | What::Flush
             | What::Delete

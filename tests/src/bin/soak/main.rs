@@ -151,6 +151,12 @@ fn survive(
         let best = mended.then_some(0);
         // Until then a kernel may still answer for a carpd that is no more.
         world.watch_for(bounds.outage)?;
+        if mended {
+            let revived = world.revive()?;
+            if revived > 0 {
+                told.push(format!("{revived} started again, the kernel stood still"));
+            }
+        }
         if mended || faults.iter().all(|fault| fault.settles()) {
             settle(world, best, bounds.outage.max(takeover()))?;
         } else {

@@ -82,9 +82,9 @@ impl Report {
                 table,
                 "| {kind} | {times} | {} | {} | {} | {} |",
                 seconds(trouble.outage),
-                seconds(bounds.outage),
+                bound(bounds.outage),
                 seconds(trouble.twice),
-                seconds(bounds.twice)
+                bound(bounds.twice)
             );
         }
         table
@@ -108,9 +108,13 @@ impl Report {
 }
 
 fn seconds(time: Duration) -> String {
-    if time == Duration::MAX {
-        "as long as it lasts".to_owned()
-    } else {
-        format!("{:.1} s", time.as_secs_f64())
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+fn bound(time: Duration) -> String {
+    match time {
+        Duration::ZERO => "at once".to_owned(),
+        Duration::MAX => "as long as it lasts".to_owned(),
+        time => seconds(time),
     }
 }

@@ -23,6 +23,9 @@ const DMZ: [&str; 1] = ["192.168.2.1"];
 /// The password of the groups, and the one that it is changed to.
 pub(crate) const PASSWORDS: [&str; 2] = ["mekmitasdigoat", "anotherone"];
 
+/// What a carpd says that ends because of its kernel.
+const STOOD_STILL: &str = "the kernel has not done what was asked of it";
+
 /// Everything that a run works on.
 pub(crate) struct World {
     /// What clients see.
@@ -77,6 +80,19 @@ impl World {
     /// carpd on the host of this number.
     pub(crate) fn at(&mut self, host: usize) -> Result<&mut Carpd> {
         self.carpd.get_mut(host).context("there are three hosts")
+    }
+
+    /// Starts each carpd again that has ended because its kernel stood still, as systemd does, and
+    /// says how many. All hosts of the lab share one kernel with whoever else is on this machine.
+    pub(crate) fn revive(&mut self) -> Result<u32> {
+        let mut revived = 0;
+        for carpd in &mut self.carpd {
+            if carpd.ended()?.is_some() && carpd.log()?.contains(STOOD_STILL) {
+                carpd.restart()?;
+                revived += 1;
+            }
+        }
+        Ok(revived)
     }
 
     /// Gives a host other advskews in its rc.conf, which it does not read yet.
