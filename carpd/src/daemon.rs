@@ -274,14 +274,14 @@ impl Daemon {
             .engine
             .deadline()
             .is_some_and(|at| self.clock.until(at).is_zero());
-        self.put_off = if due && batch.is_full() {
-            self.put_off + 1
+        // One that is not full has emptied the queues: more may come without end, but it is new.
+        if due && batch.is_full() && self.put_off < PATIENCE {
+            self.put_off += 1;
         } else {
-            0
-        };
-        if self.put_off > PATIENCE {
             self.put_off = 0;
-            self.timers();
+            if due {
+                self.timers();
+            }
         }
     }
 

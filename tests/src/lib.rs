@@ -22,6 +22,7 @@
 mod bus;
 mod capture;
 mod carpd;
+mod flood;
 mod frame;
 mod hang;
 mod health;
@@ -43,6 +44,7 @@ mod wait;
 pub use bus::Bus;
 pub use capture::Capture;
 pub use carpd::{Carpd, Interface, Outcome, Transition};
+pub use flood::Flood;
 pub use frame::{Advertisement, Arp, Echo, Family, Frame, NeighbourMessage};
 pub use health::{Footprint, GROWTH};
 pub use host::Host;

@@ -18,9 +18,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracing::debug;
 
-/// Bytes, as the kernel accounts for them: room for some 5,000 advertisements, so that a burst of
-/// bad ones does not push out the good.
-const RECEIVE_BUFFER: usize = 4 << 20;
+/// Bytes, as the kernel accounts for them: room for some 20,000 advertisements, so that a burst of
+/// bad ones does not push out the good, nor does a flood while others have the processor.
+const RECEIVE_BUFFER: usize = 16 << 20;
 
 /// `TC_PRIO_CONTROL`: before all other traffic in the default queueing discipline.
 const PRIORITY: u32 = 7;

@@ -1,0 +1,136 @@
+//! A flood of bad advertisements on a running pair.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use carp_proto::Mac;
+use carp_proto::wire::carp::{ADVERTISEMENT, AUTHLEN, Header, VERSION};
+use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, Frame};
+use carp_proto::wire::{frames, ipv4};
+use carp_tests::{Capture, Carpd, MARGIN, Pair, master_down, wait_until};
+
+/// A second, if the machine can. What is built for debugging takes ten times as long for each.
+const RATE: u32 = if cfg!(debug_assertions) {
+    10_000
+} else {
+    100_000
+};
+
+/// What it has to reach for the story to say anything, on a machine with much else to do.
+const LEAST: u64 = RATE as u64 / 4;
+
+const SECONDS: u32 = 30;
+
+/// Of lines about bad packets: four for each of seven kinds, since each may come every ten seconds.
+const MOST_LINES: usize = 28;
+
+fn packet(ttl: u8, payload: &[u8]) -> Vec<u8> {
+    let packet = ipv4::Packet {
+        source: [192, 168, 1, 77].into(),
+        destination: [224, 0, 0, 18].into(),
+        ttl,
+        protocol: 112,
+        payload,
+    };
+    Frame {
+        destination: Mac([0x01, 0x00, 0x5e, 0x00, 0x00, 0x12]),
+        source: Mac([2, 0, 0, 0, 0, 0x77]),
+        ethertype: ETHERTYPE_IPV4,
+        payload: &packet.emit(),
+    }
+    .emit()
+}
+
+/// One of each kind.
+fn bad_frames(own: Vec<u8>) -> Vec<Vec<u8>> {
+    let header = Header {
+        version: VERSION,
+        kind: ADVERTISEMENT,
+        vhid: 1,
+        advskew: 0,
+        authlen: AUTHLEN,
+        demotion: 0,
+        advbase: 1,
+        counter: 1 << 62,
+        digest: [7; 20],
+    };
+    let other = Header { vhid: 99, ..header };
+    let vrrp = [
+        0x21, 0x01, 0x64, 0x01, 0x00, 0x01, 0x39, 0x5e, 192, 168, 1, 50, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    let mut damaged = header.emit();
+    damaged[20] ^= 1;
+    let mac = Mac([0, 0, 0x5e, 0, 1, 1]);
+    vec![
+        frames::advertisement(mac, [192, 168, 1, 77].into(), &header),
+        packet(255, &header.emit()[..35]),
+        packet(255, &vrrp),
+        own,
+        packet(254, &header.emit()),
+        packet(255, &other.emit()),
+        packet(255, &damaged),
+    ]
+}
+
+#[test]
+fn a_flood_of_bad_advertisements_changes_nothing() -> Result<()> {
+    let pair = Pair::new()?;
+    let both = [&pair.a, &pair.b];
+    for carpd in both {
+        // Only so is it known of each advertisement whether it was believed.
+        carpd.carpctl("sysctl net.inet.carp.replay=2")?;
+        carpd.carpctl("sysctl net.inet.carp.log=2")?;
+    }
+    pair.form_group("192.168.1.1/24")?;
+    let attacker = pair.lab.host("attacker", &[("lan", "192.168.1.66/24")])?;
+    let mut sent = Capture::sent_by(pair.a.host(), "eth0")?;
+    let own = wait_until("A advertises", MARGIN + Duration::from_secs(1), || {
+        let frames = sent.frames()?;
+        Ok(frames
+            .into_iter()
+            .find(|frame| frame.advertisement().is_some()))
+    })?;
+    sent.stop()?;
+    let frames = bad_frames(own.bytes);
+
+    // What it takes at all is taken in the first second.
+    attacker.flood("eth0", &frames, RATE, 1)?.finish()?;
+    let of_both = |counter: &str| -> Result<Vec<u64>> {
+        both.iter()
+            .map(|carpd| carpd.counter("carp0", counter))
+            .collect()
+    };
+    let (states, footprints) = (of_both("ostates")?, pair.footprints()?);
+    let believed = |carpd: &Carpd| -> Result<u64> {
+        let counters = carpd.interface("carp0")?.statistics;
+        let of = |name: &str| counters.get(name).copied().context("a counter");
+        Ok(of("ipackets")? - of("badauth")? - of("badver")?)
+    };
+    let (said, heard) = (pair.a.counter("carp0", "opackets")?, believed(&pair.b)?);
+
+    let flood = attacker.flood("eth0", &frames, RATE, SECONDS)?;
+    let rate = flood.finish()?;
+    println!("{rate} bad advertisements a second for {SECONDS} s");
+    ensure!(rate >= LEAST, "the machine sends only {rate} a second");
+
+    assert_eq!(of_both("ostates")?, states, "nobody changes state");
+    // Whatever still waits in a queue is read by now, or was lost.
+    wait_until(
+        "B has heard all that A said",
+        master_down(1, 0) + MARGIN,
+        || {
+            let heard = believed(&pair.b)? - heard;
+            let said = pair.a.counter("carp0", "opackets")? - said;
+            ensure!(heard + 1 >= said, "B has heard {heard} of {said}");
+            Ok(Some(()))
+        },
+    )?;
+    for (carpd, footprint) in both.into_iter().zip(footprints) {
+        carpd.has_not_grown(footprint)?;
+        let log = carpd.log()?;
+        let lines = log.matches("bad packet").count();
+        ensure!(lines <= MOST_LINES, "{lines} lines:\n{log}");
+        ensure!(log.contains("more held back)"), "{log}");
+    }
+    pair.client_reaches("192.168.1.1")
+}
