@@ -11,6 +11,7 @@ use std::time::Duration;
 use carp_proto::{
     Action, Engine, IfIndex, Input, Instant, Lease, Now, Request, RequestId, StateName, Unit, Work,
 };
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
@@ -28,6 +29,13 @@ const BUDGET: usize = 256;
 /// After so many full batches a deadline is no longer kept waiting: what refutes it may still be
 /// in the queue after this process was stopped for a while, but a flood must not silence us.
 const PATIENCE: u32 = 16;
+
+/// After so many batches in a row everything else has a turn: for as long as somebody likes, there
+/// may be another packet whenever one is asked for.
+const RUN: u32 = 4;
+
+/// How many entries of each queue are taken in such a turn.
+const TURN: usize = 32;
 
 /// How often it is tried to make up for news that was lost.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -102,6 +110,9 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         past,
         keeper,
         put_off: 0,
+        run: 0,
+        leases: BTreeSet::new(),
+        links_known: false,
         stalled: false,
         catch_up: None,
         complete: false,
@@ -125,6 +136,12 @@ struct Daemon {
     keeper: Keeper,
     /// Full batches in a row while a deadline was due.
     put_off: u32,
+    /// Batches since everything else had its turn.
+    run: u32,
+    /// Which leases the kernel thread found.
+    leases: BTreeSet<Lease>,
+    /// All links are known, so that requests can be done.
+    links_known: bool,
     /// The kernel thread hangs: the addresses have gone with their leases, and who goes on to
     /// advertise keeps all others from having them.
     stalled: bool,
@@ -145,54 +162,31 @@ impl Daemon {
         mut stop: oneshot::Receiver<Stop>,
     ) -> bool {
         let mut batch = Batch::new(BUDGET);
-        let mut links_known = false;
-        let mut leases = BTreeSet::new();
         let stop = loop {
             if self.stalled {
                 break None;
             }
             let sign = self.give_sign_of_life();
-            let deadlines = [
-                self.engine.deadline(),
-                self.catch_up,
-                self.next_save(),
-                sign,
-            ];
-            let wake = deadlines.into_iter().flatten().min();
+            let wake = [self.deadline(), sign].into_iter().flatten().min();
             let sleep = wake.map(|wake| tokio::time::sleep(self.clock.until(wake)));
             tokio::select! {
                 biased;
-                () = self.ports.recv(&mut batch) => self.packets(&batch),
-                Some(news) = kernel_news.recv() => match news {
-                    kernel::News::Found(found) => leases = found,
-                    kernel::News::Ready => {
-                        links_known = true;
-                        self.resume(&leases);
+                () = self.ports.recv(&mut batch) => {
+                    self.packets(&batch);
+                    self.run += 1;
+                    if self.run >= RUN {
+                        self.run = 0;
+                        self.take_turn(&mut kernel_news, &mut asks);
+                        match stop.try_recv() {
+                            Err(TryRecvError::Empty) => {}
+                            asked => break Some(asked.unwrap_or(Stop::GiveBack)),
+                        }
                     }
-                    kernel::News::Link(link) => {
-                        self.ports.changed(link.index);
-                        self.handle(Input::Link(link));
-                    }
-                    kernel::News::LinkGone(index) => self.handle(Input::LinkGone(index)),
-                    kernel::News::Announced(unit) => self.handle(Input::Announced(unit)),
-                    kernel::News::Refused { unit, address, error } => {
-                        self.handle(Input::Refused { unit, address, error });
-                    }
-                },
+                }
+                Some(news) = kernel_news.recv() => self.news(news),
                 () = fired(sleep) => self.timers(),
                 stop = &mut stop => break Some(stop.unwrap_or(Stop::GiveBack)),
-                Some(ask) = asks.recv(), if links_known => match ask {
-                    Ask::Request(id, request) => self.handle(Input::Request(id, request)),
-                    Ask::Refresh(done) => self.refresh(self.clock.now(), done),
-                    Ask::Key(unit, answer) => {
-                        // Whoever asked may be gone.
-                        let _ = answer.send(self.engine.key(unit).cloned());
-                    }
-                    Ask::Complete => self.complete = true,
-                    Ask::Running(answer) => {
-                        let _ = answer.send(Running::of(&self.engine));
-                    }
-                },
+                Some(ask) = asks.recv(), if self.links_known => self.ask(ask),
             }
         };
         match stop {
@@ -258,6 +252,76 @@ impl Daemon {
         }
     }
 
+    /// When [`timers`](Self::timers) next has something to do.
+    fn deadline(&self) -> Option<Instant> {
+        let deadlines = [self.engine.deadline(), self.catch_up, self.next_save()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// What waits in the queues, as many entries of each as it may be.
+    fn take_turn(
+        &mut self,
+        kernel_news: &mut mpsc::UnboundedReceiver<kernel::News>,
+        asks: &mut mpsc::Receiver<Ask>,
+    ) {
+        for _ in 0..TURN {
+            let Ok(news) = kernel_news.try_recv() else {
+                break;
+            };
+            self.news(news);
+        }
+        for _ in 0..TURN {
+            if !self.links_known {
+                break;
+            }
+            let Ok(ask) = asks.try_recv() else { break };
+            self.ask(ask);
+        }
+    }
+
+    fn news(&mut self, news: kernel::News) {
+        match news {
+            kernel::News::Found(found) => self.leases = found,
+            kernel::News::Ready => {
+                self.links_known = true;
+                let leases = core::mem::take(&mut self.leases);
+                self.resume(&leases);
+            }
+            kernel::News::Link(link) => {
+                self.ports.changed(link.index);
+                self.handle(Input::Link(link));
+            }
+            kernel::News::LinkGone(index) => self.handle(Input::LinkGone(index)),
+            kernel::News::Announced(unit) => self.handle(Input::Announced(unit)),
+            kernel::News::Refused {
+                unit,
+                address,
+                error,
+            } => {
+                self.handle(Input::Refused {
+                    unit,
+                    address,
+                    error,
+                });
+            }
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Request(id, request) => self.handle(Input::Request(id, request)),
+            Ask::Refresh(done) => self.refresh(self.clock.now(), done),
+            Ask::Key(unit, answer) => {
+                // Whoever asked may be gone.
+                let _ = answer.send(self.engine.key(unit).cloned());
+            }
+            Ask::Complete => self.complete = true,
+            Ask::Running(answer) => {
+                let _ = answer.send(Running::of(&self.engine));
+            }
+        }
+    }
+
     /// Once in every turn, whatever made it. Says when it must turn again for the next one.
     fn give_sign_of_life(&mut self) -> Option<Instant> {
         let watchdog = self.watchdog.as_mut()?;
@@ -271,7 +335,6 @@ impl Daemon {
             self.handle(Input::Packet { device, frame });
         }
         let due = self
-            .engine
             .deadline()
             .is_some_and(|at| self.clock.until(at).is_zero());
         // One that is not full has emptied the queues: more may come without end, but it is new.
