@@ -112,6 +112,34 @@ fn no_firewall_and_no_reverse_path_filter_makes_it_deaf() {
         let mut ports = Ports::open().unwrap();
         ports.attach(index_of("eth0")).unwrap();
         hears(&lab, &mut ports, 11).await;
+        run("nft flush ruleset");
+        run("nft add table netdev first");
+        run(
+            "nft 'add chain netdev first in { type filter hook ingress device eth0 priority -500; policy drop; }'",
+        );
+        hears(&lab, &mut ports, 21).await;
+    });
+}
+
+#[test]
+fn an_advertisement_to_the_interface_itself_is_heard() {
+    on_a_cable(async |lab| {
+        let mut ports = Ports::open().unwrap();
+        ports.attach(index_of("eth0")).unwrap();
+        let link = run("ip -br link show dev eth0");
+        let mac: Vec<u8> = link
+            .split_ascii_whitespace()
+            .nth(2)
+            .unwrap()
+            .split(':')
+            .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+            .collect();
+        let unicast = frame(mac.try_into().unwrap(), 0x0800, &ipv4(112, 3));
+        lab.send_from_peer(&unicast);
+        assert_eq!(
+            hear_until(&mut ports, 3).await,
+            [(index_of("eth0"), unicast)]
+        );
     });
 }
 
