@@ -7,9 +7,10 @@ use std::time::Duration;
 use carp_dbus::names::{ROOT_PATH, interface_path};
 use carp_proto::Unit;
 use tokio::sync::{Mutex, mpsc};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 use zbus::connection::Builder;
+use zbus::message::Flags;
 use zbus::{Connection, Message};
 
 use super::callers::Callers;
@@ -46,6 +47,8 @@ pub(super) struct Attendance {
     peer: Weak<Peer>,
     connection: Connection,
     queue: mpsc::Receiver<Message>,
+    /// Sent when nothing else was for a while; on the bus it is the bus that watches its clients.
+    knock: Option<Message>,
 }
 
 /// Builds a connection with all objects on it, and joins the hub.
@@ -77,6 +80,10 @@ pub(super) async fn open(
 
     let (sender, queue) = mpsc::channel(QUEUE);
     let known = served.clone();
+    let knock = match callers {
+        Callers::User(_) => Some(knock()?),
+        Callers::Bus(_) => None,
+    };
     let peer = Arc::new(Peer {
         connection: connection.clone(),
         callers,
@@ -94,7 +101,17 @@ pub(super) async fn open(
         peer: Arc::downgrade(&peer),
         connection,
         queue,
+        knock,
     })
+}
+
+/// What changes nothing, and wants no answer; a client that reads takes it as a sign of life. It
+/// cannot be sent behind answers that a client does not read, and so there is an end to those.
+fn knock() -> zbus::Result<Message> {
+    Message::method_call("/", "Ping")
+        .interface("org.freedesktop.DBus.Peer")
+        .with_flags(Flags::NO_REPLY_EXPECTED)
+        .build(&())
 }
 
 impl Peer {
@@ -133,11 +150,15 @@ impl Attendance {
     pub(super) async fn attend(mut self) {
         let mut messages = Vec::with_capacity(BATCH);
         loop {
-            let count = tokio::select! {
-                count = self.queue.recv_many(&mut messages, BATCH) => count,
-                () = self.connection.closed() => 0,
+            let goes_on = tokio::select! {
+                count = self.queue.recv_many(&mut messages, BATCH) => count > 0,
+                () = self.connection.closed() => false,
+                () = sleep(PATIENCE), if self.knock.is_some() => {
+                    messages.extend(self.knock.clone());
+                    true
+                }
             };
-            if count == 0 {
+            if !goes_on {
                 break;
             }
             match timeout(PATIENCE, self.connection.send_all(&messages)).await {

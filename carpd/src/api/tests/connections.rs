@@ -79,6 +79,30 @@ async fn a_client_that_never_reads_is_let_go_and_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn a_client_that_asks_and_never_reads_the_answers_is_let_go_although_nothing_happens() {
+    let bench = Bench::with_a_backup().await;
+    let (mut greedy, ours) = UnixStream::pair().unwrap();
+    bench.welcome(ours, 0);
+    say_hello(&mut greedy).await;
+    let client = bench.client(0).await;
+    peers_become(&bench, 2).await;
+
+    let call = zbus::Message::method_call(carp_dbus::names::ROOT_PATH, "ListInterfaces")
+        .interface(carp_dbus::names::MANAGER_INTERFACE)
+        .build(&())
+        .unwrap();
+    let asking = async {
+        while bench.hub.peers().len() == 2 {
+            // Full, or gone.
+            let _ = greedy.write(call.data());
+            assert_eq!(carp0(&client).await.state, "BACKUP");
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("it is still there");
+    assert_eq!(carp0(&client).await.state, "BACKUP");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_is_forgotten() {
     let bench = Bench::with_a_backup().await;
     peers_become(&bench, 0).await;
