@@ -44,7 +44,7 @@ COPIES = $(foreach page,$(wildcard man/*),$(page):$(SHARE)/man/man$(subst .,,$(s
 MINUTES = 30
 SEED    =
 SECONDS = 300
-FUZZED  = engine wire rc_conf sysctl_conf grammar settings
+FUZZED  = engine wire rc_conf sysctl_conf grammar settings state
 
 # The same sources make the same package: its files are as old as the last commit, or the archive.
 DATED = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.lock)

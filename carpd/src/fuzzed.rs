@@ -3,6 +3,7 @@
 
 pub use crate::api::fuzzed::settings;
 pub use crate::config::fuzzed::{rc_conf, sysctl_conf};
+pub use crate::state::fuzzed::state;
 
 #[cfg(test)]
 mod tests {
@@ -32,6 +33,11 @@ mod tests {
     #[test]
     fn any_sysctl_conf_is_read_and_what_was_read_can_be_written() {
         feed("sysctl_conf", super::sysctl_conf);
+    }
+
+    #[test]
+    fn any_run_time_state_is_read_as_it_was_written_or_refused() {
+        feed("state", super::state);
     }
 
     #[test]

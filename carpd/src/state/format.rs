@@ -6,6 +6,7 @@ use core::fmt::Write as _;
 use std::str::{FromStr, SplitAsciiWhitespace};
 use std::time::Duration;
 
+use carp_dbus::one_line;
 use carp_proto::{
     Accepted, Advbase, Advskew, Change, DeviceName, Instant, Key, LinkLayer, Memory, Now,
     Remembered, Settings, StateName, Sysctl, Sysctls, Unit, UnixTime, Vhid, VirtualAddress,
@@ -14,7 +15,7 @@ use sha1::{Digest as _, Sha1};
 use zeroize::Zeroizing;
 
 /// Whatever changes below makes it another version.
-const HEADER: &str = "carpd state 1";
+pub(super) const HEADER: &str = "carpd state 1";
 
 /// What is in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -156,11 +157,15 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Saved, Fault> {
         let word = line.split(' ').next().unwrap_or_default();
         reader
             .line(line)
-            .ok_or_else(|| Fault::Word(word.to_owned()))?;
+            .ok_or_else(|| Fault::Word(one_line(word.to_owned())))?;
     }
     reader
         .finish()
         .ok_or_else(|| Fault::Word("interface".to_owned()))
+        .and_then(|saved| match saved.boot.as_str() {
+            "" => Err(Fault::Word("boot".to_owned())),
+            _ => Ok(saved),
+        })
 }
 
 #[derive(Default)]
@@ -322,7 +327,7 @@ fn bytes(words: &mut SplitAsciiWhitespace<'_>) -> Option<Zeroizing<Vec<u8>>> {
     Some(bytes)
 }
 
-fn checksum(bytes: &[u8]) -> String {
+pub(super) fn checksum(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(40);
     for byte in Sha1::digest(bytes) {
         let _ = write!(text, "{byte:02x}");

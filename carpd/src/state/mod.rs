@@ -6,6 +6,8 @@
 
 mod file;
 pub(crate) mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 mod keeper;
 
 pub(crate) use self::file::{Past, Place, recall};
