@@ -15,6 +15,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
+use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::kernel;
 use crate::net::{Batch, Ports};
@@ -87,9 +88,9 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let ports = {
+    let (ports, alarm) = {
         let _inside = runtime.enter();
-        Ports::open()?
+        (Ports::open()?, Alarm::new()?)
     };
     let Ends {
         published: LoopEnd { publisher, asks },
@@ -103,6 +104,7 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
     } = ends;
     let daemon = Daemon {
         clock: Clock,
+        alarm,
         engine: Engine::new(),
         ports,
         kernel,
@@ -128,6 +130,7 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
 
 struct Daemon {
     clock: Clock,
+    alarm: Alarm,
     engine: Engine,
     ports: Ports,
     kernel: kernel::Handle,
@@ -168,7 +171,10 @@ impl Daemon {
             }
             let sign = self.give_sign_of_life();
             let wake = [self.deadline(), sign].into_iter().flatten().min();
-            let sleep = wake.map(|wake| tokio::time::sleep(self.clock.until(wake)));
+            if let Err(error) = self.alarm.set(wake) {
+                error!("cannot set a timer: {error}");
+                break None;
+            }
             tokio::select! {
                 biased;
                 () = self.ports.recv(&mut batch) => {
@@ -184,7 +190,7 @@ impl Daemon {
                     }
                 }
                 Some(news) = kernel_news.recv() => self.news(news),
-                () = fired(sleep) => self.timers(),
+                _ = self.alarm.gone_off() => self.timers(),
                 stop = &mut stop => break Some(stop.unwrap_or(Stop::GiveBack)),
                 Some(ask) = asks.recv(), if self.links_known => self.ask(ask),
             }
@@ -515,13 +521,6 @@ impl Daemon {
             at: now.unix,
         });
         self.catch_up = self.publisher.is_behind().then_some(now.instant + CATCH_UP);
-    }
-}
-
-async fn fired(sleep: Option<tokio::time::Sleep>) {
-    match sleep {
-        Some(sleep) => sleep.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The CARP daemon: speaks CARP on real interfaces, and serves `org.carpd1`.
 
+mod alarm;
 mod api;
 mod clock;
 mod config;
