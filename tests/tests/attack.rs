@@ -161,7 +161,7 @@ fn in_mode_2_what_was_kept_from_a_host_can_be_delivered_late_once() -> Result<()
     let b = site.pair.b.host().clone();
     // The switch sends nothing to B for a moment.
     b.set_port("eth0", "state 0")?;
-    let held_back = site.record(2)?;
+    let held_back = site.record(1)?;
     site.kill_a()?;
     b.set_port("eth0", "state 3")?;
     let last = held_back.last().context("an advertisement")?;
