@@ -10,8 +10,9 @@ use carp_tests::{Carpd, Host, Lab, Terminal, program};
 
 const COMPLETIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../completions");
 
-/// What a TAB may take: it is in somebody's way. A process is started and asks carpd, no more.
-const A_TAB: Duration = Duration::from_millis(50);
+/// What a person takes for at once, and several times what an idle machine needs. A process is
+/// started and asks carpd, no more.
+const A_TAB: Duration = Duration::from_millis(200);
 
 /// A host with two carp interfaces, and a directory with the programs under test.
 struct Site {
