@@ -26,6 +26,7 @@ pub struct Carpd {
     directory: PathBuf,
     arguments: Vec<String>,
     environment: Environment,
+    program: PathBuf,
 }
 
 /// Further variables of carpd's environment.
@@ -128,13 +129,15 @@ impl Carpd {
         environment: Environment,
     ) -> Result<Self> {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        let process = Self::launch(host, &directory, &arguments, &environment)?;
+        let program = program("carpd")?;
+        let process = Self::launch(host, &program, &directory, &arguments, &environment)?;
         let mut carpd = Self {
             host: host.clone(),
             process,
             directory,
             arguments,
             environment,
+            program,
         };
         carpd.wait_until_ready()?;
         Ok(carpd)
@@ -145,6 +148,7 @@ impl Carpd {
         ensure!(self.process.ended()?.is_some(), "carpd still runs");
         self.process = Self::launch(
             &self.host,
+            &self.program,
             &self.directory,
             &self.arguments,
             &self.environment,
@@ -152,13 +156,20 @@ impl Carpd {
         self.wait_until_ready()
     }
 
+    /// From the next start on it is this program, with one more argument.
+    pub fn replace(&mut self, program: PathBuf, argument: &str) {
+        self.program = program;
+        self.arguments.push(argument.to_owned());
+    }
+
     fn launch(
         host: &Host,
+        program: &Path,
         directory: &Path,
         arguments: &[String],
         environment: &Environment,
     ) -> Result<Process> {
-        let mut command = host.command(program("carpd")?);
+        let mut command = host.command(program);
         command.args(arguments);
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.arg("--config-dir").arg(directory.join("etc"));
@@ -320,6 +331,12 @@ impl Carpd {
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> Result<bool> {
         Ok(self.process.ended()?.is_some())
+    }
+
+    /// Has carpd end with everything kept, and waits until it has ended.
+    pub fn keep(&mut self) -> Result<ExitStatus> {
+        self.process.signal(Signal::USR2)?;
+        self.process.wait_for_end(BOUND)
     }
 
     /// Ends carpd without a chance to clean up.

@@ -41,6 +41,8 @@ pub struct Advertisement {
     pub demotion: u8,
     /// Seconds.
     pub advbase: u8,
+    /// Carpd seals it: it grows from one to the next.
+    pub counter: u64,
 }
 
 impl Advertisement {
@@ -142,6 +144,7 @@ impl Frame {
             advskew,
             demotion,
             advbase,
+            counter: u64::from_be_bytes(self.at(ip.payload + 8)?),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{Host, MARGIN, Process, wait_until};
 
@@ -59,6 +59,18 @@ impl Ping {
         self.outage_since(begin)
     }
 
+    /// How many requests, of those before the last that was answered, never were.
+    pub fn lost(&self) -> Result<usize> {
+        let log = self.process.log()?;
+        let mut answered: Vec<u64> = log.lines().filter_map(reply_number).collect();
+        answered.sort_unstable();
+        answered.dedup();
+        let (Some(first), Some(last)) = (answered.first(), answered.last()) else {
+            bail!("{} never answered", self.address);
+        };
+        Ok(usize::try_from(last - first)? + 1 - answered.len())
+    }
+
     /// When each reply came.
     fn replies(&self) -> Result<Vec<SystemTime>> {
         let log = self.process.log()?;
@@ -85,9 +97,23 @@ fn reply_time(line: &str) -> Option<SystemTime> {
     rest.contains("bytes from").then_some(UNIX_EPOCH + time)
 }
 
+/// `… icmp_seq=17 …` → 17.
+fn reply_number(line: &str) -> Option<u64> {
+    reply_time(line)?;
+    let (_, rest) = line.split_once("icmp_seq=")?;
+    rest.split_once(' ')?.0.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reply_has_a_number() {
+        let line = "[12.000034] 64 bytes from 10.0.0.1: icmp_seq=17 ttl=64 time=0.1 ms";
+        assert_eq!(reply_number(line), Some(17));
+        assert_eq!(reply_number("no answer yet for icmp_seq=3"), None);
+    }
 
     #[test]
     fn only_replies_count() {

@@ -1,0 +1,284 @@
+//! A carpd that is killed, or told to keep everything, and comes back: nobody notices.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, ensure};
+use carp_tests::{Capture, Carpd, Family, MARGIN, Pair, Ping, master_down, program, wait_until};
+
+const ADDRESS: &str = "192.168.1.1";
+const ADDRESSES: &str = "192.168.1.1/24 2001:db8:1::1/64";
+
+/// A pair whose leases last six seconds: a busy machine takes its time to start a program.
+fn slow_pair() -> Result<Pair> {
+    let pair = Pair::with_group(ADDRESSES)?;
+    for carpd in [&pair.a, &pair.b] {
+        carpd.carpctl("carp0 advbase 2")?;
+    }
+    Ok(pair)
+}
+
+/// A is MASTER before and after, and neither the client nor B nor a third host sees anything of
+/// what happens meanwhile.
+fn unnoticed(pair: &mut Pair, event: impl FnOnce(&mut Carpd) -> Result<()>) -> Result<()> {
+    let changes = pair.b.counter("carp0", "ostates")?;
+    let mut capture = Capture::on_segment(&pair.lab, "lan")?;
+    let ping = Ping::start(&pair.client, ADDRESS)?;
+    event(&mut pair.a)?;
+    assert_eq!(pair.a.state("carp0")?, "MASTER", "{}", pair.a.log()?);
+    // Longer than B waits.
+    pair.a.wait_for_counter("carp0", "opackets", 5)?;
+    ping.wait_for_reply_after(SystemTime::now(), MARGIN)?;
+    assert_eq!(ping.lost()?, 0, "requests without an answer");
+    let transition = pair.a.interface("carp0")?.last_transition;
+    let transition = transition.context("no transition")?;
+    assert_eq!(transition.reason, "resumed");
+    assert_eq!(pair.b.state("carp0")?, "BACKUP");
+    assert_eq!(pair.b.counter("carp0", "ostates")?, changes);
+    assert_eq!(pair.b.counter("carp0", "badauth")?, 0);
+
+    let mut last: BTreeMap<(u8, bool), u64> = BTreeMap::new();
+    let mut seen = 0;
+    for frame in capture.stop()? {
+        ensure!(
+            frame
+                .arp()
+                .is_none_or(|arp| arp.sender != arp.target || arp.target.to_string() != ADDRESS),
+            "nobody has to be told where the address is: {frame:?}"
+        );
+        let Some(advertisement) = frame.advertisement() else {
+            continue;
+        };
+        let v4 = advertisement.family == Family::V4;
+        let from_a = !v4 || advertisement.source.to_string() == "192.168.1.2";
+        ensure!(from_a && !advertisement.is_bow_out(), "{advertisement:?}");
+        let before = last
+            .insert((advertisement.vhid, v4), advertisement.counter)
+            .unwrap_or_default();
+        ensure!(advertisement.counter > before, "{advertisement:?}");
+        seen += 1;
+    }
+    ensure!(seen >= 8, "{seen} advertisements of both families");
+    Ok(())
+}
+
+#[test]
+fn a_master_that_is_killed_and_comes_back_stays_master_and_nobody_notices() -> Result<()> {
+    let mut pair = slow_pair()?;
+    // Set and never saved.
+    pair.a.carpctl("carp0 description unsaved")?;
+    pair.a.carpctl("sysctl net.inet.carp.log=2")?;
+    unnoticed(&mut pair, |a| {
+        saved(a, "log 2")?;
+        a.kill()?;
+        a.restart()
+    })?;
+    ensure!(pair.a.log()?.contains("rc.conf was not read"));
+    ensure!(pair.a.carpctl("carp0 --json")?.contains("unsaved"));
+    assert_eq!(pair.a.carpctl("sysctl -n net.inet.carp.log")?.trim(), "2");
+    pair.client_reaches("2001:db8:1::1")
+}
+
+#[test]
+fn sigusr2_keeps_everything_for_another_program_in_its_place() -> Result<()> {
+    let mut pair = slow_pair()?;
+    let other = pair.lab.path("carpd-of-tomorrow");
+    fs::copy(program("carpd")?, &other)?;
+    unnoticed(&mut pair, |a| {
+        assert_eq!(a.keep()?.code(), Some(75));
+        a.replace(other, "--keep");
+        a.restart()
+    })?;
+    // That one was started with --keep: any stop keeps everything.
+    unnoticed(&mut pair, |a| {
+        ensure!(a.stop()?.success(), "{}", a.log()?);
+        a.restart()
+    })
+}
+
+#[test]
+fn strict_replay_and_strict_peers_take_a_restart_for_nothing() -> Result<()> {
+    let mut pair = slow_pair()?;
+    for carpd in [&pair.a, &pair.b] {
+        carpd.carpctl("sysctl net.inet.carp.replay=2")?;
+    }
+    pair.a.wait_for_counter("carp0", "opackets", 2)?;
+    unnoticed(&mut pair, |a| {
+        saved(a, "replay 2")?;
+        a.kill()?;
+        a.restart()
+    })?;
+    // And of the one that listens.
+    saved(&pair.b, "replay 2")?;
+    pair.b.kill()?;
+    pair.b.restart()?;
+    pair.a.wait_for_counter("carp0", "opackets", 5)?;
+    assert_eq!(pair.b.state("carp0")?, "BACKUP");
+    assert_eq!(pair.b.counter("carp0", "badauth")?, 0);
+    Ok(())
+}
+
+#[test]
+fn many_interfaces_stay_master_together() -> Result<()> {
+    const COUNT: u8 = 40;
+    let mut pair = slow_pair()?;
+    for number in 2..=COUNT {
+        let place = if number % 2 == 0 { 1 } else { 2 };
+        pair.a.carpctl(&format!(
+            "carp{number} create vhid {number} advbase 2 192.168.{place}.{}/24",
+            100 + number
+        ))?;
+    }
+    let masters = |carpd: &Carpd| -> Result<usize> {
+        let text = carpd.carpctl("-a")?;
+        Ok(text
+            .lines()
+            .filter(|line| line.contains("carp: MASTER"))
+            .count())
+    };
+    let all = usize::from(COUNT);
+    wait_until("all are MASTER", master_down(2, 0) + MARGIN, || {
+        Ok((masters(&pair.a)? == all).then_some(()))
+    })?;
+    unnoticed(&mut pair, |a| {
+        saved(a, "interface carp40")?;
+        a.kill()?;
+        a.restart()?;
+        assert_eq!(masters(a)?, all, "{}", a.log()?);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_file_that_is_damaged_is_set_aside_and_the_files_say_what_to_begin_with() -> Result<()> {
+    let mut pair = slow_pair()?;
+    let state = pair.a.run_directory().join("state");
+    saved(&pair.a, "advbase 2")?;
+    pair.a.kill()?;
+    let text = fs::read_to_string(&state)?;
+    fs::write(&state, text.replace("advbase 2", "advbase 0"))?;
+    pair.a.restart()?;
+    pair.a.wait_for_log("checksum is wrong")?;
+    ensure!(pair.a.log()?.contains("WARN"));
+    ensure!(state.with_file_name("state.refused").exists());
+    wait_until("what was left behind is removed", MARGIN, || {
+        let links = pair.a.host().run("ip -o link show")?;
+        Ok((!links.contains("carp0")).then_some(()))
+    })?;
+    ensure!(
+        pair.a.try_carpctl("carp0")?.code != 0,
+        "rc.conf has no carp0"
+    );
+    pair.b
+        .wait_for_state("carp0", "MASTER", master_down(2, 100))?;
+    // Others may have written it.
+    saved(&pair.b, "state MASTER")?;
+    pair.b.kill()?;
+    fs::set_permissions(
+        pair.b.run_directory().join("state"),
+        Permissions::from_mode(0o666),
+    )?;
+    pair.b.restart()?;
+    pair.b.wait_for_log("by others (mode 0666)")
+}
+
+#[test]
+fn a_master_that_stays_away_for_too_long_comes_back_as_backup() -> Result<()> {
+    let mut pair = slow_pair()?;
+    saved(&pair.a, "state MASTER")?;
+    pair.a.kill()?;
+    let host = pair.a.host().clone();
+    wait_until(
+        "the kernel drops the address",
+        master_down(2, 0) + MARGIN,
+        || Ok((!host.addresses()?.contains(ADDRESS)).then_some(())),
+    )?;
+    pair.b
+        .wait_for_state("carp0", "MASTER", master_down(2, 100))?;
+    pair.a.restart()?;
+    pair.a.wait_for_log("MASTER as before: 0")?;
+    let transition = pair.a.interface("carp0")?.last_transition;
+    let transition = transition.context("no transition")?;
+    assert_eq!(
+        (transition.from.as_str(), transition.to.as_str()),
+        ("INIT", "BACKUP")
+    );
+    pair.client_reaches(ADDRESS)
+}
+
+#[test]
+fn the_files_rule_after_a_reload_and_after_a_clean_stop() -> Result<()> {
+    let mut pair = slow_pair()?;
+    let rc_conf = pair.a.config("rc.conf");
+    fs::write(
+        &rc_conf,
+        "ifconfig_carp7=\"create vhid 7 192.168.1.7/24\"\n",
+    )?;
+    fs::set_permissions(&rc_conf, Permissions::from_mode(0o600))?;
+    unnoticed(&mut pair, |a| {
+        a.kill()?;
+        a.restart()?;
+        ensure!(a.try_carpctl("carp7")?.code != 0, "the file was read");
+        Ok(())
+    })?;
+    pair.a.carpctl("reload")?;
+    pair.a
+        .wait_for_state("carp7", "MASTER", master_down(1, 0))?;
+    ensure!(pair.a.try_carpctl("carp0")?.code != 0);
+    pair.a.carpctl("carp8 create vhid 8 192.168.1.8/24")?;
+    ensure!(pair.a.stop()?.success());
+    ensure!(!pair.a.run_directory().join("state").exists());
+    pair.a.restart()?;
+    pair.a
+        .wait_for_state("carp7", "MASTER", master_down(1, 0))?;
+    ensure!(pair.a.try_carpctl("carp8")?.code != 0, "it was never saved");
+    Ok(())
+}
+
+#[test]
+fn a_physical_interface_that_has_gone_meanwhile_is_waited_for() -> Result<()> {
+    let mut pair = slow_pair()?;
+    saved(&pair.a, "state MASTER")?;
+    pair.a.kill()?;
+    pair.a.host().run("ip link delete eth0")?;
+    pair.a.restart()?;
+    assert_eq!(pair.a.state("carp0")?, "INIT");
+    pair.lab.replace_cable(&pair.a.host().clone(), "lan")?;
+    pair.a
+        .host()
+        .run("ip address add 192.168.1.2/24 dev eth0")?;
+    wait_until("one MASTER", master_down(2, 100) + MARGIN, || {
+        let mut states = [pair.a.state("carp0")?, pair.b.state("carp0")?];
+        states.sort_unstable();
+        Ok((states == ["BACKUP", "MASTER"]).then_some(()))
+    })?;
+    pair.client_reaches(ADDRESS)
+}
+
+#[test]
+fn with_lladdr_parent_the_addresses_stay_where_they_are() -> Result<()> {
+    let mut pair = Pair::new()?;
+    for (carpd, skew) in [(&pair.a, 0), (&pair.b, 100)] {
+        carpd.carpctl(&format!(
+            "carp0 create vhid 1 lladdr parent advbase 2 advskew {skew} {ADDRESSES}"
+        ))?;
+    }
+    pair.a
+        .wait_for_state("carp0", "MASTER", master_down(2, 0))?;
+    pair.b.wait_for_state("carp0", "BACKUP", Duration::ZERO)?;
+    unnoticed(&mut pair, |a| {
+        saved(a, "lladdr parent")?;
+        a.kill()?;
+        a.restart()
+    })
+}
+
+/// Waits until run-time state has `text` in it.
+fn saved(carpd: &Carpd, text: &str) -> Result<()> {
+    let state = carpd.run_directory().join("state");
+    wait_until(&format!("{text} is saved"), MARGIN, || {
+        Ok(fs::read_to_string(&state)?.contains(text).then_some(()))
+    })
+}
