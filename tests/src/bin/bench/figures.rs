@@ -163,6 +163,7 @@ pub(crate) enum Id {
     FloodMaster,
     FloodBackup,
     ForwardRatio,
+    ForwardTap,
     ForwardRate,
     CtlRatio,
     CtlTime,
@@ -269,6 +270,7 @@ const FLOOD: &[Figure] = &[
 #[rustfmt::skip]
 const FORWARD: &[Figure] = &[
     figure(Id::ForwardRatio, Ratio, AtLeast(0.99), "packets forwarded by a router with 16 carp interfaces as MASTER: with carpd, divided by the same devices made by hand"),
+    figure(Id::ForwardTap, Ratio, Told, "the same without carpd, with a packet socket on each interface that wants nothing: what the kernel takes for hearing everything"),
     figure(Id::ForwardRate, Rate, Told, "packets forwarded with carpd, one flow on one processor"),
 ];
 

@@ -38,6 +38,9 @@ const OUTGOING: [SockFilter; 4] = [
     SockFilter::new(RETURN, 0, 0, 0),
 ];
 
+/// Classic BPF: nothing, whatever it is.
+const NOTHING: [SockFilter; 1] = [SockFilter::new(RETURN, 0, 0, 0)];
+
 // linux/bpf_common.h: class, size or operation, and mode or source in one.
 const LOAD_WORD: u16 = 0x20;
 const IF_EQUAL: u16 = 0x15;
@@ -86,6 +89,17 @@ impl Wire {
             .with_context(|| format!("a packet socket on {interface} of {}", host.name()))
     }
 
+    /// Opens it as one that sees every packet that comes in and wants none of them.
+    pub(crate) fn open_idle(host: &Host, interface: &str) -> Result<Self> {
+        within(host, || {
+            let wire = Self::here(interface, 0, Duration::ZERO)?;
+            SockRef::from(&wire.0).attach_filter(&NOTHING)?;
+            wire.bind(interface, libc::ETH_P_ALL)?;
+            Ok(wire)
+        })
+        .with_context(|| format!("a packet socket on {interface} of {}", host.name()))
+    }
+
     fn here(interface: &str, protocol: c_int, patience: Duration) -> io::Result<Self> {
         // SAFETY: no pointers; the descriptor is new and nobody else's.
         let socket = unsafe {
@@ -95,7 +109,6 @@ impl Wire {
             }
             OwnedFd::from_raw_fd(fd)
         };
-        let index = rustix::net::netdevice::name_to_index(&socket, interface)?;
         let wire = Self(socket);
         wire.set(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1_i32)?;
         wire.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_BUFFER)?;
@@ -105,6 +118,12 @@ impl Wire {
             tv_usec: patience.subsec_micros().into(),
         };
         wire.set(libc::SOL_SOCKET, libc::SO_RCVTIMEO, &patience)?;
+        wire.bind(interface, protocol)?;
+        Ok(wire)
+    }
+
+    fn bind(&self, interface: &str, protocol: c_int) -> io::Result<()> {
+        let index = rustix::net::netdevice::name_to_index(&self.0, interface)?;
         // SAFETY: all zeroes are a sockaddr_ll.
         let mut address: libc::sockaddr_ll = unsafe { zeroed() };
         address.sll_family = narrow(libc::AF_PACKET)?;
@@ -113,13 +132,13 @@ impl Wire {
         // SAFETY: the pointer and the length are those of `address`, which outlives the call.
         let bound = unsafe {
             libc::bind(
-                wire.0.as_raw_fd(),
+                self.0.as_raw_fd(),
                 (&raw const address).cast(),
                 length_of::<libc::sockaddr_ll>(),
             )
         };
         if bound == 0 {
-            Ok(wire)
+            Ok(())
         } else {
             Err(io::Error::last_os_error())
         }

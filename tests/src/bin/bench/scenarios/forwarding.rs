@@ -1,5 +1,5 @@
-//! A router forwards as many packets as it can, with carpd as MASTER on 16 carp interfaces and with
-//! the same devices and addresses made by hand.
+//! A router forwards as many packets as it can, with carpd as MASTER on 16 carp interfaces, with
+//! the same devices and addresses made by hand, and with packet sockets beside these.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -65,15 +65,25 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
             sched_setaffinity(None, &processors)?;
             let span = size.time(SPAN);
             for pair in 0..size.count(PAIRS) {
-                let (with, without);
+                let tapped = || {
+                    let _taps = [
+                        Wire::open_idle(&made, "eth0")?,
+                        Wire::open_idle(&made, "eth1")?,
+                    ];
+                    bare_path.rate(span)
+                };
+                let (with, without, tap);
                 if pair % 2 == 0 {
                     with = carpd_path.rate(span)?;
                     without = bare_path.rate(span)?;
+                    tap = tapped()?;
                 } else {
+                    tap = tapped()?;
                     without = bare_path.rate(span)?;
                     with = carpd_path.rate(span)?;
                 }
                 out.add(Id::ForwardRatio, with / without);
+                out.add(Id::ForwardTap, tap / without);
                 out.add(Id::ForwardRate, with);
             }
             Ok(())

@@ -114,7 +114,7 @@ pub(crate) static ALL: [Scenario; 10] = [
     Scenario {
         name: "forwarding",
         engines: CARPD,
-        figures: &[Id::ForwardRatio, Id::ForwardRate],
+        figures: &[Id::ForwardRatio, Id::ForwardTap, Id::ForwardRate],
         repeat: None,
         run: forwarding::run,
     },
