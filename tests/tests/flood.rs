@@ -7,7 +7,7 @@ use carp_proto::Mac;
 use carp_proto::wire::carp::{ADVERTISEMENT, AUTHLEN, Header, VERSION};
 use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, Frame};
 use carp_proto::wire::{frames, ipv4};
-use carp_tests::{Capture, Carpd, MARGIN, Pair, master_down, wait_until};
+use carp_tests::{AT_ONCE, Capture, Carpd, MARGIN, Pair, master_down, wait_until};
 
 /// A second, if the machine can. What is built for debugging takes ten times as long for each.
 const RATE: u32 = if cfg!(debug_assertions) {
@@ -133,4 +133,35 @@ fn a_flood_of_bad_advertisements_changes_nothing() -> Result<()> {
         ensure!(log.contains("more held back)"), "{log}");
     }
     pair.client_reaches("192.168.1.1")
+}
+
+#[test]
+fn under_a_flood_carpd_answers_follows_the_kernel_and_stops() -> Result<()> {
+    let mut pair = Pair::with_group("192.168.1.1/24")?;
+    let attackers = ["one", "two"].map(|name| pair.lab.host(name, &[("lan", "192.168.1.66/24")]));
+    let frame = bad_frames(Vec::new()).swap_remove(0);
+    let frames = vec![frame; 16];
+    let before = pair.a.counter("carp0", "badauth")?;
+    let mut floods = Vec::new();
+    for attacker in attackers {
+        floods.push(attacker?.flood("eth0", &frames, 10 * RATE, SECONDS)?);
+    }
+
+    pair.a.carpctl("carp0 advskew 7")?;
+    ensure!(
+        pair.a.interface("carp0")?.effective_advskew == 7,
+        "it is so at once"
+    );
+    pair.a.host().run("ip link set eth0 down")?;
+    pair.a.wait_for_state("carp0", "INIT", AT_ONCE)?;
+    pair.a.host().run("ip link set eth0 up")?;
+    pair.a
+        .wait_for_state("carp0", "MASTER", master_down(1, 7) + MARGIN)?;
+    ensure!(pair.a.stop()?.success(), "it gives everything back");
+    let devices = pair.a.host().run("ip -br link show")?;
+    ensure!(!devices.contains("carp0"), "{devices}");
+    let more = pair.b.counter("carp0", "badauth")?;
+    ensure!(more > before, "it was flooded all the time");
+    drop(floods);
+    Ok(())
 }
