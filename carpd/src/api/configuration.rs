@@ -102,7 +102,7 @@ async fn apply(hub: &Hub, configuration: Configuration, mut there: BTreeSet<Unit
     } = configuration;
     let mut refused = Vec::new();
     for (sysctl, value) in sysctls {
-        if let Err(error) = hub.request(Request::Set(sysctl, value)).await {
+        if let Err(error) = hub.request_of_many(Request::Set(sysctl, value)).await {
             refused.push(error.to_string());
         }
     }
@@ -110,7 +110,7 @@ async fn apply(hub: &Hub, configuration: Configuration, mut there: BTreeSet<Unit
         there.remove(unit);
     }
     for unit in there {
-        if let Err(error) = hub.request(Request::Destroy(unit)).await {
+        if let Err(error) = hub.request_of_many(Request::Destroy(unit)).await {
             refused.push(error.to_string());
         }
     }
@@ -127,7 +127,7 @@ async fn install(hub: &Hub, mut interfaces: Vec<Wanted>) -> Vec<String> {
         let before = interfaces.len();
         let mut taken = Vec::new();
         for wanted in interfaces {
-            match hub.request(wanted.request()).await {
+            match hub.request_of_many(wanted.request()).await {
                 Ok(_) => {}
                 Err(_) if hub.is_closed() => return refused,
                 Err(error @ Error::Exists(_)) => taken.push((wanted, error)),
@@ -163,7 +163,9 @@ async fn give_up_vhids(hub: &Hub, stuck: &[Wanted]) {
         if stuck.iter().any(is_wanted) {
             let settings = Box::new(settings);
             // If it is refused, so is what needs it, and that is told.
-            let _ = hub.request(Request::Install { unit, settings }).await;
+            let _ = hub
+                .request_of_many(Request::Install { unit, settings })
+                .await;
         }
     }
 }

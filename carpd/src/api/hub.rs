@@ -22,6 +22,9 @@ use crate::systemd::Systemd;
 /// How long the loop may take to answer; less than clients wait for us.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// How long one line of the configuration may take.
+const PATIENCE_OF_MANY: Duration = Duration::from_secs(60);
+
 /// How old counters and times may be that a client is shown.
 const FRESH: Duration = Duration::from_millis(100);
 
@@ -117,9 +120,23 @@ impl Hub {
     /// The loop's refusal; [`Error::Busy`] if too many wait already, [`Error::Failed`] if the
     /// loop does not answer.
     pub(super) async fn request(&self, request: Request) -> Result<Answer, Error> {
+        self.request_within(PATIENCE, request).await
+    }
+
+    /// The same, for one request of many that nobody waits for by itself: the loop may have a
+    /// thousand others to do first, and a host that gives up has half its configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::request`].
+    pub(super) async fn request_of_many(&self, request: Request) -> Result<Answer, Error> {
+        self.request_within(PATIENCE_OF_MANY, request).await
+    }
+
+    async fn request_within(&self, limit: Duration, request: Request) -> Result<Answer, Error> {
         let (id, receiver) = self.enter_request();
         let answer = match self.asks.try_send(Ask::Request(id, request)) {
-            Ok(()) => timeout(PATIENCE, receiver).await,
+            Ok(()) => timeout(limit, receiver).await,
             Err(error) => {
                 lock(&self.requests).waiting.remove(&id);
                 return Err(unasked(&error));
@@ -136,7 +153,7 @@ impl Hub {
                 lock(&self.requests).waiting.remove(&id);
                 Err(Error::Failed(format!(
                     "carpd did not answer within {} seconds; the change may still happen",
-                    PATIENCE.as_secs()
+                    limit.as_secs()
                 )))
             }
         }
