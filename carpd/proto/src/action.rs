@@ -59,7 +59,7 @@ pub enum Action {
     Answer(RequestId, Result<Answer, Refusal>),
 }
 
-/// What the kernel thread does, first in, first out, each piece idempotent.
+/// What the kernel thread does, for each unit first in, first out, each piece idempotent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
     /// The carp device exists on `parent` with `mac`, deaf and without addresses; one on another
@@ -90,7 +90,7 @@ pub enum Work {
         /// Seconds.
         lease: u32,
     },
-    /// Send frames once everything before is done, then say
+    /// Send frames once everything before is done for the unit, then say
     /// [`Input::Announced`](crate::Input::Announced).
     Announce {
         /// On whose behalf.

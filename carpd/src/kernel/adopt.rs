@@ -121,6 +121,7 @@ impl Worker {
             place: Place::Device,
             addresses: found.addresses,
             until: found.until,
+            deaf: false,
         };
         let state = State {
             device: Some(found.device),

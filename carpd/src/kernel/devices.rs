@@ -139,7 +139,8 @@ pub(super) async fn find(netlink: &Netlink, unit: Unit) -> Result<Found, Refused
     })
 }
 
-/// Creates the device of `unit`: deaf, without addresses, and down.
+/// Creates the device of `unit`: deaf, without addresses, and down. Gives whether IPv6 is known to
+/// be disabled on it.
 ///
 /// # Errors
 /// What the kernel answers.
@@ -148,7 +149,7 @@ pub(super) async fn create(
     unit: Unit,
     parent: IfIndex,
     mac: Mac,
-) -> Result<(), Refused> {
+) -> Result<bool, Refused> {
     let name = unit.to_string();
     let message = LinkMacVlan::new(&name, parent.0, MacVlanMode::Source)
         .address(mac.0.to_vec())
@@ -160,12 +161,14 @@ pub(super) async fn create(
             NLM_F_CREATE | NLM_F_EXCL,
         )
         .await?;
+    let mut ipv6_off = false;
     for (sysctl, value) in SETTINGS {
         if sysctl.number().is_none() {
-            set(sysctl, &name, value);
+            let is_set = set(sysctl, &name, value);
+            ipv6_off |= sysctl == DISABLE_IPV6 && is_set;
         }
     }
-    Ok(())
+    Ok(ipv6_off)
 }
 
 /// Sets what a device has while it is deaf.
@@ -251,18 +254,21 @@ pub(super) async fn delete(netlink: &Netlink, index: u32) -> Result<(), Refused>
 /// # Errors
 /// What the kernel answers.
 pub(super) async fn delete_all(netlink: &Netlink) -> Result<(), Refused> {
-    let (ours, others): (Vec<_>, Vec<_>) = netlink
-        .links()
-        .await?
-        .into_iter()
-        .filter(|link| link.attributes.contains(&LinkAttribute::Group(GROUP)))
-        .partition(is_ours);
-    if others.is_empty() && ours.len() > 1 {
+    let (mut ours, mut others) = (Vec::new(), false);
+    netlink.each_link(|link| {
+        if is_ours(link) {
+            ours.push(link.header.index);
+        } else {
+            others |= link.attributes.contains(&LinkAttribute::Group(GROUP));
+        }
+    })?;
+    if !others && ours.len() > 1 {
         let group = LinkUnspec::new_with_index(0).link_group(GROUP).build();
-        return delete_matching(netlink, group).await;
+        let message = RouteNetlinkMessage::DelLink(group);
+        return gone_is_fine(netlink.change_now(message, 0));
     }
-    for link in ours {
-        delete(netlink, link.header.index).await?;
+    for index in ours {
+        delete(netlink, index).await?;
     }
     Ok(())
 }
@@ -284,16 +290,19 @@ pub(super) fn settings() -> impl Iterator<Item = (Sysctl, u8)> {
         .filter(move |(sysctl, _)| !is_time(*sysctl))
 }
 
-/// Sets a sysctl of a device of ours. What cannot be set is logged and not fatal: IPv6 may be
+/// Sets a sysctl of a device of ours; `true` if it is set. What cannot be set is logged and not fatal: IPv6 may be
 /// missing, or /proc/sys may belong to somebody else.
-pub(super) fn set(sysctl: Sysctl, name: &str, value: u8) {
-    match sysctl.write(name, value) {
+pub(super) fn set(sysctl: Sysctl, name: &str, value: u8) -> bool {
+    let result = sysctl.write(name, value);
+    let is_set = result.is_ok();
+    match result {
         Ok(()) => {}
         Err(error) if sysctl.family == "ipv6" && error.kind() == std::io::ErrorKind::NotFound => {
             debug!("{name} has no IPv6");
         }
         Err(error) => warn!("cannot set {} of {name} to {value}: {error}", sysctl.key),
     }
+    is_set
 }
 
 fn set_mode(index: u32, mode: MacVlanMode) -> Change {

@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use carp_proto::{Family, IfIndex, Instant, Place, Unit, VirtualAddress};
 use tracing::warn;
@@ -58,6 +59,7 @@ impl Worker {
             place,
             addresses: wanted,
             until,
+            deaf: false,
         });
     }
 
@@ -226,6 +228,39 @@ impl Worker {
         }
     }
 
+    /// Makes the devices of those who are about to leave deaf, all at once: none of them answers
+    /// while the addresses of the others go.
+    pub(super) fn deafen_all(&mut self, leavers: &BTreeSet<Unit>) {
+        let mut changes = Vec::new();
+        let mut units = Vec::new();
+        for unit in leavers {
+            if let Some(device) = self.device(*unit).filter(|_| self.hears(*unit)) {
+                changes.push(devices::deafen(device.index));
+                units.push(*unit);
+            }
+        }
+        let answers = self.netlink.change_all(changes);
+        for (unit, answer) in units.into_iter().zip(answers) {
+            // Who is not deaf by now is told so again, alone, when it leaves.
+            if let (Ok(()), Some(held)) = (answer, self.held_mut(unit)) {
+                held.deaf = true;
+            }
+        }
+    }
+
+    /// Whether it holds addresses on a device that is not deaf.
+    pub(super) fn hears(&self, unit: Unit) -> bool {
+        let held = self.state(unit).and_then(|state| state.held.as_ref());
+        held.is_some_and(|held| match held.place {
+            Place::Device | Place::SilentDevice => !held.deaf,
+            Place::Parent(_) => false,
+        })
+    }
+
+    fn held_mut(&mut self, unit: Unit) -> Option<&mut Held> {
+        self.units.get_mut(&unit)?.held.as_mut()
+    }
+
     /// Deaf first, then without addresses; nothing slow, and nothing said.
     pub(super) fn leave(&mut self, unit: Unit) {
         let Some(held) = self
@@ -249,14 +284,18 @@ impl Worker {
             self.take_away_all(unit, index, v4.iter().chain(&v6));
             return;
         }
-        let mut changes = vec![devices::deafen(index)];
+        let mut changes = Vec::new();
+        if !held.deaf {
+            changes.push(devices::deafen(index));
+        }
         changes.extend(
             v4.iter()
                 .map(|address| addresses::take_away(index, *address)),
         );
         let mut answers = self.netlink.change_all(changes).into_iter();
-        let deaf = answers.next().map_or(Ok(()), devices::gone_is_fine);
-        if let Err(error) = deaf {
+        if !held.deaf
+            && let Some(Err(error)) = answers.next().map(devices::gone_is_fine)
+        {
             warn!("{unit}: cannot make the device deaf: {error}");
         }
         for (address, answer) in v4.iter().zip(answers) {

@@ -1,8 +1,9 @@
 //! Kernel work, on a thread of its own: netlink requests are performed inside sendmsg(2) under the
 //! routing lock and can take long, and no advertisement may wait for them.
 //!
-//! Work is done first in, first out. Each piece is idempotent and waits for the kernel's
-//! acknowledgement before the next begins.
+//! Work for one unit is done first in, first out; making devices lets everything of other units go
+//! first. Each piece is idempotent and waits for the kernel's acknowledgement before the next
+//! begins.
 
 mod addresses;
 mod adopt;
@@ -12,6 +13,7 @@ mod mend;
 mod monitor;
 mod netlink;
 mod progress;
+mod queue;
 mod sysctls;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -62,7 +64,7 @@ pub(crate) enum News {
     Found(BTreeSet<Lease>),
     /// All links that there were at the start have been told.
     Ready,
-    /// [`Work::Announce`] was performed, and so everything queued before it.
+    /// [`Work::Announce`] was performed, and so everything queued before it for its unit.
     Announced(Unit),
     /// The kernel would not have a device or an address.
     Refused {
@@ -175,8 +177,8 @@ impl Handle {
         self.finish().await
     }
 
-    /// Does what is queued, removes all devices and addresses, puts all sysctls back, and ends
-    /// the thread. Returns after at most five seconds; `false` if it was not done by then.
+    /// Does what is queued, as far as it is not undone at once, removes all devices and addresses,
+    /// puts all sysctls back, and ends the thread. Returns after at most five seconds; `false` if it was not done by then.
     pub(crate) async fn finish(self) -> bool {
         drop(self.queue);
         tokio::time::timeout(PATIENCE, self.done).await.is_ok()
@@ -204,10 +206,13 @@ fn run(
         let monitor = monitor::Connection::open()?;
         let sender = Sender::open()?;
         if started() {
-            let worker = Worker::start(options, netlink, sender, news.clone()).await;
+            let mut worker = Worker::start(options, netlink, sender, news.clone()).await;
             let (tell, sightings) = unbounded_channel();
-            tokio::spawn(monitor::run(monitor, news, tell));
+            let monitor = tokio::spawn(monitor::run(monitor, news, tell));
             worker.run(jobs, work_done, sightings).await;
+            // It would be told of everything that is removed now.
+            monitor.abort();
+            worker.end().await;
         }
         Ok(())
     })

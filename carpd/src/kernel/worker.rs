@@ -1,9 +1,9 @@
-//! Performs the queue: what is to be done for each unit, in which order, and what is told of it.
+//! Performs what is asked: what is to be done for each unit, in which order, and what is told of it.
 
 use core::future::pending;
 use core::net::IpAddr;
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use carp_proto::{IfIndex, Instant, Mac, Place, Unit, VirtualAddress, Work};
 use tokio::sync::mpsc::error::TryRecvError;
@@ -16,6 +16,7 @@ use super::devices::Found;
 use super::mend::{Mending, Sighting, Turn};
 use super::netlink::{Netlink, Refused};
 use super::progress::Done;
+use super::queue::Queue;
 use super::sysctls::Kept;
 use super::{Job, News, Options, devices};
 use crate::net::Sender;
@@ -28,6 +29,11 @@ pub(super) struct Worker {
     news: UnboundedSender<News>,
     pub(super) sysctls: Kept,
     pub(super) units: BTreeMap<Unit, State>,
+    /// Closed: nothing more will be asked for.
+    ending: bool,
+    queue: Queue,
+    /// When the first bow-out was sent since there was nothing to do.
+    bowed_out: Option<tokio::time::Instant>,
     /// In the order in which they may begin.
     chores: VecDeque<(tokio::time::Instant, Chore)>,
     pub(super) mending: Mending,
@@ -62,6 +68,8 @@ pub(super) struct Held {
     pub(super) addresses: Vec<VirtualAddress>,
     /// When their lease ends.
     pub(super) until: Instant,
+    /// Whether the device was already made deaf, for it is about to lose them.
+    pub(super) deaf: bool,
 }
 
 /// How long a device that is needed no more stays up: taking it down is milliseconds under the
@@ -71,6 +79,11 @@ const REST: Duration = Duration::from_secs(1);
 
 /// How long one stays there that shall be removed.
 const SHORT_REST: Duration = Duration::from_millis(50);
+
+/// How long after the first bow-out all devices stay there that are removed at the end: removing
+/// them takes the routing lock for tens of milliseconds, and a host that takes over in this kernel
+/// is done before.
+const LAST_REST: Duration = Duration::from_millis(40);
 
 /// Slow work, done while nothing else waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +109,9 @@ impl Worker {
             news,
             sysctls,
             units: BTreeMap::new(),
+            ending: false,
+            queue: Queue::default(),
+            bowed_out: None,
             chores: VecDeque::new(),
             mending: Mending::new(),
             leftovers: Leftovers::default(),
@@ -118,50 +134,83 @@ impl Worker {
         worker
     }
 
-    /// Works until the queue is closed and empty, then gives everything back. What others do to
-    /// our devices is looked at while nothing else is to be done.
+    /// Works until nothing more is asked for and all is done. What others do to our
+    /// devices is looked at while nothing else is to be done.
     pub(super) async fn run(
-        mut self,
+        &mut self,
         mut jobs: UnboundedReceiver<Job>,
         done: Done,
         mut sightings: UnboundedReceiver<Sighting>,
     ) {
         loop {
-            match jobs.try_recv() {
-                Ok(job) => {
-                    self.perform(job).await;
-                    done.one();
-                }
-                Err(TryRecvError::Disconnected) => break,
-                Err(TryRecvError::Empty) => {
-                    tokio::select! {
-                        biased;
-                        job = jobs.recv() => match job {
-                            Some(job) => {
-                                self.perform(job).await;
-                                done.one();
-                            }
-                            None => break,
-                        },
-                        chore = next(&mut self.chores) => self.do_chore(chore).await,
-                        Some(sighting) = sightings.recv() => self.sight(sighting),
-                        turn = self.mending.turn() => match turn {
-                            Turn::Suspects => self.mend().await,
-                            Turn::Sysctls => self.check_sysctls().await,
-                        },
-                    }
-                }
+            self.collect(&mut jobs);
+            if let Some(job) = self.next_job() {
+                self.perform(job).await;
+                done.one();
+                continue;
+            }
+            if self.ending {
+                break;
+            }
+            self.bowed_out = None;
+            tokio::select! {
+                biased;
+                job = jobs.recv() => match job {
+                    Some(job) => self.queue.push(job),
+                    None => self.ending = true,
+                },
+                chore = next(&mut self.chores) => self.do_chore(chore).await,
+                Some(sighting) = sightings.recv() => self.sight(sighting),
+                turn = self.mending.turn() => match turn {
+                    Turn::Suspects => self.mend().await,
+                    Turn::Sysctls => self.check_sysctls().await,
+                },
             }
         }
+    }
+
+    /// Gives everything back, unless it shall be kept.
+    pub(super) async fn end(self) {
         if !self.keep {
             self.give_back().await;
         }
     }
 
+    fn collect(&mut self, jobs: &mut UnboundedReceiver<Job>) {
+        while !self.ending {
+            match jobs.try_recv() {
+                Ok(job) => self.queue.push(job),
+                Err(TryRecvError::Disconnected) => self.ending = true,
+                Err(TryRecvError::Empty) => return,
+            }
+        }
+    }
+
+    fn next_job(&mut self) -> Option<Job> {
+        if self
+            .queue
+            .leaving()
+            .next()
+            .is_some_and(|unit| self.hears(unit))
+        {
+            let all = self.queue.leaving().collect();
+            self.deafen_all(&all);
+        }
+        if self.ending && !self.keep {
+            self.queue.pop_last()
+        } else {
+            self.queue.pop()
+        }
+    }
+
     async fn give_back(mut self) {
-        let units: Vec<Unit> = self.units.keys().copied().collect();
+        let units: BTreeSet<Unit> = self.units.keys().copied().collect();
+        self.deafen_all(&units);
         for unit in units {
             self.leave(unit);
+        }
+        if let Some(since) = self.bowed_out {
+            sleep_until(since + LAST_REST).await;
         }
         if let Err(error) = devices::delete_all(&self.netlink).await {
             warn!("cannot remove our devices: {error}");
@@ -223,7 +272,10 @@ impl Worker {
                     frames,
                 },
                 _,
-            ) => self.send(device, &frames),
+            ) => {
+                self.send(device, &frames);
+                self.bowed_out.get_or_insert_with(tokio::time::Instant::now);
+            }
             Job::Work(Work::Down { unit }, _) => self.put_off(Chore::Down(unit)),
             Job::Work(Work::Remove { unit }, _) => {
                 self.cancel_chores(unit);
@@ -288,7 +340,11 @@ impl Worker {
     pub(super) async fn ensure(&mut self, unit: Unit, parent: IfIndex, mac: Mac) {
         self.leave(unit);
         match self.make(unit, parent, mac).await {
-            Ok(device) => self.units.entry(unit).or_default().device = Some(device),
+            Ok((device, ipv6_off)) => {
+                let state = self.units.entry(unit).or_default();
+                state.device = Some(device);
+                state.ipv6_off = ipv6_off;
+            }
             Err(error) => {
                 self.units.entry(unit).or_default().device = None;
                 self.refuse(unit, None, error);
@@ -296,7 +352,8 @@ impl Worker {
         }
     }
 
-    async fn make(&self, unit: Unit, parent: IfIndex, mac: Mac) -> Result<Device, String> {
+    /// The device, and whether it is known to be without IPv6.
+    async fn make(&self, unit: Unit, parent: IfIndex, mac: Mac) -> Result<(Device, bool), String> {
         let words = |error: Refused| error.to_string();
         let gone = || format!("interface {parent} is gone");
         let parent_name = self.netlink.name_of(parent).await.ok_or_else(gone)?;
@@ -315,14 +372,14 @@ impl Worker {
                 ));
             }
         };
-        let device = if let Some(device) = reusable {
-            device
+        let (device, ipv6_off) = if let Some(device) = reusable {
+            (device, false)
         } else {
-            devices::create(&self.netlink, unit, parent, mac)
+            let ipv6_off = devices::create(&self.netlink, unit, parent, mac)
                 .await
                 .map_err(words)?;
             match devices::find(&self.netlink, unit).await.map_err(words)? {
-                Found::Ours(device) => device,
+                Found::Ours(device) => (device, ipv6_off),
                 Found::Nothing | Found::Foreign => {
                     return Err(format!("somebody else has removed {unit}"));
                 }
@@ -330,12 +387,13 @@ impl Worker {
         };
         let (message, flags) = devices::first_up(device.index);
         self.netlink.change_now(message, flags).map_err(words)?;
-        Ok(Device {
+        let device = Device {
             index: device.index,
             parent,
             parent_name,
             mac,
-        })
+        };
+        Ok((device, ipv6_off))
     }
 
     fn send(&self, device: IfIndex, frames: &[Vec<u8>]) {

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use carp_proto::Place;
+use carp_proto::{IfIndex, Place, Work};
 
-use super::lab::{eventually, on_a_cable, run, set};
-use super::{Kernel, addresses_of, carp, eth0};
-use carp_proto::Work;
+use super::lab::{eventually, on_a_cable, run, set, succeeds};
+use super::{Kernel, News, addresses_of, carp, eth0, mac};
 
 const VIRTUAL_MAC: &str = "00:00:5e:00:01:01";
 
@@ -241,5 +240,44 @@ fn leases_renewed_together_are_each_renewed_or_refused_by_themselves() {
         }
         assert_eq!(addresses_of("carp3"), Vec::<String>::new());
         kernel.finish().await;
+    });
+}
+
+#[test]
+fn a_lease_does_not_wait_for_the_devices_of_others() {
+    const OTHERS: u16 = 200;
+    on_a_cable(async |_lab| {
+        let mut kernel = Kernel::start().await;
+        kernel.ensure(0);
+        kernel.take(0, Place::Device, &["192.0.2.1/24"], 30);
+        kernel.settle().await;
+        // The last of them is told of, since it is refused.
+        let (parent, nowhere) = (eth0(), IfIndex(u32::MAX >> 1));
+        for unit in 1..=OTHERS {
+            kernel.handle.work(Work::Ensure {
+                unit: carp(unit),
+                parent: if unit == OTHERS { nowhere } else { parent },
+                mac: mac(unit),
+            });
+        }
+        kernel.handle.renew(vec![(carp(0), 300)]);
+        kernel.handle.work(Work::Announce {
+            unit: carp(0),
+            device: parent,
+            frames: Vec::new(),
+        });
+        loop {
+            match kernel.news().await {
+                News::Announced(_) => break,
+                News::Refused { unit, error, .. } => panic!("first {unit}: {error}"),
+                News::Found(_) | News::Link(_) | News::LinkGone(_) | News::Ready => {}
+            }
+        }
+        let shown = run("ip -o address show dev carp0");
+        let renewed = (280..=300).any(|left| shown.contains(&format!("valid_lft {left}sec")));
+        assert!(renewed, "{shown}");
+        // Nor does the end: what is about to be removed is not made.
+        kernel.finish().await;
+        assert!(!succeeds("ip link show dev carp0") && !succeeds("ip link show dev carp1"));
     });
 }

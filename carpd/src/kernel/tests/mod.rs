@@ -102,16 +102,21 @@ impl Kernel {
 
     /// Waits until the queue is done, and says what was refused meanwhile.
     async fn settle(&mut self) -> Vec<String> {
-        let marker = carp(999);
-        self.handle.work(Work::Announce {
-            unit: marker,
-            device: IfIndex(1),
-            frames: Vec::new(),
-        });
+        // Only what is for one unit is done in order.
+        let mut markers: BTreeSet<Unit> = (0..10).chain([999]).map(carp).collect();
+        for unit in markers.clone() {
+            self.handle.work(Work::Announce {
+                unit,
+                device: IfIndex(1),
+                frames: Vec::new(),
+            });
+        }
         let mut refused = Vec::new();
-        loop {
+        while !markers.is_empty() {
             match self.news().await {
-                News::Announced(unit) if unit == marker => return refused,
+                News::Announced(unit) => {
+                    markers.remove(&unit);
+                }
                 News::Refused {
                     unit,
                     address: Some(address),
@@ -126,13 +131,10 @@ impl Kernel {
                 } => {
                     refused.push(format!("{unit}: {error}"));
                 }
-                News::Found(_)
-                | News::Link(_)
-                | News::LinkGone(_)
-                | News::Ready
-                | News::Announced(_) => {}
+                News::Found(_) | News::Link(_) | News::LinkGone(_) | News::Ready => {}
             }
         }
+        refused
     }
 
     async fn finish(self) -> RunDir {

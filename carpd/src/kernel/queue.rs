@@ -1,0 +1,287 @@
+//! In which order work is done: what keeps or ends an address before what makes a device.
+//!
+//! **Invariant:** all work for one unit is done in the order in which it was asked for, and so is
+//! all work that is not for a unit. A device takes milliseconds to make, thousands of them take
+//! many seconds, and the leases of those that are up would run out meanwhile.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use carp_proto::{Instant, Unit, Work};
+
+use super::Job;
+
+/// What is still to be done.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Done first.
+    prompt: VecDeque<Job>,
+    /// Making devices, and whatever was asked for later and must come after it.
+    slow: VecDeque<Job>,
+    /// How many entries of `slow` each unit has.
+    waiting: BTreeMap<Unit, usize>,
+}
+
+impl Queue {
+    /// Appends a job behind those that it must not overtake.
+    pub(super) fn push(&mut self, job: Job) {
+        match job {
+            Job::Work(Work::Renew { unit, lease }, asked) => {
+                self.push_renewals(vec![(unit, lease)], asked);
+            }
+            Job::Renew(leases, asked) => self.push_renewals(leases, asked),
+            Job::Work(work, asked) => {
+                let unit = unit_of(&work);
+                let makes = matches!(work, Work::Ensure { .. });
+                if makes || self.waiting.contains_key(&unit) {
+                    *self.waiting.entry(unit).or_default() += 1;
+                    self.slow.push_back(Job::Work(work, asked));
+                } else {
+                    self.prompt.push_back(Job::Work(work, asked));
+                }
+            }
+            // It removes whatever nobody has asked for by then.
+            Job::Sweep if !self.slow.is_empty() => self.slow.push_back(job),
+            Job::Sweep | Job::Attach(_) | Job::Detach(_) | Job::Keep => self.prompt.push_back(job),
+        }
+    }
+
+    /// The next one.
+    pub(super) fn pop(&mut self) -> Option<Job> {
+        self.prompt.pop_front().or_else(|| self.pop_slow())
+    }
+
+    /// The next one for whoever is about to end and to take everything back: making anything is
+    /// not worth while any more, but who was MASTER bows out.
+    pub(super) fn pop_last(&mut self) -> Option<Job> {
+        loop {
+            let job = self.pop()?;
+            if let Job::Work(Work::Ensure { .. } | Work::Take { .. }, _) = job {
+                continue;
+            }
+            return Some(job);
+        }
+    }
+
+    /// Who leaves next, one after the other with nothing between but what goes with it.
+    pub(super) fn leaving(&self) -> impl Iterator<Item = Unit> {
+        let run = self.prompt.iter().take_while(|job| {
+            matches!(
+                job,
+                Job::Work(
+                    Work::Leave { .. } | Work::BowOut { .. } | Work::Down { .. },
+                    _
+                )
+            )
+        });
+        run.filter_map(|job| match job {
+            Job::Work(Work::Leave { unit }, _) => Some(*unit),
+            Job::Work(..)
+            | Job::Renew(..)
+            | Job::Attach(_)
+            | Job::Detach(_)
+            | Job::Sweep
+            | Job::Keep => None,
+        })
+    }
+
+    fn pop_slow(&mut self) -> Option<Job> {
+        let job = self.slow.pop_front()?;
+        if let Job::Work(work, _) = &job {
+            let unit = unit_of(work);
+            if let Some(count) = self.waiting.get_mut(&unit) {
+                *count -= 1;
+                if *count == 0 {
+                    self.waiting.remove(&unit);
+                }
+            }
+        }
+        Some(job)
+    }
+
+    /// Where taking the addresses still waits for the device, their lease starts anew with it.
+    fn push_renewals(&mut self, leases: Vec<(Unit, u32)>, asked: Instant) {
+        let (waiting, prompt): (Vec<_>, Vec<_>) = leases
+            .into_iter()
+            .partition(|(unit, _)| self.waiting.contains_key(unit));
+        let waiting: BTreeMap<Unit, u32> = waiting.into_iter().collect();
+        if !waiting.is_empty() {
+            for job in &mut self.slow {
+                if let Job::Work(Work::Take { unit, lease, .. }, since) = job
+                    && let Some(renewed) = waiting.get(unit)
+                {
+                    (*lease, *since) = (*renewed, asked);
+                }
+            }
+        }
+        // Also without any: what was asked for is counted, and so is what is done.
+        self.prompt.push_back(Job::Renew(prompt, asked));
+    }
+}
+
+const fn unit_of(work: &Work) -> Unit {
+    match work {
+        Work::Ensure { unit, .. }
+        | Work::Take { unit, .. }
+        | Work::Renew { unit, .. }
+        | Work::Announce { unit, .. }
+        | Work::Leave { unit }
+        | Work::BowOut { unit, .. }
+        | Work::Down { unit }
+        | Work::Remove { unit } => *unit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use carp_proto::{IfIndex, Mac, Place};
+
+    use super::*;
+
+    fn carp(number: u16) -> Unit {
+        Unit::try_from(number).unwrap()
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_micros(seconds * 1_000_000)
+    }
+
+    fn ensure(number: u16) -> Job {
+        let work = Work::Ensure {
+            unit: carp(number),
+            parent: IfIndex(2),
+            mac: Mac([0; 6]),
+        };
+        Job::Work(work, at(1))
+    }
+
+    fn take(number: u16) -> Job {
+        let work = Work::Take {
+            unit: carp(number),
+            place: Place::Device,
+            addresses: Vec::new(),
+            lease: 3,
+        };
+        Job::Work(work, at(1))
+    }
+
+    fn leave(number: u16) -> Job {
+        let unit = carp(number);
+        Job::Work(Work::Leave { unit }, at(1))
+    }
+
+    fn bow_out(number: u16) -> Job {
+        let work = Work::BowOut {
+            unit: carp(number),
+            device: IfIndex(2),
+            frames: Vec::new(),
+        };
+        Job::Work(work, at(1))
+    }
+
+    fn short(job: &Job) -> String {
+        match job {
+            Job::Work(Work::Take { unit, lease, .. }, asked) => {
+                format!(
+                    "take {unit} until {}",
+                    asked.micros() / 1_000_000 + u64::from(*lease)
+                )
+            }
+            Job::Work(Work::Ensure { unit, .. }, _) => format!("ensure {unit}"),
+            Job::Work(Work::Leave { unit }, _) => format!("leave {unit}"),
+            Job::Work(Work::BowOut { unit, .. }, _) => format!("bow out {unit}"),
+            Job::Renew(leases, _) => {
+                let units: Vec<_> = leases.iter().map(|(unit, _)| unit.to_string()).collect();
+                format!("renew {}", units.join(" "))
+            }
+            other @ (Job::Work(..) | Job::Attach(_) | Job::Detach(_) | Job::Sweep | Job::Keep) => {
+                format!("{other:?}")
+            }
+        }
+    }
+
+    fn queue(jobs: impl IntoIterator<Item = Job>) -> Queue {
+        let mut queue = Queue::default();
+        for job in jobs {
+            queue.push(job);
+        }
+        queue
+    }
+
+    fn order(mut queue: Queue) -> Vec<String> {
+        core::iter::from_fn(|| queue.pop().map(|job| short(&job))).collect()
+    }
+
+    #[test]
+    fn no_address_waits_for_the_devices_of_others() {
+        let jobs = [ensure(1), ensure(2), take(3), leave(4)];
+        let renewal = Job::Renew(vec![(carp(3), 3)], at(2));
+        let order = order(queue(jobs.into_iter().chain([renewal])));
+        let expected = [
+            "take carp3 until 4",
+            "leave carp4",
+            "renew carp3",
+            "ensure carp1",
+            "ensure carp2",
+        ];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn what_is_asked_for_one_unit_keeps_its_order() {
+        let jobs = [
+            ensure(1),
+            take(1),
+            leave(1),
+            bow_out(1),
+            ensure(1),
+            Job::Sweep,
+            leave(2),
+        ];
+        let mut queue = queue(jobs);
+        let mut done = Vec::new();
+        while let Some(job) = queue.pop() {
+            done.push(short(&job));
+            if done.len() == 6 {
+                // Nothing of the unit waits any more.
+                queue.push(leave(1));
+            }
+        }
+        let expected = [
+            "leave carp2",
+            "ensure carp1",
+            "take carp1 until 4",
+            "leave carp1",
+            "bow out carp1",
+            "ensure carp1",
+            "leave carp1",
+            "Sweep",
+        ];
+        assert_eq!(done, expected);
+    }
+
+    #[test]
+    fn a_renewal_reaches_who_still_waits_for_its_device() {
+        let renewal = Job::Renew(vec![(carp(1), 5), (carp(2), 5)], at(10));
+        let order = order(queue([ensure(1), take(1), renewal]));
+        assert_eq!(
+            order,
+            ["renew carp2", "ensure carp1", "take carp1 until 15"]
+        );
+    }
+
+    #[test]
+    fn who_ends_makes_nothing_more_and_still_bows_out() {
+        let jobs = [ensure(1), take(1), leave(1), bow_out(1), Job::Sweep];
+        let mut queue = queue(jobs);
+        let last: Vec<_> =
+            core::iter::from_fn(|| queue.pop_last().map(|job| short(&job))).collect();
+        assert_eq!(last, ["leave carp1", "bow out carp1", "Sweep"]);
+    }
+
+    #[test]
+    fn those_who_leave_together_are_known_together() {
+        let jobs = [leave(1), bow_out(1), leave(2), take(3), leave(4)];
+        let queue = queue(jobs);
+        assert_eq!(queue.leaving().collect::<Vec<_>>(), [carp(1), carp(2)]);
+    }
+}
