@@ -13,6 +13,7 @@ use zbus::{Connection, ObjectPath, Variant};
 use crate::dict::number;
 use crate::names::{BUS_NAME, INTERFACE_INTERFACE, interface_of, interface_path};
 use crate::proxy::{InterfaceProxy, ManagerProxy, SysctlProxy};
+use crate::row::Received;
 use crate::{Error, EventInfo, InterfaceInfo, Settings, SuppressionInfo, SysctlInfo, Watch};
 
 /// How long carpd may take to answer.
@@ -71,11 +72,11 @@ impl Client {
     ///
     /// [`Error::Bus`] alone.
     pub async fn interfaces(&self) -> Result<Vec<InterfaceInfo>, Error> {
-        let listed = self.manager.list_interfaces().await?;
-        Ok(listed
-            .into_iter()
-            .map(|(_, properties)| InterfaceInfo::from_properties(properties))
-            .collect())
+        let manager = self.manager.inner();
+        let answer = manager.call_method("ListInterfaces", &()).await?;
+        let body = answer.body();
+        let rows: Vec<(ObjectPath<'_>, Received)> = body.deserialize()?;
+        Ok(rows.into_iter().map(|(_, Received(info))| info).collect())
     }
 
     /// One carp interface.
@@ -98,7 +99,7 @@ impl Client {
             )
             .await
             .map_err(|error| no_object(error, name))?;
-        let info = InterfaceInfo::from_properties(answer.body().deserialize()?);
+        let Received(info) = answer.body().deserialize()?;
         // An interface that is just being removed may have an object, but no properties.
         if info.name.is_empty() {
             Err(gone())

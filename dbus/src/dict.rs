@@ -60,16 +60,7 @@ const PROPERTIES: [Property; 21] = [
         name: "Addresses",
         get: |info| address_rows(info).into(),
         set: |info, value| {
-            let rows: Vec<AddressRow> = value.try_into()?;
-            info.addresses = rows
-                .into_iter()
-                .map(|(address, prefixlen, backing, flags)| AddressInfo {
-                    address,
-                    prefixlen,
-                    backing,
-                    flags,
-                })
-                .collect();
+            info.set_addresses(value.try_into()?);
             Ok(())
         },
         differs: |one, other| one.addresses != other.addresses,
@@ -78,13 +69,7 @@ const PROPERTIES: [Property; 21] = [
         name: "Master",
         get: |info| master_row(info).into(),
         set: |info, value| {
-            let (source, advbase, advskew, heard): MasterRow = value.try_into()?;
-            info.master = (!source.is_empty()).then_some(MasterInfo {
-                source,
-                advbase,
-                advskew,
-                heard,
-            });
+            info.set_master(value.try_into()?);
             Ok(())
         },
         differs: |one, other| {
@@ -99,13 +84,7 @@ const PROPERTIES: [Property; 21] = [
         name: "LastTransition",
         get: |info| transition_row(info).into(),
         set: |info, value| {
-            let (time, from, to, reason): TransitionRow = value.try_into()?;
-            info.last_transition = (!to.is_empty()).then_some(TransitionInfo {
-                time,
-                from,
-                to,
-                reason,
-            });
+            info.set_last_transition(value.try_into()?);
             Ok(())
         },
         differs: |one, other| one.last_transition != other.last_transition,
@@ -208,6 +187,34 @@ impl InterfaceInfo {
             }
         }
     }
+
+    pub(crate) fn set_addresses(&mut self, rows: Vec<AddressRow>) {
+        let row = |(address, prefixlen, backing, flags)| AddressInfo {
+            address,
+            prefixlen,
+            backing,
+            flags,
+        };
+        self.addresses = rows.into_iter().map(row).collect();
+    }
+
+    pub(crate) fn set_master(&mut self, (source, advbase, advskew, heard): MasterRow) {
+        self.master = (!source.is_empty()).then_some(MasterInfo {
+            source,
+            advbase,
+            advskew,
+            heard,
+        });
+    }
+
+    pub(crate) fn set_last_transition(&mut self, (time, from, to, reason): TransitionRow) {
+        self.last_transition = (!to.is_empty()).then_some(TransitionInfo {
+            time,
+            from,
+            to,
+            reason,
+        });
+    }
 }
 
 impl From<EventRow> for EventInfo {
@@ -284,10 +291,10 @@ pub fn number(value: &Variant<'_>) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn everything() -> InterfaceInfo {
+    pub(crate) fn everything() -> InterfaceInfo {
         InterfaceInfo {
             name: "carp0".to_owned(),
             state: "BACKUP".to_owned(),

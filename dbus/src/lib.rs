@@ -3,7 +3,7 @@
 //! The contract itself is the introspection files beside this package: `org.carpd1.Manager.xml`,
 //! `org.carpd1.Sysctl.xml` and `org.carpd1.Interface.xml`. This package holds the same names
 //! ([`names`]), proxies ([`proxy`]), error names ([`Error`]), the dictionaries that travel as
-//! `a{sv}` ([`dict`], [`Settings`]), the words that make them ([`ifconfig`]) and a [`Client`] that
+//! `a{sv}` ([`dict`], [`row`], [`Settings`]), the words that make them ([`ifconfig`]) and a [`Client`] that
 //! carpctl and carptop share.
 //!
 //! **Invariant:** nothing here knows how carpd works inside.
@@ -16,6 +16,7 @@ pub mod ifconfig;
 pub mod names;
 mod one_line;
 pub mod proxy;
+pub mod row;
 mod settings;
 mod types;
 mod watch;

@@ -78,6 +78,14 @@ pub(super) fn statistics(counters: &Counters) -> BTreeMap<String, u64> {
         .collect()
 }
 
+/// The same where only what is sent is wanted.
+pub(super) fn counters(counters: &Counters) -> Vec<(&'static str, u64)> {
+    counters
+        .iter()
+        .map(|(counter, value)| (counter.name(), value))
+        .collect()
+}
+
 /// `virtual` or `parent`, as in `ifconfig carp0 lladdr …`.
 pub(super) const fn link_layer(lladdr: LinkLayer) -> &'static str {
     match lladdr {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use carp_dbus::dict::{Dictionary, EventTuple};
+use carp_dbus::dict::EventTuple;
 use carp_dbus::names::interface_path;
+use carp_dbus::row::Sent;
 use carp_dbus::{Error, one_line};
 use carp_proto::{Answer, Request, Status, Unit};
 use serde::ser::{Error as _, Serialize, SerializeSeq as _, Serializer};
@@ -237,21 +238,23 @@ impl Manager {
 }
 
 /// What `ListInterfaces` answers. Each row is made when it is written and gone afterwards: those
-/// of thousands of interfaces would fill tens of megabytes.
+/// of thousands of interfaces would fill megabytes.
 #[derive(Debug)]
 struct Rows(Vec<Arc<Status>>);
 
 impl Type for Rows {
-    const SIGNATURE: &'static Signature = <Vec<(ObjectPath<'_>, Dictionary)>>::SIGNATURE;
+    const SIGNATURE: &'static Signature = <Vec<(ObjectPath<'_>, Sent<'_>)>>::SIGNATURE;
 }
 
 impl Serialize for Rows {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut rows = serializer.serialize_seq(Some(self.0.len()))?;
         for status in &self.0 {
-            let info = convert::interface(status);
+            let info = &convert::told(status);
+            let statistics = &convert::counters(&status.counters);
             let path = ObjectPath::try_from(interface_path(&info.name));
-            rows.serialize_element(&(path.map_err(S::Error::custom)?, info.properties()))?;
+            let path = path.map_err(S::Error::custom)?;
+            rows.serialize_element(&(path, Sent { info, statistics }))?;
         }
         rows.end()
     }
