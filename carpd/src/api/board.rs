@@ -10,7 +10,7 @@ use carp_proto::{
 };
 
 use super::convert;
-use super::events::{self, Occurrence};
+use super::events::Happening;
 use crate::publish::Everything;
 
 /// How many events are kept.
@@ -52,7 +52,8 @@ pub(super) struct Board {
     pub(super) sysctls: Sysctls,
     pub(super) suppressions: Vec<Suppression>,
     pub(super) totals: Counters,
-    pub(super) events: VecDeque<EventInfo>,
+    /// Each with its number.
+    events: VecDeque<(u64, Happening)>,
     last_event: u64,
     /// The last change of state that was heard of each interface.
     told: BTreeMap<Unit, Transition>,
@@ -100,15 +101,25 @@ impl Board {
         (!changed.is_empty()).then_some(Signal::Sysctls(changed))
     }
 
-    /// Something happened: into the ring with it.
-    pub(super) fn event(&mut self, occurrence: Occurrence) -> Signal {
+    /// Something happened: into the ring with it, and a line in the log.
+    pub(super) fn event(&mut self, happening: Happening) -> Signal {
+        let occurrence = happening.occurrence().hushed(self.sysctls.log);
+        occurrence.log();
         self.last_event += 1;
-        let event = occurrence.numbered(self.last_event);
         if self.events.len() == EVENTS {
             self.events.pop_front();
         }
-        self.events.push_back(event.clone());
-        Signal::Event(event)
+        self.events.push_back((self.last_event, happening));
+        Signal::Event(occurrence.numbered(self.last_event))
+    }
+
+    /// The kept events with a number above `after`, oldest first.
+    pub(super) fn events_after(&self, after: u64) -> impl Iterator<Item = EventInfo> {
+        let newer = self
+            .events
+            .iter()
+            .filter(move |(number, _)| *number > after);
+        newer.map(|(number, happening)| happening.occurrence().numbered(*number))
     }
 
     /// A state changed.
@@ -165,7 +176,7 @@ impl Board {
                 .filter_map(|status| self.interface(status)),
         );
         signals.extend(self.sysctls(values, suppressions));
-        signals.push(self.event(events::lost(at)));
+        signals.push(self.event(Happening::Lost(at)));
         signals
     }
 

@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 use zbus::{Message, ObjectPath};
 
 use super::board::Signal;
-use super::events;
+use super::events::Happening;
 use super::hub::Hub;
 use crate::publish::News;
 
@@ -59,19 +59,14 @@ fn take_in(hub: &Hub, news: News) -> Vec<Signal> {
         News::Changed(transition) => {
             hub.hooks().run(&transition);
             board.transition(&transition);
-            let occurrence = events::transition(&transition).hushed(board.sysctls.log);
-            occurrence.log();
-            vec![Signal::Transitioned(transition), board.event(occurrence)]
+            let event = board.event(Happening::Transition(transition.clone()));
+            vec![Signal::Transitioned(transition), event]
         }
         News::Sysctls {
             values,
             suppressions,
         } => board.sysctls(values, suppressions).into_iter().collect(),
-        News::Notice(at, notice) => {
-            let occurrence = events::notice(at, &notice).hushed(board.sysctls.log);
-            occurrence.log();
-            vec![board.event(occurrence)]
-        }
+        News::Notice(at, notice) => vec![board.event(Happening::Notice(at, notice))],
         News::Answer(id, answer) => {
             hub.answer(id, answer);
             Vec::new()

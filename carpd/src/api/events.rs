@@ -9,6 +9,28 @@ use tracing::{Level, debug, info, warn};
 /// The kind of a change of state.
 const TRANSITION: &str = "transition";
 
+/// What happened, in as few bytes as it was told in: the words are made when somebody wants them.
+#[derive(Clone, Debug)]
+pub(super) enum Happening {
+    /// A state changed.
+    Transition(Transition),
+    /// Something an operator may want to know.
+    Notice(UnixTime, Notice),
+    /// News was dropped because there was too much of it.
+    Lost(UnixTime),
+}
+
+impl Happening {
+    /// The same in words.
+    pub(super) fn occurrence(&self) -> Occurrence {
+        match self {
+            Self::Transition(of) => transition(of),
+            Self::Notice(at, of) => notice(*at, of),
+            Self::Lost(at) => lost(*at),
+        }
+    }
+}
+
 /// An event before it has its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Occurrence {
@@ -87,7 +109,7 @@ impl Occurrence {
 }
 
 /// `carp0: BACKUP -> MASTER (master timed out)`
-pub(super) fn transition(transition: &Transition) -> Occurrence {
+fn transition(transition: &Transition) -> Occurrence {
     let Transition {
         unit,
         vhid,
@@ -121,8 +143,7 @@ pub(super) fn transition(transition: &Transition) -> Occurrence {
     }
 }
 
-/// News was dropped because there was too much of it.
-pub(super) fn lost(at: UnixTime) -> Occurrence {
+fn lost(at: UnixTime) -> Occurrence {
     Occurrence {
         at,
         unit: None,
@@ -134,7 +155,7 @@ pub(super) fn lost(at: UnixTime) -> Occurrence {
 }
 
 /// A notice in words.
-pub(super) fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
+fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
     let event = |kind, unit, level, text, details| Occurrence {
         at,
         unit,

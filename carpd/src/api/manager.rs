@@ -216,8 +216,8 @@ impl Manager {
     fn get_events(&self, after: u64, most: u32) -> Vec<EventTuple> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let board = self.hub.board();
-        let newer = board.events.iter().filter(|event| event.number > after);
-        newer.take(most).map(EventTuple::from).collect()
+        let newer = board.events_after(after).take(most);
+        newer.map(|event| EventTuple::from(&event)).collect()
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
