@@ -75,6 +75,14 @@ pub(crate) async fn run(
     {
         return complete::candidates(words, out).await;
     }
+    // What is wanted most often need not wait for clap to learn every command there is: it would
+    // hand over the same words.
+    if let [_, words @ ..] = arguments.as_slice()
+        && let [name, ..] = words
+        && name.to_str().is_some_and(ifconfig::is_interface)
+    {
+        return ifconfig::run(words, false, out, Colour::of_stdout()).await;
+    }
     let cli = match command().try_get_matches_from(arguments) {
         Ok(matches) => Cli::from_arg_matches(&matches).map_err(|error| usage(&error))?,
         Err(error) if is_asked_for(error.kind()) => {
