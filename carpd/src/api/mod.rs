@@ -4,6 +4,11 @@
 //! its own, and the bus is one more. What the loop tells goes into the [`board`]; the [`emitter`]
 //! turns it into signals; methods ask the loop through the [`hub`].
 //!
+//! What is read comes from the board. Only counters and times, which change with every
+//! advertisement, are not published as they change: when a client looks at them, the hub asks the
+//! loop for those that moved on, once for everybody and at most ten times a second, and waits no
+//! longer than a tenth of a second. That is one question in the loop's bounded queue, as a change is.
+//!
 //! **Invariant:** nothing here can delay the protocol, and no client can delay another: every
 //! queue is bounded, and a client that does not read is let go.
 
