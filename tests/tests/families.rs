@@ -155,3 +155,32 @@ fn hosts_with_different_address_lists_count_badauth_and_say_so() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn ipv6_that_comes_late_or_goes_and_comes_back_is_joined_in_the_group() -> Result<()> {
+    let pair = Pair::new()?;
+    let a = pair.a.host();
+    let joined = || {
+        wait_until("A is in ff02::12", MARGIN, || {
+            let groups = a.run("ip maddress show dev eth0")?;
+            Ok(groups
+                .lines()
+                .any(|line| line.contains("ff02::12"))
+                .then_some(()))
+        })
+    };
+    a.run("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1")?;
+    pair.form_group("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
+    a.run("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0")?;
+    joined()?;
+    // Below 1280 there is no IPv6 at all, and no membership outlives that.
+    a.run("ip link set eth0 mtu 1000")?;
+    let groups = a.run("ip maddress show dev eth0")?;
+    ensure!(!groups.contains("ff02::12"), "{groups}");
+    a.run("ip link set eth0 mtu 1500")?;
+    joined()?;
+    for line in ["ip link set eth0 down", "ip link set eth0 up"] {
+        a.run(line)?;
+    }
+    joined()
+}
