@@ -1,6 +1,6 @@
 """What a user may do to org.carpd1 over the bus, by hand and on purpose.
 
-Arguments: the path of the bus's socket, and the attack. Messages are made here byte by byte, so
+Arguments: the path of a bus's socket (for "oversized", of carpd's own), and the attack. Messages are made here byte by byte, so
 that nothing is better than the attack wants it.
 """
 
@@ -122,33 +122,76 @@ def interfaces():
             assert kind == 3 and refused, text
 
 
-def silent():
+def never_read(connections):
+    """Clients that ask and do not read, and what is half a greeting and half a message."""
     clients = []
-    for _ in range(200):
+    for _ in range(connections):
         bus = connected()
         bus.settimeout(1)
-        for serial in range(2, 100):
+        for serial in range(2, 22):
             member = ("ListInterfaces", "GetStatistics", "ListSuppressions")[serial % 3]
             try:
                 bus.sendall(call(serial, member))
             except (OSError, EOFError):
                 break
         clients.append(bus)
-    # Half of a greeting, and half of a message.
-    for _ in range(30):
+    for _ in range(10):
         bus = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         bus.connect(PATH)
         bus.sendall(b"\0AUTH EXT")
         clients.append(bus)
     clients[0].settimeout(1)
     attempt(lambda: clients[0].sendall(call(200, "GetInterface", "s", string("carp0"))[:40]))
+    return clients
+
+
+def silent():
+    """A thousand clients: a user may have 256 connections, so there are five users."""
+    ready, done = os.pipe()
+    held, holding = os.pipe()
+    for user in range(65530, 65535):
+        if os.fork() == 0:
+            os.close(holding)
+            become(user)
+            clients = never_read(200)
+            os.write(done, b".")
+            os.read(held, 1)  # Until the one that started this one has ended.
+            os._exit(len(clients) == 0)
+    for _ in range(5):
+        assert os.read(ready, 1)
     print("silent", flush=True)
     signal.pause()
 
 
-# Everything is imported; from here on this is nobody.
-os.setgroups([])
-os.setresgid(65534, 65534, 65534)
-os.setresuid(65534, 65534, 65534)
+def oversized():
+    """More than a message may have, announced and sent, to carpd itself."""
+    for announced in (200 << 20, 2**32 - 1):
+        bus = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        bus.settimeout(60)
+        bus.connect(PATH)
+        bus.sendall(b"\0AUTH EXTERNAL " + b"0".hex().encode() + b"\r\n")
+        assert bus.recv(1000).startswith(b"OK")
+        head = call(2, "GetInterface", "s")
+        bus.sendall(b"BEGIN\r\n" + head[:4] + struct.pack("<I", announced) + head[8:])
+        block = b"A" * (1 << 20)
+        sent = 0
+        try:
+            while sent < 200:
+                bus.sendall(block)
+                sent += 1
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        assert sent < 200, "all of it was read"
+
+
+def become(user):
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+
+
+# Everything is imported; from here on this is nobody, but where it has to be others or root.
+if ATTACK not in ("silent", "oversized"):
+    become(65534)
 globals()[ATTACK]()
 print("done", flush=True)
