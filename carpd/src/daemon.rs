@@ -238,7 +238,7 @@ impl Daemon {
         let states: Vec<StateName> = states.collect();
         let masters = states.iter().filter(|state| **state == StateName::Master);
         info!(
-            "resumed what ran before a restart: {} carp interfaces, MASTER as before: {}; \
+            "resumed what ran before a restart: carp interfaces: {}, MASTER as before: {}; \
              rc.conf was not read (carpctl reload reads it)",
             states.len(),
             masters.count()
