@@ -118,7 +118,11 @@ impl Terminal {
     /// The process id of carptop.
     pub fn pid(&self) -> Result<i32> {
         let shell = self.state("pane_pid")?;
-        let children = self.host.run(&format!("pgrep -P {shell} -x carptop"))?;
+        let children = self.host.run(&format!("pgrep -P {shell} -x carptop"));
+        let children = children.with_context(|| {
+            let screen = self.screen().unwrap_or_default();
+            format!("carptop does not run; the screen:\n{screen}")
+        })?;
         children.trim().parse().context("carptop does not run")
     }
 

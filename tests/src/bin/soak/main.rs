@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use carp_tests::{MARGIN, interrupt, keep_quiet, master_down};
+use carp_tests::{Carpd, MARGIN, interrupt, keep_quiet, master_down};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::faults::{Bounds, Fault, takeover};
@@ -115,6 +115,7 @@ fn soak(minutes: u64, seed: u64) -> Result<()> {
     if let Err(error) = outcome {
         println!();
         show_logs(&world);
+        show_addresses(&world);
         return Err(error);
     }
     println!(
@@ -125,6 +126,19 @@ fn soak(minutes: u64, seed: u64) -> Result<()> {
         report.memory()
     );
     Ok(())
+}
+
+/// What each kernel has when something went wrong.
+fn show_addresses(world: &World) {
+    let hosts = world.carpd.iter().map(Carpd::host);
+    for host in hosts.chain([&world.client]) {
+        for what in ["ip -brief address", "ip neighbour"] {
+            let said = host
+                .run(what)
+                .unwrap_or_else(|error| format!("{error:#}\n"));
+            print!("---- {what} on {}:\n{said}", host.name());
+        }
+    }
 }
 
 /// Lets `faults` strike, waits until the protocol has done what it can, has them mended, and waits

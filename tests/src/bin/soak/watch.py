@@ -2,7 +2,7 @@
 
 Arguments: the ports. Each line on standard output is the microsecond in which the kernel took the
 frame in, the port it came in at, what it is, and the address that it is about:
-q a question by ARP or neighbour solicitation, r the answer to one, p a reply to a ping.
+q a question to all by ARP or neighbour solicitation, r the answer to one, p a reply to a ping.
 """
 
 import ctypes
@@ -49,7 +49,8 @@ def subject(frame):
     kind, rest = frame[12:14], frame[14:]
     to_one = frame[0] & 1 == 0
     if kind == b"\x08\x06":
-        if rest[7] == 1:
+        # A kernel asks the MAC that it knows, whose host need not be there any more.
+        if rest[7] == 1 and not to_one:
             return "q", socket.inet_ntop(socket.AF_INET, rest[24:28])
         if rest[7] == 2 and to_one:
             return "r", socket.inet_ntop(socket.AF_INET, rest[14:18])
@@ -57,7 +58,7 @@ def subject(frame):
         if rest[(rest[0] & 15) * 4] == 0:
             return "p", socket.inet_ntop(socket.AF_INET, rest[12:16])
     elif kind == b"\x86\xdd" and rest[6] == 58:
-        if rest[40] == 135:
+        if rest[40] == 135 and not to_one:
             return "q", socket.inet_ntop(socket.AF_INET6, rest[48:64])
         if rest[40] == 136 and to_one:
             return "r", socket.inet_ntop(socket.AF_INET6, rest[48:64])
