@@ -19,7 +19,7 @@ fn main() {
     let mut terminal = stage.terminal();
     let frame = median(|| {
         stage.pass(SECOND / 4);
-        let Ok(_) = terminal.draw(|frame| draw(&stage.app, frame));
+        let Ok(_) = terminal.draw(|frame| draw(&mut stage.app, frame));
     });
     println!("a tick and a frame, 4,000 interfaces, 300x100: {frame:?}");
     let listed = median(|| {
@@ -45,7 +45,6 @@ fn failover(stage: &mut Stage) -> Duration {
         };
         drop(stage.app.update(Msg::Change(Box::new(change))));
     }
-    stage.app.settle();
     drop(stage.terminal());
     start.elapsed()
 }

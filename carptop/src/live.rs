@@ -44,8 +44,7 @@ pub(crate) fn run(setup: Setup) -> Result<()> {
                 Effect::Quit => return Ok(()),
             }
         }
-        app.settle();
-        screen.terminal().draw(|frame| ui::draw(&app, frame))?;
+        screen.terminal().draw(|frame| ui::draw(&mut app, frame))?;
         let first = next(&messages, begun + tick)?;
         // Many messages at once, as in a failover of all interfaces, are one frame.
         thread::sleep(FRAME.saturating_sub(begun.elapsed()));

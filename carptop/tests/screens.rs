@@ -196,7 +196,7 @@ fn a_screen_too_small_says_so_and_none_is_too_large() {
 
 #[test]
 fn states_have_colours_and_without_colours_their_words_are_the_same() {
-    let place = |stage: &Stage, word: &str| {
+    let place = |stage: &mut Stage, word: &str| {
         let terminal = stage.terminal();
         let buffer = terminal.backend().buffer();
         let at = stage
@@ -211,13 +211,16 @@ fn states_have_colours_and_without_colours_their_words_are_the_same() {
             });
         buffer.cell(at.expect("the word is shown")).cloned()
     };
-    let colour = |stage: &Stage, word: &str| place(stage, word).map(|cell| cell.fg);
-    let coloured = Stage::with(firewall(), (120, 40));
-    assert_ne!(colour(&coloured, "M MASTER"), colour(&coloured, "B BACKUP"));
+    let colour = |stage: &mut Stage, word: &str| place(stage, word).map(|cell| cell.fg);
+    let mut coloured = Stage::with(firewall(), (120, 40));
+    assert_ne!(
+        colour(&mut coloured, "M MASTER"),
+        colour(&mut coloured, "B BACKUP")
+    );
     let mut mono = Stage::of(Theme::of_tests(true, true), 0, (120, 40));
     mono.send(Msg::Found(Box::new(firewall())));
-    assert_eq!(colour(&mono, "M MASTER"), Some(Color::Reset));
-    let modifier = place(&mono, "M MASTER").map(|cell| cell.modifier);
+    assert_eq!(colour(&mut mono, "M MASTER"), Some(Color::Reset));
+    let modifier = place(&mut mono, "M MASTER").map(|cell| cell.modifier);
     assert!(modifier.is_some_and(|modifier| modifier.contains(Modifier::REVERSED)));
     assert_eq!(mono.screen(), coloured.screen());
 }

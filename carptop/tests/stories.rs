@@ -29,7 +29,7 @@ fn changed_state(name: &str, state: &str) -> Change {
 }
 
 /// The line of the screen that has `word`, or nothing.
-fn line(stage: &Stage, word: &str) -> String {
+fn line(stage: &mut Stage, word: &str) -> String {
     let screen = stage.screen();
     screen
         .lines()
@@ -48,7 +48,7 @@ fn click(stage: &mut Stage, column: u16, row: u16) {
 }
 
 /// Where `word` is on the screen.
-fn place(stage: &Stage, word: &str) -> (u16, u16) {
+fn place(stage: &mut Stage, word: &str) -> (u16, u16) {
     let screen = stage.screen();
     let found = screen.lines().enumerate().find_map(|(y, line)| {
         let byte = line.find(word)?;
@@ -64,7 +64,7 @@ fn place(stage: &Stage, word: &str) -> (u16, u16) {
 #[test]
 fn a_backup_takes_over_and_the_first_lines_say_so() {
     let mut stage = Stage::with(healthy(), SIZE);
-    assert!(line(&stage, "carp1").contains("B BACKUP"));
+    assert!(line(&mut stage, "carp1").contains("B BACKUP"));
     stage.pass(SECOND);
     change(&mut stage, changed_state("carp1", "MASTER"));
     let told = transition(
@@ -88,35 +88,35 @@ fn a_backup_takes_over_and_the_first_lines_say_so() {
 fn a_row_that_changed_is_marked_for_three_seconds() {
     let mut stage = Stage::with(healthy(), SIZE);
     change(&mut stage, changed_state("carp1", "MASTER"));
-    let background = |stage: &Stage| {
+    let background = |stage: &mut Stage| {
         let (x, y) = place(stage, "carp1 ");
         let terminal = stage.terminal();
         terminal.backend().buffer().cell((x, y)).map(|cell| cell.bg)
     };
-    let marked = background(&stage);
+    let marked = background(&mut stage);
     stage.pass(2 * SECOND);
-    assert_eq!(background(&stage), marked);
+    assert_eq!(background(&mut stage), marked);
     stage.pass(2 * SECOND);
-    assert_ne!(background(&stage), marked);
+    assert_ne!(background(&mut stage), marked);
 }
 
 #[test]
 fn the_bar_shrinks_until_an_advertisement_is_heard() {
     let mut stage = Stage::with(healthy(), SIZE);
-    let full = |stage: &Stage| line(stage, "B BACKUP").matches('━').count();
-    let before = full(&stage);
-    assert!(line(&stage, "B BACKUP").contains("1.2s"));
+    let full = |stage: &mut Stage| line(stage, "B BACKUP").matches('━').count();
+    let before = full(&mut stage);
+    assert!(line(&mut stage, "B BACKUP").contains("1.2s"));
     stage.pass(SECOND);
-    assert!(full(&stage) < before);
-    assert!(line(&stage, "B BACKUP").contains("2.2s"));
+    assert!(full(&mut stage) < before);
+    assert!(line(&mut stage, "B BACKUP").contains("2.2s"));
     let mut heard = healthy().interfaces[1].clone();
     heard.master = Some(master("192.0.2.3", 0, stage.now));
     stage.send(Msg::Looked {
         interfaces: vec![heard],
         took: 1,
     });
-    assert!(full(&stage) > before);
-    assert!(line(&stage, "B BACKUP").contains("0.0s"));
+    assert!(full(&mut stage) > before);
+    assert!(line(&mut stage, "B BACKUP").contains("0.0s"));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_master_that_falls_silent_empties_the_bar_and_then_that_is_wrong() {
         }
     };
     wait(&mut stage, 4);
-    assert_eq!(line(&stage, "B BACKUP").matches('━').count(), 0);
+    assert_eq!(line(&mut stage, "B BACKUP").matches('━').count(), 0);
     assert!(stage.screen().contains("nothing wrong"));
     wait(&mut stage, 10);
     assert!(
@@ -216,7 +216,7 @@ fn counters_that_grow_are_bad_packets_even_where_no_event_tells() {
         took: 1,
     });
     assert!(
-        line(&stage, "carp0  ").contains("3 !"),
+        line(&mut stage, "carp0  ").contains("3 !"),
         "{}",
         stage.screen()
     );
@@ -362,12 +362,12 @@ fn a_filter_narrows_while_it_is_typed_and_escape_brings_all_back() {
     stage.keys("/backup");
     assert!(stage.screen().contains("1 of 4 with backup"));
     stage.press(KeyCode::Enter);
-    assert!(line(&stage, "carp10").is_empty());
+    assert!(line(&mut stage, "carp10").is_empty());
     stage.press(KeyCode::Esc);
-    assert!(!line(&stage, "carp10").is_empty());
+    assert!(!line(&mut stage, "carp10").is_empty());
     stage.keys("/nothing at all");
     stage.press(KeyCode::Esc);
-    assert!(!line(&stage, "carp10").is_empty());
+    assert!(!line(&mut stage, "carp10").is_empty());
 }
 
 #[test]
@@ -402,7 +402,7 @@ fn a_stuck_daemon_does_not_freeze_the_screen_and_is_said_to_be_stuck() {
         stage.screen()
     );
     stage.keys("j");
-    assert!(line(&stage, "carp1").contains('▶'), "keys work");
+    assert!(line(&mut stage, "carp1").contains('▶'), "keys work");
     stage.send(Msg::Unread("carpd does not answer".to_owned()));
     assert!(stage.screen().contains("not live"));
     stage.pass(SECOND);
@@ -468,11 +468,11 @@ fn interfaces_come_and_go_and_the_selection_stays_near() {
         ..interface("carp2", "BACKUP", 9, "eth0")
     };
     change(&mut stage, Change::Added(Box::new(added)));
-    assert!(line(&stage, "carp1").contains('▶'));
+    assert!(line(&mut stage, "carp1").contains('▶'));
     change(&mut stage, Change::Removed("carp1".to_owned()));
-    assert!(line(&stage, "carp2").contains('▶'));
+    assert!(line(&mut stage, "carp2").contains('▶'));
     change(&mut stage, Change::Removed("carp2".to_owned()));
-    assert!(line(&stage, "carp0  ").contains('▶'));
+    assert!(line(&mut stage, "carp0  ").contains('▶'));
     change(&mut stage, Change::Removed("carp0".to_owned()));
     assert!(stage.screen().contains("no carp interface yet"));
 }
@@ -481,22 +481,22 @@ fn interfaces_come_and_go_and_the_selection_stays_near() {
 fn the_next_trouble_is_one_key_away() {
     let mut stage = Stage::with(firewall(), SIZE);
     stage.keys("!");
-    assert!(line(&stage, "! carp1  ").contains('▶'));
+    assert!(line(&mut stage, "! carp1  ").contains('▶'));
     stage.keys("!");
-    assert!(line(&stage, "! carp2  ").contains('▶'));
+    assert!(line(&mut stage, "! carp2  ").contains('▶'));
     stage.keys("!");
-    assert!(line(&stage, "! carp0  ").contains('▶'));
+    assert!(line(&mut stage, "! carp0  ").contains('▶'));
 }
 
 #[test]
 fn the_mouse_selects_opens_and_sorts() {
     let mut stage = Stage::with(firewall(), SIZE);
-    let (x, y) = place(&stage, "carp1  ");
+    let (x, y) = place(&mut stage, "carp1  ");
     click(&mut stage, x, y);
-    assert!(line(&stage, "carp1  ").contains('▶'));
+    assert!(line(&mut stage, "carp1  ").contains('▶'));
     click(&mut stage, x, y);
     assert!(stage.screen().contains("counters"));
-    let (x, y) = place(&stage, "VHID");
+    let (x, y) = place(&mut stage, "VHID");
     click(&mut stage, x, y);
     assert!(stage.screen().contains("by vhid"));
     click(&mut stage, x, y);
@@ -518,6 +518,27 @@ fn the_selected_row_is_always_on_the_screen() {
     for (width, height) in [(300, 100), (80, 24), (60, 14), (200, 60)] {
         stage.send(Msg::Resize(width, height));
         assert!(stage.screen().contains('▶'), "{width}x{height}");
+    }
+}
+
+#[test]
+fn a_screen_that_shrinks_before_its_message_comes_is_drawn_in_its_size() {
+    for open in ["", "d", "e", "?", "/carp", ":carp", "b"] {
+        let mut stage = Stage::with(crowd(255), (300, 100));
+        stage.press(KeyCode::End);
+        stage.keys(open);
+        for size in [(200, 60), (80, 24), (60, 14), (41, 8), (1, 1), (120, 40)] {
+            stage.size = size;
+            let screen = stage.screen();
+            assert_eq!(
+                screen.lines().count(),
+                usize::from(size.1),
+                "{open} {size:?}"
+            );
+        }
+        let screen = stage.screen();
+        let selected = matches!(open, "e" | "?") || screen.contains('▶');
+        assert!(selected, "{open}\n{screen}");
     }
 }
 

@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use carp_dbus::Change;
 use crossterm::event::KeyEventKind;
 use jiff::tz::TimeZone;
+use ratatui::layout::Size;
 
 pub(crate) use ask::Ask;
 pub(crate) use command::shown;
@@ -172,8 +173,6 @@ impl App {
     }
 
     /// Takes over what happened, and says what must be done about it.
-    ///
-    /// Before the next drawing the state must be [settled](App::settle).
     #[must_use]
     pub fn update(&mut self, msg: Msg) -> Vec<Effect> {
         if matches!(msg, Msg::Tick(_) | Msg::Key(_) | Msg::Mouse(_)) {
@@ -184,10 +183,7 @@ impl App {
             Msg::Key(key) if key.kind != KeyEventKind::Release => return self.key(key),
             Msg::Key(_) => {}
             Msg::Mouse(event) => self.mouse(event),
-            Msg::Resize(width, height) => {
-                self.size = (width, height);
-                self.follow();
-            }
+            Msg::Resize(width, height) => self.resize((width, height)),
             Msg::Found(snapshot) => {
                 self.link = Link::Live;
                 self.pace.answered(self.now);
@@ -227,9 +223,23 @@ impl App {
         Vec::new()
     }
 
+    /// Makes everything ready to be drawn in this size. The terminal may have changed it, and its
+    /// message not be here yet.
+    pub(crate) fn fit(&mut self, size: Size) {
+        self.settle();
+        if self.size != size.into() {
+            self.resize(size.into());
+        }
+    }
+
+    fn resize(&mut self, size: (u16, u16)) {
+        self.size = size;
+        self.follow();
+    }
+
     /// Makes the rows and the tally those of the present picture: once for any number of
     /// messages, as in a failover of thousands of interfaces.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         if std::mem::take(&mut self.unsettled) {
             self.rebuild();
         }

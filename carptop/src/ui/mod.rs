@@ -1,6 +1,7 @@
 //! The screen as a function of the state: one file a widget.
 //!
-//! **Invariant:** drawing changes nothing, awaits nothing and reads no clock.
+//! **Invariant:** drawing awaits nothing and reads no clock; [`draw`] alone changes the state, and
+//! only to what the frame and the last messages make of it.
 
 mod bar;
 pub(crate) mod columns;
@@ -35,8 +36,10 @@ const LEAST: (u16, u16) = (40, 8);
 /// events   | details of the selected interface
 /// footer   keys, or a message, a question, a line being typed
 /// ```
-pub fn draw(app: &App, frame: &mut Frame<'_>) {
+pub fn draw(app: &mut App, frame: &mut Frame<'_>) {
     let area = frame.area();
+    app.fit(area.as_size());
+    let app = &*app;
     let buffer = frame.buffer_mut();
     if area.width < LEAST.0 || area.height < LEAST.1 {
         let text = format!(

@@ -293,7 +293,7 @@ pub(crate) fn crowd(count: u16) -> Snapshot {
 pub(crate) struct Stage {
     pub(crate) app: App,
     pub(crate) now: u64,
-    size: (u16, u16),
+    pub(crate) size: (u16, u16),
 }
 
 impl Stage {
@@ -332,9 +332,7 @@ impl Stage {
         if let Msg::Resize(width, height) = msg {
             self.size = (width, height);
         }
-        let effects = self.app.update(msg);
-        self.app.settle();
-        effects
+        self.app.update(msg)
     }
 
     /// Lets time pass.
@@ -355,15 +353,15 @@ impl Stage {
     }
 
     /// The terminal with the present screen on it.
-    pub(crate) fn terminal(&self) -> Terminal<TestBackend> {
+    pub(crate) fn terminal(&mut self) -> Terminal<TestBackend> {
         let (width, height) = self.size;
         let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
-        let Ok(_) = terminal.draw(|frame| draw(&self.app, frame));
+        let Ok(_) = terminal.draw(|frame| draw(&mut self.app, frame));
         terminal
     }
 
     /// The present screen, line by line.
-    pub(crate) fn screen(&self) -> String {
+    pub(crate) fn screen(&mut self) -> String {
         let terminal = self.terminal();
         let buffer = terminal.backend().buffer();
         let rows = buffer.content().chunks(usize::from(self.size.0));
