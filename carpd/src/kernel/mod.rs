@@ -141,39 +141,35 @@ impl Handle {
     /// been asked to.
     pub(crate) fn work(&self, work: Work) -> Duration {
         let now = Clock.now().instant;
-        self.push(Job::Work(work, now));
-        self.progress.ask(now)
+        self.push(Job::Work(work, now), now)
     }
 
     /// [`Work::Renew`] for each of these units, with the seconds of its lease: together they cost
     /// a fraction of what they cost one by one. Gives the same as [`work`](Self::work).
     pub(crate) fn renew(&self, leases: Vec<(Unit, u32)>) -> Duration {
         let now = Clock.now().instant;
-        self.push(Job::Renew(leases, now));
-        self.progress.ask(now)
+        self.push(Job::Renew(leases, now), now)
     }
 
     /// Sets the sysctls that a physical interface needs while it carries carp interfaces.
     pub(crate) fn attach(&self, device: IfIndex) {
-        self.push(Job::Attach(device));
-        self.progress.ask(Clock.now().instant);
+        self.push(Job::Attach(device), Clock.now().instant);
     }
 
     /// Puts its sysctls back. It may be gone.
     pub(crate) fn detach(&self, device: IfIndex) {
-        self.push(Job::Detach(device));
-        self.progress.ask(Clock.now().instant);
+        self.push(Job::Detach(device), Clock.now().instant);
     }
 
     /// Removes what was left behind and has not been asked for since.
     pub(crate) fn sweep(&self) {
-        self.push(Job::Sweep);
+        self.push(Job::Sweep, Clock.now().instant);
     }
 
     /// Does what is queued, leaves everything as it is, and ends the thread, within the same
     /// time as [`Handle::finish`].
     pub(crate) async fn keep(self) -> bool {
-        self.push(Job::Keep);
+        self.push(Job::Keep, Clock.now().instant);
         self.finish().await
     }
 
@@ -184,10 +180,12 @@ impl Handle {
         tokio::time::timeout(PATIENCE, self.done).await.is_ok()
     }
 
-    fn push(&self, job: Job) {
+    /// Every job is counted, as the thread counts every one that it has done.
+    fn push(&self, job: Job, now: Instant) -> Duration {
         if self.queue.send(job).is_err() {
             warn!("the kernel thread has ended");
         }
+        self.progress.ask(now)
     }
 }
 
