@@ -16,6 +16,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use rtnetlink::Handle;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket as _, Socket, SocketAddr};
+use tracing::debug;
 
 /// How many changes are asked for with one system call; their refusals fit into [`ANSWERS`].
 const TOGETHER: usize = 128;
@@ -25,6 +26,9 @@ const ANSWERS: usize = 1 << 20;
 
 /// The most that the kernel puts into one datagram of a dump (`netlink_dump()`), in bytes.
 const DATAGRAM: usize = 32 << 10;
+
+/// The length of a message's header, `struct nlmsghdr`, in bytes.
+const HEADER: usize = 16;
 
 /// Connections for requests.
 #[derive(Debug)]
@@ -294,7 +298,8 @@ impl Direct {
         refused
     }
 
-    /// Reads messages until one is the `last`.
+    /// Reads messages until one is the `last`. Nothing is waited for: if that one is not there, it
+    /// will not come.
     fn receive(
         &self,
         mut last: impl FnMut(&NetlinkMessage<RouteNetlinkMessage>) -> bool,
@@ -302,20 +307,30 @@ impl Direct {
         let mut buffer = Vec::with_capacity(DATAGRAM);
         loop {
             buffer.clear();
-            self.socket.recv(&mut buffer, 0)?;
-            let mut rest = buffer.as_slice();
-            while let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
-                if last(&message) {
-                    return Ok(());
+            self.socket.recv(&mut buffer, libc::MSG_DONTWAIT)?;
+            for bytes in messages(&buffer) {
+                match NetlinkMessage::deserialize(bytes) {
+                    Ok(message) if last(&message) => return Ok(()),
+                    Ok(_) => {}
+                    Err(error) => debug!("a netlink message that nobody understands: {error}"),
                 }
-                let length = usize::try_from(message.header.length).unwrap_or(usize::MAX);
-                rest = length
-                    .checked_next_multiple_of(4)
-                    .and_then(|length| rest.get(length..))
-                    .unwrap_or_default();
             }
         }
     }
+}
+
+/// Each message of a datagram, by the length in its header: one that cannot be understood does not
+/// hide those behind it (netlink(7)).
+fn messages(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = datagram;
+    core::iter::from_fn(move || {
+        let length = u32::from_ne_bytes(*rest.first_chunk()?);
+        let length = usize::try_from(length).ok()?;
+        let message = rest.get(..length).filter(|_| length >= HEADER)?;
+        let next = length.next_multiple_of(4);
+        rest = rest.get(next..).unwrap_or_default();
+        Some(message)
+    })
 }
 
 impl Refused {
@@ -368,7 +383,6 @@ impl fmt::Display for Refused {
 
 /// `NLMSGERR_ATTR_MSG`, which follows the header of the refused request.
 fn extended_words(payload: &[u8]) -> Option<String> {
-    const HEADER: usize = 16;
     const NLMSGERR_ATTR_MSG: u16 = 1;
     NlasIterator::new(payload.get(HEADER..)?)
         .filter_map(Result::ok)
@@ -407,6 +421,33 @@ async fn all<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn message(length: u32, body: u8) -> Vec<u8> {
+        let mut bytes = vec![body; usize::try_from(length).unwrap().next_multiple_of(4)];
+        bytes[..4].copy_from_slice(&length.to_ne_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_datagram_is_taken_apart_by_the_lengths_in_it() {
+        let datagram = [message(18, 1), message(16, 2), message(17, 3)].concat();
+        let found: Vec<_> = messages(&datagram)
+            .map(|each| (each.len(), each[4]))
+            .collect();
+        assert_eq!(found, [(18, 1), (16, 2), (17, 3)]);
+        // The padding of the last may be missing.
+        assert_eq!(messages(&datagram[..datagram.len() - 3]).count(), 3);
+    }
+
+    #[test]
+    fn a_length_that_cannot_be_ends_a_datagram() {
+        for length in [0, 15, 21, u32::MAX] {
+            let mut datagram = message(20, 1);
+            datagram[..4].copy_from_slice(&length.to_ne_bytes());
+            assert_eq!(messages(&datagram).count(), 0, "{length}");
+        }
+        assert_eq!(messages(&[16, 0]).count(), 0);
+    }
 
     #[test]
     fn a_refusal_speaks_in_the_kernels_words_where_it_has_some() {
