@@ -1,9 +1,9 @@
 //! The kernel takes the addresses of a carpd that does not live any more, by itself and in time.
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, thread};
 
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{Capture, Carpd, Frame, MARGIN, Pair, Ping, Process, master_down, wait_until};
@@ -53,8 +53,8 @@ fn never_two(pair: &mut Pair, event: impl FnOnce(&mut Carpd) -> Result<()>) -> R
     wait_until("A's kernel has taken the address away", MARGIN, || {
         Ok((!host.addresses()?.contains(ADDRESS)).then_some(()))
     })?;
-    // Long enough for whatever would bring it back.
-    thread::sleep(Duration::from_millis(1500));
+    // Whatever would bring it back has its time.
+    pair.b.wait_for_counter("carp0", "opackets", 2)?;
     ensure!(!host.addresses()?.contains(ADDRESS), "A has it again");
     let (by_a, by_b) = (replies(&by_a.stop()?), replies(&by_b.stop()?));
     let last = *by_a.last().context("A has answered")?;
@@ -75,8 +75,8 @@ fn wakes_up_as_backup(pair: &Pair, wake: impl FnOnce() -> Result<()>) -> Result<
     pair.a.wait_for_state("carp0", "BACKUP", Duration::ZERO)?;
     let transition = pair.a.interface("carp0")?.last_transition;
     assert_eq!(transition.context("a transition")?.reason, "overslept");
-    // It would be the next master after three seconds of silence.
-    thread::sleep(master_down(1, 0) + Duration::from_millis(500));
+    // It would be the next master after three seconds of silence: B advertises each 1.4 s.
+    pair.b.wait_for_counter("carp0", "opackets", 4)?;
     let said = sent.stop()?;
     let advertisements = said.iter().filter_map(Frame::advertisement).count();
     assert_eq!(advertisements, 0, "A advertises");

@@ -1,8 +1,6 @@
 //! A group gets another password while it runs, with the commands of carpctl(8).
 
 use std::fs;
-use std::thread::sleep;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{Carpd, Pair};
@@ -29,7 +27,7 @@ fn commands() -> Result<Vec<String>> {
 }
 
 /// Types in one command after the other, each on every host before the next.
-fn rotate(hosts: [&Carpd; 2], old: &str, new: &str) -> Result<()> {
+fn rotate(pair: &Pair, hosts: [&Carpd; 2], old: &str, new: &str) -> Result<()> {
     for command in commands()? {
         let words: Vec<&str> = command
             .split(' ')
@@ -41,8 +39,8 @@ fn rotate(hosts: [&Carpd; 2], old: &str, new: &str) -> Result<()> {
             .collect();
         for carpd in hosts {
             carpd.carpctl(&words.join(" "))?;
-            // As long as it takes an administrator to go to the next host, and an advertisement.
-            sleep(Duration::from_millis(1300));
+            // Until an administrator is at the next host, the master has spoken.
+            pair.a.wait_for_counter("carp0", "opackets", 2)?;
         }
     }
     Ok(())
@@ -59,7 +57,7 @@ fn a_password_is_changed_and_changed_back_without_a_second_master() -> Result<()
     let states = of_both("ostates")?;
     assert_eq!(commands()?.len(), 3);
     for (order, from, to) in [(hosts, OLD, NEW), ([&pair.b, &pair.a], NEW, OLD)] {
-        rotate(order, from, to)?;
+        rotate(&pair, order, from, to)?;
         for carpd in hosts {
             let shown = carpd.carpctl("carp0 --show-pass")?;
             ensure!(shown.contains(to) && !shown.contains(from), "{shown}");
