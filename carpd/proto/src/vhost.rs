@@ -350,7 +350,8 @@ impl Vhost {
                 self.retake(env, out);
             }
             StateName::Master => {
-                self.state = State::Master(Mastership::starting(env.now));
+                let advbase = self.settings.advbase;
+                self.state = State::Master(Mastership::taken_over(env.now, advbase));
                 self.take(env, out);
             }
         }

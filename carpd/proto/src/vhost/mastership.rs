@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::{ArpDuty, Env, State, Vhost};
 use crate::action::{Action, Place, Reason, Work};
 use crate::advertiser::{self, Claim};
-use crate::config::LinkLayer;
+use crate::config::{Advbase, LinkLayer};
 use crate::counters::Counter;
 use crate::election::{Interval, lease};
 use crate::family::Family;
@@ -27,6 +27,9 @@ const EARLY_PART: u32 = 128;
 /// advertisement of this number, the one an interval after the takeover.
 const REPEATED_BURST: u32 = 3;
 
+/// How much longer than its lease a kernel may keep an address: it counts in whole seconds.
+const LEASE_SLACK: Duration = Duration::from_secs(1);
+
 /// What a MASTER keeps in mind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mastership {
@@ -44,11 +47,13 @@ pub(super) struct Mastership {
     pub(super) live: bool,
     /// When the lease of the addresses last started.
     pub(super) renewed: Instant,
+    /// Until when the kernel of a master that hangs may still answer for the addresses.
+    pub(super) contested: Instant,
 }
 
 impl Mastership {
     /// Nothing advertised yet.
-    pub(super) const fn starting(now: Now) -> Self {
+    const fn starting(now: Now) -> Self {
         Self {
             next: now.instant,
             rounds: 0,
@@ -57,6 +62,16 @@ impl Mastership {
             announce: false,
             live: false,
             renewed: now.instant,
+            contested: now.instant,
+        }
+    }
+
+    /// After a takeover of addresses that others had until now.
+    pub(super) fn taken_over(now: Now, advbase: Advbase) -> Self {
+        let lease = Duration::from_secs(lease(advbase).into());
+        Self {
+            contested: now.instant + lease + LEASE_SLACK,
+            ..Self::starting(now)
         }
     }
 
@@ -151,7 +166,12 @@ impl Vhost {
         if renew {
             out.push(Action::Work(Work::Renew { unit, lease }));
         }
-        if mastership.live && (mastership.announce || rounds == REPEATED_BURST) {
+        // With a MAC of its own, what a neighbour was told by such a kernel stays until it is told
+        // otherwise; the virtual MAC is right whoever told it.
+        let contested = self.settings.lladdr == LinkLayer::Parent
+            && renew
+            && mastership.renewed < mastership.contested;
+        if mastership.live && (mastership.announce || rounds == REPEATED_BURST || contested) {
             self.announce(link, out);
         }
         self.state = State::Master(Mastership {

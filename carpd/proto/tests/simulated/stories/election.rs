@@ -136,6 +136,33 @@ fn a_master_answers_a_slower_one_at_most_once_an_interval_and_announces_itself_a
     assert_eq!(segment.masters("carp0"), ["a"]);
 }
 
+/// What a hanging master's kernel tells a neighbour after the takeover is put right as long as that
+/// kernel may do so.
+#[test]
+fn with_the_parents_mac_announcements_go_on_until_the_lease_of_a_hanging_master_is_over() {
+    let arp_until = |command: &str| {
+        let mut segment = Segment::new(["a"]);
+        segment.ifconfig_all(command);
+        let mut last = 0;
+        for second in 0..60 {
+            segment.sent.clear();
+            segment.run(seconds(1));
+            let mut sent = segment.sent.iter().map(|(_, frame)| frame);
+            if sent.any(|frame| Frame::parse(frame).unwrap().ethertype == ETHERTYPE_ARP) {
+                last = second;
+            }
+        }
+        last
+    };
+    let group = "vhid 1 pass mekmitasdigoat 192.0.2.100/24";
+    // Master after 3 seconds; leases are 3 seconds here, and 2 in a group below a second.
+    assert_eq!(arp_until(&format!("carp0 {group}")), 4);
+    let on_parent = format!("carp0 lladdr parent {group}");
+    assert!((7..=8).contains(&arp_until(&on_parent)));
+    let fast = format!("carp0 advbase 0 advskew 10 lladdr parent {group}");
+    assert!((3..=4).contains(&arp_until(&fast)));
+}
+
 #[test]
 fn two_equal_hosts_settle_on_the_one_with_the_higher_address() {
     let mut segment = Segment::new(["a", "b", "c"]);
