@@ -1,19 +1,24 @@
 //! The bus: one connection with the name `org.carpd1`, made again whenever it is lost.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use carp_dbus::names::BUS_NAME;
+use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
-use zbus::Connection;
+use zbus::address::transport::{Transport, UnixSocket};
 use zbus::connection::Builder;
 use zbus::fdo::RequestNameFlags;
+use zbus::{Address, Connection};
 
 use super::Bus;
 use super::callers::Callers;
 use super::hub::Hub;
-use super::peer::{self, Attendance};
+use super::peer::{self, Attendance, Way};
 
 /// How long the bus may take to let us in.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,9 +61,9 @@ async fn stay(hub: &Arc<Hub>, bus: &Bus) {
     let (first, longest) = PAUSES;
     let mut pause = first;
     let mut told = String::new();
-    while let Some((name, builder)) = target(bus) {
+    while let Some((name, address)) = target(bus) {
         let since = Instant::now();
-        let problem = match timeout(PATIENCE, enter(hub, builder)).await {
+        let problem = match timeout(PATIENCE, enter(hub, address)).await {
             Ok(Ok(attendance)) => {
                 info!("{BUS_NAME} is on {name}");
                 let connection = attendance.connection().clone();
@@ -85,21 +90,48 @@ async fn stay(hub: &Arc<Hub>, bus: &Bus) {
     }
 }
 
-/// The bus's name for people, and the way there.
-fn target(bus: &Bus) -> Option<(&str, Builder<'_>)> {
+/// The bus's name for people, and its address.
+fn target(bus: &Bus) -> Option<(&str, zbus::Result<Address>)> {
     match bus {
-        Bus::System => Some(("the system bus", Builder::system())),
-        Bus::At(address) => Some((address, Builder::address(address.as_str()))),
+        Bus::System => Some(("the system bus", Address::system())),
+        Bus::At(address) => Some((address, Address::from_str(address))),
         Bus::None => None,
     }
 }
 
 /// Connects, with all objects there before the name is.
-async fn enter(hub: &Arc<Hub>, builder: Builder<'_>) -> zbus::Result<Attendance> {
-    let attendance = peer::open(hub, builder, Callers::Bus(Arc::default())).await?;
+async fn enter(hub: &Arc<Hub>, address: zbus::Result<Address>) -> zbus::Result<Attendance> {
+    let address = address?;
+    let way = match path(&address) {
+        Some(path) => {
+            let stream = UnixStream::connect(path)
+                .await
+                .map_err(|error| zbus::Error::Connection(Arc::new(error), Box::new(address)))?;
+            Way::over(stream, |builder| builder)
+        }
+        None => Way::other(Builder::address(address)),
+    };
+    let attendance = peer::open(hub, way, Callers::Bus(Arc::default())).await?;
     attendance
         .connection()
         .request_name_with_flags(BUS_NAME, RequestNameFlags::DO_NOT_QUEUE)
         .await?;
     Ok(attendance)
+}
+
+/// Where the UNIX socket is; behind a zero byte the name of one that is in no file system.
+fn path(address: &Address) -> Option<PathBuf> {
+    let Transport::Unix(unix) = address.transport() else {
+        return None;
+    };
+    match unix.path() {
+        UnixSocket::File(path) => Some(path.clone()),
+        UnixSocket::Abstract(name) => {
+            let mut path = OsString::from("\0");
+            path.push(name);
+            Some(path.into())
+        }
+        // Places for servers to listen at.
+        UnixSocket::Dir(_) | UnixSocket::TmpDir(_) | _ => None,
+    }
 }

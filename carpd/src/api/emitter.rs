@@ -85,7 +85,7 @@ async fn emit(hub: &Arc<Hub>, signal: Signal) {
     let peers = hub.peers();
     if let Signal::Added(unit, _) | Signal::Removed(unit) = &signal {
         for peer in &peers {
-            peer.serve(hub, *unit).await;
+            peer.changed(hub, *unit).await;
         }
     }
     if peers.is_empty() {

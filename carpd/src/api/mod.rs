@@ -31,6 +31,7 @@ mod objects;
 mod peer;
 mod private;
 mod settings;
+mod socket;
 mod standing;
 mod sysctl;
 #[cfg(test)]

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use carp_dbus::names::{ROOT_PATH, interface_path};
 use carp_proto::Unit;
+use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::debug;
 use zbus::connection::Builder;
 use zbus::message::Flags;
@@ -18,6 +19,7 @@ use super::hub::Hub;
 use super::interface::InterfaceObject;
 use super::manager::Manager;
 use super::objects::ObjectManager;
+use super::socket::{self, Owner, Wanted};
 use super::sysctl::SysctlObject;
 
 /// How many signals may wait for a client to read: thousands of interfaces may change their state
@@ -30,14 +32,36 @@ const BATCH: usize = 64;
 /// How long a client may leave a message unread that does not fit into its socket's buffer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// After so long without a call to any of them the objects of interfaces go: by then, the last
+/// call has been handled, or its client has been let go.
+pub(super) const REST: Duration = Duration::from_secs(30);
+
+/// The way to the other end.
+#[derive(Debug)]
+pub(super) struct Way {
+    builder: Builder<'static>,
+    /// Where the reader waits for the connection.
+    owner: Option<Owner>,
+}
+
 /// A connection as the emitter sees it.
 #[derive(Debug)]
 pub(super) struct Peer {
+    hub: Weak<Hub>,
     connection: Connection,
     callers: Callers,
     queue: mpsc::Sender<Message>,
-    /// The interfaces that have an object there.
-    served: Mutex<BTreeSet<Unit>>,
+    /// Whether objects of interfaces are there only when they are called.
+    on_demand: bool,
+    served: Mutex<Served>,
+}
+
+/// The interfaces that have an object there.
+#[derive(Debug)]
+struct Served {
+    units: BTreeSet<Unit>,
+    /// When one of them was last called.
+    called: Instant,
 }
 
 /// What is left to do for a connection: sending.
@@ -51,6 +75,28 @@ pub(super) struct Attendance {
     knock: Option<Message>,
 }
 
+impl Way {
+    /// Over a UNIX socket, with what `builder` is to have besides.
+    pub(super) fn over(
+        stream: UnixStream,
+        builder: impl FnOnce(Builder<'static>) -> Builder<'static>,
+    ) -> Self {
+        let (halves, owner) = socket::split(stream);
+        Self {
+            builder: builder(Builder::socket(halves)),
+            owner: Some(owner),
+        }
+    }
+
+    /// Over whatever else zbus knows.
+    pub(super) const fn other(builder: Builder<'static>) -> Self {
+        Self {
+            builder,
+            owner: None,
+        }
+    }
+}
+
 /// Builds a connection with all objects on it, and joins the hub.
 ///
 /// # Errors
@@ -58,51 +104,50 @@ pub(super) struct Attendance {
 /// The other end is gone or does not speak D-Bus.
 pub(super) async fn open(
     hub: &Arc<Hub>,
-    builder: Builder<'_>,
+    Way { builder, owner }: Way,
     callers: Callers,
 ) -> zbus::Result<Attendance> {
-    let mut served = BTreeSet::new();
-    let mut builder = builder
+    let connection = builder
         .method_timeout(PATIENCE)
         .serve_at(ROOT_PATH, Manager::new(Arc::clone(hub), callers.clone()))
         .serve_at(
             ROOT_PATH,
             SysctlObject::new(Arc::clone(hub), callers.clone()),
         )
-        .serve_at(ROOT_PATH, ObjectManager::new(Arc::clone(hub)));
-    let units: Vec<Unit> = hub.board().interfaces.keys().copied().collect();
-    for unit in units {
-        let object = InterfaceObject::new(Arc::clone(hub), callers.clone(), unit);
-        builder = builder.serve_at(interface_path(&unit.to_string()), object);
-        served.insert(unit);
-    }
-    let connection = builder.build().await?;
+        .serve_at(ROOT_PATH, ObjectManager::new(Arc::clone(hub)))
+        .build()
+        .await?;
 
     let (sender, queue) = mpsc::channel(QUEUE);
-    let known = served.clone();
     let knock = match callers {
         Callers::User(_) => Some(knock()?),
         Callers::Bus(_) => None,
     };
     let peer = Arc::new(Peer {
+        hub: Arc::downgrade(hub),
         connection: connection.clone(),
         callers,
         queue: sender,
-        served: Mutex::new(served),
+        on_demand: owner.is_some(),
+        served: Mutex::new(Served {
+            units: BTreeSet::new(),
+            called: Instant::now(),
+        }),
     });
     hub.join(Arc::clone(&peer));
-    // Interfaces that came and went during the handshake.
-    let there: BTreeSet<Unit> = hub.board().interfaces.keys().copied().collect();
-    for unit in known.symmetric_difference(&there) {
-        peer.serve(hub, *unit).await;
-    }
-    Ok(Attendance {
+    let attendance = Attendance {
         hub: Arc::clone(hub),
         peer: Arc::downgrade(&peer),
         connection,
         queue,
         knock,
-    })
+    };
+    match owner {
+        // Nobody else has set it.
+        Some(owner) => drop(owner.set(Arc::downgrade(&peer))),
+        None => peer.fetch(Wanted::All).await,
+    }
+    Ok(attendance)
 }
 
 /// What changes nothing, and wants no answer; a client that reads takes it as a sign of life. It
@@ -115,23 +160,68 @@ fn knock() -> zbus::Result<Message> {
 }
 
 impl Peer {
-    /// Makes the object of `unit` be there if and only if the interface is.
-    pub(super) async fn serve(&self, hub: &Arc<Hub>, unit: Unit) {
+    /// An interface came or went.
+    pub(super) async fn changed(&self, hub: &Arc<Hub>, unit: Unit) {
         let mut served = self.served.lock().await;
-        let exists = hub.board().interfaces.contains_key(&unit);
-        let path = interface_path(&unit.to_string());
-        let tree = self.connection.object_server();
-        let done = if exists && served.insert(unit) {
-            let object = InterfaceObject::new(Arc::clone(hub), self.callers.clone(), unit);
-            tree.at(path, object).await.map(|_| ())
-        } else if !exists && served.remove(&unit) {
-            tree.remove::<InterfaceObject, _>(path).await.map(|_| ())
-        } else {
-            Ok(())
-        };
-        if let Err(error) = done {
-            debug!("{unit}: cannot change the object: {error}");
+        if !self.on_demand || served.units.contains(&unit) {
+            self.serve(hub, &mut served, unit).await;
         }
+    }
+
+    /// Makes the objects that a call is for be there, if their interfaces are.
+    pub(super) async fn fetch(&self, wanted: Wanted) {
+        let Some(hub) = self.hub.upgrade() else {
+            return;
+        };
+        let mut served = self.served.lock().await;
+        served.called = Instant::now();
+        match wanted {
+            Wanted::One(unit) => self.serve(&hub, &mut served, unit).await,
+            Wanted::All => {
+                let units: Vec<Unit> = hub.board().interfaces.keys().copied().collect();
+                for unit in units {
+                    self.serve(&hub, &mut served, unit).await;
+                }
+            }
+        }
+    }
+
+    /// Removes objects if nobody has called any of them for so long.
+    pub(super) async fn rest(&self, after: Duration) {
+        let mut served = self.served.lock().await;
+        if self.on_demand && served.called.elapsed() >= after {
+            for unit in std::mem::take(&mut served.units) {
+                self.remove(unit).await;
+            }
+        }
+    }
+
+    /// Makes the object of `unit` be there if and only if the interface is.
+    async fn serve(&self, hub: &Arc<Hub>, served: &mut Served, unit: Unit) {
+        let exists = hub.board().interfaces.contains_key(&unit);
+        if exists && served.units.insert(unit) {
+            let object = InterfaceObject::new(Arc::clone(hub), self.callers.clone(), unit);
+            let tree = self.connection.object_server();
+            if let Err(error) = tree.at(interface_path(&unit.to_string()), object).await {
+                debug!("{unit}: cannot make the object: {error}");
+            }
+        } else if !exists && served.units.remove(&unit) {
+            self.remove(unit).await;
+        }
+    }
+
+    async fn remove(&self, unit: Unit) {
+        let tree = self.connection.object_server();
+        let path = interface_path(&unit.to_string());
+        if let Err(error) = tree.remove::<InterfaceObject, _>(path).await {
+            debug!("{unit}: cannot remove the object: {error}");
+        }
+    }
+
+    /// The interfaces that have an object here.
+    #[cfg(test)]
+    pub(super) async fn objects(&self) -> Vec<Unit> {
+        self.served.lock().await.units.iter().copied().collect()
     }
 
     /// Queues a signal; `false` if the queue is full.
@@ -149,10 +239,18 @@ impl Attendance {
     /// Sends what is queued until the other end is gone, does not read, or the hub is closed.
     pub(super) async fn attend(mut self) {
         let mut messages = Vec::with_capacity(BATCH);
+        let mut rests = interval(REST);
+        rests.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let goes_on = tokio::select! {
                 count = self.queue.recv_many(&mut messages, BATCH) => count > 0,
                 () = self.connection.closed() => false,
+                _ = rests.tick() => {
+                    if let Some(peer) = self.peer.upgrade() {
+                        peer.rest(REST).await;
+                    }
+                    true
+                }
                 () = sleep(PATIENCE), if self.knock.is_some() => {
                     messages.extend(self.knock.clone());
                     true
@@ -160,6 +258,9 @@ impl Attendance {
             };
             if !goes_on {
                 break;
+            }
+            if messages.is_empty() {
+                continue;
             }
             match timeout(PATIENCE, self.connection.send_all(&messages)).await {
                 Ok(Ok(())) => messages.clear(),

@@ -1,26 +1,27 @@
 //! The private socket: D-Bus without a bus, for root.
 
+use std::fs;
 use std::io::{self, ErrorKind};
+use std::net::Shutdown;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, net};
 
 use rustix::fs::Mode;
-use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::net::UnixListener;
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 use zbus::Guid;
-use zbus::connection::Builder;
 
 use super::callers::Callers;
 use super::hub::Hub;
-use super::peer;
+use super::peer::{self, Way};
 
 /// How many clients there may be at once.
 const CLIENTS: usize = 128;
@@ -72,9 +73,9 @@ impl PrivateSocket {
                         let hub = Arc::clone(hub);
                         clients.spawn(async move {
                             let uid = stream.peer_cred().map(|credentials| credentials.uid());
-                            let served = match (uid, stream.into_std()) {
-                                (Ok(uid), Ok(stream)) => welcome(&hub, stream, uid).await,
-                                (Err(error), _) | (_, Err(error)) => Err(error.into()),
+                            let served = match uid {
+                                Ok(uid) => welcome(&hub, stream, uid).await,
+                                Err(error) => Err(error.into()),
                             };
                             if let Err(error) = served {
                                 debug!("a client of the private socket failed: {error}");
@@ -126,16 +127,15 @@ fn make_way(path: &Path) -> io::Result<()> {
 }
 
 /// Serves one client until it is gone.
-async fn welcome(hub: &Arc<Hub>, stream: StdStream, uid: u32) -> zbus::Result<()> {
-    let handle = stream.try_clone()?;
-    let builder = Builder::unix_stream(stream).server(Guid::generate()).p2p();
-    let opened = timeout(PATIENCE, peer::open(hub, builder, Callers::User(uid))).await;
+async fn welcome(hub: &Arc<Hub>, stream: UnixStream, uid: u32) -> zbus::Result<()> {
+    let handle = stream.as_fd().try_clone_to_owned()?;
+    let way = Way::over(stream, |builder| builder.server(Guid::generate()).p2p());
+    let opened = timeout(PATIENCE, peer::open(hub, way, Callers::User(uid))).await;
     if let Ok(attendance) = opened {
         attendance?.attend().await;
     } else {
         debug!("a client of the private socket never said hello");
     }
     // Answers to a client that does not read may still wait in tasks of zbus's: this ends them.
-    handle.shutdown(net::Shutdown::Both)?;
-    Ok(())
+    Ok(SockRef::from(&handle).shutdown(Shutdown::Both)?)
 }

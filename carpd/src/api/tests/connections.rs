@@ -7,11 +7,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use carp_dbus::{Change, Client, Settings};
+use carp_dbus::{Change, Client, Settings, names};
 use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
 
 use super::{Bench, PATIENCE, carp0, flap, until};
+use crate::api::peer::REST;
 use crate::api::private::PrivateSocket;
 
 #[tokio::test]
@@ -87,8 +88,8 @@ async fn a_client_that_asks_and_never_reads_the_answers_is_let_go_although_nothi
     let client = bench.client(0).await;
     peers_become(&bench, 2).await;
 
-    let call = zbus::Message::method_call(carp_dbus::names::ROOT_PATH, "ListInterfaces")
-        .interface(carp_dbus::names::MANAGER_INTERFACE)
+    let call = zbus::Message::method_call(names::ROOT_PATH, "ListInterfaces")
+        .interface(names::MANAGER_INTERFACE)
         .build(&())
         .unwrap();
     let asking = async {
@@ -111,6 +112,64 @@ async fn a_client_that_leaves_is_forgotten() {
     peers_become(&bench, 1).await;
     drop(client);
     peers_become(&bench, 0).await;
+}
+
+#[tokio::test]
+async fn objects_are_made_when_they_are_called_and_go_when_nobody_calls_them() {
+    let bench = Bench::with_a_backup().await;
+    peers_become(&bench, 0).await;
+    let client = bench.client(0).await;
+    for name in ["carp1", "carp2"] {
+        client.create(name, Settings::new()).await.unwrap();
+    }
+    let connection = bench.connection(0).await;
+    peers_become(&bench, 2).await;
+    let peer = bench.hub.peers().pop().unwrap();
+    assert_eq!(client.interfaces().await.unwrap().len(), 3);
+    assert_eq!(peer.objects().await, []);
+
+    let described = introspection(&connection, "/org/carpd1/interface/carp1").await;
+    assert!(described.contains("org.carpd1.Interface"), "{described}");
+    let names = |units: Vec<carp_proto::Unit>| -> Vec<String> {
+        units.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(names(peer.objects().await), ["carp1"]);
+    // What was never called may go, too, and what is gone is not there for anybody.
+    client.destroy("carp1").await.unwrap();
+    client.destroy("carp2").await.unwrap();
+    assert_eq!(peer.objects().await, []);
+
+    introspection(&connection, "/org/carpd1/interface/carp0").await;
+    for above in ["/", "/org", "/org/carpd1", "/org/carpd1/interface"] {
+        peer.rest(REST).await;
+        assert_ne!(peer.objects().await, []);
+        peer.rest(Duration::ZERO).await;
+        assert_eq!(peer.objects().await, []);
+        let described = introspection(&connection, above).await;
+        assert!(described.contains("<node name=\"carp0\">"), "{described}");
+        assert!(!described.contains("carp1\""), "{described}");
+        assert_eq!(names(peer.objects().await), ["carp0"]);
+    }
+}
+
+#[tokio::test]
+async fn descriptors_that_nobody_wants_are_no_trouble() {
+    let bench = Bench::with_a_backup().await;
+    let connection = bench.connection(0).await;
+    let (one, _) = UnixStream::pair().unwrap();
+    let answer = connection
+        .call_method(
+            Some(names::BUS_NAME),
+            names::ROOT_PATH,
+            Some(names::MANAGER_INTERFACE),
+            "Save",
+            &zbus::Fd::from(std::os::fd::OwnedFd::from(one)),
+        )
+        .await;
+    assert!(answer.is_err(), "{answer:?}");
+    let client = Client::new(connection).await.unwrap();
+    assert_eq!(carp0(&client).await.state, "BACKUP");
+    assert!(client.suppress("test", "why").await.is_ok());
 }
 
 #[tokio::test]
@@ -179,6 +238,16 @@ async fn a_socket_left_behind_is_replaced_but_neither_a_live_one_nor_a_file() {
     let error = PrivateSocket::bind(place.socket()).unwrap_err();
     assert!(error.to_string().contains("not a socket"), "{error}");
     assert_eq!(std::fs::read(place.socket()).unwrap(), b"precious");
+}
+
+async fn introspection(connection: &zbus::Connection, path: &str) -> String {
+    let proxy = zbus::fdo::IntrospectableProxy::builder(connection)
+        .destination(names::BUS_NAME)
+        .path(path)
+        .build()
+        .await
+        .unwrap();
+    proxy.introspect().await.unwrap()
 }
 
 async fn peers_become(bench: &Bench, count: usize) {

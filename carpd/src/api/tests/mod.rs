@@ -25,8 +25,9 @@ use zbus::connection::Builder;
 use zbus::{Connection, Guid};
 
 use super::callers::Callers;
+use super::emitter;
 use super::hub::Hub;
-use super::{emitter, peer};
+use super::peer::{self, Way};
 use crate::config::Files;
 use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running, channel};
 
@@ -114,8 +115,10 @@ impl Bench {
     fn welcome(&self, stream: UnixStream, uid: u32) {
         let hub = Arc::clone(&self.hub);
         tokio::spawn(async move {
-            let builder = Builder::unix_stream(stream).server(Guid::generate()).p2p();
-            let attendance = peer::open(&hub, builder, Callers::User(uid)).await.unwrap();
+            stream.set_nonblocking(true).unwrap();
+            let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+            let way = Way::over(stream, |builder| builder.server(Guid::generate()).p2p());
+            let attendance = peer::open(&hub, way, Callers::User(uid)).await.unwrap();
             attendance.attend().await;
         });
     }
