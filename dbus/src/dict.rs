@@ -100,6 +100,11 @@ const PROPERTIES: [Property; 21] = [
     },
 ];
 
+/// The place of the property `name` in the table.
+pub(crate) fn position(name: &str) -> Option<usize> {
+    PROPERTIES.iter().position(|property| property.name == name)
+}
+
 /// One of `Addresses`: address, prefix length, backing address, flags.
 pub type AddressRow = (String, u8, String, String);
 

@@ -1,4 +1,4 @@
-//! One interface's row of `ListInterfaces`, written and read as what it is: a dictionary of
+//! One interface's row of `ListInterfaces` or `ListProperties`, written and read as what it is: a dictionary of
 //! variants for each of thousands of interfaces takes many times as long, most of it for memory.
 
 use std::collections::BTreeMap;
@@ -9,12 +9,45 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use zbus::{Signature, Type, as_variant};
 
-use crate::dict::{AddressRow, Dictionary, MasterRow, TransitionRow};
+use crate::dict::{self, AddressRow, Dictionary, MasterRow, TransitionRow};
 use crate::types::InterfaceInfo;
+
+/// Which properties a row has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selection(u32);
+
+impl Selection {
+    /// All of them.
+    pub const ALL: Self = Self(u32::MAX);
+
+    /// Those with these names; unknown ones are passed over.
+    #[must_use]
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let bits = names.into_iter().filter_map(Self::bit);
+        Self(bits.fold(0, |all, bit| all | bit))
+    }
+
+    /// Whether any of them may change without a signal.
+    #[must_use]
+    pub fn moves_on(self) -> bool {
+        self.0 & Self::of(["Master", "Advertised", "Statistics"]).0 != 0
+    }
+
+    /// For each property of the table whether it is wanted.
+    fn bits(self) -> impl Iterator<Item = bool> {
+        (0..u32::BITS).map(move |place| self.0 >> place & 1 != 0)
+    }
+
+    fn bit(name: &str) -> Option<u32> {
+        dict::position(name).map(|place| 1 << place)
+    }
+}
 
 /// A row to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent<'a> {
+    /// What of it.
+    pub only: Selection,
     /// The interface; its statistics are not looked at.
     pub info: &'a InterfaceInfo,
     /// Every counter by its name.
@@ -66,9 +99,15 @@ impl Serialize for Sent<'_> {
         });
 
         let mut row = serializer.serialize_map(None)?;
+        let mut wanted = self.only.bits();
+        // In the order of the table of properties.
         macro_rules! entries {
             ($($name:literal: $value:expr,)*) => {
-                $(row.serialize_entry($name, &as_variant::Serialize(&$value))?;)*
+                $(
+                    if wanted.next() == Some(true) {
+                        row.serialize_entry($name, &as_variant::Serialize(&$value))?;
+                    }
+                )*
             };
         }
         entries! {
@@ -248,6 +287,7 @@ mod tests {
         let context = Context::new(LE, 0);
         for info in [everything(), InterfaceInfo::default()] {
             let sent = Sent {
+                only: Selection::ALL,
                 info: &info,
                 statistics: &STATISTICS,
             };
@@ -267,6 +307,24 @@ mod tests {
             let Received(received) = row.deserialize().unwrap().0;
             assert_eq!(received, expected);
         }
+    }
+
+    #[test]
+    fn a_row_has_the_properties_that_are_wanted() {
+        let info = everything();
+        for name in info.properties().into_keys() {
+            let sent = Sent {
+                only: Selection::of([name, "Colour"]),
+                info: &info,
+                statistics: &STATISTICS,
+            };
+            let row = to_bytes(Context::new(LE, 0), &sent).unwrap();
+            let read: Properties = row.deserialize().unwrap().0;
+            assert_eq!(read.into_keys().collect::<Vec<_>>(), [name]);
+        }
+        assert!(Selection::ALL.moves_on());
+        assert!(Selection::of(["Name", "Statistics"]).moves_on());
+        assert!(!Selection::of(["Name", "State"]).moves_on());
     }
 
     #[test]

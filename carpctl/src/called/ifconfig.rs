@@ -35,7 +35,7 @@ pub(super) async fn run(words: &[OsString], out: &mut impl Write) -> Outcome {
 }
 
 async fn everybodys(client: &Client, words: &[OsString], out: &mut impl Write) -> Outcome {
-    let interfaces = client.interfaces().await?;
+    let interfaces = ifconfig::every(client).await?;
     let system = match system::output(Name::Ifconfig, words) {
         Ok((text, status)) => {
             out.write_all(&without_ours(&text, &interfaces))?;

@@ -117,11 +117,19 @@ impl Options {
 /// # Errors
 /// Why it failed, with its exit status.
 pub(crate) async fn all(out: &mut impl Write, json: bool, colour: Colour) -> Outcome {
-    let interfaces = Client::connect().await?.interfaces().await?;
+    let client = Client::connect().await?;
     if json {
-        return Ok(json::document(out, &interfaces)?);
+        return Ok(json::document(out, &client.interfaces().await?)?);
     }
-    Ok(show_all(out, &interfaces, colour)?)
+    Ok(show_all(out, &every(&client).await?, colour)?)
+}
+
+/// What is shown of every interface.
+///
+/// # Errors
+/// carpd does not answer.
+pub(crate) async fn every(client: &Client) -> Result<Vec<InterfaceInfo>, Failure> {
+    Ok(client.properties(&show::PROPERTIES).await?)
 }
 
 /// Writes the lines of these interfaces.
@@ -143,7 +151,7 @@ pub(crate) fn show_all(
 /// # Errors
 /// Why it failed, with its exit status.
 pub(crate) async fn list(out: &mut impl Write, json: bool) -> Outcome {
-    let interfaces = Client::connect().await?.interfaces().await?;
+    let interfaces = Client::connect().await?.properties(&["Name"]).await?;
     let names: Vec<&str> = interfaces.iter().map(|info| info.name.as_str()).collect();
     if json {
         Ok(json::document(out, &names)?)

@@ -16,6 +16,22 @@ const FLAGS: [(u32, &str); 5] = [
     (0x8000, "MULTICAST"),
 ];
 
+/// The properties of which [`interface`] writes something.
+pub(crate) const PROPERTIES: [&str; 12] = [
+    "Name",
+    "State",
+    "Up",
+    "Running",
+    "Vhid",
+    "AdvBase",
+    "AdvSkew",
+    "Device",
+    "LinkLayerAddress",
+    "Mtu",
+    "Description",
+    "Addresses",
+];
+
 /// Writes the lines of one interface, with its password if there is one to show.
 ///
 /// # Errors

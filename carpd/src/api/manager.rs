@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use carp_dbus::dict::EventTuple;
 use carp_dbus::names::interface_path;
-use carp_dbus::row::Sent;
+use carp_dbus::row::{Selection, Sent};
 use carp_dbus::{Error, one_line};
 use carp_proto::{Answer, Request, Status, Unit};
 use serde::ser::{Error as _, Serialize, SerializeSeq as _, Serializer};
@@ -103,9 +103,12 @@ impl Manager {
 
     #[zbus(out_args("interfaces"))]
     async fn list_interfaces(&self) -> (Rows,) {
-        self.hub.refresh().await;
-        let interfaces = self.hub.board().interfaces.values().cloned().collect();
-        (Rows(interfaces),)
+        (Rows::of(&self.hub, Selection::ALL).await,)
+    }
+
+    #[zbus(out_args("interfaces"))]
+    async fn list_properties(&self, names: Vec<&str>) -> (Rows,) {
+        (Rows::of(&self.hub, Selection::of(names)).await,)
     }
 
     #[zbus(out_args("hold"))]
@@ -237,10 +240,24 @@ impl Manager {
     ) -> zbus::Result<()>;
 }
 
-/// What `ListInterfaces` answers. Each row is made when it is written and gone afterwards: those
+/// What `ListInterfaces` and `ListProperties` answer. Each row is made when it is written and gone afterwards: those
 /// of thousands of interfaces would fill megabytes.
 #[derive(Debug)]
-struct Rows(Vec<Arc<Status>>);
+struct Rows {
+    interfaces: Vec<Arc<Status>>,
+    only: Selection,
+}
+
+impl Rows {
+    /// Those of all interfaces as they are now.
+    async fn of(hub: &Hub, only: Selection) -> Self {
+        if only.moves_on() {
+            hub.refresh().await;
+        }
+        let interfaces = hub.board().interfaces.values().cloned().collect();
+        Self { interfaces, only }
+    }
+}
 
 impl Type for Rows {
     const SIGNATURE: &'static Signature = <Vec<(ObjectPath<'_>, Sent<'_>)>>::SIGNATURE;
@@ -248,13 +265,18 @@ impl Type for Rows {
 
 impl Serialize for Rows {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut rows = serializer.serialize_seq(Some(self.0.len()))?;
-        for status in &self.0 {
+        let mut rows = serializer.serialize_seq(Some(self.interfaces.len()))?;
+        for status in &self.interfaces {
             let info = &convert::told(status);
             let statistics = &convert::counters(&status.counters);
             let path = ObjectPath::try_from(interface_path(&info.name));
             let path = path.map_err(S::Error::custom)?;
-            rows.serialize_element(&(path, Sent { info, statistics }))?;
+            let row = Sent {
+                only: self.only,
+                info,
+                statistics,
+            };
+            rows.serialize_element(&(path, row))?;
         }
         rows.end()
     }

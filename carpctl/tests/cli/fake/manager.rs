@@ -64,6 +64,17 @@ impl Manager {
         state.interfaces.iter().map(row).collect()
     }
 
+    fn list_properties(
+        &self,
+        names: Vec<&str>,
+    ) -> Vec<(OwnedObjectPath, BTreeMap<&'static str, Variant<'static>>)> {
+        let mut rows = self.list_interfaces();
+        for (_, properties) in &mut rows {
+            properties.retain(|name, _| names.contains(name));
+        }
+        rows
+    }
+
     fn get_statistics(&self) -> BTreeMap<String, u64> {
         let state = self.0.lock().unwrap();
         let mut totals = BTreeMap::new();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use carp_dbus::proxy::{InterfaceProxy, ManagerProxy, SysctlProxy};
-use carp_dbus::{AddressInfo, Client, Error, Settings, names};
+use carp_dbus::{AddressInfo, Client, Error, InterfaceInfo, Settings, names};
 use carp_proto::Input;
 use zbus::{Connection, OwnedVariant, Variant};
 
@@ -14,6 +14,26 @@ pub(super) async fn interface(connection: &Connection) -> InterfaceProxy<'static
     InterfaceProxy::new(connection, names::interface_path("carp0"))
         .await
         .unwrap()
+}
+
+#[tokio::test]
+async fn of_every_interface_the_properties_that_are_named_are_listed() {
+    let bench = Bench::with_a_backup().await;
+    let client = bench.client(1000).await;
+    let all = client.interfaces().await.unwrap();
+    let named = ["Name", "State", "Addresses", "Statistics", "Colour"];
+    let [some] = &client.properties(&named).await.unwrap()[..] else {
+        panic!("one interface");
+    };
+    let expected = InterfaceInfo {
+        name: "carp0".to_owned(),
+        state: "BACKUP".to_owned(),
+        addresses: all[0].addresses.clone(),
+        statistics: all[0].statistics.clone(),
+        ..InterfaceInfo::default()
+    };
+    assert_eq!(*some, expected);
+    assert!(!some.addresses.is_empty() && !some.statistics.is_empty());
 }
 
 #[tokio::test]
