@@ -155,6 +155,9 @@ pub(crate) enum Id {
     Memory255,
     Master4080,
     Memory4080,
+    Leases16,
+    Leases255,
+    Leases4080,
     BadTwoMasters,
     BadLog,
     FloodRate,
@@ -253,6 +256,9 @@ const STEADY: &[Figure] = &[
     figure(Id::Backup255, PerMinute, Against(KEEPALIVED, 0.5, 0.0), "255 virtual hosts as backup: time of the processor"),
     figure(Id::Memory255, Bytes, Against(KEEPALIVED, 1.0, 1e6), "255 virtual hosts: memory (PSS), the larger of master and backup"),
     figure(Id::Master4080, Processor, AtMost(0.05), "4,080 virtual hosts on 16 interfaces as master: share of one processor"),
+    figure(Id::Leases16, Processor, Told, "the leases of 16 addresses: share of one processor"),
+    figure(Id::Leases255, Processor, Told, "the leases of 255 addresses"),
+    figure(Id::Leases4080, Processor, Told, "the leases of 4,080 addresses"),
     figure(Id::Memory4080, Bytes, AtMost(24e6), "4,080 virtual hosts on 16 interfaces as master: memory (PSS)"),
 ];
 

@@ -1,4 +1,4 @@
-//! A picture of how the cost grows with the number of virtual hosts: two panels with logarithmic
+//! A picture of how the cost grows with the number of virtual hosts: panels with logarithmic
 //! axes, in which a straight line of slope one is linear growth.
 
 use std::collections::BTreeMap;
@@ -31,19 +31,27 @@ pub(crate) fn svg(points: &[Point]) -> String {
             values: medians(points, |point| point.processor * 100.0),
         },
         Series {
+            title: "of which the leases, % of one",
+            unit: "%",
+            values: medians(points, |point| point.leases * 100.0),
+        },
+        Series {
             title: "memory (PSS), MB",
             unit: "MB",
             values: medians(points, |point| point.memory / 1e6),
         },
     ];
-    let width = (PANEL.0 + LEFT) * 2.0 + 24.0;
+    let width = (PANEL.0 + LEFT) * 3.0 + 24.0;
     let height = PANEL.1 + TOP + BOTTOM;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
          width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
     );
-    for (series, left) in panels.iter().zip([LEFT, LEFT * 2.0 + PANEL.0]) {
+    for (series, left) in panels
+        .iter()
+        .zip([0.0, 1.0, 2.0].map(|at| LEFT + (LEFT + PANEL.0) * at))
+    {
         text += &panel(series, left);
     }
     text + "</svg>\n"
@@ -154,12 +162,14 @@ mod tests {
             .map(|(hosts, megabytes)| Point {
                 hosts,
                 processor: 0.01,
+                leases: 0.005,
                 memory: megabytes * 1e6,
             })
             .into();
         let picture = svg(&points);
         assert!(picture.contains("100 virtual hosts: 2.000 MB"), "{picture}");
-        assert_eq!(picture.matches("<circle").count(), 4);
+        assert!(picture.contains("100 virtual hosts: 0.500 %"), "{picture}");
+        assert_eq!(picture.matches("<circle").count(), 6);
     }
 
     #[test]

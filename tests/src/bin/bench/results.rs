@@ -58,6 +58,8 @@ pub(crate) struct Point {
     pub(crate) hosts: u32,
     /// Processors.
     pub(crate) processor: f64,
+    /// The part of them that renews the leases.
+    pub(crate) leases: f64,
     /// Bytes.
     pub(crate) memory: f64,
 }

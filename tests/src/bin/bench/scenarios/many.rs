@@ -79,7 +79,7 @@ fn watch(a: &Node, b: &Node, span: Duration, out: &mut Outcome) -> Result<()> {
 
 /// carpd's thread that talks to the kernel: while nothing changes it renews leases and does
 /// nothing else.
-const LEASES: &str = "kernel";
+pub(super) const LEASES: &str = "kernel";
 
 /// A dies: from B's first advertisement to the last address's first answer.
 fn takeover(engine: Engine, bed: &Bed, plan: &Plan) -> Result<Duration> {

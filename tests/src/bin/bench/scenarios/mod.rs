@@ -178,7 +178,14 @@ pub(crate) static ALL: [Scenario; 10] = [
     Scenario {
         name: "scaling",
         engines: CARPD,
-        figures: &[Id::Master4080, Id::Memory4080, Id::CtlAll4080],
+        figures: &[
+            Id::Leases16,
+            Id::Leases255,
+            Id::Leases4080,
+            Id::Master4080,
+            Id::Memory4080,
+            Id::CtlAll4080,
+        ],
         repeat: Some(1),
         run: scaling::run,
     },

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::many::bytes;
+use super::many::{LEASES, bytes};
 use super::{Outcome, Size};
 use crate::bed::{Bed, Group, Place};
 use crate::figures::Id;
@@ -41,16 +41,29 @@ pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
         let most = interfaces == 16;
         let processes = node.processes();
         for _ in 0..SPANS.min(if size == Size::Smoke { 1 } else { SPANS }) {
-            let (begin, before) = (Instant::now(), usage::time(&processes));
+            let read = || {
+                let leases = usage::time_of(&processes, |thread| thread == LEASES);
+                (usage::time(&processes), leases)
+            };
+            let (begin, before) = (Instant::now(), read());
             thread::sleep(size.time(SPAN));
-            let used = usage::time(&processes).saturating_sub(before);
-            let processor = used.as_secs_f64() / begin.elapsed().as_secs_f64();
+            let (span, after) = (begin.elapsed(), read());
+            let share = |time: Duration| time.as_secs_f64() / span.as_secs_f64();
+            let processor = share(after.0.saturating_sub(before.0));
+            let leases = share(after.1.saturating_sub(before.1));
             let memory = bytes(usage::memory(&processes)?);
             out.points.push(Point {
                 hosts,
                 processor,
+                leases,
                 memory,
             });
+            match (interfaces, each) {
+                (1, 16) => out.add(Id::Leases16, leases),
+                (1, 255) => out.add(Id::Leases255, leases),
+                (16, _) => out.add(Id::Leases4080, leases),
+                _ => {}
+            }
             if most {
                 out.add(Id::Master4080, processor);
                 out.add(Id::Memory4080, memory);
