@@ -184,7 +184,8 @@ impl View {
                 answers: Vec::new(),
             }),
             ("r", Some(host)) => {
-                if let Some(round) = address.rounds.back_mut() {
+                let mut rounds = address.rounds.iter_mut().rev();
+                if let Some(round) = rounds.find(|round| round.asked <= at) {
                     round.answers.push((at, host));
                 }
             }

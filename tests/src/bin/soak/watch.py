@@ -67,22 +67,25 @@ def subject(frame):
     return None
 
 
+def seen(wire, port):
+    """All that has come in at a port."""
+    while True:
+        try:
+            frame, notes, _, sender = wire.recvmsg(256, 128, socket.MSG_DONTWAIT)
+        except OSError:
+            # Nothing more; or, said once, that the port went down. It is heard of again when up.
+            return
+        what = None if sender[2] == PACKET_OUTGOING else subject(frame)
+        if what:
+            seconds, nanoseconds = struct.unpack("ll", notes[0][2][:16])
+            yield seconds * 1_000_000 + nanoseconds // 1000, port, *what
+
+
+# The hosts' ports are read before the clients', so that no answer is told before its question.
 ports = {opened(port): port for port in sys.argv[1:]}
 print("listening", flush=True)
 while True:
-    lines = []
-    for wire in select.select(list(ports), [], [])[0]:
-        try:
-            frame, notes, _, sender = wire.recvmsg(256, 128)
-        except OSError:
-            # Said once when a port goes down; it is heard of again when it comes up.
-            continue
-        if sender[2] == PACKET_OUTGOING:
-            continue
-        what = subject(frame)
-        if what:
-            seconds, nanoseconds = struct.unpack("ll", notes[0][2][:16])
-            moment = seconds * 1_000_000 + nanoseconds // 1000
-            lines.append("%d %s %s %s" % (moment, ports[wire], *what))
+    select.select(list(ports), [], [])
+    lines = sorted(line for wire, port in ports.items() for line in seen(wire, port))
     if lines:
-        print("\n".join(lines), flush=True)
+        print("\n".join("%d %s %s %s" % line for line in lines), flush=True)
