@@ -116,6 +116,7 @@ fn soak(minutes: u64, seed: u64) -> Result<()> {
         println!();
         show_logs(&world);
         show_addresses(&world);
+        print!("---- clients:\n{}", world.view.last());
         return Err(error);
     }
     println!(

@@ -5,6 +5,7 @@
 //! port tells which host they come from, and the kernel when.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,9 @@ const QUESTIONS: usize = 5;
 
 /// An answer may take so long on a busy machine before it counts as none.
 const ANSWER: Duration = Duration::from_millis(300);
+
+/// So many questions and pings are shown when something went wrong.
+const SHOWN: usize = 20;
 
 /// What is older is forgotten.
 const REMEMBERED: Duration = Duration::from_secs(120);
@@ -246,6 +250,32 @@ impl View {
             }
         }
         Ok(())
+    }
+
+    /// What was asked and answered last, for who wants to know why it did not settle.
+    pub(crate) fn last(&self) -> String {
+        let now = now();
+        let ago = |at: Moment| {
+            format!(
+                "{:.3}",
+                Duration::from_micros(now.saturating_sub(at)).as_secs_f64()
+            )
+        };
+        let by = |(at, host): &(Moment, usize)| {
+            let name = self.hosts.get(*host).map_or("?", String::as_str);
+            format!("{} {name}", ago(*at))
+        };
+        let mut text = String::new();
+        for address in &self.addresses {
+            let _ = writeln!(text, "{}, seconds ago:", address.name);
+            for round in address.rounds.iter().rev().take(SHOWN) {
+                let answers: Vec<String> = round.answers.iter().map(by).collect();
+                let _ = writeln!(text, "  asked {}: {}", ago(round.asked), answers.join(", "));
+            }
+            let pings: Vec<String> = address.pings.iter().rev().take(SHOWN).map(by).collect();
+            let _ = writeln!(text, "  pings: {}", pings.join(", "));
+        }
+        text
     }
 
     /// The longest troubles that lasted beyond `since`.
