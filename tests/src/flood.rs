@@ -1,82 +1,122 @@
-//! More frames than anybody should have to look at.
+//! Frames made by hand, put on a host's cable as they are: a few, or more than anybody should have
+//! to look at.
 
-use std::fmt::Write as _;
-use std::fs;
-use std::time::Duration;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow};
 
-use crate::{Host, Process};
+use crate::{Host, Wire};
 
-/// Sends the frames of a file, a line each in hexadecimal, over and over, in bursts of a
-/// millisecond's worth, as fast as told or as fast as it can; says at the end how many.
-const SCRIPT: &str = "\
-import socket, sys, time
-sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-sender.bind((sys.argv[1], 0))
-frames = [bytes.fromhex(line) for line in open(sys.argv[2])]
-rate, seconds = int(sys.argv[3]), float(sys.argv[4])
-begin = time.monotonic()
-print('flooding', flush=True)
-sent = failed = 0
-send, count = sender.send, len(frames)
-while (now := time.monotonic() - begin) < seconds:
-    due = int(now * rate) - sent - failed
-    for _ in range(min(due, 1000)):
-        try:
-            send(frames[(sent + failed) % count])
-            sent += 1
-        except OSError:
-            failed += 1
-    if due < 1:
-        time.sleep(0.0005)
-print('sent', sent, flush=True)
-";
+/// So many frames at most go out with one call.
+const BATCH: usize = 64;
 
-/// A running flood.
+/// A running flood; it ends with its guard.
 #[derive(Debug)]
 pub struct Flood {
-    process: Process,
-    seconds: u32,
+    thread: Option<JoinHandle<io::Result<Flooded>>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// What came of a flood.
+#[derive(Clone, Copy, Debug)]
+pub struct Flooded {
+    /// The frames that the kernel took; the others it said it had no room for.
+    pub sent: u64,
+    /// How long it took.
+    pub span: Duration,
+}
+
+impl Flooded {
+    /// Frames a second, on average.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^52")]
+    pub fn rate(&self) -> f64 {
+        self.sent as f64 / self.span.as_secs_f64()
+    }
 }
 
 impl Host {
-    /// Starts to send `frames` from `interface`, `rate` a second if the machine can, for so many
-    /// seconds.
+    /// Sends whole Ethernet frames from `interface`, in their order.
+    pub fn inject(&self, interface: &str, frames: &[Vec<u8>]) -> Result<()> {
+        let wire = Wire::open_to_send(self, interface)?;
+        for frame in frames {
+            wire.send(frame)
+                .with_context(|| format!("{}: cannot send", self.name()))?;
+        }
+        Ok(())
+    }
+
+    /// Starts to send `frames`, in their order and over and over, from `interface`: `rate` a second
+    /// if the machine can, for this long.
     pub fn flood(
         &self,
         interface: &str,
         frames: &[Vec<u8>],
         rate: u32,
-        seconds: u32,
+        span: Duration,
     ) -> Result<Flood> {
-        let mut lines = String::new();
-        for frame in frames {
-            for byte in frame {
-                write!(lines, "{byte:02x}")?;
-            }
-            lines.push('\n');
-        }
-        let file = self.file("flood", "hex");
-        fs::write(&file, lines)?;
-        let mut command = self.command("python3");
-        command.args(["-c", SCRIPT, interface]).arg(&file);
-        command.args([rate.to_string(), seconds.to_string()]);
-        let mut process = self.spawn("flood", command)?;
-        process.wait_for_log("flooding", Duration::from_secs(10))?;
-        Ok(Flood { process, seconds })
+        let wire = Wire::open_to_send(self, interface)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let whole = frames.len().max(BATCH / frames.len().max(1) * frames.len());
+        let batch: Vec<Vec<u8>> = frames.iter().cycle().take(whole).cloned().collect();
+        let thread = thread::Builder::new().spawn({
+            let stop = Arc::clone(&stop);
+            move || flood(&wire, &batch, rate, span, &stop)
+        })?;
+        Ok(Flood {
+            thread: Some(thread),
+            stop,
+        })
     }
 }
 
 impl Flood {
-    /// Waits for its end, and gives how many frames a second there were.
-    pub fn finish(mut self) -> Result<u64> {
-        let bound = Duration::from_secs(self.seconds.into()) + Duration::from_secs(10);
-        let status = self.process.wait_for_end(bound)?;
-        let log = self.process.log()?;
-        ensure!(status.success(), "{log}");
-        let sent = log.lines().find_map(|line| line.strip_prefix("sent "));
-        let sent: u64 = sent.context("how many")?.trim().parse()?;
-        Ok(sent / u64::from(self.seconds))
+    /// Waits for its end.
+    pub fn finish(mut self) -> Result<Flooded> {
+        let thread = self.thread.take().context("it has ended")?;
+        let flooded = thread.join().map_err(|_| anyhow!("the flood panicked"))?;
+        flooded.context("the flood")
     }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Whoever was kept from sending for a while sends the more afterwards: the rate is the average.
+fn flood(
+    wire: &Wire,
+    batch: &[Vec<u8>],
+    rate: u32,
+    span: Duration,
+    stop: &AtomicBool,
+) -> io::Result<Flooded> {
+    let begin = Instant::now();
+    let mut flooded = Flooded {
+        sent: 0,
+        span: Duration::ZERO,
+    };
+    while flooded.span < span && !stop.load(Ordering::Relaxed) {
+        let due = Duration::from_micros(flooded.sent * 1_000_000 / u64::from(rate));
+        if let Some(early) = due.checked_sub(flooded.span) {
+            thread::sleep(early);
+        }
+        match wire.send_all(batch) {
+            Ok(sent) => flooded.sent += sent as u64,
+            // A queue on the way is full; what was not sent now is sent later.
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+            Err(error) => return Err(error),
+        }
+        flooded.span = begin.elapsed();
+    }
+    Ok(flooded)
 }

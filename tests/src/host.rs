@@ -1,11 +1,15 @@
 //! One host of the lab: a network namespace, its cables, and the programs run in it.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
 
 use crate::Process;
@@ -99,6 +103,18 @@ impl Host {
     pub fn spawn(&self, name: &str, command: Command) -> Result<Process> {
         let log = self.file(name, "log");
         Process::spawn(&format!("{} on {}", name, self.name), command, &log)
+    }
+
+    /// Runs `work` on a thread inside of this host; sockets that it opens stay there.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let path = Path::new("/run/netns").join(&self.namespace);
+        let namespace = File::open(&path).with_context(|| format!("{}", path.display()))?;
+        let enter = || {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+            work()
+        };
+        thread::scope(|scope| scope.spawn(enter).join())
+            .map_err(|_| anyhow!("a thread in {} panicked", self.name))?
     }
 
     /// A new path in the lab's directory, such as `a-capture-3.pcap`.

@@ -12,7 +12,6 @@ use carp_tests::Host;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::frames::{What, echo_request};
-use crate::system::within;
 use crate::tap::{Seen, now};
 
 const SPACING: Duration = Duration::from_millis(1);
@@ -31,7 +30,7 @@ pub(crate) struct Pinger {
 impl Pinger {
     /// Starts to ask for `address`.
     pub(crate) fn start(client: &Host, address: Ipv4Addr) -> Result<Self> {
-        let socket = within(client, || {
+        let socket = client.within(|| {
             let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
             // The replies are read elsewhere: these shall not be kept.
             socket.set_recv_buffer_size(1)?;

@@ -9,11 +9,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use carp_tests::Host;
+use carp_tests::{Host, Wire};
 
 use crate::bed::Mac;
 use crate::frames::{What, arp_request, read};
-use crate::system::Wire;
 
 /// The client is the third host of the lab.
 const CLIENT: u8 = 3;

@@ -7,10 +7,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use carp_tests::{Host, wait_until};
+use carp_tests::{Host, Wire, wait_until};
 
 use crate::frames::{What, read};
-use crate::system::Wire;
 
 /// How late a tap may notice that it is no longer wanted.
 const PATIENCE: Duration = Duration::from_millis(50);

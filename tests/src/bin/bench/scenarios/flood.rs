@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -12,7 +12,6 @@ use crate::bed::{Bed, Group, Place};
 use crate::figures::Id;
 use crate::frames::{What, forged_carp, forged_vrrp};
 use crate::node::{Engine, Node, Plan};
-use crate::system::Wire;
 use crate::tap::{Seen, Tap, now};
 use crate::usage;
 
@@ -82,12 +81,13 @@ impl Flood {
             Tap::open_outgoing(&bed.b, "eth0")?,
         ];
         let (begin, before, logged_before) = (now(), used(), logged()?);
-        let sent = send(&bed, engine, rate, span)?;
+        let flooded = bed.client.flood("eth0", &[forged(engine)?], rate, span)?;
+        let sent = flooded.finish()?;
         let (after, took) = (used(), now().saturating_sub(begin).as_secs_f64());
         thread::sleep(SETTLED);
         let written = u32::try_from(logged()?.saturating_sub(logged_before))?;
         Ok(Self {
-            rate: f64::from(sent) / took,
+            rate: sent.rate(),
             master: after.0.saturating_sub(before.0).as_secs_f64() / took,
             backup: after.1.saturating_sub(before.1).as_secs_f64() / took,
             logged: written.into(),
@@ -126,32 +126,16 @@ impl Flood {
     }
 }
 
-/// Keeps to `rate` as well as the machine can, and says how many frames it has sent.
-fn send(bed: &Bed, engine: Engine, rate: u32, span: Duration) -> Result<u32> {
-    const BURST: u32 = 50;
-    let wire = Wire::open_to_send(&bed.client, "eth0")?;
+/// All for virtual host 1, well-formed but for the digest, or the checksum.
+fn forged(engine: Engine) -> Result<Vec<u8>> {
     let source = "10.0.0.66".parse()?;
-    let mut frame = if engine.speaks_carp() {
-        forged_carp(source, 1)
-    } else {
-        let group = Group {
-            interface: 0,
-            vhid: 1,
-        };
-        forged_vrrp(source, 1, group.address())
+    let group = Group {
+        interface: 0,
+        vhid: 1,
     };
-    let begin = Instant::now();
-    let mut sent = 0;
-    loop {
-        let elapsed = begin.elapsed();
-        if elapsed >= span {
-            return Ok(sent);
-        }
-        let due = Duration::from_secs(1) * sent / rate;
-        if due > elapsed {
-            thread::sleep(due.saturating_sub(elapsed));
-        }
-        let taken = wire.send_times(&mut frame, usize::try_from(BURST)?)?;
-        sent += u32::try_from(taken)?;
-    }
+    Ok(if engine.speaks_carp() {
+        forged_carp(source, group.vhid)
+    } else {
+        forged_vrrp(source, group.vhid, group.address())
+    })
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use carp_tests::{Carpd, Host, Lab};
+use carp_tests::{Carpd, Host, Lab, Wire};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::Value;
 
@@ -15,7 +15,6 @@ use super::{Outcome, Size};
 use crate::figures::Id;
 use crate::frames::datagram;
 use crate::node::Engine;
-use crate::system::{Wire, within};
 
 /// Pairs of one repetition.
 const PAIRS: u8 = 3;
@@ -140,7 +139,7 @@ impl Path {
         sink.run(&format!("ip route add default via 10.{number}.1.1"))?;
         // Both neighbours are known from now on.
         sender.run(&format!("ping -n -q -c 1 10.{number}.1.2"))?;
-        let full = within(&sink, || {
+        let full = sink.within(|| {
             let socket = UdpSocket::bind(("0.0.0.0", 9))?;
             // It is full at once: what arrives costs no more than to be counted.
             rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 1)?;
@@ -163,10 +162,10 @@ impl Path {
 
     /// Sends for a while, and says how many packets a second have arrived.
     fn rate(&self, span: Duration) -> Result<f64> {
-        let mut frame = self.frame.clone();
+        let frames = [&self.frame; 64];
         let (begin, before) = (Instant::now(), self.arrived()?);
         while begin.elapsed() < span {
-            self.wire.send_times(&mut frame, 64)?;
+            self.wire.send_all(&frames)?;
         }
         let took = begin.elapsed();
         Ok((self.arrived()? - before) / took.as_secs_f64())
