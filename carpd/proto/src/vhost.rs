@@ -9,6 +9,7 @@ mod report;
 mod resume;
 
 use core::net::IpAddr;
+use core::time::Duration;
 use std::collections::BTreeSet;
 
 pub(crate) use self::mastership::MOST_EARLY;
@@ -17,7 +18,9 @@ use crate::action::{Action, Reason, Work};
 use crate::advertiser::{self, Advertiser, Claim};
 use crate::config::{DeviceName, ForcedState, LinkLayer, Settings};
 use crate::counters::{Counter, Counters};
-use crate::election::{Interval, Priority, effective_advskew, master_down_time, own_advskew};
+use crate::election::{
+    Interval, Priority, effective_advskew, lease, master_down_time, own_advskew,
+};
 use crate::family::{Family, PerFamily};
 use crate::input::{IfIndex, Link};
 use crate::name::Unit;
@@ -215,7 +218,10 @@ impl Vhost {
             }
 
             (State::Backup { .. }, Event::Deadline) => {
-                if self.is_due(env) {
+                // A suspended machine wakes up deaf to what was said: it has to listen first.
+                if self.has_slept(env) {
+                    self.restart_master_down(env);
+                } else if self.is_due(env) {
                     self.enter(StateName::Master, Reason::MasterTimedOut, None, env, out);
                 }
             }
@@ -418,6 +424,13 @@ impl Vhost {
     fn is_due(&self, env: &Env<'_>) -> bool {
         self.deadline()
             .is_some_and(|deadline| deadline <= env.now.instant)
+    }
+
+    /// Whether what was due is long past: this host stood still, and may not have heard its master.
+    fn has_slept(&self, env: &Env<'_>) -> bool {
+        let lease = Duration::from_secs(lease(self.settings.advbase).into());
+        self.deadline()
+            .is_some_and(|deadline| env.now.instant.since(deadline) >= lease)
     }
 
     fn own_advskew(&self, env: &Env<'_>) -> u8 {

@@ -38,6 +38,25 @@ fn a_frozen_master_yields_when_it_goes_on() {
 }
 
 #[test]
+fn a_backup_that_wakes_up_listens_before_it_takes_over() {
+    let mut segment = pair();
+    segment.freeze("b", true);
+    segment.run(seconds(10));
+    segment.freeze("b", false);
+    segment.run(seconds(10));
+    assert_eq!(segment.log(), [""; 0], "a was there all the time");
+    segment.freeze("b", true);
+    segment.kill("a");
+    segment.run(seconds(10));
+    segment.freeze("b", false);
+    segment.run(seconds(10));
+    assert_eq!(
+        segment.log(),
+        ["  43.390s b carp0: BACKUP -> MASTER (master timed out)"]
+    );
+}
+
+#[test]
 fn a_wall_clock_that_steps_changes_nothing() {
     let mut segment = pair();
     for offset in [-86_400_000_000, 3_600_000_000, 0] {
