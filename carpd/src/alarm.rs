@@ -12,6 +12,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use carp_proto::Instant;
 use rustix::io::read;
@@ -22,11 +23,14 @@ use rustix::time::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::clock::Clock;
+
 /// Goes off once for each time that it is set to.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     timer: AsyncFd<OwnedFd>,
-    at: Option<Instant>,
+    /// What it is set to, by the kernel's clock.
+    at: Option<Duration>,
 }
 
 impl Alarm {
@@ -48,6 +52,7 @@ impl Alarm {
     /// # Errors
     /// None that a valid timer can have.
     pub(crate) fn set(&mut self, at: Option<Instant>) -> io::Result<()> {
+        let at = at.map(|at| Clock.boottime(at));
         if self.at == at {
             return Ok(());
         }
@@ -57,7 +62,7 @@ impl Alarm {
         };
         let setting = Itimerspec {
             it_interval: zero,
-            it_value: at.map_or(zero, since_boot),
+            it_value: at.map_or(zero, timespec),
         };
         timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::ABSTIME, &setting)?;
         self.at = at;
@@ -84,12 +89,12 @@ impl Alarm {
     }
 }
 
-/// `CLOCK_BOOTTIME` at `at`; never zero, which would mean not to go off.
-fn since_boot(at: Instant) -> Timespec {
-    let micros = i64::try_from(at.micros()).unwrap_or(i64::MAX).max(1);
+/// Never zero, which would mean not to go off.
+fn timespec(time: Duration) -> Timespec {
+    let time = time.max(Duration::from_nanos(1));
     Timespec {
-        tv_sec: micros / 1_000_000,
-        tv_nsec: micros % 1_000_000 * 1_000,
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
     }
 }
 
@@ -97,10 +102,8 @@ fn since_boot(at: Instant) -> Timespec {
 mod tests {
     use std::future::Future as _;
     use std::task::{Context, Waker};
-    use std::time::Duration;
 
     use super::*;
-    use crate::clock::Clock;
 
     fn now() -> Instant {
         Clock.now().instant

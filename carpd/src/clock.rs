@@ -1,9 +1,15 @@
 //! The only reader of a clock.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use carp_proto::{Instant, Now, UnixTime};
 use rustix::time::{ClockId, clock_gettime};
+
+#[cfg(test)]
+use self::tests::moved;
 
 /// Tells the time to the protocol.
 ///
@@ -21,7 +27,9 @@ impl Clock {
     pub(crate) fn now(self) -> Now {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+            .unwrap_or_default()
+            .saturating_add(moved().later)
+            .saturating_sub(moved().earlier);
         Now {
             instant: Instant::from_micros(micros(Self::since_boot())),
             unix: UnixTime::from_micros(micros(wall)),
@@ -31,6 +39,15 @@ impl Clock {
     /// How long it is until `deadline`; zero if it has passed.
     pub(crate) fn until(self, deadline: Instant) -> Duration {
         deadline.since(self.now().instant)
+    }
+
+    /// What `CLOCK_BOOTTIME` says at `at`.
+    #[expect(
+        clippy::unused_self,
+        reason = "who reads the clock must have been given it"
+    )]
+    pub(crate) fn boottime(self, at: Instant) -> Duration {
+        Duration::from_micros(at.micros()).saturating_sub(moved().suspended)
     }
 
     /// How long the machine was suspended since it was booted.
@@ -45,7 +62,28 @@ impl Clock {
     }
 
     fn since_boot() -> Duration {
-        read(ClockId::Boottime)
+        read(ClockId::Boottime).saturating_add(moved().suspended)
+    }
+}
+
+/// How far the clocks are from the machine's own.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moved {
+    /// The wall clock.
+    later: Duration,
+    /// The wall clock too.
+    earlier: Duration,
+    /// The monotonic one.
+    suspended: Duration,
+}
+
+/// Not at all: only a test that sets clocks may not do it to the machine.
+#[cfg(not(test))]
+const fn moved() -> Moved {
+    Moved {
+        later: Duration::ZERO,
+        earlier: Duration::ZERO,
+        suspended: Duration::ZERO,
     }
 }
 

@@ -47,18 +47,22 @@ const START_AGAIN: u8 = 75;
 /// The program: reads its arguments, and runs until it is told to stop.
 #[must_use]
 pub fn main() -> ExitCode {
-    let options = Options::parse();
+    be(&Options::parse())
+}
+
+/// What the arguments ask for, until that is done.
+fn be(options: &Options) -> ExitCode {
     if let Some(path) = &options.check {
-        return check(&options, path.as_deref());
+        return check(options, path.as_deref());
     }
     // Before there is a second thread, and the log has one.
     let locked = options.realtime.map_or(Ok(()), |_| realtime::lock_memory());
-    let confined = confine(&options);
+    let confined = confine(options);
     let _log = options.start_log();
     if let Err(error) = locked {
         warn!("memory is not locked, and carpd may have to wait for a disk: {error:#}");
     }
-    match confined.and_then(|()| run(&options)) {
+    match confined.and_then(|()| run(options)) {
         Ok(exit) => exit,
         Err(error) => {
             tracing::error!("{error:#}");

@@ -1,0 +1,175 @@
+//! The clocks that carpd reads jump, and the machine seems to have been suspended, while carpd runs
+//! as it always does. The machine's own clocks are not touched: what carpd reads is that much off.
+
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, ensure};
+use carp_tests::{Capture, Carpd, Pair, master_down};
+use clap::Parser as _;
+
+use super::*;
+use crate::options::Options;
+
+/// Names the file that says how far off the clocks are; without it they are the machine's.
+const CLOCKS: &str = "CARPD_TEST_CLOCKS";
+
+/// Makes the story's executable carpd, with these arguments.
+const ARGUMENTS: &str = "CARPD_TEST_ARGUMENTS";
+
+const ADDRESS: &str = "192.168.1.1";
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+pub(super) fn moved() -> Moved {
+    let Some(file) = env::var_os(CLOCKS) else {
+        return Moved::default();
+    };
+    let text = fs::read_to_string(file).unwrap();
+    let mut seconds = text
+        .split_whitespace()
+        .map(|word| Duration::from_secs(word.parse().unwrap()));
+    Moved {
+        later: seconds.next().unwrap(),
+        earlier: seconds.next().unwrap(),
+        suspended: seconds.next().unwrap(),
+    }
+}
+
+/// The file, as the story writes it.
+struct Clocks(PathBuf);
+
+impl Clocks {
+    fn set(&self, moved: Moved) -> Result<()> {
+        let new = self.0.with_extension("new");
+        let seconds = [moved.later, moved.earlier, moved.suspended].map(|span| span.as_secs());
+        let [later, earlier, suspended] = seconds;
+        fs::write(&new, format!("{later} {earlier} {suspended}\n"))?;
+        fs::rename(new, &self.0).context("the clocks")
+    }
+
+    /// As after so many hours of sleep, in all. carpd's timer goes off, as it would: it is set anew
+    /// when something else has woken carpd.
+    fn suspend(&self, carpd: &Carpd, hours: u32) -> Result<()> {
+        self.set(Moved {
+            later: HOUR * hours,
+            earlier: Duration::ZERO,
+            suspended: HOUR * hours,
+        })?;
+        carpd.carpctl("sysctl net.inet.carp.log=2").map(drop)
+    }
+}
+
+/// A pair whose A is this very executable, so that its clocks can be set.
+fn pair() -> Result<(Pair, Clocks)> {
+    let mut pair = Pair::new()?;
+    let clocks = Clocks(pair.lab.path("clocks"));
+    clocks.set(Moved::default())?;
+    let script = pair.lab.path("carpd-with-clocks");
+    let (file, own) = (clocks.0.display(), env::current_exe()?);
+    let story = "clock::tests::clocks_jump_by_hours_and_the_machine_is_suspended";
+    fs::write(
+        &script,
+        format!(
+            "#!/bin/sh\nexport {CLOCKS}={file} {ARGUMENTS}=\"$*\"\n\
+             exec {} --exact {story} --nocapture --test-threads 1\n",
+            own.display()
+        ),
+    )?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
+    pair.a.stop()?;
+    pair.a.replace(script, "--foreground");
+    pair.a.restart()?;
+    for carpd in [&pair.a, &pair.b] {
+        carpd.carpctl("sysctl net.inet.carp.log=2")?;
+    }
+    pair.form_group(&format!("{ADDRESS}/24"))?;
+    Ok((pair, clocks))
+}
+
+/// For longer than a backup waits, A advertises and nobody changes state.
+fn goes_on(pair: &Pair) -> Result<()> {
+    let changes = || -> Result<[u64; 2]> {
+        Ok([
+            pair.a.counter("carp0", "ostates")?,
+            pair.b.counter("carp0", "ostates")?,
+        ])
+    };
+    let before = changes()?;
+    pair.a.wait_for_counter("carp0", "opackets", 5)?;
+    ensure!(changes()? == before, "a state has changed");
+    Ok(())
+}
+
+fn reason(carpd: &Carpd) -> Result<String> {
+    let last = carpd.interface("carp0")?.last_transition;
+    Ok(last.context("a transition")?.reason)
+}
+
+fn as_carpd(arguments: OsString) {
+    let arguments = arguments.into_string().unwrap();
+    let arguments = std::iter::once("carpd").chain(arguments.split_whitespace());
+    crate::be(&Options::parse_from(arguments));
+}
+
+#[test]
+fn clocks_jump_by_hours_and_the_machine_is_suspended() -> Result<()> {
+    if let Some(arguments) = env::var_os(ARGUMENTS) {
+        as_carpd(arguments);
+        return Ok(());
+    }
+    let (mut pair, clocks) = pair()?;
+    let before = pair.footprints()?;
+    let mut capture = Capture::sent_by(pair.a.host(), "eth0")?;
+
+    let here = Moved::default();
+    let later = Moved {
+        later: 3 * HOUR,
+        ..here
+    };
+    let earlier = Moved {
+        earlier: 3 * HOUR,
+        ..here
+    };
+    for moved in [here, later, earlier] {
+        clocks.set(moved)?;
+        goes_on(&pair)?;
+        pair.recovers_with_a(ADDRESS, before)?;
+    }
+    let counters: Vec<u64> = capture
+        .stop()?
+        .iter()
+        .filter_map(|frame| Some(frame.advertisement()?.counter))
+        .collect();
+    ensure!(
+        counters.is_sorted_by(|one, next| one < next),
+        "{counters:?}"
+    );
+    let seconds = counters.iter().map(|counter| counter >> 32);
+    let (first, last) = (seconds.clone().min(), seconds.max());
+    let span = last.context("counters")? - first.context("counters")?;
+    ensure!(span >= 3 * HOUR.as_secs(), "its clock was never set");
+
+    // Nobody has renewed the addresses' lease for an hour: what A has is perhaps another's.
+    clocks.suspend(&pair.a, 1)?;
+    pair.a
+        .wait_for_log("carp0: MASTER -> BACKUP (was stopped for longer than a backup waits)")?;
+    pair.recovers(ADDRESS, before)?;
+
+    // Of a BACKUP that wakes up nobody else hears anything.
+    pair.a.carpctl("carp0 state backup")?;
+    pair.b
+        .wait_for_state("carp0", "MASTER", master_down(1, 100))?;
+    pair.a.wait_for_state("carp0", "BACKUP", Duration::ZERO)?;
+    let said = pair.a.counter("carp0", "opackets")?;
+    clocks.suspend(&pair.a, 2)?;
+    pair.b.wait_for_counter("carp0", "opackets", 5)?;
+    ensure!(
+        pair.a.counter("carp0", "opackets")? == said,
+        "A has spoken: {}",
+        reason(&pair.a)?
+    );
+    pair.recovers(ADDRESS, before)
+}
