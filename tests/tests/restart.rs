@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{Capture, Carpd, Family, MARGIN, Pair, Ping, master_down, program, wait_until};
+use carp_tests::{
+    Capture, Carpd, Family, Lab, MARGIN, Pair, Ping, master_down, program, wait_until,
+};
 
 const ADDRESS: &str = "192.168.1.1";
 const ADDRESSES: &str = "192.168.1.1/24 2001:db8:1::1/64";
@@ -238,6 +242,94 @@ fn the_files_rule_after_a_reload_and_after_a_clean_stop() -> Result<()> {
 }
 
 #[test]
+fn a_run_directory_without_room_keeps_the_old_state_and_says_so() -> Result<()> {
+    let lab = Lab::new()?;
+    let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
+    let mut carpd = Carpd::start(&host)?;
+    let run = carpd.run_directory();
+    carpd.stop()?;
+    let _mounted = Tmpfs::mount(&run)?;
+    carpd.restart()?;
+    carpd.carpctl("carp0 create")?;
+    carpd.carpctl(&format!("carp0 vhid 1 advbase 2 advskew 6 {ADDRESS}/24"))?;
+    carpd.wait_for_state("carp0", "MASTER", master_down(2, 6))?;
+    saved(&carpd, "state MASTER")?;
+    let [state, ballast] = ["state", "ballast"].map(|name| run.join(name));
+    ensure!(
+        fs::write(&ballast, vec![0; Tmpfs::SIZE]).is_err(),
+        "it is not full"
+    );
+    let old = fs::read_to_string(&state)?;
+    let said = format!("cannot write {}: No space left on device", state.display());
+
+    carpd.carpctl("carp0 advskew 7")?;
+    carpd.wait_for_log(&said)?;
+    carpd.carpctl("carp0 advskew 8")?;
+    // Longer than carpd waits before it tries again.
+    carpd.wait_for_counter("carp0", "opackets", 3)?;
+    assert_eq!(carpd.log()?.matches(&said).count(), 1, "it is said once");
+    assert_eq!(fs::read_to_string(&state)?, old);
+    assert_eq!(left_behind(&run)?, Vec::<String>::new());
+
+    // Killed, it goes on with what was written last, which is still true of the state.
+    carpd.kill()?;
+    carpd.restart()?;
+    assert_eq!(carpd.state("carp0")?, "MASTER");
+    ensure!(carpd.carpctl("carp0")?.contains("advskew 6"));
+    carpd.carpctl("carp0 advskew 9")?;
+    carpd.wait_for_log(&said)?;
+    fs::remove_file(&ballast)?;
+    carpd.wait_for_log("is up to date again")?;
+    ensure!(fs::read_to_string(&state)?.contains("advskew 9\n"));
+    assert_eq!(left_behind(&run)?, Vec::<String>::new());
+    Ok(())
+}
+
+/// Files beside run-time state that carpd has no use for, or a story.
+fn left_behind(run: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(run)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.contains("state") && name != "state" {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+#[test]
+fn a_physical_interface_that_was_renamed_meanwhile_stays_the_one_unless_it_was_named() -> Result<()>
+{
+    let mut pair = slow_pair()?;
+    saved(&pair.a, "state MASTER")?;
+    // Chosen by its subnet: the name does not matter.
+    unnoticed(&mut pair, |a| {
+        a.kill()?;
+        a.host().run("ip link set eth0 name lan0")?;
+        a.restart()
+    })?;
+    ensure!(pair.a.carpctl("carp0")?.contains("carpdev: lan0"));
+
+    // Named: another interface may have that name tomorrow. This one's device and addresses go.
+    pair.a.carpctl("carp0 carpdev lan0")?;
+    saved(&pair.a, "carpdev ")?;
+    pair.a.wait_for_state("carp0", "MASTER", Duration::ZERO)?;
+    pair.a.kill()?;
+    pair.a.host().run("ip link set lan0 name eth0")?;
+    pair.a.restart()?;
+    assert_eq!(pair.a.state("carp0")?, "INIT");
+    pair.a.wait_for_log("lan0: is gone")?;
+    wait_until("A has no virtual address", MARGIN, || {
+        Ok((!pair.a.host().addresses()?.contains(ADDRESS)).then_some(()))
+    })?;
+    pair.b
+        .wait_for_state("carp0", "MASTER", master_down(2, 100))?;
+    pair.client_reaches(ADDRESS)?;
+    pair.a.host().run("ip link set eth0 name lan0")?;
+    pair.a.wait_for_state("carp0", "BACKUP", Duration::ZERO)
+}
+
+#[test]
 fn a_physical_interface_that_has_gone_meanwhile_is_waited_for() -> Result<()> {
     let mut pair = slow_pair()?;
     saved(&pair.a, "state MASTER")?;
@@ -281,4 +373,27 @@ fn saved(carpd: &Carpd, text: &str) -> Result<()> {
     wait_until(&format!("{text} is saved"), MARGIN, || {
         Ok(fs::read_to_string(&state)?.contains(text).then_some(()))
     })
+}
+
+/// A small file system of its own, which goes with its guard.
+struct Tmpfs(PathBuf);
+
+impl Tmpfs {
+    const SIZE: usize = 64 << 10;
+
+    fn mount(path: &Path) -> Result<Self> {
+        let options = format!("size={},mode=700", Self::SIZE);
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", &options, "none"])
+            .arg(path);
+        ensure!(mount.status()?.success(), "cannot mount {}", path.display());
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
 }
