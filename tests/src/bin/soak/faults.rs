@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use carp_proto::Mac;
 use carp_proto::wire::carp::{ADVERTISEMENT, AUTHLEN, Header, VERSION};
 use carp_proto::wire::frames;
-use carp_tests::{Bus, MARGIN, master_down, wait_until};
+use carp_tests::{Bus, master_down};
 use rustix::process::Signal;
 
 use crate::random::Random;
@@ -88,6 +88,9 @@ const LEASE: Duration = Duration::from_secs(3);
 /// Two masters that hear each other: one of them yields to the other's next advertisement. While
 /// preemption is suppressed there is one every 1 + 240/256 s.
 const INTERVAL: Duration = Duration::from_millis(1938);
+
+/// What carpd ends with that has kept everything (carpd(8)).
+const KEPT: i32 = 75;
 
 const ALL: [What; 24] = [
     What::Cable("eth0"),
@@ -256,8 +259,8 @@ impl Fault {
             }
             What::KeepRestart => {
                 let carpd = world.at(self.host)?;
-                carpd.signal(Signal::USR2)?;
-                wait_until("carpd ends", MARGIN, || carpd.ended())?;
+                let status = carpd.keep()?;
+                ensure!(status.code() == Some(KEPT), "carpd ended with {status}");
                 carpd.restart()
             }
             What::Down => carpctl(world, self.host, &format!("{unit} down")),
