@@ -20,6 +20,10 @@ const PROTOCOL: AddressProtocol = AddressProtocol::Other(PROTOCOL_NUMBER);
 pub(super) const PROTOCOL_NUMBER: u8 = 112;
 
 /// Adds `address` to the interface numbered `index`, or makes its lease start anew.
+///
+/// At each such request for an IPv6 address the kernel reports the interface's multicast groups
+/// again, whatever the flags (`net/ipv6/addrconf.c`, `inet6_rtm_newaddr()`, which by way of
+/// `ipv6_find_idev()` comes to `ipv6_mc_up()`). They are the groups that it is in.
 pub(super) fn put(index: u32, address: VirtualAddress, lease: u32) -> Change {
     let message = RouteNetlinkMessage::NewAddress(leased(index, address, lease));
     (message, NLM_F_CREATE | NLM_F_REPLACE)
