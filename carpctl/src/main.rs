@@ -23,8 +23,11 @@ use std::process::ExitCode;
 use called::Name;
 use exit::{Failure, Outcome};
 
+/// How much of the output is written at a time: thousands of interfaces are most of a megabyte.
+const BUFFER: usize = 64 * 1024;
+
 fn main() -> ExitCode {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
     match run(&mut out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
