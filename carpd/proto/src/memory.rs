@@ -93,16 +93,15 @@ impl Memory {
     /// Takes in what changed.
     pub fn update(&mut self, unsaved: Unsaved) {
         self.sysctls = unsaved.sysctls;
-        for (unit, remembered) in unsaved.interfaces {
-            match remembered {
-                Some(remembered) => {
-                    self.interfaces.insert(unit, remembered);
-                }
-                None => {
-                    self.interfaces.remove(&unit);
-                }
-            }
-        }
+        let before = core::mem::take(&mut self.interfaces);
+        let kept = before.into_iter().map(|(unit, known)| (unit, Some(known)));
+        // Made as a whole, a map has no room for more: for thousands of interfaces that is
+        // half of it. Of two values for a key it has the second.
+        let all: BTreeMap<_, _> = kept.chain(unsaved.interfaces).collect();
+        let there = all
+            .into_iter()
+            .filter_map(|(unit, known)| Some((unit, known?)));
+        self.interfaces = there.collect();
     }
 }
 
