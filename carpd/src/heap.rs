@@ -1,6 +1,9 @@
 //! Memory that bursts leave behind: a start with thousands of interfaces, a takeover of all of them,
 //! or a long list for a client, each takes megabytes for a moment, which malloc(3) then keeps.
-#![expect(unsafe_code, reason = "no safe crate has malloc_trim(3)")]
+#![expect(
+    unsafe_code,
+    reason = "no safe crate has malloc_trim(3) and mallopt(3)"
+)]
 
 use std::fs;
 use std::time::Duration;
@@ -11,12 +14,34 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// So much growth is worth it, in pages.
 const GROWTH: u64 = 64;
 
+/// What is at least so many bytes long is mapped by itself and goes back to the kernel when it is
+/// freed.
+const MAPPED: i32 = 128 * 1024;
+
+/// Keeps malloc(3) from learning, by the first long list that is freed, that lists of megabytes
+/// better come from the heap: there, small things that stay would take their place, and the next
+/// list would make the heap grow again. To be called before there are threads.
+pub(crate) fn set_up() {
+    for option in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
+        // SAFETY: this sets a number that malloc(3) reads: whatever it is, memory is handed out.
+        let done = unsafe { libc::mallopt(option, MAPPED) };
+        debug_assert_eq!(done, 1);
+    }
+}
+
+/// So many times after it has grown: what was in use at the first may be free at the last.
+const TIMES: u8 = 6;
+
 /// Gives back to the kernel, now and then, what malloc(3) holds but nobody uses. Never ends.
 pub(crate) async fn keep_low() {
-    let mut last = 0;
+    let (mut last, mut times) = (0, 0_u8);
     loop {
         tokio::time::sleep(PERIOD).await;
         if resident().is_some_and(|now| now > last + GROWTH) {
+            times = TIMES;
+        }
+        if times > 0 {
+            times -= 1;
             give_back();
             last = resident().unwrap_or(last);
         }
@@ -38,6 +63,16 @@ fn resident() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_list_is_mapped_by_itself_however_many_were_freed_before() {
+        set_up();
+        for _ in 0..3 {
+            let list = vec![1_u8; 10_000_000];
+            // Behind the 16 bytes that malloc(3) has at the beginning of the first page.
+            assert_eq!(list.as_ptr().addr() % 4096, 16);
+        }
+    }
 
     #[test]
     fn what_a_burst_has_left_is_given_back() {

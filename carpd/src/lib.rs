@@ -81,6 +81,7 @@ fn confine(options: &Options) -> anyhow::Result<()> {
 
 /// Everything is opened before anything is served; this thread then serves until a signal comes.
 fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    heap::set_up();
     prepare(&options.run_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
