@@ -61,17 +61,24 @@ pub(super) struct Board {
 
 impl Board {
     /// An interface as it is now.
-    pub(super) fn interface(&mut self, status: Status) -> Option<Signal> {
+    pub(super) fn interface(&mut self, status: &Status) -> Option<Signal> {
         let unit = status.unit;
-        let status = Arc::new(status);
-        match self.interfaces.insert(unit, Arc::clone(&status)) {
-            None => Some(Signal::Added(
-                unit,
-                convert::interface(&status).properties(),
-            )),
-            Some(before) if only_moved_on(&status, &before) => None,
+        if let Some(before) = self.interfaces.get_mut(&unit)
+            && only_moved_on(status, before)
+        {
+            let shown = Arc::make_mut(before);
+            shown.master = status.master;
+            shown.advertised = status.advertised;
+            shown.counters = status.counters;
+            return None;
+        }
+        // A copy of this thread's own: what stays here for long would hold on to a page each of
+        // what the loop took for thousands of messages.
+        let shown = Arc::new(status.clone());
+        match self.interfaces.insert(unit, Arc::clone(&shown)) {
+            None => Some(Signal::Added(unit, convert::interface(&shown).properties())),
             Some(before) => {
-                let changed = convert::told(&status).changed_since(&convert::told(&before));
+                let changed = convert::told(&shown).changed_since(&convert::told(&before));
                 (!changed.is_empty()).then_some(Signal::Changed(unit, changed))
             }
         }
@@ -172,7 +179,7 @@ impl Board {
             .collect();
         signals.extend(
             interfaces
-                .into_iter()
+                .iter()
                 .filter_map(|status| self.interface(status)),
         );
         signals.extend(self.sysctls(values, suppressions));
@@ -250,7 +257,7 @@ mod tests {
 
         let mut board = Board::default();
         // Even if the interface was shown with it already.
-        board.interface(status.clone());
+        board.interface(&status);
         let there = everything(vec![status]);
         assert_eq!(board.missed(&there), std::slice::from_ref(&became));
         board.transition(&became);

@@ -40,7 +40,7 @@ pub(super) async fn run(hub: &Arc<Hub>, mut news: Receiver<News>) {
 fn take_in(hub: &Hub, news: News) -> Vec<Signal> {
     let mut board = hub.board();
     match news {
-        News::Interface(status) => board.interface(*status).into_iter().collect(),
+        News::Interface(status) => board.interface(&status).into_iter().collect(),
         News::Refreshed {
             interfaces,
             totals,
@@ -48,7 +48,7 @@ fn take_in(hub: &Hub, news: News) -> Vec<Signal> {
         } => {
             board.totals = totals;
             let signals = interfaces
-                .into_iter()
+                .iter()
                 .filter_map(|status| board.interface(status))
                 .collect();
             // Whoever asked may be gone.
