@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use carp_proto::{Family, IfIndex, Instant, Place, Unit, VirtualAddress};
 use tracing::warn;
 
+use super::conf::Conf;
 use super::devices::DISABLE_IPV6;
 use super::netlink::{Change, Refused};
 use super::sysctls::{ARP_IGNORE_ALL, ARP_IGNORE_OTHERS, Sysctl};
@@ -367,9 +368,14 @@ pub(super) fn arp_ignore(place: Place) -> u8 {
 }
 
 /// What comes in on a device is forwarded exactly if it were on `parent`.
-pub(super) fn follow_forwarding(name: &str, parent: &str) {
+pub(super) fn follow_forwarding(device: &Conf, parent: &Conf) {
     for sysctl in [FORWARDING_V4, FORWARDING_V6] {
-        follow(sysctl, name, parent);
+        if let (Some(theirs), Some(ours)) = (parent.value(sysctl), device.value(sysctl))
+            && theirs != ours
+            && let Ok(theirs) = u8::try_from(theirs)
+        {
+            devices::set(sysctl, &device.name, theirs);
+        }
     }
 }
 

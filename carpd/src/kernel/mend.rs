@@ -5,6 +5,7 @@
 
 use core::fmt::Display;
 use core::net::IpAddr;
+use core::ops::Bound;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ use netlink_packet_route::link::MacVlanMode;
 use tokio::time::{Interval, MissedTickBehavior, sleep_until};
 use tracing::{debug, warn};
 
+use super::conf::Conf;
 use super::devices::{self, DISABLE_IPV6, Seen};
 use super::netlink::{Change, Refused};
 use super::sysctls::Sysctl;
@@ -48,11 +50,60 @@ pub(super) enum Sighting {
     Anything,
 }
 
+/// Sightings of which nobody has looked whose they are: of thousands together that is one walk.
+#[derive(Debug, Default)]
+struct Sightings {
+    gone: BTreeSet<(u32, IpAddr)>,
+    devices: BTreeSet<u32>,
+    parents: BTreeSet<IfIndex>,
+    anything: bool,
+}
+
+impl Sightings {
+    fn add(&mut self, sighting: Sighting) {
+        match sighting {
+            Sighting::AddressGone(index, address) => {
+                self.gone.insert((index, address));
+            }
+            Sighting::Device(index) => {
+                self.devices.insert(index);
+            }
+            Sighting::Parent(index) => {
+                self.parents.insert(index);
+            }
+            Sighting::Anything => self.anything = true,
+        }
+    }
+
+    /// What there is to look at because of them; `None` if nothing.
+    fn suspect(&self, state: &State) -> Option<Suspect> {
+        let device = state.device.as_ref();
+        let seen = |device: &Device| {
+            self.devices.contains(&device.index) || self.parents.contains(&device.parent)
+        };
+        let addresses = state.held.as_ref().and_then(|held| {
+            let on = match held.place {
+                Place::Parent(parent) => parent.0,
+                Place::Device | Place::SilentDevice => device?.index,
+            };
+            let addresses = held.addresses.iter().map(|each| each.address);
+            Some(addresses.filter(move |each| self.gone.contains(&(on, *each))))
+        });
+        let suspect = Suspect {
+            device: self.anything || device.is_some_and(seen),
+            everything: self.anything,
+            addresses: addresses.into_iter().flatten().collect(),
+        };
+        (suspect.device || !suspect.addresses.is_empty()).then_some(suspect)
+    }
+}
+
 /// What is to be looked at, and what was said.
 #[derive(Debug)]
 pub(super) struct Mending {
+    sightings: Sightings,
     suspects: BTreeMap<Unit, Suspect>,
-    /// When; `None` if there are no suspects.
+    /// When; `None` if there is nothing.
     due: Option<tokio::time::Instant>,
     rounds: Interval,
     /// Whose sysctls were read last.
@@ -88,6 +139,7 @@ impl Mending {
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
+            sightings: Sightings::default(),
             suspects: BTreeMap::new(),
             due: None,
             rounds,
@@ -112,10 +164,20 @@ impl Mending {
         self.said.retain(|(who, _), _| *who != name);
     }
 
+    /// Has looked at what `sighting` is about, if it is ours.
+    pub(super) fn sight(&mut self, sighting: Sighting) {
+        self.sightings.add(sighting);
+        self.wake();
+    }
+
     fn suspect(&mut self, unit: Unit) -> &mut Suspect {
+        self.wake();
+        self.suspects.entry(unit).or_default()
+    }
+
+    fn wake(&mut self) {
         self.due
             .get_or_insert_with(|| tokio::time::Instant::now() + PAUSE);
-        self.suspects.entry(unit).or_default()
     }
 
     /// One line for the log, unless the same was said lately. `kind` is what makes it the same.
@@ -150,37 +212,11 @@ async fn until(moment: Option<tokio::time::Instant>) {
 }
 
 impl Worker {
-    /// Notes what has to be looked at because of `sighting`; nothing if it is nothing of ours.
-    pub(super) fn sight(&mut self, sighting: Sighting) {
-        for (unit, state) in &self.units {
-            let device = state.device.as_ref();
-            match sighting {
-                Sighting::AddressGone(index, address) => {
-                    if state.holds(index, address) {
-                        self.mending.suspect(*unit).addresses.insert(address);
-                    }
-                }
-                Sighting::Device(index) => {
-                    if device.is_some_and(|device| device.index == index) {
-                        self.mending.suspect(*unit).device = true;
-                    }
-                }
-                Sighting::Parent(index) => {
-                    if device.is_some_and(|device| device.parent == index) {
-                        self.mending.suspect(*unit).device = true;
-                    }
-                }
-                Sighting::Anything => {
-                    let suspect = self.mending.suspect(*unit);
-                    suspect.device = true;
-                    suspect.everything = true;
-                }
-            }
-        }
-    }
-
     /// Looks at one suspect, and puts right what others have done to it.
     pub(super) async fn mend(&mut self) {
+        if self.mending.suspects.is_empty() {
+            self.find_suspects();
+        }
         let Some((unit, suspect)) = self.mending.suspects.pop_first() else {
             self.mending.due = None;
             return;
@@ -195,23 +231,35 @@ impl Worker {
         self.mend_addresses(unit, &wanted).await;
     }
 
+    fn find_suspects(&mut self) {
+        let sightings = core::mem::take(&mut self.mending.sightings);
+        let found = self.units.iter().filter_map(|(unit, state)| {
+            let suspect = sightings.suspect(state)?;
+            Some((*unit, suspect))
+        });
+        self.mending.suspects.extend(found);
+    }
+
     /// `true` if addresses may have gone with what was done to the device.
     async fn mend_device(&mut self, unit: Unit) -> Result<bool, Refused> {
         let Some(device) = self.device(unit) else {
             return Ok(false);
         };
-        let Some(parent) = self.netlink.link_numbered(device.parent.0).await? else {
+        let mut found = BTreeMap::new();
+        self.netlink
+            .links_numbered([device.parent.0, device.index], |link| {
+                found.insert(link.header.index, Seen::of(link));
+            })?;
+        let Some(parent) = found.remove(&device.parent.0) else {
             // Gone with it, which is no meddling: the protocol is told by other ways.
             return Ok(false);
         };
-        let parent = Seen::of(&parent);
-        let Some(link) = self.netlink.link_numbered(device.index).await? else {
+        let Some(seen) = found.remove(&device.index) else {
             let what = "somebody has deleted the device: made anew";
             self.mending.say(&unit.to_string(), "device", &what);
             self.remake(unit, &device).await;
             return Ok(false);
         };
-        let seen = Seen::of(&link);
         if parent.mtu >= IPV6_LEAST_MTU && seen.mtu < IPV6_LEAST_MTU {
             // Made larger it would begin to talk before its sysctls can be set.
             devices::delete(&self.netlink, device.index).await?;
@@ -344,41 +392,60 @@ impl Worker {
     }
 
     /// Reads the sysctls of all physical interfaces, and those of some devices.
-    pub(super) async fn check_sysctls(&mut self) {
-        for line in self.sysctls.check(&self.netlink).await {
-            self.mending.say(&line.device, line.key(), &line);
-        }
+    pub(super) fn check_sysctls(&mut self) {
         let after = self.mending.last;
-        let behind = self.units.keys().filter(|unit| Some(**unit) > after);
-        let units: Vec<Unit> = behind.copied().take(DEVICES_A_ROUND).collect();
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = self.units.range((start, Bound::Unbounded));
+        let units: Vec<Unit> = behind
+            .map(|(unit, _)| *unit)
+            .take(DEVICES_A_ROUND)
+            .collect();
         self.mending.last = match units.as_slice() {
             [.., last] if units.len() == DEVICES_A_ROUND => Some(*last),
             _ => None,
         };
+        let mut numbers: BTreeSet<u32> = self.sysctls.attached().map(|device| device.0).collect();
+        for device in units.iter().filter_map(|unit| self.device(*unit)) {
+            numbers.extend([device.index, device.parent.0]);
+        }
+        let mut confs = BTreeMap::new();
+        let read = self.netlink.links_numbered(numbers, |link| {
+            confs.insert(link.header.index, Conf::of(link));
+        });
+        if let Err(error) = read {
+            debug!("cannot read sysctls: {error}");
+        }
+        for line in self.sysctls.check(&confs) {
+            self.mending.say(&line.device, line.key(), &line);
+        }
         for unit in units {
-            self.check_sysctls_of(unit);
+            self.check_sysctls_of(unit, &confs);
         }
     }
 
-    fn check_sysctls_of(&mut self, unit: Unit) {
+    fn check_sysctls_of(&mut self, unit: Unit, confs: &BTreeMap<u32, Conf>) {
         let Some(state) = self.state(unit) else {
             return;
         };
         let Some(device) = &state.device else {
             return;
         };
-        let wanted = wanted_sysctls(state);
         let name = unit.to_string();
-        if state.held.is_some() {
-            master::follow_forwarding(&name, &device.parent_name);
+        // One that was renamed gets its name back first.
+        let Some(conf) = confs.get(&device.index).filter(|conf| conf.name == name) else {
+            return;
+        };
+        let wanted = wanted_sysctls(state);
+        if state.held.is_some()
+            && let Some(parent) = confs.get(&device.parent.0)
+        {
+            master::follow_forwarding(conf, parent);
         }
         for (sysctl, value) in wanted {
-            let as_wanted = match sysctl.read(&name) {
-                Ok(found) => found == value,
-                // A number larger than any of ours.
-                Err(error) => error.kind() != std::io::ErrorKind::InvalidData,
-            };
-            if !as_wanted {
+            if conf
+                .value(sysctl)
+                .is_some_and(|found| found != i32::from(value))
+            {
                 self.set_sysctl_back(&name, sysctl, value);
                 if sysctl == DISABLE_IPV6 {
                     self.mending.suspect(unit).everything = true;
@@ -401,20 +468,6 @@ impl Worker {
         held.is_some_and(|held| match held.place {
             Place::Device | Place::SilentDevice => true,
             Place::Parent(_) => false,
-        })
-    }
-}
-
-impl State {
-    fn holds(&self, index: u32, address: IpAddr) -> bool {
-        self.held.as_ref().is_some_and(|held| {
-            let on = match held.place {
-                Place::Parent(parent) => Some(parent.0),
-                Place::Device | Place::SilentDevice => {
-                    self.device.as_ref().map(|device| device.index)
-                }
-            };
-            on == Some(index) && held.addresses.iter().any(|each| each.address == address)
         })
     }
 }

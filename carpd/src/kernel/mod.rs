@@ -7,6 +7,7 @@
 
 mod addresses;
 mod adopt;
+mod conf;
 mod devices;
 mod master;
 mod mend;

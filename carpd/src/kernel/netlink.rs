@@ -24,6 +24,10 @@ const TOGETHER: usize = 128;
 /// Room for answers, in bytes as the kernel accounts for them.
 const ANSWERS: usize = 1 << 20;
 
+/// How many interfaces are asked for with one system call; their answers, which are larger, do so
+/// too.
+const LINKS_TOGETHER: usize = 32;
+
 /// The most that the kernel puts into one datagram of a dump (`netlink_dump()`), in bytes.
 const DATAGRAM: usize = 32 << 10;
 
@@ -86,16 +90,31 @@ impl Netlink {
     /// # Errors
     /// What the kernel answers.
     pub(super) fn each_link(&self, mut see: impl FnMut(&LinkMessage)) -> Result<(), Refused> {
-        // linux/rtnetlink.h, RTEXT_FILTER_SKIP_STATS: statistics are half of an answer.
-        let skip = DefaultNla::new(libc::IFLA_EXT_MASK, 8_u32.to_ne_bytes().to_vec());
-        let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::Other(skip));
-        self.direct
-            .dump(RouteNetlinkMessage::GetLink(message), |message| {
-                if let RouteNetlinkMessage::NewLink(link) = message {
-                    see(link);
-                }
-            })
+        self.direct.dump(get_link(0), |message| {
+            if let RouteNetlinkMessage::NewLink(link) = message {
+                see(link);
+            }
+        })
+    }
+
+    /// Reads the interfaces of these numbers, one after the other. What is gone is left out.
+    ///
+    /// # Errors
+    /// What the kernel answers; it is not said about which.
+    pub(super) fn links_numbered(
+        &self,
+        numbers: impl IntoIterator<Item = u32>,
+        mut see: impl FnMut(&LinkMessage),
+    ) -> Result<(), Refused> {
+        let mut numbers = numbers.into_iter();
+        loop {
+            let part: Vec<_> = numbers.by_ref().take(LINKS_TOGETHER).collect();
+            if part.is_empty() {
+                return Ok(());
+            }
+            let requests = part.into_iter().map(|number| (get_link(number), 0));
+            self.direct.read(requests.collect(), &mut see)?;
+        }
     }
 
     /// Reads all addresses of all interfaces, one after the other.
@@ -237,20 +256,11 @@ impl Direct {
         changes: Vec<Change>,
         answers: &mut [Result<(), Refused>],
     ) -> io::Result<()> {
-        let count = u32::try_from(changes.len()).unwrap_or(u32::MAX);
-        let first = self.sequence.fetch_add(count, Ordering::Relaxed);
-        let mut bytes = Vec::new();
-        for (number, (message, flags)) in (first..).zip(changes) {
-            let mut request = NetlinkMessage::from(message);
-            let last = number.wrapping_sub(first) + 1 == count;
-            request.header.flags = NLM_F_REQUEST | flags | if last { NLM_F_ACK } else { 0 };
-            request.header.sequence_number = number;
-            request.finalize();
-            let start = bytes.len();
-            bytes.resize(start + request.buffer_len().next_multiple_of(4), 0);
-            request.serialize(bytes.get_mut(start..).unwrap_or_default());
+        let mut requests = changes;
+        if let Some((_, flags)) = requests.last_mut() {
+            *flags |= NLM_F_ACK;
         }
-        self.socket.send(&bytes, 0)?;
+        let (first, count) = self.send(requests)?;
         self.receive(|message| {
             let number = message.header.sequence_number.wrapping_sub(first);
             if let NetlinkPayload::Error(error) = &message.payload {
@@ -265,6 +275,50 @@ impl Direct {
                 false
             }
         })
+    }
+
+    /// Asks for links, each of which is one answer, or a refusal.
+    fn read(
+        &self,
+        requests: Vec<Change>,
+        mut see: impl FnMut(&LinkMessage),
+    ) -> Result<(), Refused> {
+        let mut refused = Ok(());
+        let done = self.send(requests).and_then(|(first, count)| {
+            self.receive(|message| {
+                if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) =
+                    &message.payload
+                {
+                    see(link);
+                } else if let NetlinkPayload::Error(error) = &message.payload
+                    && error.raw_code() != -libc::ENODEV
+                {
+                    refused = Err(Refused::from(error));
+                }
+                message.header.sequence_number == first.wrapping_add(count - 1)
+            })
+        });
+        done.map_err(|error| Refused::lost(&error))?;
+        refused
+    }
+
+    /// Sends requests at once, with their flags. Gives the number of the first, and how many they
+    /// are.
+    fn send(&self, requests: Vec<Change>) -> io::Result<(u32, u32)> {
+        let count = u32::try_from(requests.len()).unwrap_or(u32::MAX);
+        let first = self.sequence.fetch_add(count, Ordering::Relaxed);
+        let mut bytes = Vec::new();
+        for (number, (message, flags)) in (0..).zip(requests) {
+            let mut request = NetlinkMessage::from(message);
+            request.header.flags = NLM_F_REQUEST | flags;
+            request.header.sequence_number = first.wrapping_add(number);
+            request.finalize();
+            let start = bytes.len();
+            bytes.resize(start + request.buffer_len().next_multiple_of(4), 0);
+            request.serialize(bytes.get_mut(start..).unwrap_or_default());
+        }
+        self.socket.send(&bytes, 0)?;
+        Ok((first, count))
     }
 
     fn dump(
@@ -317,6 +371,16 @@ impl Direct {
             }
         }
     }
+}
+
+/// A request for the interface of this number, or with 0 and in a dump for all.
+fn get_link(number: u32) -> RouteNetlinkMessage {
+    // linux/rtnetlink.h, RTEXT_FILTER_SKIP_STATS: statistics are half of an answer.
+    let skip = DefaultNla::new(libc::IFLA_EXT_MASK, 8_u32.to_ne_bytes().to_vec());
+    let mut message = LinkMessage::default();
+    message.header.index = number;
+    message.attributes.push(LinkAttribute::Other(skip));
+    RouteNetlinkMessage::GetLink(message)
 }
 
 /// Each message of a datagram, by the length in its header: one that cannot be understood does not

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use carp_proto::IfIndex;
 use tracing::{debug, warn};
 
+use super::conf::Conf;
 use super::netlink::Netlink;
 
 /// `arp_ignore`: answer ARP requests only for addresses of the interface they came in on.
@@ -109,6 +110,12 @@ const WANTED: [Wanted; 2] = [
         suffices: |old| old >= ARP_ANNOUNCE_OWN,
     },
 ];
+
+/// What is watched of a physical interface.
+#[cfg(test)]
+pub(super) fn wanted() -> impl Iterator<Item = Sysctl> {
+    WANTED.iter().map(|wanted| wanted.sysctl)
+}
 
 struct Wanted {
     sysctl: Sysctl,
@@ -217,17 +224,23 @@ impl Kept {
         }
     }
 
+    /// What is attached.
+    pub(super) fn attached(&self) -> impl Iterator<Item = IfIndex> {
+        self.devices.keys().copied()
+    }
+
     /// Sets again what somebody else has set back, and says so; what they wanted is what they get
     /// when it is over.
-    pub(super) async fn check(&mut self, netlink: &Netlink) -> Vec<Meddled> {
+    pub(super) fn check(&mut self, confs: &BTreeMap<u32, Conf>) -> Vec<Meddled> {
         let mut meddled = Vec::new();
         for (device, changes) in &mut self.devices {
-            let Some(name) = netlink.name_of(*device).await else {
+            let Some(conf) = confs.get(&device.0) else {
                 continue;
             };
             for wanted in &WANTED {
+                let theirs = conf.value(wanted.sysctl).map(u8::try_from);
                 let insufficient = |theirs: &u8| !(wanted.suffices)(*theirs);
-                if let Some(theirs) = wanted.sysctl.read(&name).ok().filter(insufficient) {
+                if let Some(theirs) = theirs.and_then(Result::ok).filter(insufficient) {
                     let old = Old {
                         sysctl: wanted.sysctl,
                         theirs,
@@ -236,7 +249,7 @@ impl Kept {
                     changes.retain(|known| known.sysctl != old.sysctl);
                     changes.push(old.clone());
                     meddled.push(Meddled {
-                        device: name.clone(),
+                        device: conf.name.clone(),
                         old,
                     });
                 }

@@ -160,10 +160,10 @@ impl Worker {
                     None => self.ending = true,
                 },
                 chore = next(&mut self.chores) => self.do_chore(chore).await,
-                Some(sighting) = sightings.recv() => self.sight(sighting),
+                Some(sighting) = sightings.recv() => self.mending.sight(sighting),
                 turn = self.mending.turn() => match turn {
                     Turn::Suspects => self.mend().await,
-                    Turn::Sysctls => self.check_sysctls().await,
+                    Turn::Sysctls => self.check_sysctls(),
                 },
             }
         }
