@@ -163,7 +163,7 @@ impl Worker {
     }
 
     /// Makes the leases of everything that these units hold start anew, and mends what somebody
-    /// else has removed or taken down.
+    /// else has removed.
     pub(super) async fn renew(&mut self, leases: &[(Unit, u32)], asked: Instant) {
         let now = Clock.now().instant;
         let mut changes = Vec::new();
@@ -186,13 +186,8 @@ impl Worker {
             let Some(index) = self.index_of(unit, held.place) else {
                 continue;
             };
-            let before = changes.len();
-            // An address is no good on a device that somebody has taken down.
-            if let Place::Device | Place::SilentDevice = held.place {
-                changes.push(devices::up(index));
-            }
             changes.extend(puts(index, &held.addresses, lease));
-            renewed.push((unit, changes.len() - before));
+            renewed.push((unit, held.addresses.len()));
         }
         let mut answers = self.netlink.change_all(changes).into_iter();
         for (unit, count) in renewed {
@@ -200,12 +195,11 @@ impl Worker {
             let Some(held) = self.state(unit).and_then(|state| state.held.clone()) else {
                 continue;
             };
-            let (ups, puts) = answers.split_at(count.saturating_sub(held.addresses.len()));
-            if ups.iter().any(Result::is_err) || puts.iter().any(is_gone) {
+            if answers.iter().any(is_gone) {
                 self.take(unit, held.place, held.addresses, held.until)
                     .await;
             } else {
-                self.judge(unit, &held.addresses, puts.iter().cloned());
+                self.judge(unit, &held.addresses, answers.into_iter());
             }
         }
     }
