@@ -199,10 +199,13 @@ impl Daemon {
             // The next one goes on with what was saved, as after a crash.
             None => {
                 self.handle(Input::Request(STOP, Request::Stop));
+                // Closing takes milliseconds, and so does what the kernel thread does meanwhile.
+                drop(self.ports);
                 self.kernel.finish().await
             }
             Some(Stop::GiveBack) => {
                 self.handle(Input::Request(STOP, Request::Stop));
+                drop(self.ports);
                 let given_back = self.kernel.finish().await;
                 self.keeper.end(Last::Forget).await && given_back
             }

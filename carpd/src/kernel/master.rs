@@ -243,6 +243,36 @@ impl Worker {
         }
     }
 
+    /// Takes the IPv4 addresses of these leavers away, as far as they are deaf, all at once.
+    pub(super) fn strip_all(&mut self, leavers: &[Unit]) {
+        let mut changes = Vec::new();
+        let mut stripped = Vec::new();
+        for unit in leavers {
+            let Some(device) = self.device(*unit).filter(|_| self.is_deaf_with_ipv4(*unit)) else {
+                continue;
+            };
+            let held = self.held_mut(*unit).map(|held| &mut held.addresses);
+            let (v4, v6) = held.map(core::mem::take).map(by_family).unwrap_or_default();
+            if let Some(held) = self.held_mut(*unit) {
+                held.addresses = v6;
+            }
+            for address in v4 {
+                changes.push(addresses::take_away(device.index, address));
+                stripped.push((*unit, address));
+            }
+        }
+        let answers = self.netlink.change_all(changes);
+        for ((unit, address), answer) in stripped.into_iter().zip(answers) {
+            report(unit, address, answer);
+        }
+    }
+
+    /// Whether it is about to leave, and has IPv4 addresses yet.
+    pub(super) fn is_deaf_with_ipv4(&self, unit: Unit) -> bool {
+        let held = self.state(unit).and_then(|state| state.held.as_ref());
+        held.is_some_and(|held| held.deaf && held.addresses.iter().any(is_v4))
+    }
+
     /// Whether it holds addresses on a device that is not deaf.
     pub(super) fn hears(&self, unit: Unit) -> bool {
         let held = self.state(unit).and_then(|state| state.held.as_ref());
@@ -268,13 +298,7 @@ impl Worker {
         let Some(index) = self.index_of(unit, held.place) else {
             return;
         };
-        let (v4, v6): (Vec<_>, Vec<_>) = held
-            .addresses
-            .iter()
-            // The last first: the kernel then has no secondary address to promote.
-            .rev()
-            .copied()
-            .partition(|address| Family::of(address.address) == Family::V4);
+        let (v4, v6) = by_family(held.addresses);
         if let Place::Parent(_) = held.place {
             self.take_away_all(unit, index, v4.iter().chain(&v6));
             return;
@@ -321,6 +345,15 @@ impl Worker {
             report(unit, *address, answer);
         }
     }
+}
+
+/// IPv4 and IPv6, the last first: the kernel then has no secondary address to promote.
+fn by_family(addresses: Vec<VirtualAddress>) -> (Vec<VirtualAddress>, Vec<VirtualAddress>) {
+    addresses.into_iter().rev().partition(is_v4)
+}
+
+fn is_v4(address: &VirtualAddress) -> bool {
+    Family::of(address.address) == Family::V4
 }
 
 fn report(unit: Unit, address: VirtualAddress, taken_away: Result<(), Refused>) {

@@ -85,6 +85,10 @@ const SHORT_REST: Duration = Duration::from_millis(50);
 /// is done before.
 const LAST_REST: Duration = Duration::from_millis(40);
 
+/// The IPv4 addresses of so many who leave one after the other go together; the first of them does
+/// not bow out before.
+const LEAVING_TOGETHER: usize = 64;
+
 /// Slow work, done while nothing else waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chore {
@@ -187,14 +191,16 @@ impl Worker {
     }
 
     fn next_job(&mut self) -> Option<Job> {
-        if self
-            .queue
-            .leaving()
-            .next()
-            .is_some_and(|unit| self.hears(unit))
-        {
-            let all = self.queue.leaving().collect();
-            self.deafen_all(&all);
+        let first = self.queue.leaving().next();
+        if let Some(unit) = first {
+            if self.hears(unit) {
+                let all = self.queue.leaving().collect();
+                self.deafen_all(&all);
+            }
+            if self.is_deaf_with_ipv4(unit) {
+                let some: Vec<Unit> = self.queue.leaving().take(LEAVING_TOGETHER).collect();
+                self.strip_all(&some);
+            }
         }
         if self.ending && !self.keep {
             self.queue.pop_last()
@@ -209,6 +215,8 @@ impl Worker {
         for unit in units {
             self.leave(unit);
         }
+        // Nothing more is said. Closing it takes milliseconds, and there is time now.
+        drop(self.sender);
         if let Some(since) = self.bowed_out {
             sleep_until(since + LAST_REST).await;
         }
