@@ -189,10 +189,9 @@ impl Group {
         let pid = carpd.id();
         let score = format!("/proc/{pid}/oom_score_adj");
         fs::write(&score, "1000").context(score)?;
-        let script = "import time\ntime.sleep(0.5)\neaten = []\n\
-                      while True: eaten.append(b'x' * 100000)";
-        let mut command = carpd.host().command("python3");
-        command.args(["-c", script]);
+        // A small program: what it has mapped beside what it eats counts against it.
+        let mut command = carpd.host().command("sh");
+        command.args(["-c", "sleep 0.5; exec tail /dev/zero"]);
         let mut eater = carpd.host().spawn("eater", command)?;
         self.add(eater.id())?;
         let status = wait_until("carpd is killed", Duration::from_secs(10), || carpd.ended())?;
