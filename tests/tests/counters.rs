@@ -12,11 +12,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use carp_proto::wire::carp::{ADVERTISEMENT, AUTHLEN, Header, VERSION};
-use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, Frame};
-use carp_proto::wire::{frames, ipv4};
+use carp_proto::wire::carp::Header;
+use carp_proto::wire::frames;
 use carp_proto::{Digests, Key, Mac};
-use carp_tests::{Carpd, Lab, MARGIN, master_down, wait_until};
+use carp_tests::{Carpd, Lab, MARGIN, carp_frame, forged, master_down, wait_until};
 
 const PEER: &str = "192.168.1.9";
 const PEER6: &str = "fe80::9";
@@ -104,15 +103,9 @@ fn header(counter: u64) -> Header {
     let key = Key::password(b"secret").unwrap();
     let digests = Digests::new(&key, 1_u64.try_into().unwrap(), &addresses);
     Header {
-        version: VERSION,
-        kind: ADVERTISEMENT,
-        vhid: 1,
-        advskew: 0,
-        authlen: AUTHLEN,
-        demotion: 0,
-        advbase: 1,
         counter,
         digest: digests.digest(counter),
+        ..forged(1)
     }
 }
 
@@ -121,22 +114,8 @@ fn advertisement(source: &str, header: &Header) -> Vec<u8> {
     frames::advertisement(mac, source.parse().unwrap(), header)
 }
 
-/// An IPv4 packet of CARP's protocol, otherwise as told.
 fn packet(ttl: u8, payload: &[u8]) -> Vec<u8> {
-    let packet = ipv4::Packet {
-        source: PEER.parse().unwrap(),
-        destination: [224, 0, 0, 18].into(),
-        ttl,
-        protocol: 112,
-        payload,
-    };
-    Frame {
-        destination: Mac([0x01, 0x00, 0x5e, 0x00, 0x00, 0x12]),
-        source: Mac([2, 0, 0, 0, 0, 9]),
-        ethertype: ETHERTYPE_IPV4,
-        payload: &packet.emit(),
-    }
-    .emit()
+    carp_frame(PEER.parse().unwrap(), ttl, payload)
 }
 
 #[test]
@@ -180,12 +159,8 @@ fn every_counter_of_received_packets_moves_from_the_wire() -> Result<()> {
     };
     let badaddrs = ["ipackets", "badauth", "badaddrs"];
     site.moves(&advertisement(PEER, &fewer), &badaddrs, &badaddrs)?;
-    let forged = Header {
-        digest: [7; 20],
-        ..header(3)
-    };
     let badauth = ["ipackets", "badauth"];
-    site.moves(&advertisement(PEER, &forged), &badauth, &badauth)?;
+    site.moves(&advertisement(PEER, &forged(1)), &badauth, &badauth)?;
 
     let text = site.carpd.carpctl("netstat -I carp0")?;
     for line in [

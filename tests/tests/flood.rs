@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use carp_proto::Mac;
-use carp_proto::wire::carp::{ADVERTISEMENT, AUTHLEN, Header, VERSION};
-use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, Frame};
-use carp_proto::wire::{frames, ipv4};
+use carp_proto::wire::frames;
 use carp_tests::{
-    AT_ONCE, Capture, Carpd, Frame as Captured, MARGIN, Pair, master_down, wait_until,
+    AT_ONCE, Capture, Carpd, Frame, MARGIN, Pair, carp_frame, forged, master_down, wait_until,
 };
 
 /// A second, at each host. What is built for debugging takes ten times as long for each.
@@ -27,37 +25,10 @@ const SPAN: Duration = Duration::from_secs(30);
 /// Of lines about bad packets: four for each of seven kinds, since each may come every ten seconds.
 const MOST_LINES: usize = 28;
 
-fn packet(ttl: u8, payload: &[u8]) -> Vec<u8> {
-    let packet = ipv4::Packet {
-        source: [192, 168, 1, 77].into(),
-        destination: [224, 0, 0, 18].into(),
-        ttl,
-        protocol: 112,
-        payload,
-    };
-    Frame {
-        destination: Mac([0x01, 0x00, 0x5e, 0x00, 0x00, 0x12]),
-        source: Mac([2, 0, 0, 0, 0, 0x77]),
-        ethertype: ETHERTYPE_IPV4,
-        payload: &packet.emit(),
-    }
-    .emit()
-}
-
 /// One of each kind.
 fn bad_frames(own: Vec<u8>) -> Vec<Vec<u8>> {
-    let header = Header {
-        version: VERSION,
-        kind: ADVERTISEMENT,
-        vhid: 1,
-        advskew: 0,
-        authlen: AUTHLEN,
-        demotion: 0,
-        advbase: 1,
-        counter: 1 << 62,
-        digest: [7; 20],
-    };
-    let other = Header { vhid: 99, ..header };
+    let header = forged(1);
+    let packet = |ttl, payload: &[u8]| carp_frame([192, 168, 1, 77].into(), ttl, payload);
     let vrrp = [
         0x21, 0x01, 0x64, 0x01, 0x00, 0x01, 0x39, 0x5e, 192, 168, 1, 50, 0, 0, 0, 0, 0, 0, 0, 0,
     ];
@@ -70,7 +41,7 @@ fn bad_frames(own: Vec<u8>) -> Vec<Vec<u8>> {
         packet(255, &vrrp),
         own,
         packet(254, &header.emit()),
-        packet(255, &other.emit()),
+        packet(255, &forged(99).emit()),
         packet(255, &damaged),
     ]
 }
@@ -145,7 +116,7 @@ fn a_flood_of_bad_advertisements_changes_nothing() -> Result<()> {
             Ok(Some(()))
         },
     )?;
-    let of_a = |frame: &Captured| frame.advertisement().is_some().then_some(frame.time);
+    let of_a = |frame: &Frame| frame.advertisement().is_some().then_some(frame.time);
     let times: Vec<u64> = third.stop()?.iter().filter_map(of_a).collect();
     let longest = times.windows(2).map(|two| two[1] - two[0]).max();
     let longest = Duration::from_micros(longest.context("no advertisements")?);

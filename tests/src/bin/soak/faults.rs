@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use carp_proto::Mac;
-use carp_proto::wire::carp::{ADVERTISEMENT, AUTHLEN, Header, VERSION};
 use carp_proto::wire::frames;
-use carp_tests::{Bus, master_down};
+use carp_tests::{Bus, forged, master_down};
 use rustix::process::Signal;
 
 use crate::random::Random;
@@ -434,19 +433,8 @@ fn isolate(world: &mut World, on: &str) -> Result<()> {
 fn noise() -> Vec<Vec<u8>> {
     let source = IpAddr::from([192, 168, 1, 100]);
     let mac = Mac([2, 0, 0, 0, 4, 0]);
-    let header = Header {
-        version: VERSION,
-        kind: ADVERTISEMENT,
-        vhid: 1,
-        advskew: 0,
-        authlen: AUTHLEN,
-        demotion: 0,
-        advbase: 1,
-        counter: 1,
-        digest: [0; 20],
-    };
-    let wrong = frames::advertisement(mac, source, &header);
-    let foreign = frames::advertisement(mac, source, &Header { vhid: 9, ..header });
+    let wrong = frames::advertisement(mac, source, &forged(1));
+    let foreign = frames::advertisement(mac, source, &forged(9));
     let mut short = wrong.clone();
     short.pop();
     [wrong, short, foreign]
