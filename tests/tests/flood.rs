@@ -18,7 +18,7 @@ const RATE: u32 = if cfg!(debug_assertions) {
 
 /// How much of what a machine sends to hosts without carpd it has to send while two carpd, their
 /// kernels and whatever else it does take their part.
-const SHARE: f64 = 0.4;
+const SHARE: f64 = 0.3;
 
 const SPAN: Duration = Duration::from_secs(30);
 
