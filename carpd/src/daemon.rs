@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::kernel;
-use crate::net::{Batch, Ports};
+use crate::net::{Batch, Order, Ports};
 use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running};
 use crate::realtime::Priority;
 use crate::state::{Keeper, Last, Past};
@@ -46,6 +46,9 @@ const SAVE_CHANGES: Duration = Duration::from_millis(100);
 
 /// and the counters of what was heard in replay mode 2.
 const SAVE_COUNTERS: Duration = Duration::from_secs(1);
+
+/// How long after somebody became MASTER it is looked whether all are.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// The number of our own request to stop; everybody else's count from 1.
 const STOP: RequestId = RequestId(0);
@@ -117,6 +120,7 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         links_known: false,
         stalled: false,
         catch_up: None,
+        roles: None,
         complete: false,
         saved: Instant::ZERO,
         watchdog,
@@ -150,6 +154,8 @@ struct Daemon {
     stalled: bool,
     /// When to make up for news that was lost; `None` while none was.
     catch_up: Option<Instant>,
+    /// When to look who is MASTER where; `None` while nobody's role has changed.
+    roles: Option<Instant>,
     /// Everything that is configured has been set up: what is running may be saved.
     complete: bool,
     /// When something was last saved.
@@ -177,7 +183,7 @@ impl Daemon {
             }
             tokio::select! {
                 biased;
-                () = self.ports.recv(&mut batch) => {
+                () = self.ports.recv(&mut batch, self.clock) => {
                     self.packets(&batch);
                     self.run += 1;
                     if self.run >= RUN {
@@ -263,7 +269,13 @@ impl Daemon {
 
     /// When [`timers`](Self::timers) next has something to do.
     fn deadline(&self) -> Option<Instant> {
-        let deadlines = [self.engine.deadline(), self.catch_up, self.next_save()];
+        let deadlines = [
+            self.engine.deadline(),
+            self.catch_up,
+            self.roles,
+            self.ports.deadline(),
+            self.next_save(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -297,11 +309,18 @@ impl Daemon {
                 self.resume(&leases);
             }
             kernel::News::Link(link) => {
-                self.ports.changed(link.index);
+                self.ports.changed(link.index, self.clock.now().instant);
                 self.handle(Input::Link(link));
             }
             kernel::News::LinkGone(index) => self.handle(Input::LinkGone(index)),
             kernel::News::Announced(unit) => self.handle(Input::Announced(unit)),
+            kernel::News::Ear { device, ear } => {
+                self.ports.ear_is(device, ear, self.clock.now().instant);
+            }
+            kernel::News::Probed(device, number) => {
+                let now = self.clock.now().instant;
+                self.ports.probe_sent(device, number, now);
+            }
             kernel::News::Refused {
                 unit,
                 address,
@@ -369,11 +388,42 @@ impl Daemon {
         if self.catch_up.is_some_and(|at| at <= now.instant) {
             self.catch_up(now);
         }
+        if self.roles.is_some_and(|at| at <= now.instant) {
+            self.look_at_roles(now.instant);
+        }
+        self.tend_ears(now.instant);
         if self.next_save().is_some_and(|save| save <= now.instant) {
             self.saved = now.instant;
             let unsaved = self.engine.take_unsaved(now);
             self.keeper.save(unsaved);
         }
+    }
+
+    /// Who is MASTER on which physical interface decides how that is heard.
+    fn look_at_roles(&mut self, now: Instant) {
+        self.roles = None;
+        let attached: Vec<IfIndex> = self.ports.attached().collect();
+        for device in attached {
+            let families = self.engine.families_of_masters(device);
+            self.ports.masters(device, families, now);
+        }
+    }
+
+    fn tend_ears(&mut self, now: Instant) {
+        for order in self.ports.tick(now) {
+            match order {
+                Order::Listen { device, on } => self.kernel.listen(device, on),
+                Order::Probe {
+                    device,
+                    number,
+                    frames,
+                } => self.kernel.probe(device, number, frames),
+            }
+        }
+    }
+
+    fn roles_may_have_changed(&mut self, at: Instant) {
+        self.roles = Some(self.roles.map_or(at, |before| before.min(at)));
     }
 
     fn handle(&mut self, input: Input<'_>) {
@@ -429,13 +479,20 @@ impl Daemon {
                     report(device, outcome);
                 }
                 Action::Created(unit) | Action::Updated(unit) => {
+                    self.roles_may_have_changed(now.instant + SETTLE);
                     updated.insert(unit);
                 }
                 Action::Changed(transition) => {
+                    let pause = match transition.to {
+                        StateName::Master => SETTLE,
+                        StateName::Init | StateName::Backup => Duration::ZERO,
+                    };
+                    self.roles_may_have_changed(now.instant + pause);
                     self.publish(&BTreeSet::from([transition.unit]), now);
                     self.publisher.tell(News::Changed(transition));
                 }
                 Action::Destroyed(unit) => {
+                    self.roles_may_have_changed(now.instant + SETTLE);
                     updated.remove(&unit);
                     self.publisher.tell(News::Gone(unit));
                 }

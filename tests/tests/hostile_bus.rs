@@ -139,6 +139,7 @@ fn a_thousand_clients_that_never_read_harm_nobody_and_leave_nothing_behind() -> 
     site.survives("silent", "silent")?;
     // Those on the bus are the bus's; carpd has one connection to it.
     wait_until("descriptors are as before", MARGIN, || {
-        Ok((site.costs()?.1 <= descriptors + 1).then_some(()))
+        // A MASTER hears through up to two sockets more at times.
+        Ok((site.costs()?.1 <= descriptors + 3).then_some(()))
     })
 }

@@ -18,7 +18,7 @@ use super::sysctls::{ARP_ANNOUNCE_OWN, ARP_IGNORE_OTHERS, Sysctl};
 
 /// `IFLA_GROUP` of all our devices, "carp" in ASCII: by it they are known again after a crash,
 /// and deleted at once, which takes as long as deleting three of them one by one.
-const GROUP: u32 = 0x6361_7270;
+pub(super) const GROUP: u32 = 0x6361_7270;
 
 /// Whether an IPv6 stack runs on an interface at all.
 pub(super) const DISABLE_IPV6: Sysctl = Sysctl::v6("disable_ipv6");

@@ -9,6 +9,7 @@ mod addresses;
 mod adopt;
 mod conf;
 mod devices;
+mod ears;
 mod master;
 mod mend;
 mod monitor;
@@ -67,6 +68,16 @@ pub(crate) enum News {
     Ready,
     /// [`Work::Announce`] was performed, and so everything queued before it for its unit.
     Announced(Unit),
+    /// The devices that [`Handle::listen`] asked for.
+    Ear {
+        /// The physical interface.
+        device: IfIndex,
+        /// One for frames from virtual MACs, and one for those from all others; `None` if they
+        /// cannot be made.
+        ear: Option<[IfIndex; 2]>,
+    },
+    /// The probe of this number was sent.
+    Probed(IfIndex, u64),
     /// The kernel would not have a device or an address.
     Refused {
         /// For whom.
@@ -96,6 +107,10 @@ enum Job {
     Renew(Vec<(Unit, u32)>, Instant),
     Attach(IfIndex),
     Detach(IfIndex),
+    /// Whether an ear is needed.
+    Listen(IfIndex, bool),
+    /// Its number, and frames without a destination.
+    Probe(IfIndex, u64, Vec<Vec<u8>>),
     Sweep,
     Keep,
 }
@@ -160,6 +175,18 @@ impl Handle {
     /// Puts its sysctls back. It may be gone.
     pub(crate) fn detach(&self, device: IfIndex) {
         self.push(Job::Detach(device), Clock.now().instant);
+    }
+
+    /// Makes devices that get copies of advertisements on `device`, or sets them up, and says which
+    /// they are with [`News::Ear`]; or sets them down after a while.
+    pub(crate) fn listen(&self, device: IfIndex, on: bool) {
+        self.push(Job::Listen(device, on), Clock.now().instant);
+    }
+
+    /// Sends `frames` from the device of a MASTER on `device` to itself, and says so with
+    /// [`News::Probed`]; nothing if there is none. Their first six bytes are overwritten.
+    pub(crate) fn probe(&self, device: IfIndex, number: u64, frames: Vec<Vec<u8>>) {
+        self.push(Job::Probe(device, number, frames), Clock.now().instant);
     }
 
     /// Removes what was left behind and has not been asked for since.

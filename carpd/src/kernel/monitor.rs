@@ -402,9 +402,12 @@ mod tests {
             .map(|news| match news {
                 News::Link(link) => format!("{} {}", link.name, link.mtu),
                 News::LinkGone(index) => format!("{index} gone"),
-                News::Found(_) | News::Ready | News::Announced(_) | News::Refused { .. } => {
-                    "?".to_owned()
-                }
+                News::Found(_)
+                | News::Ready
+                | News::Announced(_)
+                | News::Ear { .. }
+                | News::Probed(..)
+                | News::Refused { .. } => "?".to_owned(),
             })
             .collect()
     }

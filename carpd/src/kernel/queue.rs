@@ -41,7 +41,12 @@ impl Queue {
             }
             // It removes whatever nobody has asked for by then.
             Job::Sweep if !self.slow.is_empty() => self.slow.push_back(job),
-            Job::Sweep | Job::Attach(_) | Job::Detach(_) | Job::Keep => self.prompt.push_back(job),
+            Job::Sweep
+            | Job::Attach(_)
+            | Job::Detach(_)
+            | Job::Listen(..)
+            | Job::Probe(..)
+            | Job::Keep => self.prompt.push_back(job),
         }
     }
 
@@ -55,7 +60,7 @@ impl Queue {
     pub(super) fn pop_last(&mut self) -> Option<Job> {
         loop {
             let job = self.pop()?;
-            if let Job::Work(Work::Ensure { .. } | Work::Take { .. }, _) = job {
+            if let Job::Work(Work::Ensure { .. } | Work::Take { .. }, _) | Job::Listen(..) = job {
                 continue;
             }
             return Some(job);
@@ -79,6 +84,8 @@ impl Queue {
             | Job::Renew(..)
             | Job::Attach(_)
             | Job::Detach(_)
+            | Job::Listen(..)
+            | Job::Probe(..)
             | Job::Sweep
             | Job::Keep => None,
         })
@@ -193,7 +200,13 @@ mod tests {
                 let units: Vec<_> = leases.iter().map(|(unit, _)| unit.to_string()).collect();
                 format!("renew {}", units.join(" "))
             }
-            other @ (Job::Work(..) | Job::Attach(_) | Job::Detach(_) | Job::Sweep | Job::Keep) => {
+            other @ (Job::Work(..)
+            | Job::Attach(_)
+            | Job::Detach(_)
+            | Job::Listen(..)
+            | Job::Probe(..)
+            | Job::Sweep
+            | Job::Keep) => {
                 format!("{other:?}")
             }
         }

@@ -38,6 +38,10 @@ pub(super) struct Worker {
     chores: VecDeque<(tokio::time::Instant, Chore)>,
     pub(super) mending: Mending,
     pub(super) leftovers: Leftovers,
+    /// The ear of each physical interface that has had one, by their numbers.
+    pub(super) ears: BTreeMap<IfIndex, [u32; 2]>,
+    /// Where none could be made, as was said.
+    pub(super) earless: BTreeSet<IfIndex>,
     /// Whether the next carpd shall find everything as it is.
     keep: bool,
 }
@@ -91,9 +95,13 @@ const LEAVING_TOGETHER: usize = 64;
 
 /// Slow work, done while nothing else waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Chore {
+pub(super) enum Chore {
     Down(Unit),
     Remove(Unit),
+    /// Sets the ear of a physical interface down.
+    Hush(IfIndex),
+    /// The ear of this number.
+    Delete(u32),
     /// The device of this number, which is not the unit's any more.
     Discard(Unit, u32),
 }
@@ -119,6 +127,8 @@ impl Worker {
             chores: VecDeque::new(),
             mending: Mending::new(),
             leftovers: Leftovers::default(),
+            ears: BTreeMap::new(),
+            earless: BTreeSet::new(),
             keep: false,
         };
         let mut leases = None;
@@ -229,7 +239,12 @@ impl Worker {
     pub(super) async fn perform(&mut self, job: Job) {
         match job {
             Job::Attach(device) => self.sysctls.attach(device, &self.netlink).await,
-            Job::Detach(device) => self.sysctls.detach(device, &self.netlink).await,
+            Job::Detach(device) => {
+                self.drop_ear(device);
+                self.sysctls.detach(device, &self.netlink).await;
+            }
+            Job::Listen(device, on) => self.listen(device, on).await,
+            Job::Probe(device, number, frames) => self.probe(device, number, frames),
             Job::Sweep => self.sweep().await,
             Job::Keep => self.keep = true,
             Job::Work(Work::Ensure { unit, parent, mac }, _) => {
@@ -292,10 +307,10 @@ impl Worker {
         }
     }
 
-    fn put_off(&mut self, chore: Chore) {
+    pub(super) fn put_off(&mut self, chore: Chore) {
         let rest = match chore {
-            Chore::Down(_) | Chore::Discard(..) => REST,
-            Chore::Remove(_) => SHORT_REST,
+            Chore::Down(_) | Chore::Discard(..) | Chore::Hush(_) => REST,
+            Chore::Remove(_) | Chore::Delete(_) => SHORT_REST,
         };
         let start = tokio::time::Instant::now() + rest;
         let behind = self.chores.partition_point(|(other, _)| *other <= start);
@@ -319,28 +334,42 @@ impl Worker {
     fn cancel_chores(&mut self, unit: Unit) {
         self.chores.retain(|(_, chore)| match chore {
             Chore::Down(other) | Chore::Remove(other) => *other != unit,
-            Chore::Discard(..) => true,
+            Chore::Discard(..) | Chore::Hush(_) | Chore::Delete(_) => true,
         });
     }
 
+    pub(super) fn cancel(&mut self, chore: Chore) {
+        self.chores.retain(|(_, other)| *other != chore);
+    }
+
     async fn do_chore(&mut self, chore: Chore) {
-        let (unit, result) = match chore {
-            Chore::Discard(unit, index) => (unit, devices::delete(&self.netlink, index).await),
+        let netlink = &self.netlink;
+        let result = match chore {
+            Chore::Discard(_, index) | Chore::Delete(index) => {
+                devices::delete(netlink, index).await
+            }
             Chore::Down(unit) => match self.device(unit) {
-                Some(device) => (unit, devices::set_down(&self.netlink, device.index).await),
+                Some(device) => devices::set_down(netlink, device.index).await,
+                None => return,
+            },
+            Chore::Hush(device) => match self.ears.get(&device) {
+                Some([one, other]) => {
+                    let first = devices::set_down(netlink, *one).await;
+                    first.and(devices::set_down(netlink, *other).await)
+                }
                 None => return,
             },
             Chore::Remove(unit) => {
                 self.leave(unit);
                 self.mending.forget(unit);
                 match self.units.remove(&unit).and_then(|state| state.device) {
-                    Some(device) => (unit, devices::delete(&self.netlink, device.index).await),
+                    Some(device) => devices::delete(&self.netlink, device.index).await,
                     None => return,
                 }
             }
         };
         if let Err(error) = result {
-            warn!("{unit}: {chore:?}: {error}");
+            warn!("{chore:?}: {error}");
         }
     }
 
@@ -404,7 +433,7 @@ impl Worker {
         Ok((device, ipv6_off))
     }
 
-    fn send(&self, device: IfIndex, frames: &[Vec<u8>]) {
+    pub(super) fn send(&self, device: IfIndex, frames: &[Vec<u8>]) {
         for frame in frames {
             if let Err(failure) = self.sender.send(device, frame) {
                 debug!(%device, "cannot announce: {failure:?}");

@@ -5,6 +5,8 @@
 
 use socket2::SockFilter;
 
+use super::probe::PREFIX;
+
 // linux/bpf_common.h: class, size or operation, and mode or source in one.
 const LOAD_WORD: u16 = 0x20;
 const LOAD_HALF: u16 = 0x28;
@@ -17,6 +19,9 @@ const RETURN: u16 = 0x06;
 const VLAN_TAG: u32 = ancillary(libc::SKF_AD_VLAN_TAG);
 const PACKET_TYPE: u32 = ancillary(libc::SKF_AD_PKTTYPE);
 const VLAN_ID: u32 = 0x0fff;
+const SOURCE: u32 = 6;
+/// How virtual MACs begin.
+const VIRTUAL: u32 = 0x0000_5e00;
 const ETHERTYPE: u32 = 12;
 const IPV4_PROTOCOL: u32 = 14 + 9;
 const IPV6_NEXT_HEADER: u32 = 14 + 6;
@@ -41,6 +46,49 @@ pub(super) const CARP: [SockFilter; 14] = [
     instruction(IF_EQUAL, 0, 1, 0),
     instruction(RETURN, 0, 0, WHOLE_FRAME),
     instruction(RETURN, 0, 0, 0),
+];
+
+/// The same, but for frames from virtual MACs.
+pub(super) const CARP_FROM_OTHERS: [SockFilter; 19] = [
+    instruction(LOAD_HALF, 0, 0, ETHERTYPE),
+    instruction(IF_EQUAL, 0, 2, libc::ETH_P_IP as u32),
+    instruction(LOAD_BYTE, 0, 0, IPV4_PROTOCOL),
+    instruction(IF_EQUAL, 3, 14, 112),
+    instruction(IF_EQUAL, 0, 13, libc::ETH_P_IPV6 as u32),
+    instruction(LOAD_BYTE, 0, 0, IPV6_NEXT_HEADER),
+    instruction(IF_EQUAL, 0, 11, 112),
+    instruction(LOAD_WORD, 0, 0, PACKET_TYPE),
+    instruction(IF_GREATER, 9, 0, libc::PACKET_MULTICAST as u32),
+    instruction(LOAD_WORD, 0, 0, VLAN_TAG),
+    instruction(AND, 0, 0, VLAN_ID),
+    instruction(IF_EQUAL, 0, 6, 0),
+    instruction(LOAD_WORD, 0, 0, SOURCE),
+    instruction(IF_EQUAL, 0, 3, VIRTUAL),
+    instruction(LOAD_BYTE, 0, 0, SOURCE + 4),
+    instruction(IF_EQUAL, 2, 0, 1),
+    instruction(IF_EQUAL, 1, 0, 2),
+    instruction(RETURN, 0, 0, WHOLE_FRAME),
+    instruction(RETURN, 0, 0, 0),
+];
+
+/// The same as [`CARP`] for an ear, and its probes, which are for another host by their destination.
+pub(super) const CARP_AND_PROBES: [SockFilter; 16] = [
+    instruction(LOAD_HALF, 0, 0, ETHERTYPE),
+    instruction(IF_EQUAL, 0, 2, libc::ETH_P_IP as u32),
+    instruction(LOAD_BYTE, 0, 0, IPV4_PROTOCOL),
+    instruction(IF_EQUAL, 3, 10, 112),
+    instruction(IF_EQUAL, 0, 9, libc::ETH_P_IPV6 as u32),
+    instruction(LOAD_BYTE, 0, 0, IPV6_NEXT_HEADER),
+    instruction(IF_EQUAL, 0, 7, 112),
+    instruction(LOAD_WORD, 0, 0, PACKET_TYPE),
+    instruction(IF_GREATER, 3, 0, libc::PACKET_MULTICAST as u32),
+    instruction(LOAD_WORD, 0, 0, VLAN_TAG),
+    instruction(AND, 0, 0, VLAN_ID),
+    instruction(IF_EQUAL, 3, 2, 0),
+    instruction(LOAD_WORD, 0, 0, SOURCE),
+    instruction(IF_EQUAL, 1, 0, u32::from_be_bytes(PREFIX)),
+    instruction(RETURN, 0, 0, 0),
+    instruction(RETURN, 0, 0, WHOLE_FRAME),
 ];
 
 /// ARP requests, those to a virtual MAC included, which the kernel takes for another host's.

@@ -7,8 +7,8 @@ use carp_proto::IfIndex;
 use socket2::{Domain, InterfaceIndexOrAddress, Socket, Type};
 use tracing::{debug, warn};
 
-const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+pub(super) const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+pub(super) const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 
 /// Memberships in 224.0.0.18 and `ff02::12`, held until this is dropped.
 ///

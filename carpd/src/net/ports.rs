@@ -1,22 +1,19 @@
 //! All physical interfaces that carry carp interfaces, read fairly and in bounded portions.
 
 use core::ops::Range;
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
-use carp_proto::{IfIndex, SendFailure};
-use tracing::debug;
+use carp_proto::{Family, IfIndex, Instant, SendFailure};
 
-use super::filter;
-use super::memberships::Memberships;
-use super::socket::{Receiver, Sender};
+use super::port::Port;
+use super::socket::Sender;
+use crate::clock::Clock;
 
 /// Longer than any frame a device hands up.
 const FRAME_MAX: usize = 65536 + 14;
-
-/// How many frames one socket may deliver before the next has its turn.
-const TURN: usize = 8;
 
 /// The sockets of the protocol loop.
 #[derive(Debug)]
@@ -28,12 +25,25 @@ pub(crate) struct Ports {
     buffer: Vec<u8>,
 }
 
-#[derive(Debug)]
-struct Port {
-    device: IfIndex,
-    carp: Receiver,
-    arp: Option<Receiver>,
-    memberships: Memberships,
+/// What others have to do so that everything is heard for as little as can be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The devices of the ear of a physical interface are needed, or not any more.
+    Listen {
+        /// The physical interface.
+        device: IfIndex,
+        /// Whether it is needed.
+        on: bool,
+    },
+    /// A probe is to be sent from a virtual host's device to itself.
+    Probe {
+        /// The physical interface.
+        device: IfIndex,
+        /// Which probe it is.
+        number: u64,
+        /// Ethernet frames that lack the destination.
+        frames: Vec<Vec<u8>>,
+    },
 }
 
 impl Ports {
@@ -55,23 +65,21 @@ impl Ports {
     /// # Errors
     /// Those of the system calls, such as `ENODEV`.
     pub(crate) fn attach(&mut self, device: IfIndex) -> io::Result<()> {
-        if !self.attached.iter().any(|port| port.device == device) {
-            let carp = Receiver::open(device, &filter::CARP)?;
-            let memberships = Memberships::join(device);
-            self.attached.push(Port {
-                device,
-                carp,
-                arp: None,
-                memberships,
-            });
+        if self.port(device).is_none() {
+            self.attached.push(Port::open(device)?);
         }
         Ok(())
     }
 
+    /// The physical interfaces on which advertisements are received.
+    pub(crate) fn attached(&self) -> impl Iterator<Item = IfIndex> {
+        self.attached.iter().map(|port| port.device)
+    }
+
     /// Something about `device` has changed: nothing if it is not attached.
-    pub(crate) fn changed(&mut self, device: IfIndex) {
-        if let Some(port) = self.attached.iter_mut().find(|port| port.device == device) {
-            port.memberships.renew(device);
+    pub(crate) fn changed(&mut self, device: IfIndex, now: Instant) {
+        if let Some(port) = self.port(device) {
+            port.changed(now);
         }
     }
 
@@ -85,21 +93,51 @@ impl Ports {
     /// # Errors
     /// Those of the system calls, such as `ENODEV`.
     pub(crate) fn listen_arp(&mut self, device: IfIndex, on: bool) -> io::Result<()> {
-        if let Some(port) = self.attached.iter_mut().find(|port| port.device == device) {
-            if !on {
-                port.arp = None;
-            } else if port.arp.is_none() {
-                port.arp = Some(Receiver::open(device, &filter::ARP_REQUESTS)?);
+        self.port(device).map_or(Ok(()), |port| port.listen_arp(on))
+    }
+
+    /// Every virtual host on `device` is MASTER and they use these families; none if one is not.
+    pub(crate) fn masters(&mut self, device: IfIndex, families: BTreeSet<Family>, now: Instant) {
+        if let Some(port) = self.port(device) {
+            port.masters(families, now);
+        }
+    }
+
+    /// The devices of the ear of `device` are up, or not there.
+    pub(crate) fn ear_is(&mut self, device: IfIndex, ear: Option<[IfIndex; 2]>, now: Instant) {
+        if let Some(port) = self.port(device) {
+            port.ear_is(ear, now);
+        }
+    }
+
+    /// The probe of this number was sent.
+    pub(crate) fn probe_sent(&mut self, device: IfIndex, number: u64, now: Instant) {
+        if let Some(port) = self.port(device) {
+            port.probe_sent(number, now);
+        }
+    }
+
+    /// When [`tick`](Self::tick) is wanted; `None` if nothing depends on the time.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.attached.iter().filter_map(Port::deadline).min()
+    }
+
+    /// Does what is due, and says what others have to do.
+    pub(crate) fn tick(&mut self, now: Instant) -> Vec<Order> {
+        let mut orders = Vec::new();
+        for port in &mut self.attached {
+            if port.deadline().is_some_and(|due| due <= now) {
+                port.tick(&self.sender, now, &mut orders);
             }
         }
-        Ok(())
+        orders
     }
 
     /// Fills `batch` with what has come in, at least one frame and at most its budget.
     ///
     /// Cancel safe: a future that is dropped before it is ready has read nothing.
-    pub(crate) async fn recv(&mut self, batch: &mut Batch) {
-        poll_fn(|cx| self.poll_recv(cx, batch)).await;
+    pub(crate) async fn recv(&mut self, batch: &mut Batch, clock: Clock) {
+        poll_fn(|cx| self.poll_recv(cx, batch, clock.now().instant)).await;
     }
 
     /// Hands a whole Ethernet frame to the kernel; never waits.
@@ -110,43 +148,31 @@ impl Ports {
         self.sender.send(device, frame)
     }
 
-    fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
+    fn port(&mut self, device: IfIndex) -> Option<&mut Port> {
+        self.attached.iter_mut().find(|port| port.device == device)
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut Batch, now: Instant) -> Poll<()> {
         batch.clear();
         self.first = (self.first + 1) % self.attached.len().max(1);
-        let (later, sooner) = self.attached.split_at(self.first);
+        let (later, sooner) = self.attached.split_at_mut(self.first);
         loop {
-            let before = batch.frames.len();
-            for port in sooner.iter().chain(later) {
-                port.poll_turn(cx, &mut self.buffer, batch);
+            let mut read = 0;
+            for port in sooner.iter_mut().chain(later.iter_mut()) {
+                read += port.poll_turn(cx, &mut self.buffer, batch, now);
             }
-            if batch.frames.len() == before || batch.is_full() {
+            if read == 0 || batch.is_full() {
                 break;
             }
         }
-        if batch.frames.is_empty() {
-            Poll::Pending
-        } else {
-            Poll::Ready(())
+        if !batch.frames.is_empty() {
+            return Poll::Ready(());
         }
-    }
-}
-
-impl Port {
-    fn poll_turn(&self, cx: &mut Context<'_>, buffer: &mut [u8], batch: &mut Batch) {
-        for socket in [Some(&self.carp), self.arp.as_ref()].into_iter().flatten() {
-            for _ in 0..TURN {
-                if batch.is_full() {
-                    return;
-                }
-                match socket.poll_recv(cx, buffer) {
-                    Poll::Ready(Ok(length)) => {
-                        batch.push(self.device, buffer.get(..length).unwrap_or_default());
-                    }
-                    Poll::Ready(Err(error)) => debug!(device = %self.device, "receive: {error}"),
-                    Poll::Pending => break,
-                }
-            }
+        // Nobody has said yet that there is nothing more.
+        if batch.is_full() {
+            cx.waker().wake_by_ref();
         }
+        Poll::Pending
     }
 }
 
@@ -154,6 +180,8 @@ impl Port {
 #[derive(Debug)]
 pub(crate) struct Batch {
     budget: usize,
+    /// Frames that were read and are not here.
+    passed_over: usize,
     bytes: Vec<u8>,
     frames: Vec<(IfIndex, Range<usize>)>,
 }
@@ -163,6 +191,7 @@ impl Batch {
     pub(crate) fn new(budget: usize) -> Self {
         Self {
             budget,
+            passed_over: 0,
             bytes: Vec::new(),
             frames: Vec::with_capacity(budget),
         }
@@ -177,15 +206,24 @@ impl Batch {
 
     /// Whether there may be more to read at once.
     pub(crate) fn is_full(&self) -> bool {
-        self.frames.len() >= self.budget
+        self.read() >= self.budget
+    }
+
+    pub(super) fn read(&self) -> usize {
+        self.frames.len() + self.passed_over
+    }
+
+    pub(super) fn pass_over(&mut self) {
+        self.passed_over += 1;
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
         self.frames.clear();
+        self.passed_over = 0;
     }
 
-    fn push(&mut self, device: IfIndex, frame: &[u8]) {
+    pub(super) fn push(&mut self, device: IfIndex, frame: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(frame);
         self.frames.push((device, start..self.bytes.len()));

@@ -11,8 +11,10 @@
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
 use std::task::{Context, Poll, ready};
+use std::thread;
 
-use carp_proto::{IfIndex, SendFailure};
+use carp_proto::{IfIndex, Mac, SendFailure};
+use rustix::net::netdevice::index_to_name;
 use socket2::{Domain, SockAddr, SockFilter, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -24,6 +26,9 @@ const RECEIVE_BUFFER: usize = 16 << 20;
 
 /// `TC_PRIO_CONTROL`: before all other traffic in the default queueing discipline.
 const PRIORITY: u32 = 7;
+
+/// Bytes of a thread that only closes a socket.
+const STACK: usize = 64 << 10;
 
 /// Frames that came in on one interface and passed a filter.
 #[derive(Debug)]
@@ -51,6 +56,44 @@ impl Receiver {
         // its descriptor, and `AsyncFd` deregisters before it drops what it holds.
         let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?;
         Ok(Self(socket))
+    }
+
+    /// Has the interface get frames for these groups, for as long as this is open.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub(super) fn join(&self, device: IfIndex, groups: &[Mac]) -> io::Result<()> {
+        let index = libc::c_int::try_from(device.0)
+            .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+        for Mac([a, b, c, d, e, f]) in groups {
+            let membership = libc::packet_mreq {
+                mr_ifindex: index,
+                mr_type: libc::PACKET_MR_MULTICAST as libc::c_ushort,
+                mr_alen: 6,
+                mr_address: [*a, *b, *c, *d, *e, *f, 0, 0],
+            };
+            set_option(self.0.get_ref(), libc::PACKET_ADD_MEMBERSHIP, &membership)?;
+        }
+        Ok(())
+    }
+
+    /// Closes the socket, elsewhere: the kernel waits for all processors before it lets a packet
+    /// socket go (`packet_release()`), for milliseconds.
+    pub(super) fn close(self) {
+        let socket = self.0.into_inner();
+        let closing = thread::Builder::new()
+            .name("close".to_owned())
+            .stack_size(STACK)
+            .spawn(move || drop(socket));
+        if let Err(error) = closing {
+            debug!("closed here, for want of a thread: {error}");
+        }
+    }
+
+    /// What became of the socket while nothing came in, such as `ENETDOWN`, once: of an error alone
+    /// nobody who waits for frames is told.
+    pub(super) fn take_error(&self) -> Option<io::Error> {
+        self.0.get_ref().take_error().unwrap_or_else(Some)
     }
 
     /// Reads one frame into `buffer` and says how long it is; a longer one is cut.
@@ -88,6 +131,11 @@ impl Sender {
         Ok(Self(socket))
     }
 
+    /// The name of an interface, or its number if it is gone.
+    pub(super) fn name_of(&self, device: IfIndex) -> String {
+        index_to_name(&self.0, device.0).unwrap_or_else(|_| device.to_string())
+    }
+
     /// Hands `frame` to the kernel.
     ///
     /// # Errors
@@ -110,14 +158,19 @@ impl Sender {
 /// packet(7), `PACKET_IGNORE_OUTGOING`: what this host sends is not looped back to us.
 fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
     let on: libc::c_int = 1;
-    // SAFETY: the pointer and the length describe `on`, which outlives the call.
+    set_option(socket, libc::PACKET_IGNORE_OUTGOING, &on)
+}
+
+/// packet(7): `T` is what the option `name` takes, a plain structure of the C library's.
+fn set_option<T: Copy>(socket: &Socket, name: libc::c_int, value: &T) -> io::Result<()> {
+    // SAFETY: the pointer and the length describe `value`, which outlives the call.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::SOL_PACKET,
-            libc::PACKET_IGNORE_OUTGOING,
-            (&raw const on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
+            name,
+            core::ptr::from_ref(value).cast(),
+            size_of::<T>() as libc::socklen_t,
         )
     };
     if result == 0 {

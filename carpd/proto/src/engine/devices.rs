@@ -1,13 +1,15 @@
 //! Physical interfaces: which one carries which virtual host, and what follows from that.
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use crate::action::{Action, Reason};
 use crate::config::{LinkLayer, Settings, Vhid};
+use crate::family::Family;
 use crate::input::{IfIndex, Link};
 use crate::name::Unit;
+use crate::status::StateName;
 use crate::suppression::Cause;
 use crate::time::Now;
 use crate::vhost::{ArpDuty, Event, Vhost};
@@ -256,6 +258,24 @@ impl Engine {
             }
             Some(_) | None => self.clear_cause(Cause::Link(unit), now, out),
         }
+    }
+
+    /// If every running virtual host on a physical interface is MASTER, with its virtual MAC, and
+    /// there is one: the families that they use. Otherwise none.
+    #[must_use]
+    pub fn families_of_masters(&self, device: IfIndex) -> BTreeSet<Family> {
+        let mut families = BTreeSet::new();
+        for vhost in self.on(device) {
+            match (vhost.state(), vhost.settings.lladdr) {
+                (StateName::Init, _) => {}
+                (StateName::Master, LinkLayer::Virtual) => {
+                    let addresses = &vhost.settings.addresses;
+                    families.extend(addresses.iter().map(|each| Family::of(each.address)));
+                }
+                (StateName::Backup | StateName::Master, _) => return BTreeSet::new(),
+            }
+        }
+        families
     }
 
     /// Whether any carp interface is on this physical interface.

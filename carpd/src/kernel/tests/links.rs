@@ -145,6 +145,8 @@ fn our_own_devices_and_addresses_are_not_told() {
                 | News::LinkGone(_)
                 | News::Ready
                 | News::Announced(_)
+                | News::Ear { .. }
+                | News::Probed(..)
                 | News::Refused { .. } => {}
             }
         }

@@ -270,7 +270,12 @@ fn a_lease_does_not_wait_for_the_devices_of_others() {
             match kernel.news().await {
                 News::Announced(_) => break,
                 News::Refused { unit, error, .. } => panic!("first {unit}: {error}"),
-                News::Found(_) | News::Link(_) | News::LinkGone(_) | News::Ready => {}
+                News::Found(_)
+                | News::Link(_)
+                | News::LinkGone(_)
+                | News::Ear { .. }
+                | News::Probed(..)
+                | News::Ready => {}
             }
         }
         let shown = run("ip -o address show dev carp0");

@@ -66,7 +66,10 @@ impl Kernel {
                 News::Found(leases) => kernel.leases = leases,
                 News::Link(link) => kernel.links.push(link),
                 News::LinkGone(_) => {}
-                early @ (News::Announced(_) | News::Refused { .. }) => panic!("{early:?}"),
+                early @ (News::Announced(_)
+                | News::Ear { .. }
+                | News::Probed(..)
+                | News::Refused { .. }) => panic!("{early:?}"),
             }
         }
     }
@@ -131,7 +134,12 @@ impl Kernel {
                 } => {
                     refused.push(format!("{unit}: {error}"));
                 }
-                News::Found(_) | News::Link(_) | News::LinkGone(_) | News::Ready => {}
+                News::Found(_)
+                | News::Link(_)
+                | News::LinkGone(_)
+                | News::Ear { .. }
+                | News::Probed(..)
+                | News::Ready => {}
             }
         }
         refused

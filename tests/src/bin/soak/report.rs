@@ -10,8 +10,9 @@ use crate::view::Trouble;
 /// A process may grow by so much: buffers that reach their size, and the allocator's own.
 const MEMORY: u64 = 8 * 1024;
 
-/// And have so many more descriptors open, for clients that are just leaving.
-const DESCRIPTORS: u64 = 4;
+/// And have so many more descriptors open, for clients that are just leaving, and for what a MASTER
+/// hears with on each of two physical interfaces.
+const DESCRIPTORS: u64 = 8;
 
 /// What happened until now.
 #[derive(Debug, Default)]

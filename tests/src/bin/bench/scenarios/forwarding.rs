@@ -25,6 +25,9 @@ const SPAN: Duration = Duration::from_millis(1500);
 /// Carp interfaces on each of the router's two interfaces.
 const EACH: u8 = 8;
 
+/// How long the router is MASTER before anything is measured.
+const SETTLED: Duration = Duration::from_secs(5);
+
 const BOUND: Duration = Duration::from_secs(10);
 
 /// A router between a host that sends and one that counts.
@@ -54,6 +57,8 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     for (number, ..) in devices(1) {
         carpd.wait_for_state(&format!("carp{number}"), "MASTER", BOUND)?;
     }
+    // By then its ears are proved.
+    thread::sleep(SETTLED);
     make_by_hand(&made)?;
 
     // The sender, and with it all that forwards, keeps to one processor.
