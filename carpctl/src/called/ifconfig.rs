@@ -66,9 +66,13 @@ fn is_ours(name: &OsStr) -> bool {
         .is_some_and(|name| name == "carp" || ifconfig::is_interface(name))
 }
 
-/// The text without what the system's program shows of these interfaces: the lines from one that
-/// begins with such a name to the next one that does not begin with a blank. What others have named
-/// like a carp interface stays.
+/// With what, and the number of a physical interface, carpd names the devices by which it hears
+/// (carp(4)).
+const EARS: [&[u8]; 2] = [b"carpear", b"carpany"];
+
+/// The text without what the system's program shows of these interfaces, and of the devices by
+/// which carpd hears: the lines from one that begins with such a name to the next one that does not
+/// begin with a blank. What others have named like a carp interface stays.
 fn without_ours(text: &[u8], interfaces: &[InterfaceInfo]) -> Vec<u8> {
     let mut ours = false;
     let lines = text.split_inclusive(|byte| *byte == b'\n');
@@ -80,16 +84,23 @@ fn without_ours(text: &[u8], interfaces: &[InterfaceInfo]) -> Vec<u8> {
             {
                 let name = line
                     .split(|byte| *byte == b':' || byte.is_ascii_whitespace())
-                    .next();
-                ours = interfaces
-                    .iter()
-                    .any(|info| Some(info.name.as_bytes()) == name);
+                    .next()
+                    .unwrap_or_default();
+                let mut names = interfaces.iter().map(|info| info.name.as_bytes());
+                ours = names.any(|ours| ours == name) || is_ear(name);
             }
             !ours
         })
         .flatten()
         .copied()
         .collect()
+}
+
+fn is_ear(name: &[u8]) -> bool {
+    EARS.iter().any(|ear| {
+        name.strip_prefix(*ear)
+            .is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+    })
 }
 
 #[cfg(test)]
@@ -131,6 +142,8 @@ mod tests {
         let net_tools = "carp0: flags=4163<UP>  mtu 1500\n        inet 192.0.2.1\n\n\
                          eth0: flags=4163<UP>  mtu 1500\n        ether 02::\n\n\
                          carp12: flags=4163<UP>  mtu 1500\n\n\
+                         carpear2: flags=4163<UP>  mtu 68\n        ether 02::\n\n\
+                         carpany10: flags=4163<UP>  mtu 68\n\n\
                          carp1: flags=4163<UP>  mtu 1500\n\n";
         assert_eq!(
             String::from_utf8(without_ours(net_tools.as_bytes(), &interfaces)).unwrap(),
