@@ -19,6 +19,8 @@ pub(super) struct Queue {
     slow: VecDeque<Job>,
     /// How many entries of `slow` each unit has.
     waiting: BTreeMap<Unit, usize>,
+    /// How many times each unit is still to leave.
+    leaves: BTreeMap<Unit, usize>,
 }
 
 impl Queue {
@@ -31,6 +33,9 @@ impl Queue {
             Job::Renew(leases, asked) => self.push_renewals(leases, asked),
             Job::Work(work, asked) => {
                 let unit = unit_of(&work);
+                if let Work::Leave { .. } = work {
+                    *self.leaves.entry(unit).or_default() += 1;
+                }
                 let makes = matches!(work, Work::Ensure { .. });
                 if makes || self.waiting.contains_key(&unit) {
                     *self.waiting.entry(unit).or_default() += 1;
@@ -52,7 +57,16 @@ impl Queue {
 
     /// The next one.
     pub(super) fn pop(&mut self) -> Option<Job> {
-        self.prompt.pop_front().or_else(|| self.pop_slow())
+        let job = self.prompt.pop_front().or_else(|| self.pop_slow())?;
+        if let Job::Work(Work::Leave { unit }, _) = &job {
+            count_down(&mut self.leaves, *unit);
+        }
+        Some(job)
+    }
+
+    /// Whether what was just popped for `unit` is out of date: it leaves later.
+    pub(super) fn is_leaving(&self, unit: Unit) -> bool {
+        self.leaves.contains_key(&unit)
     }
 
     /// The next one for whoever is about to end and to take everything back: making anything is
@@ -94,13 +108,7 @@ impl Queue {
     fn pop_slow(&mut self) -> Option<Job> {
         let job = self.slow.pop_front()?;
         if let Job::Work(work, _) = &job {
-            let unit = unit_of(work);
-            if let Some(count) = self.waiting.get_mut(&unit) {
-                *count -= 1;
-                if *count == 0 {
-                    self.waiting.remove(&unit);
-                }
-            }
+            count_down(&mut self.waiting, unit_of(work));
         }
         Some(job)
     }
@@ -122,6 +130,15 @@ impl Queue {
         }
         // Also without any: what was asked for is counted, and so is what is done.
         self.prompt.push_back(Job::Renew(prompt, asked));
+    }
+}
+
+fn count_down(counts: &mut BTreeMap<Unit, usize>, unit: Unit) {
+    if let Some(count) = counts.get_mut(&unit) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&unit);
+        }
     }
 }
 
@@ -222,6 +239,31 @@ mod tests {
 
     fn order(mut queue: Queue) -> Vec<String> {
         core::iter::from_fn(|| queue.pop().map(|job| short(&job))).collect()
+    }
+
+    #[test]
+    fn a_unit_is_leaving_until_that_is_done() {
+        let mut queue = Queue::default();
+        for job in [take(1), leave(1), take(1), ensure(2), take(2), leave(2)] {
+            queue.push(job);
+        }
+        let mut told = Vec::new();
+        while let Some(job) = queue.pop() {
+            let leaving = [1, 2].map(|number| queue.is_leaving(carp(number)));
+            told.push((short(&job), leaving));
+        }
+        let expected = [
+            ("take carp1 until 4", [true, true]),
+            ("leave carp1", [false, true]),
+            ("take carp1 until 4", [false, true]),
+            ("ensure carp2", [false, true]),
+            ("take carp2 until 4", [false, true]),
+            ("leave carp2", [false, false]),
+        ];
+        assert_eq!(
+            told,
+            expected.map(|(job, leaving)| (job.to_owned(), leaving))
+        );
     }
 
     #[test]

@@ -269,6 +269,10 @@ impl Worker {
                 }
                 self.cancel_chores(unit);
                 self.forget_refusals(unit);
+                // It would answer for a moment beside who is MASTER now.
+                if self.queue.is_leaving(unit) {
+                    return;
+                }
                 let until = asked + Duration::from_secs(lease.into());
                 self.take(unit, place, addresses, until).await;
             }
@@ -284,6 +288,10 @@ impl Worker {
                 },
                 _,
             ) => {
+                // Said late, it would lead neighbours and switches away from who is MASTER now.
+                if self.queue.is_leaving(unit) {
+                    return;
+                }
                 self.send(device, &frames);
                 self.tell(News::Announced(unit));
             }
