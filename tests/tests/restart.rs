@@ -15,6 +15,12 @@ use carp_tests::{
 const ADDRESS: &str = "192.168.1.1";
 const ADDRESSES: &str = "192.168.1.1/24 2001:db8:1::1/64";
 
+/// By so many advertisements a new MASTER has announced its addresses for the last time, with
+/// `lladdr parent` too, where it does so for as long as a lease lasts.
+const SETTLED: u64 = 7;
+/// One every two seconds.
+const SETTLED_TIME: Duration = Duration::from_secs(14);
+
 /// A pair whose leases last six seconds: a busy machine takes its time to start a program.
 fn slow_pair() -> Result<Pair> {
     let pair = Pair::with_group(ADDRESSES)?;
@@ -27,6 +33,10 @@ fn slow_pair() -> Result<Pair> {
 /// A is MASTER before and after, and neither the client nor B nor a third host sees anything of
 /// what happens meanwhile.
 fn unnoticed(pair: &mut Pair, event: impl FnOnce(&mut Carpd) -> Result<()>) -> Result<()> {
+    // All has been said that a new MASTER says.
+    wait_until("A has settled", SETTLED_TIME, || {
+        Ok((pair.a.counter("carp0", "opackets")? >= SETTLED).then_some(()))
+    })?;
     let changes = pair.b.counter("carp0", "ostates")?;
     let mut capture = Capture::on_segment(&pair.lab, "lan")?;
     let ping = Ping::start(&pair.client, ADDRESS)?;
