@@ -36,7 +36,8 @@ impl Carpd {
         })
     }
 
-    /// Waits until it uses at most [`HEARING`] descriptors and [`GROWTH`] KiB more than `before`.
+    /// Waits until it uses at most [`GROWTH`] KiB more than `before`, and no more descriptors than
+    /// come and go.
     pub fn has_not_grown(&self, before: Footprint) -> Result<()> {
         wait_until("carpd uses no more than before", MARGIN, || {
             let now = self.footprint()?;
