@@ -1,6 +1,6 @@
 //! Wakes the protocol loop when something is due.
 //!
-//! A timer of the kernel on the clock that [`Clock`](crate::clock::Clock) reads: it goes off as
+//! A timer of the kernel on the clock that [`Clock`] reads: it goes off as
 //! soon as a suspended machine wakes up, where one on `CLOCK_MONOTONIC` would first wait out what
 //! was left when it fell asleep; and to the microsecond, where tokio's go by milliseconds, which is
 //! much of the 4 milliseconds of `advbase 0 advskew 1`.
