@@ -31,65 +31,69 @@ const WHOLE_FRAME: u32 = u32::MAX;
 /// IPv4 protocol 112 and IPv6 next header 112, for this host or for a group: every one of them,
 /// so that bad ones reach the counters. Each packet that the host forwards comes by here: the
 /// shortest way is that of packets of other protocols.
-pub(super) const CARP: [SockFilter; 14] = [
-    instruction(LOAD_HALF, 0, 0, ETHERTYPE),
-    instruction(IF_EQUAL, 0, 2, libc::ETH_P_IP as u32),
-    instruction(LOAD_BYTE, 0, 0, IPV4_PROTOCOL),
-    instruction(IF_EQUAL, 3, 9, 112),
-    instruction(IF_EQUAL, 0, 8, libc::ETH_P_IPV6 as u32),
-    instruction(LOAD_BYTE, 0, 0, IPV6_NEXT_HEADER),
-    instruction(IF_EQUAL, 0, 6, 112),
-    instruction(LOAD_WORD, 0, 0, PACKET_TYPE),
-    instruction(IF_GREATER, 4, 0, libc::PACKET_MULTICAST as u32),
-    instruction(LOAD_WORD, 0, 0, VLAN_TAG),
-    instruction(AND, 0, 0, VLAN_ID),
-    instruction(IF_EQUAL, 0, 1, 0),
-    instruction(RETURN, 0, 0, WHOLE_FRAME),
-    instruction(RETURN, 0, 0, 0),
-];
+pub(super) fn carp() -> Vec<SockFilter> {
+    let (accept, refuse) = (0, 1);
+    let tail = [
+        instruction(RETURN, 0, 0, WHOLE_FRAME),
+        instruction(RETURN, 0, 0, 0),
+    ];
+    head(accept, refuse, refuse)
+        .into_iter()
+        .chain(tail)
+        .collect()
+}
 
 /// The same, but for frames from virtual MACs.
-pub(super) const CARP_FROM_OTHERS: [SockFilter; 19] = [
-    instruction(LOAD_HALF, 0, 0, ETHERTYPE),
-    instruction(IF_EQUAL, 0, 2, libc::ETH_P_IP as u32),
-    instruction(LOAD_BYTE, 0, 0, IPV4_PROTOCOL),
-    instruction(IF_EQUAL, 3, 14, 112),
-    instruction(IF_EQUAL, 0, 13, libc::ETH_P_IPV6 as u32),
-    instruction(LOAD_BYTE, 0, 0, IPV6_NEXT_HEADER),
-    instruction(IF_EQUAL, 0, 11, 112),
-    instruction(LOAD_WORD, 0, 0, PACKET_TYPE),
-    instruction(IF_GREATER, 9, 0, libc::PACKET_MULTICAST as u32),
-    instruction(LOAD_WORD, 0, 0, VLAN_TAG),
-    instruction(AND, 0, 0, VLAN_ID),
-    instruction(IF_EQUAL, 0, 6, 0),
-    instruction(LOAD_WORD, 0, 0, SOURCE),
-    instruction(IF_EQUAL, 0, 3, VIRTUAL),
-    instruction(LOAD_BYTE, 0, 0, SOURCE + 4),
-    instruction(IF_EQUAL, 2, 0, 1),
-    instruction(IF_EQUAL, 1, 0, 2),
-    instruction(RETURN, 0, 0, WHOLE_FRAME),
-    instruction(RETURN, 0, 0, 0),
-];
+pub(super) fn carp_from_others() -> Vec<SockFilter> {
+    let (look_further, refuse) = (0, 6);
+    let tail = [
+        instruction(LOAD_WORD, 0, 0, SOURCE),
+        instruction(IF_EQUAL, 0, 3, VIRTUAL),
+        instruction(LOAD_BYTE, 0, 0, SOURCE + 4),
+        instruction(IF_EQUAL, 2, 0, 1),
+        instruction(IF_EQUAL, 1, 0, 2),
+        instruction(RETURN, 0, 0, WHOLE_FRAME),
+        instruction(RETURN, 0, 0, 0),
+    ];
+    head(look_further, refuse, refuse)
+        .into_iter()
+        .chain(tail)
+        .collect()
+}
 
-/// The same as [`CARP`] for an ear, and its probes, which are for another host by their destination.
-pub(super) const CARP_AND_PROBES: [SockFilter; 16] = [
-    instruction(LOAD_HALF, 0, 0, ETHERTYPE),
-    instruction(IF_EQUAL, 0, 2, libc::ETH_P_IP as u32),
-    instruction(LOAD_BYTE, 0, 0, IPV4_PROTOCOL),
-    instruction(IF_EQUAL, 3, 10, 112),
-    instruction(IF_EQUAL, 0, 9, libc::ETH_P_IPV6 as u32),
-    instruction(LOAD_BYTE, 0, 0, IPV6_NEXT_HEADER),
-    instruction(IF_EQUAL, 0, 7, 112),
-    instruction(LOAD_WORD, 0, 0, PACKET_TYPE),
-    instruction(IF_GREATER, 3, 0, libc::PACKET_MULTICAST as u32),
-    instruction(LOAD_WORD, 0, 0, VLAN_TAG),
-    instruction(AND, 0, 0, VLAN_ID),
-    instruction(IF_EQUAL, 3, 2, 0),
-    instruction(LOAD_WORD, 0, 0, SOURCE),
-    instruction(IF_EQUAL, 1, 0, u32::from_be_bytes(PREFIX)),
-    instruction(RETURN, 0, 0, 0),
-    instruction(RETURN, 0, 0, WHOLE_FRAME),
-];
+/// The same as [`carp`] for an ear, and its probes, which are for another host by their destination.
+pub(super) fn carp_and_probes() -> Vec<SockFilter> {
+    let (look_further, refuse, accept) = (0, 2, 3);
+    let tail = [
+        instruction(LOAD_WORD, 0, 0, SOURCE),
+        instruction(IF_EQUAL, 1, 0, u32::from_be_bytes(PREFIX)),
+        instruction(RETURN, 0, 0, 0),
+        instruction(RETURN, 0, 0, WHOLE_FRAME),
+    ];
+    head(accept, look_further, refuse)
+        .into_iter()
+        .chain(tail)
+        .collect()
+}
+
+/// Where every program for CARP begins. What goes on how many instructions behind it: for frames to
+/// this host or a group, for those to other hosts, and for what is not CARP or of a VLAN.
+const fn head(ours: u8, of_others: u8, nothing: u8) -> [SockFilter; 12] {
+    [
+        instruction(LOAD_HALF, 0, 0, ETHERTYPE),
+        instruction(IF_EQUAL, 0, 2, libc::ETH_P_IP as u32),
+        instruction(LOAD_BYTE, 0, 0, IPV4_PROTOCOL),
+        instruction(IF_EQUAL, 3, 8 + nothing, 112),
+        instruction(IF_EQUAL, 0, 7 + nothing, libc::ETH_P_IPV6 as u32),
+        instruction(LOAD_BYTE, 0, 0, IPV6_NEXT_HEADER),
+        instruction(IF_EQUAL, 0, 5 + nothing, 112),
+        instruction(LOAD_WORD, 0, 0, PACKET_TYPE),
+        instruction(IF_GREATER, 3 + of_others, 0, libc::PACKET_MULTICAST as u32),
+        instruction(LOAD_WORD, 0, 0, VLAN_TAG),
+        instruction(AND, 0, 0, VLAN_ID),
+        instruction(IF_EQUAL, ours, nothing, 0),
+    ]
+}
 
 /// ARP requests, those to a virtual MAC included, which the kernel takes for another host's.
 pub(super) const ARP_REQUESTS: [SockFilter; 9] = [

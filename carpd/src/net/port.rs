@@ -44,7 +44,7 @@ impl Port {
         Ok(Self {
             device,
             ears: Ears::new(),
-            tap: Some(Receiver::open(device, &filter::CARP)?),
+            tap: Some(Receiver::open(device, &filter::carp())?),
             ear: None,
             ear_devices: None,
             families: BTreeSet::new(),
@@ -221,7 +221,7 @@ impl Port {
             }
         }
         if self.ears.opens(Side::Tap) && self.tap.is_none() {
-            match Receiver::open(self.device, &filter::CARP) {
+            match Receiver::open(self.device, &filter::carp()) {
                 Ok(tap) => self.tap = Some(tap),
                 Err(error) => warn!("cannot receive on interface {}: {error}", self.device),
             }
@@ -236,8 +236,8 @@ impl Port {
 
 fn open_ear([virtual_macs, others]: [IfIndex; 2]) -> io::Result<[Receiver; 2]> {
     let ear = [
-        Receiver::open(virtual_macs, &filter::CARP_AND_PROBES)?,
-        Receiver::open(others, &filter::CARP_FROM_OTHERS)?,
+        Receiver::open(virtual_macs, &filter::carp_and_probes())?,
+        Receiver::open(others, &filter::carp_from_others())?,
     ];
     let groups = [IpAddr::V4(GROUP_V4), IpAddr::V6(GROUP_V6)].map(Mac::multicast_of);
     let [_, second] = &ear;
