@@ -226,8 +226,10 @@ impl Port {
                 Err(error) => warn!("cannot receive on interface {}: {error}", self.device),
             }
         }
-        let tap = self.tap.take_if(|_| !self.ears.opens(Side::Tap));
-        let ear = self.ear.take_if(|_| !self.ears.opens(Side::Ear));
+        // Whatever cannot be opened for want of memory or descriptors, something goes on hearing.
+        let (has_tap, has_ear) = (self.tap.is_some(), self.ear.is_some());
+        let tap = self.tap.take_if(|_| has_ear && !self.ears.opens(Side::Tap));
+        let ear = self.ear.take_if(|_| has_tap && !self.ears.opens(Side::Ear));
         for socket in tap.into_iter().chain(ear.into_iter().flatten()) {
             socket.close();
         }
