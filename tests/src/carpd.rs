@@ -313,6 +313,19 @@ impl Carpd {
         })
     }
 
+    /// Whether a packet socket for everything is open on a physical interface: packet(7), `ETH_P_ALL`.
+    pub fn has_tap(&self, interface: &str) -> Result<bool> {
+        let link = self
+            .host
+            .run(&format!("cat /sys/class/net/{interface}/ifindex"))?;
+        let index = link.trim();
+        // sk RefCnt Type Proto Iface R Rmem User Inode
+        Ok(self.host.run("cat /proc/net/packet")?.lines().any(|line| {
+            let words: Vec<_> = line.split_ascii_whitespace().collect();
+            words.get(3) == Some(&"0003") && words.get(4) == Some(&index)
+        }))
+    }
+
     /// What carpd printed until now.
     pub fn log(&self) -> Result<String> {
         self.process.log()

@@ -18,18 +18,6 @@ table netdev first {
 }
 ";
 
-/// Whether a packet socket for everything is open on an interface: packet(7), `ETH_P_ALL`.
-fn taps(carpd: &Carpd, interface: &str) -> Result<bool> {
-    let host = carpd.host();
-    let link = host.run(&format!("cat /sys/class/net/{interface}/ifindex"))?;
-    let index = link.trim();
-    // sk RefCnt Type Proto Iface R Rmem User Inode
-    Ok(host.run("cat /proc/net/packet")?.lines().any(|line| {
-        let words: Vec<_> = line.split_ascii_whitespace().collect();
-        words.get(3) == Some(&"0003") && words.get(4) == Some(&index)
-    }))
-}
-
 /// The devices that hear for eth0.
 fn ears(carpd: &Carpd) -> Result<[String; 2]> {
     let link = carpd.host().run("cat /sys/class/net/eth0/ifindex")?;
@@ -38,7 +26,7 @@ fn ears(carpd: &Carpd) -> Result<[String; 2]> {
 
 fn wait_until_free(carpd: &Carpd) -> Result<()> {
     wait_until("no packet socket is open on eth0", PROVED + MARGIN, || {
-        Ok((!taps(carpd, "eth0")?).then_some(()))
+        Ok((!carpd.has_tap("eth0")?).then_some(()))
     })
 }
 
@@ -75,19 +63,19 @@ fn a_master_hears_without_a_packet_socket_on_its_physical_interface() -> Result<
     pair.form_group("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
     wait_until_free(&pair.a)?;
     for ear in ears(&pair.a)? {
-        ensure!(taps(&pair.a, &ear)?, "{ear}");
+        ensure!(pair.a.has_tap(&ear)?, "{ear}");
     }
-    ensure!(taps(&pair.b, "eth0")?, "a BACKUP keeps its own open");
+    ensure!(pair.b.has_tap("eth0")?, "a BACKUP keeps its own open");
 
     let heard = pair.a.counter("carp0", "ipackets")?;
     pair.b.carpctl("carp0 state master")?;
     pair.b.wait_for_state("carp0", "BACKUP", AT_ONCE)?;
     ensure!(pair.a.counter("carp0", "ipackets")? > heard);
-    ensure!(pair.a.state("carp0")? == "MASTER" && !taps(&pair.a, "eth0")?);
+    ensure!(pair.a.state("carp0")? == "MASTER" && !pair.a.has_tap("eth0")?);
 
     let together = preempt(&pair)?;
     ensure!(together < MARGIN, "{together:?}");
-    ensure!(taps(&pair.a, "eth0")?, "A is BACKUP");
+    ensure!(pair.a.has_tap("eth0")?, "A is BACKUP");
     wait_until_free(&pair.b)
 }
 
@@ -116,14 +104,14 @@ fn what_drops_advertisements_before_a_master_hears_them_makes_no_second_one() ->
     pair.a.wait_for_state("carp0", "MASTER", AT_ONCE)?;
     let end = Instant::now() + PROVED;
     while Instant::now() < end {
-        ensure!(taps(&pair.a, "eth0")?);
+        ensure!(pair.a.has_tap("eth0")?);
         std::thread::sleep(Duration::from_millis(100));
     }
     pair.a.host().run("nft flush ruleset")?;
     // After a probe was not heard, the ear is not believed for ten seconds.
     let distrust = Duration::from_secs(10);
     wait_until("it is free again", distrust + PROVED + MARGIN, || {
-        Ok((!taps(&pair.a, "eth0")?).then_some(()))
+        Ok((!pair.a.has_tap("eth0")?).then_some(()))
     })
 }
 
@@ -138,7 +126,7 @@ fn somebody_removes_what_a_master_hears_with() -> Result<()> {
         wait_until_free(&pair.a)?;
         pair.a.host().run(&command)?;
         wait_until("the packet socket is open again", AT_ONCE, || {
-            Ok(taps(&pair.a, "eth0")?.then_some(()))
+            Ok(pair.a.has_tap("eth0")?.then_some(()))
         })?;
         // Made anew, or up, after five seconds.
         wait_until(

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use carp_tests::{Carpd, Host, Lab, Wire};
+use carp_tests::{Carpd, Host, Lab, Wire, wait_until};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::Value;
 
@@ -25,8 +25,8 @@ const SPAN: Duration = Duration::from_millis(1500);
 /// Carp interfaces on each of the router's two interfaces.
 const EACH: u8 = 8;
 
-/// How long the router is MASTER before anything is measured.
-const SETTLED: Duration = Duration::from_secs(5);
+/// Within this time the ears of a MASTER are proved.
+const PROVED: Duration = Duration::from_secs(20);
 
 const BOUND: Duration = Duration::from_secs(10);
 
@@ -57,8 +57,11 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     for (number, ..) in devices(1) {
         carpd.wait_for_state(&format!("carp{number}"), "MASTER", BOUND)?;
     }
-    // By then its ears are proved.
-    thread::sleep(SETTLED);
+    for interface in ["eth0", "eth1"] {
+        wait_until("its ears are proved", PROVED, || {
+            Ok((!carpd.has_tap(interface)?).then_some(()))
+        })?;
+    }
     make_by_hand(&made)?;
 
     // The sender, and with it all that forwards, keeps to one processor.
