@@ -135,12 +135,22 @@ impl Replay {
     }
 }
 
+/// By what an advertisement is known again: how its digest, which was found to be good, begins. The
+/// digest is one of the counter; the whole of both would be four times as much to keep and to search
+/// for each virtual host and each advertisement.
+type Mark = u64;
+
+fn mark(header: &Header) -> Mark {
+    let beginning = header.digest.first_chunk();
+    beginning.map_or(0, |bytes| Mark::from_be_bytes(*bytes))
+}
+
 /// What was accepted from one host.
 #[derive(Clone, Debug)]
 struct Source {
     address: IpAddr,
-    /// Counter and digest, the last one first.
-    accepted: VecDeque<(u64, [u8; 20])>,
+    /// The last one first.
+    accepted: VecDeque<Mark>,
     at: Instant,
     interval: Duration,
     repeats_itself: bool,
@@ -160,7 +170,7 @@ impl Source {
     }
 
     fn check(&mut self, now: Instant, header: &Header) -> Result<(), ReplayRefusal> {
-        let this = (header.counter, header.digest);
+        let this = mark(header);
         let interval = interval_of(header);
         let since = now.since(self.at);
         match self.accepted.iter().position(|accepted| *accepted == this) {

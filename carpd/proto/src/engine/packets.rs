@@ -315,7 +315,8 @@ impl Engine {
         }
     }
 
-    /// Moves what was counted for nobody to the virtual host it was for.
+    /// Moves what was counted for nobody to the virtual host it was for. Whatever is made of the
+    /// packet then touches that.
     fn attribute(&mut self, unit: Unit, family: Family) {
         let counter = match family {
             Family::V4 => Counter::Ipackets,
@@ -324,7 +325,6 @@ impl Engine {
         if let Some(vhost) = self.vhosts.get_mut(&unit) {
             vhost.counters.raise(counter);
             self.unattributed.take_back(counter);
-            self.touched.insert(unit);
         }
     }
 
