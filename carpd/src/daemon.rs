@@ -21,6 +21,7 @@ use crate::kernel;
 use crate::net::{Batch, Order, Ports};
 use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running};
 use crate::realtime::Priority;
+use crate::row::Row;
 use crate::state::{Keeper, Last, Past};
 use crate::systemd::Watchdog;
 
@@ -116,6 +117,7 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         keeper,
         put_off: 0,
         run: 0,
+        row: Row::new(),
         leases: BTreeSet::new(),
         links_known: false,
         stalled: false,
@@ -145,6 +147,7 @@ struct Daemon {
     put_off: u32,
     /// Batches since everything else had its turn.
     run: u32,
+    row: Row,
     /// Which leases the kernel thread found.
     leases: BTreeSet<Lease>,
     /// All links are known, so that requests can be done.
@@ -185,6 +188,7 @@ impl Daemon {
                 biased;
                 () = self.ports.recv(&mut batch, self.clock) => {
                     self.packets(&batch);
+                    self.gather(&batch);
                     self.run += 1;
                     if self.run >= RUN {
                         self.run = 0;
@@ -222,6 +226,18 @@ impl Daemon {
                 let kept = self.kernel.keep().await;
                 self.keeper.end(Last::Keep(unsaved)).await && kept
             }
+        }
+    }
+
+    /// Lets frames come in for a moment if they come one behind the other.
+    fn gather(&mut self, batch: &Batch) {
+        if batch.is_full() {
+            return;
+        }
+        let now = self.clock.now().instant;
+        if let Some(pause) = self.row.pause(now, self.deadline()) {
+            // Not tokio's: every frame would wake that.
+            thread::sleep(pause);
         }
     }
 

@@ -17,6 +17,7 @@ mod options;
 mod privilege;
 mod publish;
 mod realtime;
+mod row;
 mod state;
 mod systemd;
 

@@ -1,0 +1,77 @@
+//! Frames that come one behind the other: when to let some come in before they are read.
+
+use std::time::Duration;
+
+use carp_proto::Instant;
+
+/// Frames that come within such a time of others are read together with what follows: 255 peers on
+/// one interface advertise in a row, and each frame would wake the protocol's thread.
+const GATHER: Duration = Duration::from_millis(1);
+
+/// Nothing is gathered that near to a deadline, nor, therefore, where peers advertise that often.
+const NEAR: Duration = Duration::from_millis(50);
+
+/// Coalesces frames as network cards coalesce their interrupts.
+///
+/// **Invariant:** the first of a row is never kept waiting, nor is a deadline.
+#[derive(Debug)]
+pub(crate) struct Row {
+    heard: Instant,
+}
+
+impl Row {
+    /// Nothing was heard yet.
+    pub(crate) const fn new() -> Self {
+        Self {
+            heard: Instant::ZERO,
+        }
+    }
+
+    /// How long to let frames come in now that all were read; `None` if those to come shall wake us.
+    pub(crate) fn pause(&mut self, now: Instant, deadline: Option<Instant>) -> Option<Duration> {
+        let goes_on = now.since(self.heard) < GATHER;
+        let is_free = deadline.is_none_or(|deadline| deadline.since(now) > NEAR);
+        self.heard = now;
+        (goes_on && is_free).then(|| {
+            // What comes after the pause still belongs to the row.
+            self.heard = now + GATHER;
+            GATHER
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: u64) -> Instant {
+        Instant::from_micros(1_000_000 + micros)
+    }
+
+    #[test]
+    fn the_first_of_a_row_is_not_kept_waiting_and_the_others_are() {
+        let mut row = Row::new();
+        assert_eq!(row.pause(at(0), None), None);
+        assert_eq!(row.pause(at(20), None), Some(GATHER));
+        assert_eq!(row.pause(at(1_100), None), Some(GATHER));
+        assert_eq!(row.pause(at(1_000_000), None), None);
+    }
+
+    #[test]
+    fn frames_that_come_one_by_one_are_never_kept_waiting() {
+        let mut row = Row::new();
+        for micros in (0..100_000).step_by(1_000) {
+            assert_eq!(row.pause(at(micros), None), None, "{micros}");
+        }
+    }
+
+    #[test]
+    fn nothing_waits_when_a_deadline_is_near_or_has_passed() {
+        let mut row = Row::new();
+        assert_eq!(row.pause(at(0), None), None);
+        for due in [0, 500, 50_010] {
+            assert_eq!(row.pause(at(10), Some(at(due))), None, "{due}");
+        }
+        assert_eq!(row.pause(at(20), Some(at(50_021))), Some(GATHER));
+    }
+}
