@@ -26,10 +26,10 @@ use crate::clock::Clock;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The kernel tells nobody of most sysctls: they are read so often,
-const ROUND: Duration = Duration::from_secs(1);
+const ROUND: Duration = Duration::from_secs(2);
 
 /// those of so many devices at a time.
-const DEVICES_A_ROUND: usize = 16;
+const DEVICES_A_ROUND: usize = 8;
 
 /// The same about the same is said at most once in this time.
 const SILENCE: Duration = Duration::from_secs(10);
