@@ -85,9 +85,9 @@ const REST: Duration = Duration::from_secs(1);
 const SHORT_REST: Duration = Duration::from_millis(50);
 
 /// How long after the first bow-out all devices stay there that are removed at the end: removing
-/// them takes the routing lock for tens of milliseconds, and a host that takes over in this kernel
-/// is done before.
-const LAST_REST: Duration = Duration::from_millis(40);
+/// them takes the routing lock, for tens of milliseconds where there are hundreds, and a host that
+/// takes some addresses over in this kernel is done before.
+const LAST_REST: Duration = Duration::from_millis(15);
 
 /// The IPv4 addresses of so many who leave one after the other go together; the first of them does
 /// not bow out before.
@@ -225,8 +225,8 @@ impl Worker {
         for unit in units {
             self.leave(unit);
         }
-        // Nothing more is said. Closing it takes milliseconds, and there is time now.
-        drop(self.sender);
+        // Nothing more is said.
+        self.sender.close();
         if let Some(since) = self.bowed_out {
             sleep_until(since + LAST_REST).await;
         }

@@ -77,17 +77,9 @@ impl Receiver {
         Ok(())
     }
 
-    /// Closes the socket, elsewhere: the kernel waits for all processors before it lets a packet
-    /// socket go (`packet_release()`), for milliseconds.
+    /// Closes the socket, elsewhere.
     pub(super) fn close(self) {
-        let socket = self.0.into_inner();
-        let closing = thread::Builder::new()
-            .name("close".to_owned())
-            .stack_size(STACK)
-            .spawn(move || drop(socket));
-        if let Err(error) = closing {
-            debug!("closed here, for want of a thread: {error}");
-        }
+        close(self.0.into_inner());
     }
 
     /// What became of the socket while nothing came in, such as `ENETDOWN`, once: of an error alone
@@ -131,6 +123,11 @@ impl Sender {
         Ok(Self(socket))
     }
 
+    /// Closes the socket, elsewhere.
+    pub(crate) fn close(self) {
+        close(self.0);
+    }
+
     /// The name of an interface, or its number if it is gone.
     pub(super) fn name_of(&self, device: IfIndex) -> String {
         index_to_name(&self.0, device.0).unwrap_or_else(|_| device.to_string())
@@ -152,6 +149,18 @@ impl Sender {
                 }
             }
         }
+    }
+}
+
+/// Closes a packet socket on a thread of its own: the kernel waits for all processors before it lets
+/// one go (`packet_release()`), for milliseconds.
+fn close(socket: Socket) {
+    let closing = thread::Builder::new()
+        .name("close".to_owned())
+        .stack_size(STACK)
+        .spawn(move || drop(socket));
+    if let Err(error) = closing {
+        debug!("closed here, for want of a thread: {error}");
     }
 }
 
