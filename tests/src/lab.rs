@@ -110,6 +110,13 @@ impl Lab {
                     "sysctl -qw net.ipv6.conf.{segment}.disable_ipv6=1"
                 ))
             })
+            // Where br_netfilter is loaded this switch would be a firewall, at its senders' cost.
+            .and_then(|_| {
+                self.switch.run(
+                    "sysctl -qew net.bridge.bridge-nf-call-iptables=0 \
+                     net.bridge.bridge-nf-call-ip6tables=0 net.bridge.bridge-nf-call-arptables=0",
+                )
+            })
             .and_then(|_| self.switch.run(&format!("ip link set {segment} up")))
             .with_context(|| format!("segment {segment}"))
             .map(drop)
