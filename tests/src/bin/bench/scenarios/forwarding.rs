@@ -19,8 +19,10 @@ use crate::node::Engine;
 /// Pairs of one repetition.
 const PAIRS: u8 = 3;
 
-/// How long packets are sent in each half of a pair.
+/// How long packets are sent in each part of a pair, in so many slices that take turns: what the
+/// machine does beside this changes more slowly.
 const SPAN: Duration = Duration::from_millis(1500);
+const SLICES: u8 = 10;
 
 /// Carp interfaces on each of the router's two interfaces.
 const EACH: u8 = 8;
@@ -70,28 +72,32 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     thread::scope(|scope| {
         let measured = scope.spawn(|| -> Result<()> {
             sched_setaffinity(None, &processors)?;
-            let span = size.time(SPAN);
-            for pair in 0..size.count(PAIRS) {
-                let tapped = || {
-                    let _taps = [
-                        Wire::open_idle(&made, "eth0")?,
-                        Wire::open_idle(&made, "eth1")?,
-                    ];
-                    bare_path.rate(span)
-                };
-                let (with, without, tap);
-                if pair % 2 == 0 {
-                    with = carpd_path.rate(span)?;
-                    without = bare_path.rate(span)?;
-                    tap = tapped()?;
-                } else {
-                    tap = tapped()?;
-                    without = bare_path.rate(span)?;
-                    with = carpd_path.rate(span)?;
+            let slice = size.time(SPAN) / u32::from(SLICES);
+            let with = || carpd_path.rate(slice);
+            let without = || bare_path.rate(slice);
+            let tapped = || {
+                let _taps = [
+                    Wire::open_idle(&made, "eth0")?,
+                    Wire::open_idle(&made, "eth1")?,
+                ];
+                bare_path.rate(slice)
+            };
+            for _ in 0..size.count(PAIRS) {
+                let [mut ours, mut theirs, mut taps] = [0.0; 3];
+                for number in 0..SLICES {
+                    if number % 2 == 0 {
+                        ours += with()?;
+                        theirs += without()?;
+                        taps += tapped()?;
+                    } else {
+                        taps += tapped()?;
+                        theirs += without()?;
+                        ours += with()?;
+                    }
                 }
-                out.add(Id::ForwardRatio, with / without);
-                out.add(Id::ForwardTap, tap / without);
-                out.add(Id::ForwardRate, with);
+                out.add(Id::ForwardRatio, ours / theirs);
+                out.add(Id::ForwardTap, taps / theirs);
+                out.add(Id::ForwardRate, ours / f64::from(SLICES));
             }
             Ok(())
         });
@@ -171,7 +177,7 @@ impl Path {
     /// Sends for a while, and says how many packets a second have arrived.
     fn rate(&self, span: Duration) -> Result<f64> {
         let frames = [&self.frame; 64];
-        let (begin, before) = (Instant::now(), self.arrived()?);
+        let (before, begin) = (self.arrived()?, Instant::now());
         while begin.elapsed() < span {
             self.wire.send_all(&frames)?;
         }
