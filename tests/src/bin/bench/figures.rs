@@ -158,6 +158,8 @@ pub(crate) enum Id {
     Leases16,
     Leases255,
     Leases4080,
+    BareFrames4080,
+    BareLeases4080,
     BadTwoMasters,
     BadLog,
     FloodRate,
@@ -259,6 +261,8 @@ const STEADY: &[Figure] = &[
     figure(Id::Leases16, Processor, Told, "the leases of 16 addresses: share of one processor"),
     figure(Id::Leases255, Processor, Told, "the leases of 255 addresses"),
     figure(Id::Leases4080, Processor, Told, "the leases of 4,080 addresses"),
+    figure(Id::BareFrames4080, Processor, Told, "4,080 advertisements sent a second by a loop that does nothing else, with as few system calls as can be"),
+    figure(Id::BareLeases4080, Processor, Told, "4,080 addresses renewed a second by such a loop"),
     figure(Id::Memory4080, Bytes, AtMost(24e6), "4,080 virtual hosts on 16 interfaces as master: memory (PSS)"),
 ];
 

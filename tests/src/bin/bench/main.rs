@@ -2,6 +2,7 @@
 //!
 //! Everything happens in network namespaces that are gone when this ends, whatever ends it.
 
+mod bare;
 mod bed;
 mod figures;
 mod frames;

@@ -182,6 +182,8 @@ pub(crate) static ALL: [Scenario; 10] = [
             Id::Leases16,
             Id::Leases255,
             Id::Leases4080,
+            Id::BareFrames4080,
+            Id::BareLeases4080,
             Id::Master4080,
             Id::Memory4080,
             Id::CtlAll4080,

@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 
 use super::many::{LEASES, bytes};
 use super::{Outcome, Size};
+use crate::bare;
 use crate::bed::{Bed, Group, Place};
 use crate::figures::Id;
 use crate::node::{Engine, Node, Plan};
@@ -31,6 +32,10 @@ pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
         Size::Full => &SIZES[..],
         Size::Smoke => SIZES.split_at(SIZES.len() - 1).1,
     };
+    let spans = match size {
+        Size::Full => SPANS,
+        Size::Smoke => 1,
+    };
     for (interfaces, each) in sizes.iter().copied() {
         let bed = Bed::new(size.count(interfaces))?;
         let plan = Plan::of(Group::all(size.count(interfaces), size.count(each)));
@@ -40,7 +45,7 @@ pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
         let hosts = u32::try_from(plan.groups.len())?;
         let most = interfaces == 16;
         let processes = node.processes();
-        for _ in 0..SPANS.min(if size == Size::Smoke { 1 } else { SPANS }) {
+        for _ in 0..spans {
             let read = || {
                 let leases = usage::time_of(&processes, |thread| thread == LEASES);
                 (usage::time(&processes), leases)
@@ -70,6 +75,11 @@ pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
             }
         }
         if most {
+            for _ in 0..spans {
+                let (groups, span) = (&plan.groups, size.time(SPAN));
+                out.add(Id::BareFrames4080, bare::advertise(&bed.a, groups, span)?);
+                out.add(Id::BareLeases4080, bare::renew(&bed.a, groups, span)?);
+            }
             list(&node, plan.groups.len(), size, out)?;
         }
     }
