@@ -375,8 +375,9 @@ impl Daemon {
 
     /// What came in goes before a deadline: it may be what the deadline waited for.
     fn packets(&mut self, batch: &Batch) {
+        let now = self.clock.now();
         for (device, frame) in batch.frames() {
-            self.handle(Input::Packet { device, frame });
+            self.handle_at(Input::Packet { device, frame }, now);
         }
         let due = self
             .deadline()
