@@ -17,11 +17,11 @@ use tracing::{error, info, warn};
 
 use crate::alarm::Alarm;
 use crate::clock::Clock;
+use crate::coalescing::Coalescing;
 use crate::kernel;
 use crate::net::{Batch, Order, Ports};
 use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running};
 use crate::realtime::Priority;
-use crate::row::Row;
 use crate::state::{Keeper, Last, Past};
 use crate::systemd::Watchdog;
 
@@ -117,7 +117,7 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         keeper,
         put_off: 0,
         run: 0,
-        row: Row::new(),
+        coalescing: Coalescing::new(),
         leases: BTreeSet::new(),
         links_known: false,
         stalled: false,
@@ -147,7 +147,7 @@ struct Daemon {
     put_off: u32,
     /// Batches since everything else had its turn.
     run: u32,
-    row: Row,
+    coalescing: Coalescing,
     /// Which leases the kernel thread found.
     leases: BTreeSet<Lease>,
     /// All links are known, so that requests can be done.
@@ -235,7 +235,7 @@ impl Daemon {
             return;
         }
         let now = self.clock.now().instant;
-        if let Some(pause) = self.row.pause(now, self.deadline()) {
+        if let Some(pause) = self.coalescing.pause(now, self.deadline()) {
             // Not tokio's: every frame would wake that.
             thread::sleep(pause);
         }

@@ -3,6 +3,7 @@
 mod alarm;
 mod api;
 mod clock;
+mod coalescing;
 mod config;
 mod daemon;
 #[cfg(any(test, fuzzing))]
@@ -17,7 +18,6 @@ mod options;
 mod privilege;
 mod publish;
 mod realtime;
-mod row;
 mod state;
 mod systemd;
 

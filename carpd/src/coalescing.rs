@@ -15,11 +15,11 @@ const NEAR: Duration = Duration::from_millis(50);
 ///
 /// **Invariant:** the first of a row is never kept waiting, nor is a deadline.
 #[derive(Debug)]
-pub(crate) struct Row {
+pub(crate) struct Coalescing {
     heard: Instant,
 }
 
-impl Row {
+impl Coalescing {
     /// Nothing was heard yet.
     pub(crate) const fn new() -> Self {
         Self {
@@ -50,28 +50,28 @@ mod tests {
 
     #[test]
     fn the_first_of_a_row_is_not_kept_waiting_and_the_others_are() {
-        let mut row = Row::new();
-        assert_eq!(row.pause(at(0), None), None);
-        assert_eq!(row.pause(at(20), None), Some(GATHER));
-        assert_eq!(row.pause(at(1_100), None), Some(GATHER));
-        assert_eq!(row.pause(at(1_000_000), None), None);
+        let mut coalescing = Coalescing::new();
+        assert_eq!(coalescing.pause(at(0), None), None);
+        assert_eq!(coalescing.pause(at(20), None), Some(GATHER));
+        assert_eq!(coalescing.pause(at(1_100), None), Some(GATHER));
+        assert_eq!(coalescing.pause(at(1_000_000), None), None);
     }
 
     #[test]
     fn frames_that_come_one_by_one_are_never_kept_waiting() {
-        let mut row = Row::new();
+        let mut coalescing = Coalescing::new();
         for micros in (0..100_000).step_by(1_000) {
-            assert_eq!(row.pause(at(micros), None), None, "{micros}");
+            assert_eq!(coalescing.pause(at(micros), None), None, "{micros}");
         }
     }
 
     #[test]
     fn nothing_waits_when_a_deadline_is_near_or_has_passed() {
-        let mut row = Row::new();
-        assert_eq!(row.pause(at(0), None), None);
+        let mut coalescing = Coalescing::new();
+        assert_eq!(coalescing.pause(at(0), None), None);
         for due in [0, 500, 50_010] {
-            assert_eq!(row.pause(at(10), Some(at(due))), None, "{due}");
+            assert_eq!(coalescing.pause(at(10), Some(at(due))), None, "{due}");
         }
-        assert_eq!(row.pause(at(20), Some(at(50_021))), Some(GATHER));
+        assert_eq!(coalescing.pause(at(20), Some(at(50_021))), Some(GATHER));
     }
 }
