@@ -33,8 +33,14 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     };
     let target = crate::target()?;
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Criterion does not know where else cargo builds; and what an earlier run left is no result.
+    let results = target.join("criterion");
+    if results.exists() {
+        fs::remove_dir_all(&results)?;
+    }
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
+    command.env("CRITERION_HOME", &results);
     command.args(["bench", "--quiet", "--package", "carp-proto"]);
     command.args(["--bench", "hot_path", "--target-dir"]);
     command.arg(&target);
@@ -61,7 +67,7 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     for (name, times, id) in BENCHMARKS {
-        let path = target.join("criterion").join(name).join("new/sample.json");
+        let path = results.join(name).join("new/sample.json");
         for nanoseconds in samples(&path)? {
             out.add(id, nanoseconds * 1e-9 / times);
         }
