@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use zbus::proxy::CacheProperties;
-use zbus::{Connection, Message, ObjectPath, Variant};
+use zbus::{Connection, ObjectPath, Variant};
 
 use crate::dict::number;
 use crate::names::{BUS_NAME, INTERFACE_INTERFACE, interface_of, interface_path};
@@ -73,7 +73,10 @@ impl Client {
     /// [`Error::Bus`] alone.
     pub async fn interfaces(&self) -> Result<Vec<InterfaceInfo>, Error> {
         let manager = self.manager.inner();
-        rows(&manager.call_method("ListInterfaces", &()).await?)
+        let answer = manager.call_method("ListInterfaces", &()).await?;
+        let body = answer.body();
+        let rows: Vec<(ObjectPath<'_>, Received<_>)> = body.deserialize()?;
+        Ok(rows.into_iter().map(|(_, Received(info))| info).collect())
     }
 
     /// The same with those properties alone that have one of these names, and whatever else is
@@ -84,7 +87,9 @@ impl Client {
     /// [`Error::Bus`] alone.
     pub async fn properties(&self, names: &[&str]) -> Result<Vec<InterfaceInfo>, Error> {
         let manager = self.manager.inner();
-        rows(&manager.call_method("ListProperties", &(names,)).await?)
+        let answer = manager.call_method("ListProperties", &(names,)).await?;
+        let Received(interfaces) = answer.body().deserialize()?;
+        Ok(interfaces)
     }
 
     /// One carp interface.
@@ -107,7 +112,7 @@ impl Client {
             )
             .await
             .map_err(|error| no_object(error, name))?;
-        let Received(info) = answer.body().deserialize()?;
+        let Received::<InterfaceInfo>(info) = answer.body().deserialize()?;
         // An interface that is just being removed may have an object, but no properties.
         if info.name.is_empty() {
             Err(gone())
@@ -332,12 +337,6 @@ impl Client {
         // A name that makes no object path cannot be one of carpd's.
         proxy.map_err(|_| Error::NotFound(format!("interface {name} does not exist")))
     }
-}
-
-fn rows(answer: &Message) -> Result<Vec<InterfaceInfo>, Error> {
-    let body = answer.body();
-    let rows: Vec<(ObjectPath<'_>, Received)> = body.deserialize()?;
-    Ok(rows.into_iter().map(|(_, Received(info))| info).collect())
 }
 
 fn numeric(name: &str, value: &Variant<'_>) -> Result<u64, Error> {

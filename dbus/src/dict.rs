@@ -100,11 +100,6 @@ const PROPERTIES: [Property; 21] = [
     },
 ];
 
-/// The place of the property `name` in the table.
-pub(crate) fn position(name: &str) -> Option<usize> {
-    PROPERTIES.iter().position(|property| property.name == name)
-}
-
 /// One of `Addresses`: address, prefix length, backing address, flags.
 pub type AddressRow = (String, u8, String, String);
 
@@ -114,43 +109,58 @@ pub type MasterRow = (String, u8, u8, u64);
 /// `LastTransition`: time, from, to, reason.
 pub type TransitionRow = (u64, String, String, String);
 
-/// The value of the property `Addresses`.
-#[must_use]
-pub fn address_rows(info: &InterfaceInfo) -> Vec<AddressRow> {
-    let row = |address: &AddressInfo| {
+impl From<AddressInfo> for AddressRow {
+    fn from(address: AddressInfo) -> Self {
         let AddressInfo {
             address,
             prefixlen,
             backing,
             flags,
-        } = address.clone();
+        } = address;
         (address, prefixlen, backing, flags)
-    };
-    info.addresses.iter().map(row).collect()
+    }
+}
+
+impl From<MasterInfo> for MasterRow {
+    fn from(master: MasterInfo) -> Self {
+        let MasterInfo {
+            source,
+            advbase,
+            advskew,
+            heard,
+        } = master;
+        (source, advbase, advskew, heard)
+    }
+}
+
+impl From<TransitionInfo> for TransitionRow {
+    fn from(transition: TransitionInfo) -> Self {
+        let TransitionInfo {
+            time,
+            from,
+            to,
+            reason,
+        } = transition;
+        (time, from, to, reason)
+    }
+}
+
+/// The value of the property `Addresses`.
+#[must_use]
+pub fn address_rows(info: &InterfaceInfo) -> Vec<AddressRow> {
+    info.addresses.iter().cloned().map(Into::into).collect()
 }
 
 /// The value of the property `Master`; an empty source while there is none.
 #[must_use]
 pub fn master_row(info: &InterfaceInfo) -> MasterRow {
-    let MasterInfo {
-        source,
-        advbase,
-        advskew,
-        heard,
-    } = info.master.clone().unwrap_or_default();
-    (source, advbase, advskew, heard)
+    info.master.clone().unwrap_or_default().into()
 }
 
 /// The value of the property `LastTransition`; empty states before the first.
 #[must_use]
 pub fn transition_row(info: &InterfaceInfo) -> TransitionRow {
-    let TransitionInfo {
-        time,
-        from,
-        to,
-        reason,
-    } = info.last_transition.clone().unwrap_or_default();
-    (time, from, to, reason)
+    info.last_transition.clone().unwrap_or_default().into()
 }
 
 impl InterfaceInfo {

@@ -50,8 +50,8 @@ pub trait Manager {
     /// Every interface with all its properties.
     fn list_interfaces(&self) -> zbus::Result<Vec<(OwnedObjectPath, Properties)>>;
 
-    /// Every interface with those of its properties that are named.
-    fn list_properties(&self, names: &[&str]) -> zbus::Result<Vec<(OwnedObjectPath, Properties)>>;
+    /// Of each property that is named, an array of the values of all interfaces.
+    fn list_properties(&self, names: &[&str]) -> zbus::Result<Properties>;
 
     /// Holds preemption suppressed until the returned descriptor is closed everywhere.
     #[zbus(allow_interactive_auth)]

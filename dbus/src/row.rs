@@ -1,5 +1,5 @@
-//! One interface's row of `ListInterfaces` or `ListProperties`, written and read as what it is: a dictionary of
-//! variants for each of thousands of interfaces takes many times as long, most of it for memory.
+//! One interface's row of `ListInterfaces`, or the columns of `ListProperties`, written and read as what they are: a
+//! dictionary of variants for each of thousands of interfaces takes many times as long, most of it for memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,45 +9,12 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use zbus::{Signature, Type, as_variant};
 
-use crate::dict::{self, AddressRow, Dictionary, MasterRow, TransitionRow};
+use crate::dict::Dictionary;
 use crate::types::InterfaceInfo;
-
-/// Which properties a row has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Selection(u32);
-
-impl Selection {
-    /// All of them.
-    pub const ALL: Self = Self(u32::MAX);
-
-    /// Those with these names; unknown ones are passed over.
-    #[must_use]
-    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        let bits = names.into_iter().filter_map(Self::bit);
-        Self(bits.fold(0, |all, bit| all | bit))
-    }
-
-    /// Whether any of them may change without a signal.
-    #[must_use]
-    pub fn moves_on(self) -> bool {
-        self.0 & Self::of(["Master", "Advertised", "Statistics"]).0 != 0
-    }
-
-    /// For each property of the table whether it is wanted.
-    fn bits(self) -> impl Iterator<Item = bool> {
-        (0..u32::BITS).map(move |place| self.0 >> place & 1 != 0)
-    }
-
-    fn bit(name: &str) -> Option<u32> {
-        dict::position(name).map(|place| 1 << place)
-    }
-}
 
 /// A row to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent<'a> {
-    /// What of it.
-    pub only: Selection,
     /// The interface; its statistics are not looked at.
     pub info: &'a InterfaceInfo,
     /// Every counter by its name.
@@ -99,15 +66,9 @@ impl Serialize for Sent<'_> {
         });
 
         let mut row = serializer.serialize_map(None)?;
-        let mut wanted = self.only.bits();
-        // In the order of the table of properties.
         macro_rules! entries {
             ($($name:literal: $value:expr,)*) => {
-                $(
-                    if wanted.next() == Some(true) {
-                        row.serialize_entry($name, &as_variant::Serialize(&$value))?;
-                    }
-                )*
+                $(row.serialize_entry($name, &as_variant::Serialize(&$value))?;)*
             };
         }
         entries! {
@@ -150,86 +111,117 @@ impl Serialize for Counters<'_> {
     }
 }
 
-/// A row that was received. As with [`InterfaceInfo::apply`], unknown properties, and values of
-/// another type than ours, are passed over.
+/// What was received: the properties of one interface, or the columns of all. As with
+/// [`InterfaceInfo::apply`], unknown properties, and values of another type than ours, are passed
+/// over.
 #[derive(Debug, Default)]
-pub(crate) struct Received(pub(crate) InterfaceInfo);
+pub(crate) struct Received<S>(pub(crate) S);
 
-impl Type for Received {
+impl<S> Type for Received<S> {
     const SIGNATURE: &'static Signature = Dictionary::SIGNATURE;
 }
 
-impl<'de> Deserialize<'de> for Received {
+impl<'de, S: Sink> Deserialize<'de> for Received<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Properties)
+        deserializer.deserialize_map(Properties(PhantomData))
     }
 }
 
-struct Properties;
+/// What the values of properties go into.
+pub(crate) trait Sink: Default {
+    /// Reads the value of a property that is a `T`, and has it `set`.
+    fn take<'de, A, T>(
+        &mut self,
+        map: &mut A,
+        set: impl Fn(&mut InterfaceInfo, T),
+    ) -> Result<(), A::Error>
+    where
+        A: MapAccess<'de>,
+        T: Type + Deserialize<'de>;
+}
 
-impl<'de> Visitor<'de> for Properties {
-    type Value = Received;
+impl Sink for InterfaceInfo {
+    fn take<'de, A, T>(
+        &mut self,
+        map: &mut A,
+        set: impl Fn(&mut InterfaceInfo, T),
+    ) -> Result<(), A::Error>
+    where
+        A: MapAccess<'de>,
+        T: Type + Deserialize<'de>,
+    {
+        if let Known(Some(value)) = map.next_value()? {
+            set(self, value);
+        }
+        Ok(())
+    }
+}
+
+/// Each property is a column: an array with the values of all interfaces.
+impl Sink for Vec<InterfaceInfo> {
+    fn take<'de, A, T>(
+        &mut self,
+        map: &mut A,
+        set: impl Fn(&mut InterfaceInfo, T),
+    ) -> Result<(), A::Error>
+    where
+        A: MapAccess<'de>,
+        T: Type + Deserialize<'de>,
+    {
+        if let Known(Some(values)) = map.next_value::<Known<Vec<T>>>()? {
+            self.resize_with(self.len().max(values.len()), InterfaceInfo::default);
+            for (info, value) in self.iter_mut().zip(values) {
+                set(info, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Properties<S>(PhantomData<S>);
+
+impl<'de, S: Sink> Visitor<'de> for Properties<S> {
+    type Value = Received<S>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the properties of an interface")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Received, A::Error> {
-        let mut info = InterfaceInfo::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Received<S>, A::Error> {
+        let mut sink = S::default();
         while let Some(name) = map.next_key::<&str>()? {
+            let map = &mut map;
             match name {
-                "Name" => take(&mut map, &mut info.name)?,
-                "State" => take(&mut map, &mut info.state)?,
-                "Up" => take(&mut map, &mut info.up)?,
-                "Running" => take(&mut map, &mut info.running)?,
-                "Vhid" => take(&mut map, &mut info.vhid)?,
-                "AdvBase" => take(&mut map, &mut info.advbase)?,
-                "AdvSkew" => take(&mut map, &mut info.advskew)?,
-                "EffectiveAdvSkew" => take(&mut map, &mut info.effective_advskew)?,
-                "Demotion" => take(&mut map, &mut info.demotion)?,
-                "Device" => take(&mut map, &mut info.carpdev)?,
-                "LinkLayerAddress" => take(&mut map, &mut info.lladdr)?,
-                "LinkLayer" => take(&mut map, &mut info.link_layer)?,
-                "Mtu" => take(&mut map, &mut info.mtu)?,
-                "Description" => take(&mut map, &mut info.description)?,
-                "HasPassword" => take(&mut map, &mut info.has_password)?,
-                "Addresses" => {
-                    if let Known(Some(rows)) = map.next_value::<Known<Vec<AddressRow>>>()? {
-                        info.set_addresses(rows);
-                    }
+                "Name" => sink.take(map, |info, value| info.name = value)?,
+                "State" => sink.take(map, |info, value| info.state = value)?,
+                "Up" => sink.take(map, |info, value| info.up = value)?,
+                "Running" => sink.take(map, |info, value| info.running = value)?,
+                "Vhid" => sink.take(map, |info, value| info.vhid = value)?,
+                "AdvBase" => sink.take(map, |info, value| info.advbase = value)?,
+                "AdvSkew" => sink.take(map, |info, value| info.advskew = value)?,
+                "EffectiveAdvSkew" => {
+                    sink.take(map, |info, value| info.effective_advskew = value)?;
                 }
-                "Master" => {
-                    if let Known(Some(row)) = map.next_value::<Known<MasterRow>>()? {
-                        info.set_master(row);
-                    }
-                }
-                "LastTransition" => {
-                    if let Known(Some(row)) = map.next_value::<Known<TransitionRow>>()? {
-                        info.set_last_transition(row);
-                    }
-                }
-                "MasterDownTime" => take(&mut map, &mut info.master_down_time)?,
-                "Advertised" => take(&mut map, &mut info.advertised)?,
-                "Statistics" => take(&mut map, &mut info.statistics)?,
+                "Demotion" => sink.take(map, |info, value| info.demotion = value)?,
+                "Device" => sink.take(map, |info, value| info.carpdev = value)?,
+                "LinkLayerAddress" => sink.take(map, |info, value| info.lladdr = value)?,
+                "LinkLayer" => sink.take(map, |info, value| info.link_layer = value)?,
+                "Mtu" => sink.take(map, |info, value| info.mtu = value)?,
+                "Description" => sink.take(map, |info, value| info.description = value)?,
+                "HasPassword" => sink.take(map, |info, value| info.has_password = value)?,
+                "Addresses" => sink.take(map, InterfaceInfo::set_addresses)?,
+                "Master" => sink.take(map, InterfaceInfo::set_master)?,
+                "LastTransition" => sink.take(map, InterfaceInfo::set_last_transition)?,
+                "MasterDownTime" => sink.take(map, |info, value| info.master_down_time = value)?,
+                "Advertised" => sink.take(map, |info, value| info.advertised = value)?,
+                "Statistics" => sink.take(map, |info, value| info.statistics = value)?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        Ok(Received(info))
+        Ok(Received(sink))
     }
-}
-
-/// The next value into `field`, if it is of its type.
-fn take<'de, A, T>(map: &mut A, field: &mut T) -> Result<(), A::Error>
-where
-    A: MapAccess<'de>,
-    T: Type + Deserialize<'de>,
-{
-    if let Known(Some(value)) = map.next_value()? {
-        *field = value;
-    }
-    Ok(())
 }
 
 /// A variant, if it holds a `T`.
@@ -272,7 +264,7 @@ mod tests {
     use zbus::{OwnedVariant, Variant};
 
     use super::*;
-    use crate::dict::{Properties, tests::everything};
+    use crate::dict::{Properties, address_rows, tests::everything};
 
     const STATISTICS: [(&str, u64); 2] = [("ipackets", 3), ("badif", 4)];
 
@@ -287,7 +279,6 @@ mod tests {
         let context = Context::new(LE, 0);
         for info in [everything(), InterfaceInfo::default()] {
             let sent = Sent {
-                only: Selection::ALL,
                 info: &info,
                 statistics: &STATISTICS,
             };
@@ -304,27 +295,46 @@ mod tests {
                 .collect();
             assert_eq!(read, properties);
 
-            let Received(received) = row.deserialize().unwrap().0;
+            let Received::<InterfaceInfo>(received) = row.deserialize().unwrap().0;
             assert_eq!(received, expected);
         }
     }
 
+    fn columns(of: &[InterfaceInfo]) -> BTreeMap<&'static str, Variant<'static>> {
+        let names = of.iter().map(|info| info.name.clone());
+        let numbers = of.iter().map(|info| info.vhid);
+        let addresses = of.iter().map(address_rows);
+        BTreeMap::from([
+            ("Name", Variant::from(names.collect::<Vec<_>>())),
+            ("Vhid", Variant::from(numbers.collect::<Vec<_>>())),
+            ("Addresses", Variant::from(addresses.collect::<Vec<_>>())),
+        ])
+    }
+
     #[test]
-    fn a_row_has_the_properties_that_are_wanted() {
-        let info = everything();
-        for name in info.properties().into_keys() {
-            let sent = Sent {
-                only: Selection::of([name, "Colour"]),
-                info: &info,
-                statistics: &STATISTICS,
-            };
-            let row = to_bytes(Context::new(LE, 0), &sent).unwrap();
-            let read: Properties = row.deserialize().unwrap().0;
-            assert_eq!(read.into_keys().collect::<Vec<_>>(), [name]);
+    fn columns_are_interfaces_with_those_properties() {
+        let context = Context::new(LE, 0);
+        let some = |info: InterfaceInfo| InterfaceInfo {
+            name: info.name,
+            vhid: info.vhid,
+            addresses: info.addresses,
+            ..InterfaceInfo::default()
+        };
+        let all = [everything(), InterfaceInfo::default(), everything()].map(some);
+        for count in 0..=all.len() {
+            let bytes = to_bytes(context, &columns(&all[..count])).unwrap();
+            let Received(received): Received<Vec<_>> = bytes.deserialize().unwrap().0;
+            assert_eq!(received, &all[..count]);
         }
-        assert!(Selection::ALL.moves_on());
-        assert!(Selection::of(["Name", "Statistics"]).moves_on());
-        assert!(!Selection::of(["Name", "State"]).moves_on());
+        let mut columns = columns(&all);
+        columns.insert("Colour", Variant::from(vec!["green"]));
+        columns.insert("Vhid", Variant::from(7_u8));
+        columns.insert("State", Variant::from(vec!["MASTER"]));
+        let bytes = to_bytes(context, &columns).unwrap();
+        let Received(received): Received<Vec<_>> = bytes.deserialize().unwrap().0;
+        let states = received.iter().map(|info| info.state.as_str());
+        assert_eq!(states.collect::<Vec<_>>(), ["MASTER", "", ""]);
+        assert!(received.iter().all(|info| info.vhid == 0));
     }
 
     #[test]
@@ -335,7 +345,7 @@ mod tests {
         properties.insert("Vhid", Variant::from("seven"));
         properties.insert("Addresses", Variant::from(7_u64));
         let bytes = to_bytes(context, &properties).unwrap();
-        let Received(received) = bytes.deserialize().unwrap().0;
+        let Received::<InterfaceInfo>(received) = bytes.deserialize().unwrap().0;
         let expected = InterfaceInfo {
             vhid: 0,
             addresses: Vec::new(),
@@ -350,7 +360,10 @@ mod tests {
         for length in 0..bytes.len() {
             let (cut, context) = (&bytes[..length], Context::new(LE, 0));
             let cut = zbus::wire::serialized::Data::new(cut, context);
-            assert!(cut.deserialize::<Received>().is_err(), "{length}");
+            assert!(
+                cut.deserialize::<Received<InterfaceInfo>>().is_err(),
+                "{length}"
+            );
             assert!(cut.deserialize::<OwnedVariant>().is_err(), "{length}");
         }
     }

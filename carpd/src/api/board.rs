@@ -60,6 +60,11 @@ pub(super) struct Board {
 }
 
 impl Board {
+    /// All carp interfaces in the order of their numbers.
+    pub(super) fn all(&self) -> Vec<Arc<Status>> {
+        self.interfaces.values().cloned().collect()
+    }
+
     /// An interface as it is now.
     pub(super) fn interface(&mut self, status: &Status) -> Option<Signal> {
         let unit = status.unit;

@@ -2,10 +2,11 @@
 
 use carp_dbus::{AddressInfo, Error, InterfaceInfo, MasterInfo, TransitionInfo};
 use carp_proto::{
-    AddressStatus, Counters, LinkLayer, Peer, Refusal, RefusalKind, StateName, Status, Suppression,
-    Sysctl, Sysctls, Transition, UnixTime,
+    AddressStatus, Counters, DeviceName, IfIndex, LinkLayer, Peer, Refusal, RefusalKind, StateName,
+    Status, Suppression, Sysctl, Sysctls, Transition, UnixTime, Vhid,
 };
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// A carp interface as the bus shows it.
 pub(super) fn interface(status: &Status) -> InterfaceInfo {
@@ -47,27 +48,44 @@ pub(super) fn told(status: &Status) -> InterfaceInfo {
         state: state.text().to_owned(),
         up: *up,
         running: *running,
-        vhid: vhid.map_or(0, carp_proto::Vhid::get),
+        vhid: number(*vhid),
         advbase: *advbase,
         advskew: *advskew,
         effective_advskew: *effective_advskew,
         demotion: *demotion,
-        carpdev: device
-            .as_ref()
-            .map(|(_, name)| name.to_string())
-            .unwrap_or_default(),
-        lladdr: mac.map(|mac| mac.to_string()).unwrap_or_default(),
+        carpdev: device_name(device.as_ref()).to_owned(),
+        lladdr: text_of(*mac),
         link_layer: link_layer(*lladdr).to_owned(),
         mtu: *mtu,
         description: description.clone(),
         has_password: *has_password,
         addresses: addresses.iter().map(address).collect(),
         master: master.as_ref().map(master_info),
-        advertised: advertised.map_or(0, UnixTime::micros),
+        advertised: micros(*advertised),
         master_down_time: *master_down_micros,
         last_transition: last_transition.as_ref().map(transition),
         statistics: BTreeMap::new(),
     }
+}
+
+/// A vhid; 0 while there is none.
+pub(super) fn number(vhid: Option<Vhid>) -> u8 {
+    vhid.map_or(0, Vhid::get)
+}
+
+/// The name of a physical interface; empty while there is none.
+pub(super) fn device_name(device: Option<&(IfIndex, DeviceName)>) -> &str {
+    device.map_or("", |(_, name)| name.as_str())
+}
+
+/// What is shown of something; empty while there is none.
+pub(super) fn text_of(shown: Option<impl fmt::Display>) -> String {
+    shown.map(|shown| shown.to_string()).unwrap_or_default()
+}
+
+/// Microseconds since 1970; 0 for never.
+pub(super) fn micros(time: Option<UnixTime>) -> u64 {
+    time.map_or(0, UnixTime::micros)
 }
 
 /// Counters by their names.
@@ -143,7 +161,7 @@ pub(super) fn refusal(Refusal { kind, message }: Refusal) -> Error {
     }
 }
 
-fn address(status: &AddressStatus) -> AddressInfo {
+pub(super) fn address(status: &AddressStatus) -> AddressInfo {
     let AddressStatus {
         address,
         backing,
@@ -154,14 +172,12 @@ fn address(status: &AddressStatus) -> AddressInfo {
     AddressInfo {
         address: address.address.to_string(),
         prefixlen: address.prefix,
-        backing: backing
-            .map(|backing| backing.to_string())
-            .unwrap_or_default(),
+        backing: text_of(*backing),
         flags: format!("{}{}", letter(*owner, "O"), letter(*active, "A")),
     }
 }
 
-fn master_info(peer: &Peer) -> MasterInfo {
+pub(super) fn master_info(peer: &Peer) -> MasterInfo {
     // The demotion byte is told by the advertisement's effect alone.
     let Peer {
         source,
@@ -178,7 +194,7 @@ fn master_info(peer: &Peer) -> MasterInfo {
     }
 }
 
-fn transition(transition: &Transition) -> TransitionInfo {
+pub(super) fn transition(transition: &Transition) -> TransitionInfo {
     // Whose advertisement it was is in the event, and where it was.
     let Transition {
         unit: _,

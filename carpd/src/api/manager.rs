@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use carp_dbus::dict::EventTuple;
 use carp_dbus::names::interface_path;
-use carp_dbus::row::{Selection, Sent};
+use carp_dbus::row::Sent;
 use carp_dbus::{Error, one_line};
 use carp_proto::{Answer, Request, Status, Unit};
 use serde::ser::{Error as _, Serialize, SerializeSeq as _, Serializer};
@@ -19,6 +19,7 @@ use zbus::{
 
 use super::authorisation::{Action, Deed, Verdict};
 use super::callers::Callers;
+use super::columns::Columns;
 use super::hub::{Hub, not_found, unexpected};
 use super::{configuration, convert, holders, settings};
 
@@ -103,12 +104,13 @@ impl Manager {
 
     #[zbus(out_args("interfaces"))]
     async fn list_interfaces(&self) -> (Rows,) {
-        (Rows::of(&self.hub, Selection::ALL).await,)
+        self.hub.refresh().await;
+        (Rows(self.hub.board().all()),)
     }
 
-    #[zbus(out_args("interfaces"))]
-    async fn list_properties(&self, names: Vec<&str>) -> (Rows,) {
-        (Rows::of(&self.hub, Selection::of(names)).await,)
+    #[zbus(out_args("columns"))]
+    async fn list_properties(&self, names: Vec<&str>) -> (Columns,) {
+        (Columns::of(&self.hub, names).await,)
     }
 
     #[zbus(out_args("hold"))]
@@ -240,24 +242,10 @@ impl Manager {
     ) -> zbus::Result<()>;
 }
 
-/// What `ListInterfaces` and `ListProperties` answer. Each row is made when it is written and gone afterwards: those
-/// of thousands of interfaces would fill megabytes.
+/// What `ListInterfaces` answers. Each row is made when it is written and gone afterwards: those of
+/// thousands of interfaces would fill megabytes.
 #[derive(Debug)]
-struct Rows {
-    interfaces: Vec<Arc<Status>>,
-    only: Selection,
-}
-
-impl Rows {
-    /// Those of all interfaces as they are now.
-    async fn of(hub: &Hub, only: Selection) -> Self {
-        if only.moves_on() {
-            hub.refresh().await;
-        }
-        let interfaces = hub.board().interfaces.values().cloned().collect();
-        Self { interfaces, only }
-    }
-}
+struct Rows(Vec<Arc<Status>>);
 
 impl Type for Rows {
     const SIGNATURE: &'static Signature = <Vec<(ObjectPath<'_>, Sent<'_>)>>::SIGNATURE;
@@ -265,17 +253,13 @@ impl Type for Rows {
 
 impl Serialize for Rows {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut rows = serializer.serialize_seq(Some(self.interfaces.len()))?;
-        for status in &self.interfaces {
+        let mut rows = serializer.serialize_seq(Some(self.0.len()))?;
+        for status in &self.0 {
             let info = &convert::told(status);
             let statistics = &convert::counters(&status.counters);
             let path = ObjectPath::try_from(interface_path(&info.name));
             let path = path.map_err(S::Error::custom)?;
-            let row = Sent {
-                only: self.only,
-                info,
-                statistics,
-            };
+            let row = Sent { info, statistics };
             rows.serialize_element(&(path, row))?;
         }
         rows.end()

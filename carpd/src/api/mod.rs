@@ -16,6 +16,7 @@ mod authorisation;
 mod board;
 mod bus;
 mod callers;
+mod columns;
 mod configuration;
 mod convert;
 mod emitter;

@@ -64,15 +64,25 @@ impl Manager {
         state.interfaces.iter().map(row).collect()
     }
 
-    fn list_properties(
-        &self,
-        names: Vec<&str>,
-    ) -> Vec<(OwnedObjectPath, BTreeMap<&'static str, Variant<'static>>)> {
-        let mut rows = self.list_interfaces();
-        for (_, properties) in &mut rows {
-            properties.retain(|name, _| names.contains(name));
+    fn list_properties(&self, names: Vec<&str>) -> BTreeMap<&'static str, Variant<'static>> {
+        let state = self.0.lock().unwrap();
+        let rows = state.interfaces.iter().map(InterfaceInfo::properties);
+        let mut columns: BTreeMap<&str, Vec<Variant<'static>>> = BTreeMap::new();
+        for (name, value) in rows.flatten().filter(|(name, _)| names.contains(name)) {
+            columns.entry(name).or_default().push(value);
         }
-        rows
+        let array = |values: Vec<Variant<'static>>| {
+            let kind = values.first().unwrap().value_signature().clone();
+            let mut array = zbus::wire::Array::new(&kind);
+            for value in values {
+                array.append(value).unwrap();
+            }
+            Variant::from(array)
+        };
+        columns
+            .into_iter()
+            .map(|(name, values)| (name, array(values)))
+            .collect()
     }
 
     fn get_statistics(&self) -> BTreeMap<String, u64> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use carp_dbus::proxy::{InterfaceProxy, ManagerProxy, SysctlProxy};
-use carp_dbus::{AddressInfo, Client, Error, InterfaceInfo, Settings, names};
+use carp_dbus::{AddressInfo, Client, Error, Settings, names};
 use carp_proto::Input;
 use zbus::{Connection, OwnedVariant, Variant};
 
@@ -19,21 +19,26 @@ pub(super) async fn interface(connection: &Connection) -> InterfaceProxy<'static
 #[tokio::test]
 async fn of_every_interface_the_properties_that_are_named_are_listed() {
     let bench = Bench::with_a_backup().await;
-    let client = bench.client(1000).await;
+    let client = bench.client(0).await;
+    let other = Settings::new().vhid(2).description("another");
+    client.create("carp1", other).await.unwrap();
+    client.create("carp2", Settings::new()).await.unwrap();
     let all = client.interfaces().await.unwrap();
-    let named = ["Name", "State", "Addresses", "Statistics", "Colour"];
-    let [some] = &client.properties(&named).await.unwrap()[..] else {
-        panic!("one interface");
-    };
-    let expected = InterfaceInfo {
-        name: "carp0".to_owned(),
-        state: "BACKUP".to_owned(),
-        addresses: all[0].addresses.clone(),
-        statistics: all[0].statistics.clone(),
-        ..InterfaceInfo::default()
-    };
-    assert_eq!(*some, expected);
-    assert!(!some.addresses.is_empty() && !some.statistics.is_empty());
+    assert_eq!(all.len(), 3);
+    let every: Vec<&str> = all[0].properties().into_keys().collect();
+    assert_eq!(client.properties(&every).await.unwrap(), all);
+
+    let connection = bench.connection(1000).await;
+    let manager = ManagerProxy::new(&connection).await.unwrap();
+    for name in every {
+        let columns = manager
+            .list_properties(&[name, "Colour", name])
+            .await
+            .unwrap();
+        assert_eq!(columns.keys().collect::<Vec<_>>(), [name]);
+    }
+    let none: &[&str] = &[];
+    assert!(manager.list_properties(none).await.unwrap().is_empty());
 }
 
 #[tokio::test]
