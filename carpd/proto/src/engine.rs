@@ -193,8 +193,8 @@ impl Engine {
     }
 
     /// Whoever is due, and every MASTER that is nearly due: thousands of them then wake this host
-    /// a hundred times a second and not thousands of times. They stay together from then on, so
-    /// that an interval is cut short once.
+    /// 64 times a second and not thousands of times. They stay together from then on, so that an
+    /// interval is cut short once.
     fn deadlines(&mut self, now: Now, out: &mut Vec<Action>) {
         while let Some(&(deadline, unit)) = self.timers.first() {
             if deadline > now.instant {

@@ -18,10 +18,10 @@ const SETTLE: Duration = Duration::from_millis(50);
 
 /// How much earlier than it is due an advertisement may be sent at most, so as to go with others:
 /// so much, and no more than one [`EARLY_PART`]th of the interval.
-pub(crate) const MOST_EARLY: Duration = Duration::from_millis(10);
+pub(crate) const MOST_EARLY: Duration = Duration::from_millis(20);
 
-/// See [`MOST_EARLY`]: of a second 8 milliseconds.
-const EARLY_PART: u32 = 128;
+/// See [`MOST_EARLY`]: of a second 16 milliseconds.
+const EARLY_PART: u32 = 64;
 
 /// Some layer 3 switches miss the first burst of announcements: it is repeated with the
 /// advertisement of this number, the one an interval after the takeover.

@@ -1,5 +1,7 @@
 //! Who is elected, and who takes over.
 
+use std::collections::BTreeSet;
+
 use carp_proto::wire::ethernet::{ETHERTYPE_ARP, Frame};
 use carp_proto::{RefusalKind, Request, Sysctl};
 
@@ -39,6 +41,33 @@ fn a_master_that_goes_down_bows_out_and_the_backup_takes_over_at_once() {
         );
         assert_eq!(segment.holders("192.0.2.100"), ["b"]);
     }
+}
+
+#[test]
+fn masters_that_are_nearly_due_advertise_together_and_keep_their_interval() {
+    let mut segment = Segment::new(["a"]);
+    for vhid in 1..=100 {
+        let line = format!("carp{vhid} vhid {vhid} 192.0.2.{vhid}/24");
+        segment.ifconfig("a", &line).unwrap();
+        segment.run(millis(10));
+    }
+    segment.run(seconds(5));
+    let advertised = |segment: &Segment| {
+        let of = |vhid| segment.status("a", &format!("carp{vhid}")).advertised;
+        (1..=100)
+            .map(|vhid| of(vhid).unwrap().micros())
+            .collect::<Vec<_>>()
+    };
+    let before = advertised(&segment);
+    // A second has room for 64 times 15.6 ms.
+    let times: BTreeSet<u64> = before.iter().copied().collect();
+    assert!(times.len() <= 65, "{}", times.len());
+    let second = segment.now(0).unix.micros() - 1_000_000..=segment.now(0).unix.micros();
+    assert!(times.iter().all(|time| second.contains(time)));
+
+    segment.run(seconds(5));
+    let later: Vec<u64> = before.iter().map(|time| time + 5_000_000).collect();
+    assert_eq!(advertised(&segment), later);
 }
 
 #[test]
