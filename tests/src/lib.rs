@@ -22,6 +22,7 @@
 mod bus;
 mod capture;
 mod carpd;
+mod datagram;
 mod flood;
 mod forged;
 mod frame;
@@ -45,6 +46,7 @@ mod wire;
 pub use bus::Bus;
 pub use capture::Capture;
 pub use carpd::{Carpd, Interface, Outcome, Transition};
+pub use datagram::receive;
 pub use flood::{Flood, Flooded};
 pub use forged::{carp_frame, forged};
 pub use frame::{Advertisement, Arp, Echo, Family, Frame, NeighbourMessage};

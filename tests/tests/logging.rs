@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{Bus, Carpd, Lab, MARGIN, master_down, program, wait_until};
+use carp_tests::{Bus, Carpd, Lab, MARGIN, master_down, program, receive, wait_until};
 
 /// A packet of CARP's protocol from 192.168.1.9 that is no advertisement: its TTL is 254.
 fn bad_packet() -> Vec<u8> {
@@ -142,7 +142,6 @@ fn the_journal_gets_the_facts_as_fields() -> Result<()> {
     let journal = lab.path("journal");
     fs::create_dir(&journal)?;
     let journald = UnixDatagram::bind(journal.join("socket"))?;
-    journald.set_read_timeout(Some(Duration::from_secs(10)))?;
     // A /run of its own, and the standard error that the journal would have made for it.
     let (log, run) = (lab.path("stderr"), lab.path("run"));
     let stream = fs::metadata(fs::File::create(&log).map(|_| &log)?)?;
@@ -165,9 +164,7 @@ fn the_journal_gets_the_facts_as_fields() -> Result<()> {
     let mut process = host.spawn("carpd", command)?;
     let entry = |wanted: &str| -> Result<String> {
         loop {
-            let mut buffer = [0; 8192];
-            let length = journald.recv(&mut buffer)?;
-            let entry = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let entry = receive(&journald, Duration::from_secs(10))?;
             if entry.contains(wanted) {
                 return Ok(entry);
             }

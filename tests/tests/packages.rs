@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{
-    Host, Lab, MARGIN, Ping, Process, Root, build_directory, master_down, source, succeeds,
-    wait_until,
+    Host, Lab, MARGIN, Ping, Process, Root, build_directory, master_down, receive, source,
+    succeeds, wait_until,
 };
 
 /// How long a program may take to start on a busy machine.
@@ -190,13 +190,10 @@ impl Running {
         let mut command = root.command(words.next().context("it has a program")?);
         command.args(words).env("NOTIFY_SOCKET", "/run/notify");
         let notified = UnixDatagram::bind(root.path("/run/notify"))?;
-        notified.set_read_timeout(Some(START))?;
         let mut carpd = root.host().spawn("carpd", command)?;
-        let mut buffer = [0; 4096];
         loop {
             carpd.check_alive()?;
-            let length = notified.recv(&mut buffer).context("carpd is not ready")?;
-            if buffer.get(..length) == Some(b"READY=1".as_slice()) {
+            if receive(&notified, START).context("carpd is not ready")? == "READY=1" {
                 break;
             }
         }

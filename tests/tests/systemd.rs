@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use carp_tests::{Bus, Carpd, Host, Lab, MARGIN, master_down, wait_until};
+use carp_tests::{Bus, Carpd, Host, Lab, MARGIN, master_down, receive, wait_until};
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 use zbus::connection::Builder;
@@ -44,11 +44,7 @@ impl Notifications {
 
     /// The next message within `bound`.
     fn next(&mut self, bound: Duration) -> Result<String> {
-        let mut buffer = [0; 4096];
-        self.socket.set_read_timeout(Some(bound))?;
-        let length = self.socket.recv(&mut buffer).context("nothing was told")?;
-        let heard = buffer.get(..length).context("a whole message")?;
-        let text = String::from_utf8_lossy(heard).into_owned();
+        let text = receive(&self.socket, bound)?;
         self.heard.push(text.clone());
         Ok(text)
     }
