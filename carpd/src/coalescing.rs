@@ -1,11 +1,12 @@
 //! Frames that come one behind the other: when to let some come in before they are read.
 
+use std::thread;
 use std::time::Duration;
 
 use carp_proto::Instant;
 
-/// Frames that come within such a time of others are read together with what follows: 255 peers on
-/// one interface advertise in a row, and each frame would wake the protocol's thread.
+/// Frames that come within such a time of others are read together with what follows: 255 virtual
+/// hosts of a peer advertise in a row, and each frame would wake the protocol's thread.
 const GATHER: Duration = Duration::from_millis(1);
 
 /// Nothing is gathered that near to a deadline, nor, therefore, where peers advertise that often.
@@ -27,8 +28,16 @@ impl Coalescing {
         }
     }
 
-    /// How long to let frames come in now that all were read; `None` if those to come shall wake us.
-    pub(crate) fn pause(&mut self, now: Instant, deadline: Option<Instant>) -> Option<Duration> {
+    /// Lets frames come in for a moment, now that all were read, if they come one behind the other.
+    pub(crate) fn wait(&mut self, now: Instant, deadline: Option<Instant>) {
+        if let Some(pause) = self.pause(now, deadline) {
+            // Not tokio's: every frame would wake that.
+            thread::sleep(pause);
+        }
+    }
+
+    /// How long to wait; `None` if the frames to come shall wake us.
+    fn pause(&mut self, now: Instant, deadline: Option<Instant>) -> Option<Duration> {
         let goes_on = now.since(self.heard) < GATHER;
         let is_free = deadline.is_none_or(|deadline| deadline.since(now) > NEAR);
         self.heard = now;

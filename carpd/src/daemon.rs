@@ -188,7 +188,10 @@ impl Daemon {
                 biased;
                 () = self.ports.recv(&mut batch, self.clock) => {
                     self.packets(&batch);
-                    self.gather(&batch);
+                    if !batch.is_full() {
+                        let now = self.clock.now().instant;
+                        self.coalescing.wait(now, self.deadline());
+                    }
                     self.run += 1;
                     if self.run >= RUN {
                         self.run = 0;
@@ -226,18 +229,6 @@ impl Daemon {
                 let kept = self.kernel.keep().await;
                 self.keeper.end(Last::Keep(unsaved)).await && kept
             }
-        }
-    }
-
-    /// Lets frames come in for a moment if they come one behind the other.
-    fn gather(&mut self, batch: &Batch) {
-        if batch.is_full() {
-            return;
-        }
-        let now = self.clock.now().instant;
-        if let Some(pause) = self.coalescing.pause(now, self.deadline()) {
-            // Not tokio's: every frame would wake that.
-            thread::sleep(pause);
         }
     }
 
