@@ -184,7 +184,7 @@ impl<'de, S: Sink> Visitor<'de> for Properties<S> {
     type Value = Received<S>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the properties of an interface")
+        formatter.write_str("properties of interfaces")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Received<S>, A::Error> {

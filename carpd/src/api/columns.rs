@@ -63,7 +63,7 @@ impl Serialize for Columns {
             "State": |status| status.state.text(),
             "Up": |status| status.up,
             "Running": |status| status.running,
-            "Vhid": |status| convert::number(status.vhid),
+            "Vhid": |status| convert::vhid_number(status.vhid),
             "AdvBase": |status| status.advbase,
             "AdvSkew": |status| status.advskew,
             "EffectiveAdvSkew": |status| status.effective_advskew,

@@ -48,7 +48,7 @@ pub(super) fn told(status: &Status) -> InterfaceInfo {
         state: state.text().to_owned(),
         up: *up,
         running: *running,
-        vhid: number(*vhid),
+        vhid: vhid_number(*vhid),
         advbase: *advbase,
         advskew: *advskew,
         effective_advskew: *effective_advskew,
@@ -69,7 +69,7 @@ pub(super) fn told(status: &Status) -> InterfaceInfo {
 }
 
 /// A vhid; 0 while there is none.
-pub(super) fn number(vhid: Option<Vhid>) -> u8 {
+pub(super) fn vhid_number(vhid: Option<Vhid>) -> u8 {
     vhid.map_or(0, Vhid::get)
 }
 
