@@ -16,8 +16,8 @@ use crate::bed::{Group, Place};
 use crate::frames::forged_carp;
 
 /// A second's work is done in so many portions, as carpd does it.
-const PORTIONS: usize = 100;
-const PORTION: Duration = Duration::from_millis(10);
+const PORTIONS: usize = 64;
+const PORTION: Duration = Duration::from_micros(15_625);
 
 /// `<linux/rtnetlink.h>`, `<linux/netlink.h>`, `<linux/if_addr.h>`
 const RTM_NEWADDR: u16 = 20;
