@@ -216,7 +216,17 @@ impl Ears {
         true
     }
 
-    /// There was nothing more to read from a socket.
+    /// Whether it matters that a socket is empty, so that it has to be read to be sure.
+    pub(super) fn asks(&self, side: Side) -> bool {
+        let both = matches!(self.phase, Phase::Both { .. });
+        let waits = match side {
+            Side::Tap => both && !self.warm,
+            Side::Ear => both || self.is_waiting() || !self.heard.is_empty(),
+        };
+        waits || self.lingering == Some(side)
+    }
+
+    /// There was nothing more to read from a socket, surely.
     pub(super) fn is_empty(&mut self, side: Side, now: Instant) {
         match side {
             Side::Ear => self.ear_empty = now,
@@ -315,10 +325,11 @@ impl Ears {
     }
 
     fn probe_again(&mut self, now: Instant) {
-        let wait = self.probe.as_ref().is_some_and(|probe| {
-            now.since(probe.asked) < PROBE || (probe.sent.is_some() && !probe.missing.is_empty())
-        });
-        if !wait {
+        let wait = self
+            .probe
+            .as_ref()
+            .is_some_and(|probe| now.since(probe.asked) < PROBE);
+        if !wait && !self.is_waiting() {
             self.last_probe += 1;
             self.probe = Some(Probe {
                 number: self.last_probe,
@@ -328,6 +339,12 @@ impl Ears {
             });
             self.orders.push(Order::Probe(self.last_probe));
         }
+    }
+
+    /// Whether the ear has yet to hear a probe that was sent.
+    fn is_waiting(&self) -> bool {
+        let waits = |probe: &Probe| probe.sent.is_some() && !probe.missing.is_empty();
+        self.probe.as_ref().is_some_and(waits)
     }
 
     fn distrust(&mut self, time: Duration, why: Why, now: Instant) {

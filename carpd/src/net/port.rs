@@ -139,7 +139,7 @@ impl Port {
                 if batch.is_full() {
                     break;
                 }
-                match socket.poll_recv(cx, buffer) {
+                match socket.poll_recv(cx, buffer, false) {
                     Poll::Ready(Ok(length)) => {
                         batch.push(self.device, buffer.get(..length).unwrap_or_default());
                     }
@@ -164,9 +164,16 @@ impl Port {
             if batch.is_full() {
                 return;
             }
+            let certain = self.ears.asks(side);
             let read = match side {
-                Side::Tap => self.tap.as_ref().map(|tap| tap.poll_recv(cx, buffer)),
-                Side::Ear => self.ear.as_ref().map(|ear| poll_either(ear, cx, buffer)),
+                Side::Tap => self
+                    .tap
+                    .as_ref()
+                    .map(|tap| tap.poll_recv(cx, buffer, certain)),
+                Side::Ear => self
+                    .ear
+                    .as_ref()
+                    .map(|ear| poll_either(ear, cx, buffer, certain)),
             };
             match read {
                 None => return,
@@ -183,7 +190,9 @@ impl Port {
                     Side::Ear => self.lose_ear(&error, now),
                 },
                 Some(Poll::Pending) => {
-                    self.ears.is_empty(side, now);
+                    if certain {
+                        self.ears.is_empty(side, now);
+                    }
                     return;
                 }
             }
@@ -252,10 +261,11 @@ fn poll_either(
     ear: &[Receiver; 2],
     cx: &mut Context<'_>,
     buffer: &mut [u8],
+    certain: bool,
 ) -> Poll<io::Result<usize>> {
     let [first, second] = ear;
-    match first.poll_recv(cx, buffer) {
-        Poll::Pending => second.poll_recv(cx, buffer),
+    match first.poll_recv(cx, buffer, certain) {
+        Poll::Pending => second.poll_recv(cx, buffer, certain),
         ready @ Poll::Ready(_) => ready,
     }
 }

@@ -10,7 +10,7 @@
 
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::thread;
 
 use carp_proto::{IfIndex, Mac, SendFailure};
@@ -90,19 +90,28 @@ impl Receiver {
 
     /// Reads one frame into `buffer` and says how long it is; a longer one is cut.
     ///
+    /// Pending, if the runtime has not been told of a frame; if `certain`, there is none.
+    ///
     /// # Errors
     /// `ENETDOWN`, once, when the interface goes down or away.
     pub(super) fn poll_recv(
         &self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
+        certain: bool,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            let mut ready = ready!(self.0.poll_read_ready(cx))?;
-            if let Ok(result) = ready.try_io(|socket| socket.get_ref().read(buffer)) {
+        while let Poll::Ready(ready) = self.0.poll_read_ready(cx) {
+            if let Ok(result) = ready?.try_io(|socket| socket.get_ref().read(buffer)) {
                 return Poll::Ready(result);
             }
         }
+        if certain {
+            match self.0.get_ref().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+        Poll::Pending
     }
 }
 

@@ -328,16 +328,21 @@ impl Master {
                 },
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}
             }
-            for order in self.ports.tick(Clock.now().instant) {
-                match order {
-                    Order::Listen { device, on } => self.kernel.listen(device, on),
-                    Order::Probe {
-                        device,
-                        number,
-                        frames,
-                    } => {
-                        self.kernel.probe(device, number, frames);
-                    }
+            self.obey();
+        }
+    }
+
+    /// Does what the ports ask for.
+    fn obey(&mut self) {
+        for order in self.ports.tick(Clock.now().instant) {
+            match order {
+                Order::Listen { device, on } => self.kernel.listen(device, on),
+                Order::Probe {
+                    device,
+                    number,
+                    frames,
+                } => {
+                    self.kernel.probe(device, number, frames);
                 }
             }
         }
@@ -347,7 +352,11 @@ impl Master {
     async fn live_until_free(&mut self, free: bool) {
         let end = tokio::time::Instant::now() + PATIENCE;
         while taps() == free {
-            assert!(tokio::time::Instant::now() < end, "free: {free}");
+            assert!(
+                tokio::time::Instant::now() < end,
+                "free: {free}, {:#?}",
+                self.ports
+            );
             self.live(Duration::from_millis(50)).await;
         }
     }
@@ -401,6 +410,25 @@ fn a_master_hears_everything_once_with_and_without_its_tap() {
         // While the device is deaf to the master's own MAC, too.
         run("ip link set carp0 type macvlan mode source");
         host.hears(&lab, 3).await;
+    });
+}
+
+#[test]
+fn what_waits_in_the_tap_when_the_ear_opens_was_not_missed_by_the_ear() {
+    on_a_cable(async |lab| {
+        let mut host = Master::start(&Family::ALL);
+        host.obey();
+        loop {
+            if let Some(News::Ear { device, ear }) = host.news.recv().await {
+                assert!(ear.is_some());
+                // The runtime does not know of it before it waits for the next time.
+                lab.send_from_peer(&carp(1));
+                host.ports.ear_is(device, ear, Clock.now().instant);
+                break;
+            }
+        }
+        host.live_until_free(true).await;
+        assert_eq!(host.heard, [carp(1)]);
     });
 }
 
