@@ -274,9 +274,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let journald = UnixDatagram::bind(&path).unwrap();
-        journald
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
         let (queue, guard) = NonBlockingBuilder::default().finish(Journal::at(&path).unwrap());
         let subscriber = tracing_subscriber::registry().with(JournalLayer { queue });
         tracing::subscriber::with_default(subscriber, || {
@@ -290,11 +287,7 @@ mod tests {
         });
         drop(guard);
 
-        let mut buffer = [0; 4096];
-        let mut entry = || {
-            let length = journald.recv(&mut buffer).unwrap();
-            String::from_utf8_lossy(&buffer[..length]).into_owned()
-        };
+        let entry = || carp_tests::receive(&journald, Duration::from_secs(10)).unwrap();
         assert_eq!(entry(), "", "asking whether somebody listens");
         assert_eq!(
             entry(),

@@ -187,9 +187,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let theirs = UnixDatagram::bind(&path).unwrap();
-        theirs
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
         let socket = Arc::new(Socket::to(path.as_os_str()).unwrap());
         let (sender, queue) = mpsc::channel(QUEUE);
         let systemd = Systemd {
@@ -200,9 +197,7 @@ mod tests {
     }
 
     fn read(theirs: &UnixDatagram) -> String {
-        let mut buffer = [0; 512];
-        let length = theirs.recv(&mut buffer).unwrap();
-        String::from_utf8_lossy(&buffer[..length]).into_owned()
+        carp_tests::receive(theirs, Duration::from_secs(20)).unwrap()
     }
 
     #[test]
