@@ -120,11 +120,13 @@ fn panel(series: &Series, left: f64) -> String {
     );
     for (hosts, value) in &series.values {
         let (at, height) = (x(*hosts), y(*value));
+        // Clear of the axis' own numbers.
+        let anchor = if at > left { "middle" } else { "start" };
         let _ = writeln!(
             text,
             "<circle cx=\"{at:.1}\" cy=\"{height:.1}\" r=\"3.5\" fill=\"#2060b0\">\
              <title>{hosts} virtual hosts: {value:.3} {unit}</title></circle>\
-             <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"10\">{value:.2}</text>",
+             <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" font-size=\"10\">{value:.2}</text>",
             height - 8.0,
             unit = series.unit
         );
