@@ -53,7 +53,7 @@ impl Capture {
             .args(["-Z", "root", "-w"])
             .arg(&file)
             .args(arguments);
-        let mut process = host.spawn("tcpdump", command)?;
+        let process = host.spawn("tcpdump", command)?;
         process.wait_for_log("listening on", Duration::from_secs(10))?;
         Ok(Self { process, file })
     }

@@ -332,7 +332,7 @@ impl Carpd {
     }
 
     /// Waits until carpd has printed `text`.
-    pub fn wait_for_log(&mut self, text: &str) -> Result<()> {
+    pub fn wait_for_log(&self, text: &str) -> Result<()> {
         self.process.wait_for_log(text, BOUND)
     }
 

@@ -29,7 +29,7 @@ impl Carpd {
         let id = self.thread(thread)?;
         let mut command = self.host().command("python3");
         command.args(["-c", SCRIPT, &id]);
-        let mut tracer = self.host().spawn("tracer", command)?;
+        let tracer = self.host().spawn("tracer", command)?;
         tracer.wait_for_log("hangs", Duration::from_secs(10))?;
         Ok(tracer)
     }

@@ -58,12 +58,10 @@ impl Process {
     }
 
     /// Waits until its output contains `text`.
-    pub fn wait_for_log(&mut self, text: &str, bound: Duration) -> Result<()> {
-        wait_until(
-            &format!("{} prints {text:?}", self.name.clone()),
-            bound,
-            || Ok(self.log()?.contains(text).then_some(())),
-        )
+    pub fn wait_for_log(&self, text: &str, bound: Duration) -> Result<()> {
+        wait_until(&format!("{} prints {text:?}", self.name), bound, || {
+            Ok(self.log()?.contains(text).then_some(()))
+        })
         .with_context(|| format!("it printed:\n{}", self.log().unwrap_or_default()))
     }
 

@@ -239,7 +239,7 @@ fn in_modes_0_and_1_another_skew_from_elsewhere_makes_a_master_yield() -> Result
 
 #[test]
 fn in_mode_1_a_simple_repetition_is_refused_and_in_mode_0_it_is_not() -> Result<()> {
-    let mut site = Site::new(1)?;
+    let site = Site::new(1)?;
     for (mode, refused) in [(1, true), (0, false)] {
         for carpd in [&site.pair.a, &site.pair.b] {
             carpd.carpctl(&format!("sysctl net.inet.carp.replay={mode}"))?;

@@ -28,7 +28,7 @@ fn lines_from_a_bsd_host_come_up_and_a_mistake_is_told_with_its_line() -> Result
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let sysctl = "net.inet.carp.preempt=1\nkern.ipc.maxsockbuf=16777216\n";
-    let mut carpd = Carpd::start_configured(&host, FROM_BSD, sysctl)?;
+    let carpd = Carpd::start_configured(&host, FROM_BSD, sysctl)?;
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
     let addresses = host.addresses()?;
     for address in ["192.168.1.1/24", "192.168.1.11/32"] {

@@ -238,21 +238,13 @@ fn what_the_kernel_does_not_send_is_counted_and_suppresses_preemption() -> Resul
         let suppressed = carpd.carpctl("sysctl -n net.inet.carp.suppress_preempt")?;
         Ok((failed >= 3 && suppressed == "1\n").then_some(()))
     })?;
-    let log = carpd.log()?;
-    ensure!(
-        log.contains("WARN carp0: advertisements cannot be sent\n"),
-        "{log}"
-    );
+    carpd.wait_for_log("WARN carp0: advertisements cannot be sent\n")?;
     host.run("tc qdisc delete dev eth0 root")?;
     wait_until("sending works", Duration::from_secs(5) + MARGIN, || {
         let suppressed = carpd.carpctl("sysctl -n net.inet.carp.suppress_preempt")?;
         Ok((suppressed == "0\n").then_some(()))
     })?;
-    let log = carpd.log()?;
-    ensure!(
-        log.contains("INFO carp0: advertisements are sent again\n"),
-        "{log}"
-    );
+    carpd.wait_for_log("INFO carp0: advertisements are sent again\n")?;
     let text = carpd.carpctl("netstat")?;
     let line = text.lines().find(|line| line.contains("memory error"));
     let line = line.context("a line for onomem")?;

@@ -91,7 +91,7 @@ BACKUP done
 
 #[test]
 fn a_hook_that_hangs_delays_neither_the_protocol_nor_other_interfaces() -> Result<()> {
-    let mut site = Site::new()?;
+    let site = Site::new()?;
     site.hook(
         "hang",
         "[ $CARP_INTERFACE = carp0 ] && exec sleep 600; echo $CARP_INTERFACE $CARP_TO >>$OUT",
@@ -111,7 +111,7 @@ fn a_hook_that_hangs_delays_neither_the_protocol_nor_other_interfaces() -> Resul
 
 #[test]
 fn a_hook_can_call_carpctl_and_ends_in_the_log_if_it_fails() -> Result<()> {
-    let mut site = Site::new()?;
+    let site = Site::new()?;
     let carpctl = carp_tests::program("carpctl")?;
     site.hook(
         "ask",

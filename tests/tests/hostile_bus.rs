@@ -33,7 +33,7 @@ impl Site {
         let lab = Lab::new()?;
         let bus = Bus::start(&lab)?;
         let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
-        let mut carpd = Carpd::start_on(&host, bus.address())?;
+        let carpd = Carpd::start_on(&host, bus.address())?;
         carpd.carpctl("carp0 create vhid 1 pass mekmitasdigoat 192.168.1.1/24")?;
         carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
         carpd.wait_for_log("org.carpd1 is on")?;

@@ -41,11 +41,7 @@ fn log_says_as_much_as_the_manual_says() -> Result<()> {
     // Above 1: changes of state.
     carpd.carpctl("sysctl net.inet.carp.log=2")?;
     carpd.carpctl("carp0 state master")?;
-    ensure!(
-        carpd
-            .log()?
-            .contains("INFO carp0: BACKUP -> MASTER (user requested via ifconfig)\n")
-    );
+    carpd.wait_for_log("INFO carp0: BACKUP -> MASTER (user requested via ifconfig)\n")?;
     // 0: nothing.
     carpd.carpctl("sysctl net.inet.carp.log=0")?;
     carpd.carpctl("carp0 state backup")?;
@@ -56,6 +52,7 @@ fn log_says_as_much_as_the_manual_says() -> Result<()> {
     receives(500)?;
     let line =
         "WARN eth0: bad packet from 192.168.1.9: TTL 254 instead of 255: forwarded by a router";
+    carpd.wait_for_log(line)?;
     assert_eq!(count(&carpd, line)?, 1, "{}", carpd.log()?);
     wait_until(
         "it is logged again, with the number held back",

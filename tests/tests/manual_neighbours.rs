@@ -149,7 +149,7 @@ fn networkd_leaves_the_devices_alone() -> Result<()> {
         files.display()
     );
     let command = confined(carpd.host(), &bus, &script);
-    let mut networkd = carpd.host().spawn("networkd", command)?;
+    let networkd = carpd.host().spawn("networkd", command)?;
     for line in [
         "carp0: State changed: initialized -> unmanaged",
         "eth1: State changed: configuring -> configured",

@@ -133,7 +133,7 @@ fn what_others_do_to_a_master_is_put_right_at_once_and_the_log_names_it() -> Res
 fn a_backups_device_is_made_anew_and_stays_deaf() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("b", &[("lan", "192.168.1.3/24 2001:db8:1::3/64")])?;
-    let mut carpd = Carpd::start(&host)?;
+    let carpd = Carpd::start(&host)?;
     carpd.carpctl("carp0 create")?;
     carpd.carpctl(&format!("carp0 vhid 1 advbase 20 {ADDRESSES}"))?;
     wait_until("the device is there", MARGIN, || picture(&host).map(Some))?;
@@ -162,7 +162,7 @@ fn a_backups_device_is_made_anew_and_stays_deaf() -> Result<()> {
 fn an_address_on_the_physical_interface_is_put_back_too() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
-    let mut carpd = Carpd::start(&host)?;
+    let carpd = Carpd::start(&host)?;
     carpd.carpctl("carp0 create")?;
     carpd.carpctl("carp0 vhid 1 advbase 20 lladdr parent 192.168.1.1/24")?;
     carpd.carpctl("carp0 state master")?;
@@ -176,7 +176,7 @@ fn an_address_on_the_physical_interface_is_put_back_too() -> Result<()> {
 #[test]
 fn somebody_who_never_stops_is_named_with_the_number_held_back() -> Result<()> {
     let lab = Lab::new()?;
-    let mut carpd = slow_master(&lab)?;
+    let carpd = slow_master(&lab)?;
     let host = carpd.host().clone();
     let has_it = || Ok(host.addresses()?.contains("192.168.1.5/24").then_some(()));
     // One line in ten seconds, whoever fights.

@@ -137,7 +137,7 @@ fn gdbus_reads_the_managed_objects_and_hears_a_transition() -> Result<()> {
     let site = Site::new()?;
     let mut monitor = site.command("gdbus");
     monitor.args(["monitor", "--system", "--dest", "org.carpd1"]);
-    let mut monitor = site.host.spawn("gdbus", monitor)?;
+    let monitor = site.host.spawn("gdbus", monitor)?;
     monitor.wait_for_log("The name org.carpd1 is owned by", MARGIN)?;
 
     let path = ["--object-path", "/org/carpd1"];

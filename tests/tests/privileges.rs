@@ -31,7 +31,7 @@ impl Site {
     fn with(arguments: &[&str]) -> Result<Self> {
         let lab = Lab::new()?;
         let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
-        let mut carpd = Carpd::start_with(&host, &[&["--bus", "none"], arguments].concat())?;
+        let carpd = Carpd::start_with(&host, &[&["--bus", "none"], arguments].concat())?;
         // The socket is there before all threads are.
         carpd.wait_for_log(" is ready on ")?;
         Ok(Self {

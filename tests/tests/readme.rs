@@ -183,7 +183,7 @@ fn what_there_is_to_look_at_can_be_looked_at() -> Result<()> {
 fn the_bus_tells_and_takes_what_the_page_says() -> Result<()> {
     let lab = Lab::new()?;
     let bus = Bus::start(&lab)?;
-    let mut carpd = Carpd::start_on(&host(&lab, "a", 2)?, bus.address())?;
+    let carpd = Carpd::start_on(&host(&lab, "a", 2)?, bus.address())?;
     carpd.wait_for_log("org.carpd1 is on ")?;
     carpd.carpctl("carp0 create vhid 1 192.0.2.1/24")?;
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
@@ -199,7 +199,7 @@ fn the_bus_tells_and_takes_what_the_page_says() -> Result<()> {
     };
     let output = on_bus(get)?.output()?;
     assert_eq!(String::from_utf8_lossy(&output.stdout), "s \"MASTER\"\n");
-    let mut monitor = carpd.host().spawn("busctl", on_bus(monitor)?)?;
+    let monitor = carpd.host().spawn("busctl", on_bus(monitor)?)?;
     monitor.wait_for_log("Monitoring bus message stream", Duration::from_secs(10))?;
     let output = on_bus(set)?.output()?;
     ensure!(output.status.success(), "{output:?}");

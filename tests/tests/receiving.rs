@@ -91,7 +91,7 @@ fn a_master_hears_a_host_that_has_no_virtual_mac_at_once() -> Result<()> {
 
 #[test]
 fn what_drops_advertisements_before_a_master_hears_them_makes_no_second_one() -> Result<()> {
-    let mut pair = Pair::with_group("192.168.1.1/24")?;
+    let pair = Pair::with_group("192.168.1.1/24")?;
     wait_until_free(&pair.a)?;
     load(&pair.a, INGRESS)?;
     let together = preempt(&pair)?;

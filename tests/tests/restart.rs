@@ -89,7 +89,7 @@ fn a_master_that_is_killed_and_comes_back_stays_master_and_nobody_notices() -> R
         a.kill()?;
         a.restart()
     })?;
-    ensure!(pair.a.log()?.contains("rc.conf was not read"));
+    pair.a.wait_for_log("rc.conf was not read")?;
     ensure!(pair.a.carpctl("carp0 --json")?.contains("unsaved"));
     assert_eq!(pair.a.carpctl("sysctl -n net.inet.carp.log")?.trim(), "2");
     pair.client_reaches("2001:db8:1::1")

@@ -21,7 +21,7 @@ impl Site {
         let lab = Lab::new()?;
         let bus = Bus::start(&lab)?;
         let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
-        let mut carpd = Carpd::start_on(&host, bus.address())?;
+        let carpd = Carpd::start_on(&host, bus.address())?;
         carpd.wait_for_log("org.carpd1 is on ")?;
         Ok(Self {
             host,

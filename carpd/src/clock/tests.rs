@@ -120,7 +120,7 @@ fn clocks_jump_by_hours_and_the_machine_is_suspended() -> Result<()> {
         as_carpd(arguments);
         return Ok(());
     }
-    let (mut pair, clocks) = pair()?;
+    let (pair, clocks) = pair()?;
     let before = pair.footprints()?;
     let mut capture = Capture::sent_by(pair.a.host(), "eth0")?;
 
