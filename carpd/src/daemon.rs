@@ -19,7 +19,7 @@ use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::coalescing::Coalescing;
 use crate::kernel;
-use crate::net::{Batch, Order, Ports};
+use crate::net::{Batch, Ports};
 use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running};
 use crate::realtime::Priority;
 use crate::state::{Keeper, Last, Past};
@@ -419,14 +419,7 @@ impl Daemon {
 
     fn tend_ears(&mut self, now: Instant) {
         for order in self.ports.tick(now) {
-            match order {
-                Order::Listen { device, on } => self.kernel.listen(device, on),
-                Order::Probe {
-                    device,
-                    number,
-                    frames,
-                } => self.kernel.probe(device, number, frames),
-            }
+            self.kernel.help_to_hear(order);
         }
     }
 

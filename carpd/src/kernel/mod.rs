@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::clock::Clock;
-use crate::net::Sender;
+use crate::net::{Order, Sender};
 use crate::realtime::Priority;
 use netlink::Netlink;
 use progress::{Done, Progress};
@@ -68,7 +68,7 @@ pub(crate) enum News {
     Ready,
     /// [`Work::Announce`] was performed, and so everything queued before it for its unit.
     Announced(Unit),
-    /// The devices that [`Handle::listen`] asked for.
+    /// The devices that [`Order::Listen`] asked for.
     Ear {
         /// The physical interface.
         device: IfIndex,
@@ -177,16 +177,19 @@ impl Handle {
         self.push(Job::Detach(device), Clock.now().instant);
     }
 
-    /// Makes devices that get copies of advertisements on `device`, or sets them up, and says which
-    /// they are with [`News::Ear`]; or sets them down after a while.
-    pub(crate) fn listen(&self, device: IfIndex, on: bool) {
-        self.push(Job::Listen(device, on), Clock.now().instant);
-    }
-
-    /// Sends `frames` from the device of a MASTER on `device` to itself, and says so with
-    /// [`News::Probed`]; nothing if there is none. Their first six bytes are overwritten.
-    pub(crate) fn probe(&self, device: IfIndex, number: u64, frames: Vec<Vec<u8>>) {
-        self.push(Job::Probe(device, number, frames), Clock.now().instant);
+    /// Makes devices that get copies of advertisements, or sets them up, and says which they are
+    /// with [`News::Ear`]; or sets them down after a while. Sends a probe from the device of a
+    /// MASTER, and says so with [`News::Probed`]; nothing if there is none.
+    pub(crate) fn help_to_hear(&self, order: Order) {
+        let job = match order {
+            Order::Listen { device, on } => Job::Listen(device, on),
+            Order::Probe {
+                device,
+                number,
+                frames,
+            } => Job::Probe(device, number, frames),
+        };
+        self.push(job, Clock.now().instant);
     }
 
     /// Removes what was left behind and has not been asked for since.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-use super::{Batch, Order, Ports};
+use super::{Batch, Ports};
 use crate::clock::Clock;
 use crate::kernel::tests::lab::{self, Lab, PATIENCE, index_of, on_a_cable, run, set};
 use crate::kernel::{self, News};
@@ -335,16 +335,7 @@ impl Master {
     /// Does what the ports ask for.
     fn obey(&mut self) {
         for order in self.ports.tick(Clock.now().instant) {
-            match order {
-                Order::Listen { device, on } => self.kernel.listen(device, on),
-                Order::Probe {
-                    device,
-                    number,
-                    frames,
-                } => {
-                    self.kernel.probe(device, number, frames);
-                }
-            }
+            self.kernel.help_to_hear(order);
         }
     }
 
