@@ -314,6 +314,16 @@ fn three_groups_share_the_clients_among_three() -> Result<()> {
     let by_b = answers(&by_b.stop()?);
     assert_eq!(by_b, &with_mac(&[102, 105], 2) | &with_mac(&[100, 103], 7));
 
+    // A group that is down on one host counts there as on the other, which becomes its master.
+    b.carpctl("carp2 down")?;
+    masters(&[(a, "carp2")])?;
+    let mut by_a = Capture::sent_by(a.host(), "eth0")?;
+    let mut by_b = Capture::sent_by(b.host(), "eth0")?;
+    network.each_finds_its_index(ADDRESS, &[1, 2, 7])?;
+    let by_a = answers(&by_a.stop()?);
+    assert_eq!(by_a, &with_mac(&[101, 104], 1) | &with_mac(&[100, 103], 7));
+    assert_eq!(answers(&by_b.stop()?), with_mac(&[102, 105], 2));
+
     // Two groups are left: the indices are theirs.
     for carpd in [a, b] {
         carpd.carpctl("carp1 destroy")?;

@@ -4,7 +4,7 @@ use core::net::Ipv4Addr;
 
 use crate::name::Unit;
 
-/// A running virtual host of one physical interface that holds the address asked for.
+/// A configured virtual host of one physical interface that holds the address asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) unit: Unit,

@@ -365,10 +365,13 @@ impl Engine {
 
     /// The virtual MAC of the virtual host that must answer for `target`, if carpd does the
     /// answering there and it is this host's turn. Unicast requests follow the same rule.
+    ///
+    /// Virtual hosts in INIT count: all hosts must divide the clients by the same number, also
+    /// while a virtual host runs on some of them only.
     fn answering_mac(&self, device: IfIndex, target: Ipv4Addr, source: Ipv4Addr) -> Option<Mac> {
         let candidates: Vec<Candidate> = self
             .on(device)
-            .filter(|vhost| vhost.state() != StateName::Init && vhost.can_share(target.into()))
+            .filter(|vhost| vhost.can_share(target.into()))
             .map(|vhost| Candidate {
                 unit: vhost.unit,
                 master: vhost.state() == StateName::Master,

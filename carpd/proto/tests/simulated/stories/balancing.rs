@@ -62,6 +62,19 @@ fn the_source_address_modulo_the_number_of_virtual_hosts_is_the_index() {
 }
 
 #[test]
+fn virtual_host_that_is_down_keeps_its_share_of_the_clients() {
+    let mut segment = host(["", ""]);
+    let line = format!("carp2 vhid 3 pass secret {ADDRESS}/24");
+    segment.ifconfig("a", &line).unwrap();
+    segment.run(seconds(10));
+    segment.ifconfig("a", "carp1 down").unwrap();
+    // 192.0.2.x mod 3 is (192 + 0 + 2 + x) mod 3, for 256 mod 3 is 1.
+    assert_eq!(answers(&mut segment, 10), [Mac([0, 0, 0x5e, 0, 1, 1])]);
+    assert_eq!(answers(&mut segment, 11), []);
+    assert_eq!(answers(&mut segment, 12), [Mac([0, 0, 0x5e, 0, 1, 3])]);
+}
+
+#[test]
 fn without_macs_of_their_own_the_kernel_answers_and_nobody_else() {
     for lines in [
         ["lladdr parent", "lladdr parent"],
