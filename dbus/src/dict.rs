@@ -40,11 +40,12 @@ macro_rules! plain {
     };
 }
 
-const PROPERTIES: [Property; 21] = [
+const PROPERTIES: [Property; 22] = [
     plain!("Name", name),
     plain!("State", state),
     plain!("Up", up),
     plain!("Running", running),
+    plain!("Reason", reason),
     plain!("Vhid", vhid),
     plain!("AdvBase", advbase),
     plain!("AdvSkew", advskew),
@@ -315,6 +316,7 @@ pub(crate) mod tests {
             state: "BACKUP".to_owned(),
             up: true,
             running: true,
+            reason: "eth0 has no carrier".to_owned(),
             vhid: 7,
             advbase: 1,
             advskew: 100,

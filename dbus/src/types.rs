@@ -15,6 +15,8 @@ pub struct InterfaceInfo {
     pub up: bool,
     /// Not INIT.
     pub running: bool,
+    /// Why it is INIT, in words; empty otherwise.
+    pub reason: String,
     /// 1 to 255; 0 while unset.
     pub vhid: u8,
     /// Seconds.

@@ -70,7 +70,9 @@ pub(crate) async fn run(
         }
         Action::Create(changes) => {
             let settings = settings(changes)?;
-            let created = Client::connect().await?.create(&name, settings).await?;
+            let client = Client::connect().await?;
+            let created = client.create(&name, settings).await?;
+            warn_of_init(&client, &created).await;
             match name == "carp" {
                 true if json => Ok(json::document(
                     out,
@@ -82,9 +84,25 @@ pub(crate) async fn run(
         }
         Action::Configure(changes) => {
             let settings = settings(changes)?;
-            Ok(Client::connect().await?.configure(&name, settings).await?)
+            let client = Client::connect().await?;
+            client.configure(&name, settings).await?;
+            warn_of_init(&client, &name).await;
+            Ok(())
         }
         Action::Destroy => Ok(Client::connect().await?.destroy(&name).await?),
+    }
+}
+
+/// Says why an interface that now has everything that is set on one is in INIT all the same. It
+/// is no failure: carpd uses a physical interface when it comes.
+async fn warn_of_init(client: &Client, name: &str) {
+    // Another command may have removed it meanwhile.
+    let Ok(info) = client.interface(name).await else {
+        return;
+    };
+    let is_complete = info.up && info.vhid > 0 && !info.addresses.is_empty();
+    if is_complete && !info.reason.is_empty() {
+        warn(&format!("{name}: {}", info.reason));
     }
 }
 

@@ -17,11 +17,12 @@ const FLAGS: [(u32, &str); 5] = [
 ];
 
 /// The properties of which [`interface`] writes something.
-pub(crate) const PROPERTIES: [&str; 12] = [
+pub(crate) const PROPERTIES: [&str; 13] = [
     "Name",
     "State",
     "Up",
     "Running",
+    "Reason",
     "Vhid",
     "AdvBase",
     "AdvSkew",
@@ -78,6 +79,9 @@ pub(crate) fn interface(
             out,
             "\tcarp: {state} vhid {vhid} advbase {advbase} advskew {advskew}"
         )?;
+    }
+    if !info.reason.is_empty() {
+        writeln!(out, "\treason: {}", info.reason)?;
     }
     if let Some(password) = password {
         writeln!(out, "\tpass: {password}")?;
@@ -198,6 +202,21 @@ mod tests {
             shown(&up, None),
             "carp7: flags=8803<UP,BROADCAST,SIMPLEX,MULTICAST> metric 0 mtu 1500\n"
         );
+    }
+
+    #[test]
+    fn the_reason_of_init_stands_below_the_state() {
+        let waiting = InterfaceInfo {
+            state: "INIT".into(),
+            running: false,
+            reason: "eth0 has no carrier".into(),
+            ..master()
+        };
+        let shown = shown(&waiting, None);
+        let end = "\tcarp: INIT vhid 1 advbase 1 advskew 0\n\
+                   \treason: eth0 has no carrier\n\
+                   \tcarpdev: eth0\n";
+        assert!(shown.ends_with(end), "{shown}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use crate::config::{DeviceName, VirtualAddress};
 use crate::input::{IfIndex, RequestId};
 use crate::name::Unit;
+use crate::obstacle::Obstacle;
 use crate::status::Transition;
 use crate::suppression::HolderId;
 use crate::wire::ethernet::Mac;
@@ -347,6 +348,13 @@ pub enum Notice {
         address: Option<IpAddr>,
         /// The kernel's words.
         error: String,
+    },
+    /// An interface that is up stays in INIT.
+    NotRunning {
+        /// Which virtual host.
+        unit: Unit,
+        /// What it lacks.
+        obstacle: Obstacle,
     },
     /// Another master's advertisement was heard while MASTER; `text` says who stays.
     TwoMasters {

@@ -11,12 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::limiter::Limiter;
 use self::unsaved::Changes;
-use crate::action::{Action, Notice, Reason};
+use crate::action::{Action, Notice};
 use crate::auth::Key;
 use crate::config::Vhid;
 use crate::counters::{Counter, Counters};
 use crate::input::{IfIndex, Input, Link, SendFailure, Sysctls};
 use crate::name::Unit;
+use crate::obstacle::Impediment;
 use crate::status::{StateName, Status};
 use crate::suppression::{Cause, Suppression, Suppressions};
 use crate::time::{Instant, Now};
@@ -105,7 +106,7 @@ impl Engine {
     #[must_use]
     pub fn status(&self, unit: Unit, now: Now) -> Option<Status> {
         let vhost = self.vhosts.get(&unit)?;
-        Some(vhost.status(&self.env(vhost, now)))
+        Some(vhost.status(self.obstacle(vhost), &self.env(vhost, now)))
     }
 
     /// The password of one carp interface, for root alone.
@@ -273,7 +274,7 @@ impl Engine {
             Some(address) => {
                 vhost.refused.insert(address);
             }
-            None => vhost.impediment = Some(Reason::DeviceRefused),
+            None => vhost.impediment = Some(Impediment::DeviceRefused(error.clone())),
         }
         out.push(Action::Notice(Notice::KernelRefused {
             unit,

@@ -20,6 +20,7 @@ mod family;
 mod input;
 mod memory;
 mod name;
+mod obstacle;
 mod replay;
 mod seal;
 mod status;
@@ -43,6 +44,7 @@ pub use input::{
 };
 pub use memory::{Accepted, Lease, LeasedOn, Memory, Remembered, Unsaved};
 pub use name::{Unit, UnitError};
+pub use obstacle::Obstacle;
 pub use replay::{Replay, ReplayRefusal};
 pub use seal::{Seal, Sealed};
 pub use status::{AddressStatus, Peer, StateName, Status, Transition};

@@ -7,6 +7,7 @@ use crate::config::{DeviceName, LinkLayer, Vhid, VirtualAddress};
 use crate::counters::Counters;
 use crate::input::IfIndex;
 use crate::name::Unit;
+use crate::obstacle::Obstacle;
 use crate::time::UnixTime;
 use crate::wire::ethernet::Mac;
 
@@ -94,6 +95,8 @@ pub struct Status {
     pub up: bool,
     /// Not INIT.
     pub running: bool,
+    /// What keeps it in INIT.
+    pub obstacle: Option<Obstacle>,
     /// The virtual host ID.
     pub vhid: Option<Vhid>,
     /// Configured, in seconds.

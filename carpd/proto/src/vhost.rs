@@ -24,6 +24,7 @@ use crate::election::{
 use crate::family::{Family, PerFamily};
 use crate::input::{IfIndex, Link};
 use crate::name::Unit;
+use crate::obstacle::{Impediment, Obstacle};
 use crate::replay::Replay;
 use crate::status::{Peer, StateName, Transition};
 use crate::time::{Instant, Now};
@@ -43,7 +44,9 @@ pub(crate) struct Vhost {
     pub(crate) replay: PerFamily<Replay>,
     pub(crate) counters: Counters,
     /// Why it cannot run although its settings and its device would let it.
-    pub(crate) impediment: Option<Reason>,
+    pub(crate) impediment: Option<Impediment>,
+    /// What of that an operator was last told.
+    pub(crate) told: Option<Obstacle>,
     /// Addresses that the kernel refused since the last takeover.
     pub(crate) refused: BTreeSet<IpAddr>,
     pub(crate) sending: Sending,
@@ -149,6 +152,7 @@ impl Vhost {
             replay: PerFamily::default(),
             counters: Counters::default(),
             impediment: None,
+            told: None,
             refused: BTreeSet::new(),
             sending: Sending::default(),
             was_on: None,
@@ -398,7 +402,7 @@ impl Vhost {
 
     /// The carp device that the kernel shall have.
     fn placement(&self, env: &Env<'_>) -> Option<(IfIndex, Mac)> {
-        let taken = self.impediment == Some(Reason::VhidTaken);
+        let taken = self.impediment == Some(Impediment::VhidTaken);
         match (self.settings.lladdr, self.settings.vhid, env.link) {
             (LinkLayer::Virtual, Some(vhid), Some(link)) if !taken => {
                 Some((link.index, Mac::virtual_of(vhid)))
@@ -418,7 +422,10 @@ impl Vhost {
 
     fn may_run(&self, env: &Env<'_>) -> Result<(), Reason> {
         Self::runnable(&self.settings, env.link)?;
-        self.impediment.map_or(Ok(()), Err)
+        match &self.impediment {
+            None => Ok(()),
+            Some(impediment) => Err(impediment.reason()),
+        }
     }
 
     fn is_due(&self, env: &Env<'_>) -> bool {

@@ -63,6 +63,7 @@ impl Serialize for Columns {
             "State": |status| status.state.text(),
             "Up": |status| status.up,
             "Running": |status| status.running,
+            "Reason": |status| convert::text_of(status.obstacle.as_ref()),
             "Vhid": |status| convert::vhid_number(status.vhid),
             "AdvBase": |status| status.advbase,
             "AdvSkew": |status| status.advskew,

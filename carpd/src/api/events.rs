@@ -208,6 +208,11 @@ fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
             let details = vec![("what", what), ("error", error.clone())];
             event("kernel-refused", Some(*unit), Level::WARN, line, details)
         }
+        Notice::NotRunning { unit, obstacle } => {
+            let line = format!("{unit}: stays in INIT: {obstacle}");
+            let details = vec![("reason", obstacle.to_string())];
+            event("not-running", Some(*unit), Level::WARN, line, details)
+        }
         Notice::TwoMasters { unit, source, text } => event(
             "two-masters",
             Some(*unit),
@@ -236,7 +241,7 @@ fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
 mod tests {
     use std::net::IpAddr;
 
-    use carp_proto::{DeviceName, IfIndex};
+    use carp_proto::{DeviceName, IfIndex, Obstacle};
 
     use super::*;
 
@@ -314,6 +319,15 @@ mod tests {
                 "kernel-refused",
                 warn,
                 "carp0: the kernel refused the device: file exists",
+            ),
+            (
+                Notice::NotRunning {
+                    unit,
+                    obstacle: Obstacle::NoAddress,
+                },
+                "not-running",
+                warn,
+                "carp0: stays in INIT: no address set",
             ),
             (
                 two,

@@ -247,6 +247,11 @@ impl InterfaceObject {
     }
 
     #[zbus(property)]
+    fn reason(&self) -> Result<String, Error> {
+        self.show(|info| info.reason.clone())
+    }
+
+    #[zbus(property)]
     fn vhid(&self) -> Result<u8, Error> {
         self.show(|info| info.vhid)
     }

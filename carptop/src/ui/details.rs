@@ -69,6 +69,9 @@ fn lines(app: &App, host: &Host, width: u16, full: bool) -> Vec<Line<'static>> {
             format!("{time} from {}: {reason}", last.from),
         ));
     }
+    if !host.info.reason.is_empty() {
+        lines.extend(text("reason", host.info.reason.clone()));
+    }
     lines.extend(text("on", link_layer(app, host)));
     lines.extend(text("advertises", advertises(app, host)));
     lines.extend(text("master", master(app, host)));

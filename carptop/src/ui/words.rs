@@ -37,7 +37,7 @@ pub(super) fn of(app: &App, event: &EventInfo) -> Vec<Span<'static>> {
     }
     let role = match event.kind.as_str() {
         "sending" if detail("works") == Some("true") => Role::Good,
-        "kernel-refused" | "sending" => Role::Alarm,
+        "kernel-refused" | "not-running" | "sending" => Role::Alarm,
         "two-masters" | "bad-packet" | "suppression" | "lost" => Role::Warning,
         _ => Role::Text,
     };

@@ -53,6 +53,11 @@ impl Interface {
     }
 
     #[zbus(property)]
+    fn reason(&self) -> String {
+        self.0.reason.clone()
+    }
+
+    #[zbus(property)]
     fn vhid(&self) -> u8 {
         self.0.vhid
     }

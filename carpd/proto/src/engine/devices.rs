@@ -4,11 +4,12 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use crate::action::{Action, Reason};
+use crate::action::{Action, Notice, Reason};
 use crate::config::{LinkLayer, Settings, Vhid};
 use crate::family::Family;
 use crate::input::{IfIndex, Link};
 use crate::name::Unit;
+use crate::obstacle::{Impediment, Obstacle};
 use crate::status::StateName;
 use crate::suppression::Cause;
 use crate::time::Now;
@@ -53,7 +54,9 @@ impl Engine {
                 continue;
             };
             let concerned = vhost.device == Some(index);
-            if concerned && vhost.impediment == Some(Reason::DeviceRefused) {
+            let named = vhost.settings.carpdev.is_some()
+                && vhost.settings.carpdev.as_ref() == self.links.get(&index).map(|link| &link.name);
+            if concerned && matches!(vhost.impediment, Some(Impediment::DeviceRefused(_))) {
                 vhost.impediment = None;
                 vhost.forget_placement();
             }
@@ -61,7 +64,7 @@ impl Engine {
             if choose(settings, vhost.device, &self.links) != vhost.device {
                 let settings = settings.clone();
                 self.reconfigure(unit, settings, now, out);
-            } else if concerned {
+            } else if concerned || named {
                 self.event(unit, Event::Reconsider, now, out);
                 out.push(Action::Updated(unit));
             }
@@ -111,6 +114,78 @@ impl Engine {
         }
         self.judge_link(unit, now, out);
         out.push(Action::Updated(unit));
+        self.report_obstacle(unit, out);
+    }
+
+    /// What keeps a virtual host in INIT; `None` if it is not.
+    pub(super) fn obstacle(&self, vhost: &Vhost) -> Option<Obstacle> {
+        if vhost.state() != StateName::Init {
+            return None;
+        }
+        let settings = &vhost.settings;
+        let link = vhost.device.and_then(|device| self.links.get(&device));
+        let (vhid, address) = match (settings.vhid, settings.addresses.first()) {
+            _ if !settings.up => return Some(Obstacle::AdministrativelyDown),
+            (None, _) => return Some(Obstacle::NoVhid),
+            (_, None) => return Some(Obstacle::NoAddress),
+            (Some(vhid), Some(address)) => (vhid, address),
+        };
+        let name = |link: &Link| link.name.clone();
+        match (link, &settings.carpdev) {
+            (None, None) => Some(Obstacle::NoSubnet(*address)),
+            (None, Some(named)) => {
+                let is_there = self.links.values().any(|link| link.name == *named);
+                Some(if is_there {
+                    Obstacle::UnfitDevice(named.clone())
+                } else {
+                    Obstacle::NoDevice(named.clone())
+                })
+            }
+            (Some(link), _) if !link.up => Some(Obstacle::DeviceDown(name(link))),
+            (Some(link), _) if !link.carrier => Some(Obstacle::NoCarrier(name(link))),
+            (Some(link), _) => match &vhost.impediment {
+                None => None,
+                Some(Impediment::DeviceRefused(error)) => {
+                    Some(Obstacle::DeviceRefused(error.clone()))
+                }
+                Some(Impediment::VhidTaken) => {
+                    let by = self.bound.get(&(link.index, vhid)).copied();
+                    by.map(|by| Obstacle::VhidTaken {
+                        vhid,
+                        by,
+                        device: name(link),
+                    })
+                }
+            },
+        }
+    }
+
+    /// Says once why a virtual host stays in INIT that its administrator may believe to be running,
+    /// if nothing else says so: a link that does not work suppresses preemption, which is told.
+    fn report_obstacle(&mut self, unit: Unit, out: &mut Vec<Action>) {
+        let Some(vhost) = self.vhosts.get(&unit) else {
+            return;
+        };
+        let obstacle = self.obstacle(vhost).filter(|obstacle| match obstacle {
+            Obstacle::NoSubnet(_)
+            | Obstacle::UnfitDevice(_)
+            | Obstacle::NoDevice(_)
+            | Obstacle::VhidTaken { .. } => true,
+            Obstacle::AdministrativelyDown
+            | Obstacle::NoVhid
+            | Obstacle::NoAddress
+            | Obstacle::DeviceDown(_)
+            | Obstacle::NoCarrier(_)
+            | Obstacle::DeviceRefused(_) => false,
+        });
+        if let Some(vhost) = self.vhosts.get_mut(&unit)
+            && vhost.told != obstacle
+        {
+            vhost.told.clone_from(&obstacle);
+            if let Some(obstacle) = obstacle {
+                out.push(Action::Notice(Notice::NotRunning { unit, obstacle }));
+            }
+        }
     }
 
     /// Makes a virtual host in INIT have `settings` and be on `device`.
@@ -142,7 +217,7 @@ impl Engine {
             return;
         };
         if *self.bound.entry(place).or_insert(unit) != unit {
-            vhost.impediment = Some(Reason::VhidTaken);
+            vhost.impediment = Some(Impediment::VhidTaken);
         } else if self.attached.insert(place.0) {
             out.push(Action::Attach(place.0));
         }

@@ -10,6 +10,7 @@ use crate::config::{Change, ForcedState, Settings, VirtualAddress};
 use crate::counters::Counters;
 use crate::input::{Request, RequestId, Sysctl};
 use crate::name::Unit;
+use crate::obstacle::{Impediment, Obstacle};
 use crate::suppression::{Cause, HolderId};
 use crate::time::Now;
 use crate::vhost::{Event, Vhost};
@@ -156,7 +157,7 @@ impl Engine {
         let waiting: Vec<Unit> = self
             .vhosts
             .values()
-            .filter(|vhost| vhost.impediment == Some(Reason::VhidTaken))
+            .filter(|vhost| vhost.impediment == Some(Impediment::VhidTaken))
             .map(|vhost| vhost.unit)
             .collect();
         for unit in waiting {
@@ -295,14 +296,11 @@ impl Engine {
             match self.links.values().find(|link| link.name == *name) {
                 None if absent == Absent::Awaited => {}
                 None => {
-                    let text = format!("{unit}: there is no interface {name}");
+                    let text = format!("{unit}: {}", Obstacle::NoDevice(name.clone()));
                     return Err(refusal(RefusalKind::NoDevice, text));
                 }
                 Some(link) if !link.capable => {
-                    let text = format!(
-                        "{unit}: {name} cannot carry CARP: \
-                         an Ethernet-like interface with multicast is needed"
-                    );
+                    let text = format!("{unit}: {}", Obstacle::UnfitDevice(name.clone()));
                     return Err(refusal(RefusalKind::NoDevice, text));
                 }
                 Some(_) => {}
@@ -314,11 +312,12 @@ impl Engine {
             && let Some(other) = self.bound.get(&(link.index, vhid))
             && *other != unit
         {
-            let text = format!(
-                "{unit}: vhid {vhid} is already used by {other} on {}",
-                link.name
-            );
-            return Err(refusal(RefusalKind::Exists, text));
+            let taken = Obstacle::VhidTaken {
+                vhid,
+                by: *other,
+                device: link.name.clone(),
+            };
+            return Err(refusal(RefusalKind::Exists, format!("{unit}: {taken}")));
         }
         if forced.is_some()
             && let Err(reason) = Vhost::runnable(settings, link)

@@ -4,12 +4,13 @@ use super::{Env, Mastership, State, Vhost};
 use crate::advertiser;
 use crate::config::LinkLayer;
 use crate::election::master_down_time;
+use crate::obstacle::Obstacle;
 use crate::status::{AddressStatus, StateName, Status};
 use crate::wire::ethernet::Mac;
 
 impl Vhost {
     /// A snapshot, without the password.
-    pub(crate) fn status(&self, env: &Env<'_>) -> Status {
+    pub(crate) fn status(&self, obstacle: Option<Obstacle>, env: &Env<'_>) -> Status {
         let settings = &self.settings;
         let claim = self.claim(env);
         let (live, advertised, master) = match self.state {
@@ -32,6 +33,7 @@ impl Vhost {
             state: self.state(),
             up: settings.up,
             running: self.state() != StateName::Init,
+            obstacle,
             vhid: settings.vhid,
             advbase: settings.advbase.get(),
             advskew: settings.advskew.get(),

@@ -1,0 +1,113 @@
+//! Why a virtual host is in INIT: what it lacks, in words for an administrator.
+
+use core::net::IpAddr;
+
+use crate::action::Reason;
+use crate::config::{DeviceName, Vhid, VirtualAddress};
+use crate::name::Unit;
+
+/// What keeps a carp interface in INIT. Its words say what to do about it where that is not plain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// `down`, or not yet `up`.
+    #[error("administratively down")]
+    AdministrativelyDown,
+    /// No vhid.
+    #[error("no vhid set")]
+    NoVhid,
+    /// No address.
+    #[error("no address set")]
+    NoAddress,
+    /// The `carpdev` does not exist.
+    #[error("there is no interface {0}")]
+    NoDevice(DeviceName),
+    /// The `carpdev` exists.
+    #[error("{0} cannot carry CARP: an Ethernet-like interface with multicast is needed")]
+    UnfitDevice(DeviceName),
+    /// No `carpdev` is named, and none can be chosen for this address.
+    #[error("no physical interface has an address in {}: name one with carpdev", Subnet(*.0))]
+    NoSubnet(VirtualAddress),
+    /// The physical interface is down.
+    #[error("{0} is down")]
+    DeviceDown(DeviceName),
+    /// The physical interface has no carrier.
+    #[error("{0} has no carrier")]
+    NoCarrier(DeviceName),
+    /// Another carp interface has this vhid on the same physical interface.
+    #[error("vhid {vhid} is already used by {by} on {device}")]
+    VhidTaken {
+        /// The vhid.
+        vhid: Vhid,
+        /// Which carp interface has it.
+        by: Unit,
+        /// Where.
+        device: DeviceName,
+    },
+    /// The kernel refused the carp device, in its words.
+    #[error("the kernel refused the device: {0}")]
+    DeviceRefused(String),
+}
+
+/// What keeps a virtual host from running although its settings and its physical interface would
+/// let it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Impediment {
+    /// Another carp interface has its vhid.
+    VhidTaken,
+    /// The kernel refused its device, in these words.
+    DeviceRefused(String),
+}
+
+impl Impediment {
+    /// Why a virtual host goes into INIT because of it.
+    pub(crate) const fn reason(&self) -> Reason {
+        match self {
+            Self::VhidTaken => Reason::VhidTaken,
+            Self::DeviceRefused(_) => Reason::DeviceRefused,
+        }
+    }
+}
+
+/// The subnet of a virtual address; with an address that is alone in it, that of any interface.
+struct Subnet(VirtualAddress);
+
+impl core::fmt::Display for Subnet {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let VirtualAddress { address, prefix } = self.0;
+        let alone = match address {
+            IpAddr::V4(_) => 32,
+            IpAddr::V6(_) => 128,
+        };
+        match ipnet::IpNet::new(address, prefix) {
+            Ok(subnet) if prefix < alone => write!(f, "{}", subnet.trunc()),
+            Ok(_) | Err(_) => write!(f, "a subnet that holds {address}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn no_subnet(address: &str, prefix: u8) -> String {
+        let address = address.parse().unwrap();
+        Obstacle::NoSubnet(VirtualAddress { address, prefix }).to_string()
+    }
+
+    #[test]
+    fn missing_subnet_is_named_as_a_network() {
+        assert_eq!(
+            no_subnet("192.0.2.1", 24),
+            "no physical interface has an address in 192.0.2.0/24: name one with carpdev"
+        );
+        assert_eq!(
+            no_subnet("2001:db8::1", 64),
+            "no physical interface has an address in 2001:db8::/64: name one with carpdev"
+        );
+        assert_eq!(
+            no_subnet("192.0.2.1", 32),
+            "no physical interface has an address in a subnet that holds 192.0.2.1: name one with \
+             carpdev"
+        );
+    }
+}
