@@ -7,6 +7,7 @@ mod election;
 mod mastership;
 mod report;
 mod resume;
+mod watch;
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -14,13 +15,12 @@ use std::collections::BTreeSet;
 
 pub(crate) use self::mastership::MOST_EARLY;
 use self::mastership::Mastership;
+use self::watch::Watch;
 use crate::action::{Action, Reason, Work};
 use crate::advertiser::{self, Advertiser, Claim};
 use crate::config::{DeviceName, ForcedState, LinkLayer, Settings};
 use crate::counters::{Counter, Counters};
-use crate::election::{
-    Interval, Priority, effective_advskew, lease, master_down_time, own_advskew,
-};
+use crate::election::{Interval, Priority, effective_advskew, lease, own_advskew};
 use crate::family::{Family, PerFamily};
 use crate::input::{IfIndex, Link};
 use crate::name::Unit;
@@ -81,10 +81,7 @@ pub(crate) struct Sending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Init,
-    Backup {
-        /// When the master of each family counts as dead; `None` for a family without addresses.
-        master_down: PerFamily<Option<Instant>>,
-    },
+    Backup(Watch),
     Master(Mastership),
 }
 
@@ -92,7 +89,7 @@ impl State {
     const fn name(self) -> StateName {
         match self {
             Self::Init => StateName::Init,
-            Self::Backup { .. } => StateName::Backup,
+            Self::Backup(_) => StateName::Backup,
             Self::Master(_) => StateName::Master,
         }
     }
@@ -172,9 +169,7 @@ impl Vhost {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Init => None,
-            State::Backup {
-                master_down: PerFamily { v4, v6 },
-            } => v4.into_iter().chain(v6).min(),
+            State::Backup(Watch { master_down, .. }) => Some(master_down),
             State::Master(Mastership { next, .. }) => Some(next),
         }
     }
@@ -215,16 +210,16 @@ impl Vhost {
                 Ok(()) => self.enter(StateName::Master, Reason::Resumed, None, env, out),
                 Err(_) => self.place(env, out),
             },
-            (State::Backup { .. } | State::Master(_), Event::Reconsider) => {
+            (State::Backup(_) | State::Master(_), Event::Reconsider) => {
                 if let Err(reason) = self.may_run(env) {
                     self.enter(StateName::Init, reason, None, env, out);
                 }
             }
 
-            (State::Backup { .. }, Event::Deadline) => {
+            (State::Backup(_), Event::Deadline) => {
                 // A suspended machine wakes up deaf to what was said: it has to listen first.
                 if self.has_slept(env) {
-                    self.restart_master_down(env);
+                    self.state = State::Backup(Watch::starting(env.now.instant, &self.settings));
                 } else if self.is_due(env) {
                     self.enter(StateName::Master, Reason::MasterTimedOut, None, env, out);
                 }
@@ -235,15 +230,8 @@ impl Vhost {
                 }
             }
 
-            (
-                State::Backup { .. },
-                Event::Heard {
-                    family,
-                    source,
-                    header,
-                },
-            ) => {
-                self.heard_as_backup(family, source, header, env, out);
+            (State::Backup(_), Event::Heard { source, header, .. }) => {
+                self.heard_as_backup(source, header, env, out);
             }
             (
                 State::Master(mastership),
@@ -260,7 +248,7 @@ impl Vhost {
                 self.settle(mastership, env);
             }
 
-            (State::Backup { .. }, Event::Force(ForcedState::Master)) => {
+            (State::Backup(_), Event::Force(ForcedState::Master)) => {
                 self.enter(StateName::Master, Reason::Forced, None, env, out);
             }
             (State::Master(_), Event::Force(ForcedState::Backup)) => {
@@ -269,10 +257,10 @@ impl Vhost {
 
             (State::Master(_), Event::Advertise) => self.advertise(env, out),
 
-            (State::Backup { .. }, Event::Refresh) => self.restart_master_down(env),
+            (State::Backup(watch), Event::Refresh) => self.adjust_wait(watch, env),
             (State::Master(_), Event::Refresh | Event::Rehouse) => self.take(env, out),
 
-            (State::Backup { .. } | State::Master(_), Event::Retire(reason)) => {
+            (State::Backup(_) | State::Master(_), Event::Retire(reason)) => {
                 self.enter(StateName::Init, reason, None, env, out);
             }
 
@@ -288,7 +276,7 @@ impl Vhost {
                 | Event::Retire(_),
             )
             | (
-                State::Backup { .. },
+                State::Backup(_),
                 Event::Announced
                 | Event::Force(ForcedState::Backup)
                 | Event::Advertise
@@ -350,9 +338,7 @@ impl Vhost {
                     self.placed = None;
                     self.place(env, out);
                 }
-                self.state = State::Backup {
-                    master_down: self.master_down_from(env.now.instant),
-                };
+                self.state = State::Backup(Watch::starting(env.now.instant, &self.settings));
             }
             StateName::Master if reason == Reason::Resumed => {
                 self.placed = self.placement(env);
@@ -445,21 +431,6 @@ impl Vhost {
             .link
             .is_some_and(|link| advertiser::is_owner(&self.settings, link));
         own_advskew(self.settings.advskew, owner)
-    }
-
-    fn master_down_from(&self, start: Instant) -> PerFamily<Option<Instant>> {
-        let end = start + master_down_time(self.settings.advbase, self.settings.advskew.get());
-        let mut timers = PerFamily::default();
-        for family in advertiser::families(&self.settings) {
-            *timers.of_mut(family) = Some(end);
-        }
-        timers
-    }
-
-    fn restart_master_down(&mut self, env: &Env<'_>) {
-        self.state = State::Backup {
-            master_down: self.master_down_from(env.now.instant),
-        };
     }
 
     fn priority(&self, env: &Env<'_>) -> Priority {

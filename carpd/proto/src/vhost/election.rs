@@ -16,7 +16,6 @@ impl Vhost {
     /// `ip_carp.c`, `carp_proto_input_c()`, `case BACKUP`, with OpenBSD's demotion.
     pub(super) fn heard_as_backup(
         &mut self,
-        family: Family,
         source: IpAddr,
         header: &Header,
         env: &Env<'_>,
@@ -47,7 +46,7 @@ impl Vhost {
             self.enter(StateName::Master, reason, Some(source), env, out);
             return;
         }
-        self.master_lives(family, env);
+        self.master_lives(env);
         if another {
             out.push(Action::Updated(self.unit));
         }
@@ -145,13 +144,6 @@ impl Vhost {
         let advbase = self.settings.advbase;
         advbase.get() > 0
             && theirs.duration() > master_down_time(advbase, self.settings.advskew.get())
-    }
-
-    fn master_lives(&mut self, family: Family, env: &Env<'_>) {
-        let restarted = *self.master_down_from(env.now.instant).of(family);
-        if let State::Backup { master_down } = &mut self.state {
-            *master_down.of_mut(family) = restarted;
-        }
     }
 
     /// Who is master now; `true` if more than the time has changed.

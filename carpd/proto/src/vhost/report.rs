@@ -15,7 +15,7 @@ impl Vhost {
         let claim = self.claim(env);
         let (live, advertised, master) = match self.state {
             State::Init => (false, None, None),
-            State::Backup { .. } => (false, None, self.peer),
+            State::Backup(_) => (false, None, self.peer),
             State::Master(Mastership {
                 live, advertised, ..
             }) => (live, Some(advertised), None),

@@ -58,6 +58,37 @@ fn arp_requests_are_shared_out_by_their_source() {
 }
 
 #[test]
+fn changes_of_settings_postpone_no_takeover() {
+    let mut segment = pair();
+    segment.crash("a");
+    for advskew in [101, 100, 101, 100] {
+        segment.run(seconds(1));
+        segment
+            .ifconfig("b", &format!("carp0 advskew {advskew}"))
+            .unwrap();
+    }
+    assert_eq!(
+        segment.log(),
+        ["  12.440s b carp0: BACKUP -> MASTER (master timed out)"]
+    );
+}
+
+#[test]
+fn shorter_wait_counts_from_what_was_heard_last() {
+    let mut segment = pair();
+    segment.ifconfig("b", "carp0 advbase 3").unwrap();
+    segment.crash("a");
+    segment.run(seconds(5));
+    assert_eq!(segment.log(), [""; 0]);
+    segment.ifconfig("b", "carp0 advbase 1").unwrap();
+    segment.run(millis(1));
+    assert_eq!(
+        segment.log(),
+        ["  15.000s b carp0: BACKUP -> MASTER (master timed out)"]
+    );
+}
+
+#[test]
 fn a_new_vhid_bows_out_with_the_old_one() {
     let mut segment = pair();
     segment.sent.clear();
