@@ -8,6 +8,7 @@ BENCH_PACKAGES = $(DEMO_PACKAGES) ucarp keepalived
 TEST_PACKAGES  = $(DEMO_PACKAGES) tcpdump tshark nftables net-tools ucarp keepalived \
                  dbus-daemon polkitd systemd libglib2.0-bin python3-dbus python3-gi \
                  mandoc shellcheck strace tmux bash-completion zsh fish firewalld network-manager \
+                 udhcpc dhcpcd-base lldpd avahi-daemon iputils-arping \
                  $(DEB_PACKAGES) lintian debootstrap rpm cpio
 
 CARGO_DENY         = 0.20.2
@@ -40,7 +41,8 @@ COPIES = $(foreach page,$(wildcard man/*),$(page):$(SHARE)/man/man$(subst .,,$(s
          $(patsubst %,%:$(SHARE)/zsh/vendor-completions,$(wildcard completions/_*)) \
          $(patsubst %,%:$(SHARE)/fish/vendor_completions.d,$(wildcard completions/*.fish))
 
-# How long to soak, and from which seed (none: a new one); how long to fuzz each target.
+# How long to soak or to make worlds, and from which seed (none: a new one); how long to fuzz each
+# target.
 MINUTES = 30
 SEED    =
 SECONDS = 300
@@ -54,7 +56,7 @@ ifneq ($(shell id -u),0)
 AS_ROOT = --config 'target."cfg(unix)".runner = ["sudo", "-E"]'
 endif
 
-.PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean bench bench-deps soak fuzz fuzz-min miri
+.PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean bench bench-deps soak world fuzz fuzz-min miri
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -118,6 +120,10 @@ stories: need-root ## all tests of the workspace, those in network namespaces to
 
 soak: need-root deps build ## faults at random over three hosts (MINUTES=30, SEED= to repeat a run)
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin soak -- --minutes $(MINUTES) $(SEED:%=--seed %)
+
+world: need-root deps build ## hosts at random, as people have them (MINUTES=30, SEED= to repeat a run)
+	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin world -- --minutes $(MINUTES) --all \
+	    --seed $(or $(SEED),$(shell date +%s))
 
 fuzz: ## every fuzz target for SECONDS=300 (nightly, cargo-fuzz)
 	set -e; cd carpd/proto/fuzz; for target in $(FUZZED); do \

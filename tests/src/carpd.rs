@@ -111,6 +111,13 @@ impl Carpd {
         Self::start_in(host, directory, arguments)
     }
 
+    /// As [`Carpd::start_with`], started by way of `program`, which becomes it.
+    pub fn start_program(host: &Host, program: PathBuf, arguments: &[&str]) -> Result<Self> {
+        let directory = host.file("carpd", "d");
+        fs::create_dir_all(directory.join("etc"))?;
+        Self::start_from(program, host, directory, arguments, Vec::new())
+    }
+
     /// As [`Carpd::start_with`], with further variables in its environment.
     pub fn start_under(host: &Host, arguments: &[&str], environment: Environment) -> Result<Self> {
         let directory = host.file("carpd", "d");
@@ -128,8 +135,17 @@ impl Carpd {
         arguments: &[&str],
         environment: Environment,
     ) -> Result<Self> {
+        Self::start_from(program("carpd")?, host, directory, arguments, environment)
+    }
+
+    fn start_from(
+        program: PathBuf,
+        host: &Host,
+        directory: PathBuf,
+        arguments: &[&str],
+        environment: Environment,
+    ) -> Result<Self> {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        let program = program("carpd")?;
         let process = Self::launch(host, &program, &directory, &arguments, &environment)?;
         let mut carpd = Self {
             host: host.clone(),

@@ -9,10 +9,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use carp_proto::Mac;
 use carp_proto::wire::frames;
-use carp_tests::{Bus, forged, master_down};
+use carp_tests::{Bus, Random, forged, master_down};
 use rustix::process::Signal;
 
-use crate::random::Random;
 use crate::world::{HOSTS, NUMBER, PASSWORDS, UNITS, World};
 
 /// A fault, with the host that it strikes, if it is one alone.

@@ -4,7 +4,6 @@
 //! Everything happens in network namespaces that are gone when this ends, whatever ends it.
 
 mod faults;
-mod random;
 mod report;
 mod view;
 mod world;
@@ -13,11 +12,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use carp_tests::{Carpd, MARGIN, interrupt, keep_quiet, master_down};
+use carp_tests::{Carpd, MARGIN, Random, interrupt, keep_quiet, master_down};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::faults::{Bounds, Fault, takeover};
-use self::random::Random;
 use self::report::Report;
 use self::view::{Trouble, now};
 use self::world::World;

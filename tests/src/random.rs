@@ -2,14 +2,17 @@
 
 /// `SplitMix64`, by Sebastiano Vigna.
 #[derive(Debug)]
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) const fn new(seed: u64) -> Self {
+    /// The numbers of this seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) const fn number(&mut self) -> u64 {
+    /// The next number.
+    pub const fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,7 +21,7 @@ impl Random {
     }
 
     /// Below `end`, which is not 0.
-    pub(crate) const fn below(&mut self, end: u64) -> u64 {
+    pub const fn below(&mut self, end: u64) -> u64 {
         self.number() % end
     }
 
@@ -28,8 +31,19 @@ impl Random {
         clippy::cast_possible_truncation,
         reason = "it is below the length of an array"
     )]
-    pub(crate) const fn one_of<T: Copy, const N: usize>(&mut self, all: [T; N]) -> T {
+    pub const fn one_of<T: Copy, const N: usize>(&mut self, all: [T; N]) -> T {
         const { assert!(N > 0) };
         all[self.below(N as u64) as usize]
+    }
+
+    /// One of `all`; `None` if there is none.
+    pub fn choose<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
+        let end = u64::try_from(all.len()).ok().filter(|end| *end > 0)?;
+        all.get(usize::try_from(self.below(end)).ok()?)
+    }
+
+    /// True once in so many times.
+    pub const fn once_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
     }
 }

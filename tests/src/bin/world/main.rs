@@ -1,0 +1,190 @@
+//! `make world`: hosts at random, as people have them, and what becomes of carpd's addresses there.
+//!
+//! Each world is a host with a carp interface, made from a grammar (`grammar.rs`) by a seed. A
+//! twin of the host has the virtual addresses as its own ones, a third goes through the same
+//! without any of that: what the host should do is what they do (`judge.rs`). A recipe that breaks
+//! a rule is made as short as it can be and printed as commands for a shell.
+//!
+//! Everything happens in network namespaces that are gone when this ends, whatever ends it.
+
+mod deeds;
+mod grammar;
+mod judge;
+mod known;
+mod options;
+mod picture;
+mod probe;
+mod recipe;
+mod shrink;
+mod stage;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use carp_tests::{Random, check_interrupted, interrupt, keep_quiet};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::judge::{Verdict, judge};
+use self::options::Options;
+use self::recipe::Recipe;
+use self::shrink::shrink;
+
+/// What a shell reports of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let options = match Options::parse(&words) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("world: {error:#}\n{}", options::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    keep_quiet();
+    match run(options) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("world: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut interrupts = signal(SignalKind::interrupt())?;
+        let mut terminations = signal(SignalKind::terminate())?;
+        let mut work = tokio::task::spawn_blocking(move || worlds(&options));
+        tokio::select! {
+            done = &mut work => return done.context("the run broke off")?,
+            _ = interrupts.recv() => {},
+            _ = terminations.recv() => {},
+        }
+        // Every wait fails from now on, and the guards clean up on the way out.
+        interrupt();
+        // That it was interrupted is known.
+        let _ = work.await;
+        eprintln!("\nstopped; everything is cleaned up");
+        Ok(ExitCode::from(INTERRUPTED))
+    })
+}
+
+/// What the workers have found.
+#[derive(Default)]
+struct Found {
+    worlds: u64,
+    explained: u64,
+    left_out: u64,
+    /// By the names of what is in the shortest recipe.
+    breaches: BTreeMap<String, u32>,
+}
+
+fn worlds(options: &Options) -> Result<ExitCode> {
+    let start = Instant::now();
+    let next = AtomicU64::new(options.seed);
+    let found = Mutex::new(Found::default());
+    let work = || -> Result<()> {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if options.is_over(seed, start.elapsed()) {
+                return Ok(());
+            }
+            check_interrupted()?;
+            world(seed, options, &found).with_context(|| format!("seed {seed}"))?;
+        }
+    };
+    thread::scope(|scope| -> Result<()> {
+        let workers: Vec<_> = (0..options.jobs).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            worker.join().map_err(|_| anyhow!("a worker panicked"))??;
+        }
+        Ok(())
+    })?;
+    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!(
+        "{} worlds in {:.0} s from seed {}: {} with differences that carpd explains, {} left out, {} broken",
+        found.worlds,
+        start.elapsed().as_secs_f64(),
+        options.seed,
+        found.explained,
+        found.left_out,
+        found.breaches.values().sum::<u32>()
+    );
+    for (names, times) in &found.breaches {
+        println!("{times:4} {names}");
+    }
+    Ok(if found.breaches.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn world(seed: u64, options: &Options, found: &Mutex<Found>) -> Result<()> {
+    let mut recipe = Recipe::random(&mut Random::new(seed));
+    let lock = || found.lock().unwrap_or_else(PoisonError::into_inner);
+    if !options.all && recipe.leave_out() {
+        lock().left_out += 1;
+    }
+    let names = recipe.names();
+    if options
+        .with
+        .as_ref()
+        .is_some_and(|with| !names.iter().any(|name| name.contains(with)))
+    {
+        return Ok(());
+    }
+    let start = Instant::now();
+    let verdict = judge(&recipe).with_context(|| recipe.to_string())?;
+    let took = start.elapsed().as_secs_f64();
+    {
+        let mut found = lock();
+        found.worlds += 1;
+        if !verdict.explained.is_empty() {
+            found.explained += 1;
+        }
+    }
+    let Some(breach) = &verdict.breach else {
+        println!("{seed}: {took:.1} s: {recipe}");
+        for explained in &verdict.explained {
+            println!("    {explained}");
+        }
+        return Ok(());
+    };
+    println!("{seed}: {took:.1} s: {recipe}\n    {breach}");
+    // What does not happen twice was the machine.
+    let verdict = judge(&recipe)?;
+    if verdict.breach.is_none() {
+        println!("{seed}: it did not happen again");
+        return Ok(());
+    }
+    let (recipe, verdict) = shrink(recipe, verdict, Duration::from_secs(options.shrink))?;
+    show(seed, &recipe, &verdict);
+    let clause = verdict.breach.as_ref().map(|breach| breach.clause);
+    let kind = clause.map_or(String::new(), |clause| format!("{clause:?}: "));
+    *lock()
+        .breaches
+        .entry(format!("{kind}{recipe}"))
+        .or_default() += 1;
+    Ok(())
+}
+
+fn show(seed: u64, recipe: &Recipe, verdict: &Verdict) {
+    let Some(breach) = &verdict.breach else {
+        return;
+    };
+    println!(
+        "---- seed {seed}, the shortest: {recipe}\n---- {breach}\n{}---- carpd printed:\n{}---- end of seed {seed}",
+        verdict.typed, verdict.log
+    );
+}

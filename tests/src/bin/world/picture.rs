@@ -1,0 +1,80 @@
+//! What a host is like: devices, addresses, routes, rules and switches, to be compared.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use carp_tests::Host;
+use serde_json::Value;
+
+/// What of a device is compared.
+const OF_A_DEVICE: [&str; 9] = [
+    "ifname",
+    "flags",
+    "mtu",
+    "operstate",
+    "address",
+    "master",
+    "promiscuity",
+    "allmulti",
+    "altnames",
+];
+
+const LISTS: &str = "ip -o address show; echo; ip route show table all; ip -6 route show table all; \
+     ip rule; ip -6 rule; ip maddress show | grep -v -e ^[0-9]; \
+     sysctl -ae -r '^net[.]ipv[46][.](conf|ip_forward|igmp)'";
+
+/// Lines, sorted.
+pub(crate) fn picture(host: &Host) -> Result<Vec<String>> {
+    let json = host.run("ip -j -d link show")?;
+    let devices: Vec<BTreeMap<String, Value>> =
+        serde_json::from_str(&json).context("ip -j link")?;
+    let mut lines: Vec<String> = devices
+        .iter()
+        .map(|link| {
+            let of_it = OF_A_DEVICE
+                .iter()
+                .filter_map(|key| Some(format!("{key} {}", link.get(*key)?)));
+            of_it.collect::<Vec<_>>().join(", ")
+        })
+        .collect();
+    let output = host.command("sh").args(["-c", LISTS]).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    lines.extend(text.lines().map(without_numbers));
+    lines.sort();
+    Ok(lines)
+}
+
+/// A line without the number of a device, and without what passes by itself.
+fn without_numbers(line: &str) -> String {
+    // The tunnels of the three hosts end at one switch.
+    let line = line
+        .replace("172.30.2.", "172.30.1.")
+        .replace("172.30.3.", "172.30.1.");
+    let line = match line.split_once(": ") {
+        Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => rest,
+        _ => &line,
+    };
+    let mut words = line.split_whitespace();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        if matches!(word, "expires" | "valid_lft" | "preferred_lft") {
+            words.next();
+        } else if !word.ends_with("linkdown") {
+            kept.push(word);
+        }
+    }
+    kept.join(" ")
+}
+
+/// What only one of the two has, the first's with `-` and the second's with `+`.
+pub(crate) fn difference(before: &[String], after: &[String]) -> Vec<String> {
+    let gone = before
+        .iter()
+        .filter(|line| !after.contains(line))
+        .map(|line| format!("-{line}"));
+    let new = after
+        .iter()
+        .filter(|line| !before.contains(line))
+        .map(|line| format!("+{line}"));
+    gone.chain(new).collect()
+}
