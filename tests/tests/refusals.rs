@@ -27,6 +27,15 @@ const REFUSED: &[(&str, &str)] = &[
     ("carp0 -alias 192.168.1.77", "192.168.1.77"),
     ("carp0 192.168.1.1/24", "192.168.1.1"),
     ("carp0 state sideways", "sideways"),
+    // No host can have these.
+    ("carp0 192.168.1.0/24", "network address"),
+    ("carp0 192.168.1.255/24", "broadcast address"),
+    ("carp0 240.0.0.1/24", "240.0.0.0/4 is reserved"),
+    ("carp0 0.1.2.3/24", "0.0.0.0/8 is reserved"),
+    ("carp0 ::ffff:192.168.1.7/64", "write the IPv4 address"),
+    ("carp0 2001:db8::/64", "anycast"),
+    ("carp0 192.168.1.7/0", "1 to 32"),
+    ("carp0 192.168.1.7 netmask 0.0.0.0", "1 to 32"),
     // Each word is good but the last.
     (
         "carp0 vhid 9 advbase 3 advskew 7 192.168.1.9/24 description new up nonsense",

@@ -58,8 +58,8 @@ pub(super) fn parse(text: &str) -> Result<(IpAddr, Option<u8>), String> {
     };
     let most = Family::of(address).bits();
     match prefix(length) {
-        Some(prefix) if prefix <= most => Ok((address, Some(prefix))),
-        Some(_) | None => Err(format!("{text}: bad prefix length, must be 0 to {most}")),
+        Some(prefix) if (1..=most).contains(&prefix) => Ok((address, Some(prefix))),
+        Some(_) | None => Err(format!("{text}: bad prefix length, must be 1 to {most}")),
     }
 }
 
@@ -158,19 +158,23 @@ mod tests {
             ("192.0.2.256/24", "192.0.2.256/24: bad address"),
             (
                 "192.0.2.1/33",
-                "192.0.2.1/33: bad prefix length, must be 0 to 32",
+                "192.0.2.1/33: bad prefix length, must be 1 to 32",
             ),
             (
                 "192.0.2.1/",
-                "192.0.2.1/: bad prefix length, must be 0 to 32",
+                "192.0.2.1/: bad prefix length, must be 1 to 32",
+            ),
+            (
+                "192.0.2.1/0",
+                "192.0.2.1/0: bad prefix length, must be 1 to 32",
             ),
             (
                 "192.0.2.1/+4",
-                "192.0.2.1/+4: bad prefix length, must be 0 to 32",
+                "192.0.2.1/+4: bad prefix length, must be 1 to 32",
             ),
             (
                 "2001:db8::1/129",
-                "2001:db8::1/129: bad prefix length, must be 0 to 128",
+                "2001:db8::1/129: bad prefix length, must be 1 to 128",
             ),
             ("fe80::1%eth0", "fe80::1%eth0: bad address"),
             (

@@ -389,21 +389,60 @@ fn apply(
 
 fn check_address(unit: Unit, virtual_address: VirtualAddress) -> Result<(), Refusal> {
     let VirtualAddress { address, prefix } = virtual_address;
-    let (most, broadcast) = match address {
-        IpAddr::V4(address) => (32, address.is_broadcast()),
-        IpAddr::V6(_) => (128, false),
+    let most: u8 = match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
     };
-    if prefix > most {
+    if !(1..=most).contains(&prefix) {
         return Err(invalid(format!(
-            "{unit}: the prefix length of {address} is 0 to {most}, not {prefix}"
+            "{unit}: the prefix length of {address} is 1 to {most}, not {prefix}"
         )));
     }
-    if address.is_multicast() || address.is_unspecified() || address.is_loopback() || broadcast {
-        return Err(invalid(format!(
-            "{unit}: {address} cannot be shared: it is not a unicast address of a network"
-        )));
+    match unusable(address, prefix) {
+        None => Ok(()),
+        Some(why) => Err(invalid(format!(
+            "{unit}: {address} cannot be shared: {why}"
+        ))),
     }
-    Ok(())
+}
+
+/// Why no host can have `address` with a prefix of this length, which is at least 1.
+fn unusable(address: IpAddr, prefix: u8) -> Option<String> {
+    if address.is_multicast() || address.is_unspecified() || address.is_loopback() {
+        return Some("it is not a unicast address of a network".to_owned());
+    }
+    match address {
+        IpAddr::V4(address) => {
+            let hosts = u32::MAX.checked_shr(prefix.into()).unwrap_or_default();
+            let part = address.to_bits() & hosts;
+            // RFC 3021: a /31 has two hosts and nothing else.
+            let has_network_address = prefix < 31;
+            match address.octets() {
+                [0, ..] => Some("0.0.0.0/8 is reserved (RFC 1122 section 3.2.1.3)".to_owned()),
+                [240..=255, ..] => Some("240.0.0.0/4 is reserved (RFC 1112 section 4)".to_owned()),
+                _ if has_network_address && part == 0 => {
+                    Some(format!("it is the network address of {address}/{prefix}"))
+                }
+                _ if has_network_address && part == hosts => {
+                    Some(format!("it is the broadcast address of its /{prefix}"))
+                }
+                _ => None,
+            }
+        }
+        IpAddr::V6(address) => {
+            let hosts = u128::MAX.checked_shr(prefix.into()).unwrap_or_default();
+            if address.to_ipv4_mapped().is_some() {
+                Some("it is an IPv4 address mapped to IPv6: write the IPv4 address".to_owned())
+            } else if prefix < 127 && address.to_bits() & hosts == 0 {
+                // RFC 4291 section 2.6.1; RFC 6164 section 4 leaves a /127 two hosts.
+                Some(format!(
+                    "all routers of {address}/{prefix} have it (anycast)"
+                ))
+            } else {
+                None
+            }
+        }
+    }
 }
 
 fn check_text(what: &str, text: &str) -> Result<(), Refusal> {

@@ -161,6 +161,43 @@ fn a_peer_that_lacks_an_address_is_told_by_which() {
 }
 
 #[test]
+fn address_that_no_host_can_have_is_refused() {
+    let mut segment = Segment::new(["a"]);
+    for (address, why) in [
+        ("192.0.2.0/24", "network address of 192.0.2.0/24"),
+        ("192.0.2.255/24", "broadcast address of its /24"),
+        ("0.0.0.1/24", "reserved"),
+        ("240.0.0.1/24", "reserved"),
+        ("255.255.255.255/32", "reserved"),
+        ("::ffff:192.0.2.1/128", "write the IPv4 address"),
+        ("2001:db8::/64", "anycast"),
+        ("192.0.2.1/0", "1 to 32, not 0"),
+        ("2001:db8::1/0", "1 to 128, not 0"),
+    ] {
+        let refusal = segment.ifconfig("a", &format!("carp0 vhid 1 {address}"));
+        let message = refusal.unwrap_err().message;
+        assert!(message.contains(why), "{address}: {message}");
+    }
+    for address in [
+        "192.0.2.0/31",
+        "192.0.2.1/31",
+        "192.0.2.0/32",
+        "2001:db8::/127",
+        "2001:db8::/128",
+    ] {
+        segment
+            .ifconfig(
+                "a",
+                &format!(
+                    "carp1 {address} -alias {}",
+                    address.split_once('/').unwrap().0
+                ),
+            )
+            .unwrap();
+    }
+}
+
+#[test]
 fn a_line_that_fails_anywhere_changes_nothing() {
     let mut segment = Segment::new(["a"]);
     segment
