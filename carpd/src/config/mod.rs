@@ -6,6 +6,7 @@ mod check;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
+mod ranges;
 mod rcconf;
 mod rewrite;
 mod shell;

@@ -50,6 +50,10 @@ struct Value {
     line: usize,
 }
 
+/// The greatest length of a value, in bytes. A line that repeats the variable's old value doubles
+/// it; 25 such lines are gigabytes.
+const MOST_BYTES: usize = 64 * 1024;
+
 type Parts = BTreeMap<Part, (String, Value)>;
 
 /// Reads a file. Passwords that are in files of their own are read too.
@@ -296,6 +300,9 @@ fn no_gaps(parts: &Parts) -> Result<(), (Part, String)> {
 fn expand(name: &str, value: &[Piece], old: &[u8]) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
     for piece in value {
+        if text.len() > MOST_BYTES {
+            return Err(too_long());
+        }
         match piece {
             Piece::Byte(byte) => text.push(*byte),
             Piece::Variable(own) if own == name => text.extend(old),
@@ -308,7 +315,14 @@ fn expand(name: &str, value: &[Piece], old: &[u8]) -> Result<Vec<u8>, String> {
             }
         }
     }
+    if text.len() > MOST_BYTES {
+        return Err(too_long());
+    }
     Ok(text)
+}
+
+fn too_long() -> String {
+    format!("its value is longer than {MOST_BYTES} bytes")
 }
 
 /// FreeBSD's way since its tenth release, in which a virtual address is one of the physical

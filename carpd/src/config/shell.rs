@@ -38,9 +38,15 @@ pub(super) struct Complaint {
 
 /// Reads a whole file: its assignments in their order, and what is neither that nor a comment.
 pub(super) fn read(text: &[u8]) -> (Vec<Assignment>, Vec<Complaint>) {
+    // Editors of other systems begin a file with it.
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let mut scanner = Scanner {
         text,
-        at: 0,
+        at: if text.starts_with(BYTE_ORDER_MARK) {
+            BYTE_ORDER_MARK.len()
+        } else {
+            0
+        },
         line: 1,
         assignments: Vec::new(),
         complaints: Vec::new(),
@@ -63,6 +69,10 @@ struct Scanner<'a> {
 impl Scanner<'_> {
     fn file(&mut self) {
         while let Some(byte) = self.peek() {
+            if let Some(bytes) = self.joined() {
+                self.skip(bytes);
+                continue;
+            }
             match byte {
                 b'\n' | b';' => {
                     self.open = false;
@@ -71,7 +81,6 @@ impl Scanner<'_> {
                 byte if is_blank(byte) => {
                     self.bump();
                 }
-                b'\\' if self.follows(b"\\\n") => self.skip(2),
                 b'#' => self.skip_line(),
                 _ => self.statement(),
             }
@@ -137,13 +146,15 @@ impl Scanner<'_> {
                 byte if is_blank(byte) => break,
                 b'\'' => self.quoted(&mut value, Self::single)?,
                 b'"' => self.quoted(&mut value, Self::double)?,
-                b'\\' => {
-                    self.bump();
-                    // A backslash at the end of a line joins it with the next.
-                    if let Some(byte) = self.bump().filter(|byte| *byte != b'\n') {
-                        value.byte(byte);
+                b'\\' => match self.joined() {
+                    Some(bytes) => self.skip(bytes),
+                    None => {
+                        self.bump();
+                        if let Some(byte) = self.bump() {
+                            value.byte(byte);
+                        }
                     }
-                }
+                },
                 b'&' | b'|' | b'<' | b'>' | b'(' | b')' => {
                     value.complain(format!("{:?} must stand in quotes", char::from(byte)));
                     self.bump();
@@ -229,11 +240,11 @@ impl Scanner<'_> {
             self.plain(byte, value);
             return;
         }
+        if let Some(bytes) = self.joined() {
+            return self.skip(bytes);
+        }
         self.bump();
         match self.peek() {
-            Some(b'\n') => {
-                self.bump();
-            }
             Some(escaped @ (b'$' | b'`' | b'"' | b'\\')) => {
                 self.bump();
                 value.byte(escaped);
@@ -284,6 +295,14 @@ impl Scanner<'_> {
         rest.starts_with(text)
     }
 
+    /// The length of a backslash with the end of its line, which join it with the next line.
+    fn joined(&self) -> Option<usize> {
+        [&b"\\\n"[..], b"\\\r\n"]
+            .into_iter()
+            .find(|end| self.follows(end))
+            .map(<[u8]>::len)
+    }
+
     fn bump(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
@@ -307,8 +326,7 @@ impl Scanner<'_> {
     /// To the end of the line and of those that continue it.
     fn skip_statement(&mut self) {
         while self.peek().is_some_and(|byte| byte != b'\n') {
-            let continued = self.follows(b"\\\n");
-            self.skip(1 + usize::from(continued));
+            self.skip(self.joined().unwrap_or(1));
         }
     }
 }
@@ -401,6 +419,13 @@ mod tests {
             ("a=1 b=2; c=3;d=4", &["1 a=1", "1 b=2", "1 c=3", "1 d=4"]),
             ("  a=1\r\nb=2\r\n", &["1 a=1", "2 b=2"]),
             ("a=\"${a} x\"", &["1 a=<a> x"]),
+            (
+                "a=\"one \\\r\n  two\"\r\nb=3\r\n",
+                &["1 a=one   two", "3 b=3"],
+            ),
+            ("a=one\\\r\ntwo\r\n", &["1 a=onetwo"]),
+            ("\\\r\na=1", &["2 a=1"]),
+            ("\u{feff}a=1\nb=2", &["1 a=1", "2 b=2"]),
             ("a=$b-c", &["1 a=<b>-c"]),
             ("a=\"5$ $\"", &["1 a=5$ $"]),
             ("a=\"$1 $$\"", &["1 a=<1> <$>"]),

@@ -130,6 +130,27 @@ fn lines_from_bsd_hosts_set_up_what_they_set_up_there() {
              ifconfig_carp0=\"advskew 20\"",
             &["carp0=\"vhid 1 advskew 20\""],
         ),
+        // Written on another system.
+        (
+            "\u{feff}cloned_interfaces=\"carp0\"\r\n\
+             ifconfig_carp0=\"vhid 1 \\\r\n  pass x\"\r\n\
+             ifconfig_carp0_aliases=\"inet 192.168.1.4-6/24 \\\r\n  inet6 2001:db8::4-5/64\"\r\n\
+             ipv4_addrs_carp0=\"192.168.1.9-10/28\"\r\n",
+            &[
+                "carp0=\"vhid 1 pass x inet 192.168.1.4/24\"",
+                "carp0_alias0=\"inet 192.168.1.5/32\"",
+                "carp0_alias1=\"inet 192.168.1.6/32\"",
+                "carp0_alias2=\"inet6 2001:db8::4 prefixlen 64\"",
+                "carp0_alias3=\"inet6 2001:db8::5 prefixlen 128\"",
+                "carp0_alias4=\"inet 192.168.1.9/28\"",
+                "carp0_alias5=\"inet 192.168.1.10/32\"",
+            ],
+        ),
+        (
+            "cloned_interfaces=\"carp0\"\n\
+             ifconfig_carp0=\"inet vhid 1 advskew 100 pass x alias 192.168.1.1/24\"",
+            &["carp0=\"vhid 1 advskew 100 pass x inet 192.168.1.1/24\""],
+        ),
     ] {
         assert_eq!(interfaces(text), expected, "{text}");
     }
@@ -228,6 +249,10 @@ const FAULTS: &[(&str, &str)] = &[
          cloned_interfaces=\"carp0\" and ifconfig_carp0=\"vhid ... carpdev em0\"",
     ),
     (
+        "ifconfig_carp0_aliases=\"inet 192.168.1.9-5/24\"",
+        "rc.conf:2: ifconfig_carp0_aliases: 192.168.1.9-5/24: the range ends before it begins",
+    ),
+    (
         ". /etc/rc.conf.local",
         "rc.conf:2: a command, and nothing is executed here: write name=\"value\"",
     ),
@@ -244,6 +269,25 @@ fn what_is_wrong_is_told_with_its_line_and_what_would_be_right() {
         assert_eq!(told(&configuration.faults), [*expected], "{text}");
         let there = |wanted: &Wanted| wanted.unit.number() == 1;
         assert!(configuration.interfaces.iter().any(there), "{text}");
+    }
+}
+
+#[test]
+fn value_that_doubles_itself_is_refused_at_its_bound() {
+    let doubled = "ifconfig_carp0=\"${ifconfig_carp0} ${ifconfig_carp0}\"\n".repeat(25);
+    let text = format!("cloned_interfaces=\"carp0\"\nifconfig_carp0=\"vhid 1\"\n{doubled}");
+    let long = format!(
+        "cloned_interfaces=carp0\nifconfig_carp0=\"{}\"\n",
+        " ".repeat(70_000)
+    );
+    for (text, line) in [(text, 16), (long, 2)] {
+        let configuration = read_text(&text);
+        let expected = "ifconfig_carp0: its value is longer than 65536 bytes";
+        assert_eq!(
+            told(&configuration.faults)[0],
+            format!("rc.conf:{line}: {expected}")
+        );
+        assert!(configuration.interfaces.is_empty());
     }
 }
 

@@ -8,7 +8,7 @@ use carp_dbus::ifconfig::{Action, Change, Changes, Line, Secret};
 use carp_proto::{Settings, Unit};
 
 use super::variables::Part;
-use super::words;
+use super::{ranges, words};
 use crate::api;
 
 /// What the variables of an interface say together; what is said later goes first, as it does when
@@ -31,14 +31,10 @@ impl Whole {
                 OsString::from("description"),
                 OsString::from_vec(value.to_vec()),
             ],
-            Part::CreateArguments
-            | Part::Main
-            | Part::Ipv6
-            | Part::OldIpv6
-            | Part::Alias(_)
-            | Part::Aliases
-            | Part::Addresses
-            | Part::OldAlias(_) => words::split(value)?,
+            Part::CreateArguments | Part::Main | Part::Ipv6 | Part::OldIpv6 => words::split(value)?,
+            Part::Alias(_) | Part::Aliases | Part::Addresses | Part::OldAlias(_) => {
+                ranges::expand(words::split(value)?)?
+            }
         };
         let Line {
             action,

@@ -158,10 +158,17 @@ impl Reader {
         parameter: Parameter,
         next: Option<&OsStr>,
     ) -> Result<(), String> {
-        let joins = matches!(
-            parameter,
-            Parameter::Family(_) | Parameter::Alias | Parameter::Remove
-        );
+        let joins = match parameter {
+            Parameter::Family(_) | Parameter::Alias | Parameter::Remove => true,
+            // FreeBSD's order: `inet vhid 1 pass x alias 192.0.2.1/24`.
+            Parameter::Set(_) => self.owed.is_some_and(|owed| owed.starts_with("inet")),
+            Parameter::Create
+            | Parameter::Destroy
+            | Parameter::Vhaddr
+            | Parameter::Netmask(_)
+            | Parameter::Prefixlen(_)
+            | Parameter::Broadcast => false,
+        };
         if let Some(owed) = self.owed.filter(|_| !joins) {
             return Err(format!("{owed} needs an address, not {word}"));
         }
@@ -246,9 +253,9 @@ impl Reader {
         let family = (word == "netmask").then_some(Family::Inet);
         let before = self.before(word, family)?;
         let most = Family::of(before.address).bits();
-        if prefix > most {
+        if !(1..=most).contains(&prefix) {
             return Err(format!(
-                "{word} {prefix}: must be a number from 0 to {most}"
+                "{word} {prefix}: must be a number from 1 to {most}"
             ));
         }
         match before.prefix.replace(prefix) {
@@ -409,6 +416,22 @@ mod tests {
     }
 
     #[test]
+    fn parameters_can_stand_between_a_family_and_its_address() {
+        for line in [
+            "inet vhid 1 advskew 100 pass x alias 192.0.2.1/24",
+            "inet vhid 1 advskew 100 pass x 192.0.2.1/24",
+        ] {
+            let changes = changes(line);
+            assert_eq!(changes.add, [v4(1, 24)], "{line}");
+            assert_eq!(changes.settings.len(), 3, "{line}");
+        }
+        assert_eq!(
+            parse("inet6 vhid 1 192.0.2.1/24"),
+            Err("192.0.2.1/24: not an inet6 address".to_owned())
+        );
+    }
+
+    #[test]
     fn every_way_to_remove_an_address_says_the_same() {
         for line in [
             "-alias 192.0.2.1",
@@ -482,7 +505,12 @@ mod tests {
             ("inet 2001:db8::1", "2001:db8::1: not an inet address"),
             ("inet6 192.0.2.1", "192.0.2.1: not an inet6 address"),
             ("inet", "inet needs an address such as 192.0.2.1/24"),
-            ("inet vhid 1", "inet needs an address, not vhid"),
+            ("inet vhid 1", "inet needs an address such as 192.0.2.1/24"),
+            (
+                "inet netmask 255.0.0.0",
+                "inet needs an address, not netmask",
+            ),
+            ("alias vhid 1", "alias needs an address, not vhid"),
             ("-alias", "-alias needs an address such as 192.0.2.1/24"),
             ("alias", "alias needs an address such as 192.0.2.1/24"),
             (
@@ -505,7 +533,7 @@ mod tests {
             ),
             (
                 "192.0.2.1 prefixlen 33",
-                "prefixlen 33: must be a number from 0 to 32",
+                "prefixlen 33: must be a number from 1 to 32",
             ),
             (
                 "192.0.2.1 broadcast x",
