@@ -15,6 +15,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
 use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{FormatFields, Writer};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -50,10 +51,24 @@ pub(crate) fn start(level: LevelFilter, foreground: bool) -> WorkerGuard {
         (lines(queue).boxed(), guard)
     };
     tracing_subscriber::registry()
-        .with(level)
+        .with(filter(level))
         .with(layer)
         .init();
     guard
+}
+
+/// Events of `level` or louder. The netlink library logs each message that it cannot decode as an
+/// error with a dump of several kilobytes; one interface whose name is not UTF-8 would flood the
+/// log. carpd does without such a message, so only an administrator who debugs sees these.
+fn filter(level: LevelFilter) -> Targets {
+    let netlink = if level >= LevelFilter::DEBUG {
+        level
+    } else {
+        LevelFilter::OFF
+    };
+    Targets::new()
+        .with_default(level)
+        .with_target("netlink_proto", netlink)
 }
 
 /// Lines with times, the facts being in the text.

@@ -1,6 +1,8 @@
 //! The physical world changes under a running pair; afterwards everything is as it was before.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -193,6 +195,41 @@ fn after_more_changes_than_the_kernel_keeps_everything_is_read_anew() -> Result<
     pair.a
         .carpctl("carp1 create vhid 2 carpdev dmz0 192.168.2.1/24")?;
     pair.a.wait_for_state("carp1", "MASTER", master_down(1, 0))
+}
+
+#[test]
+fn interface_whose_name_is_not_utf_8_does_not_flood_the_log() -> Result<()> {
+    let pair = preempting_pair("192.168.1.1/24")?;
+    let a = pair.a.host();
+    let name = OsStr::from_bytes(b"veth\xff\xfe");
+    let ip = |words: &[&str]| -> Result<()> {
+        let mut command = a.command("ip");
+        for word in words {
+            command.arg(if *word == "NAME" {
+                name
+            } else {
+                OsStr::new(word)
+            });
+        }
+        ensure!(command.status()?.success(), "ip {words:?}");
+        Ok(())
+    };
+    ip(&[
+        "link", "add", "NAME", "type", "veth", "peer", "name", "veth1",
+    ])?;
+    for state in ["up", "down", "up", "down", "up"] {
+        ip(&["link", "set", "NAME", state])?;
+    }
+    // carpd has read all of these once it has read what came behind them.
+    a.run("ip link set eth0 mtu 1400")?;
+    wait_until("carpd has read the new MTU", MARGIN, || {
+        let shown = pair.a.carpctl("carp0")?;
+        Ok(shown.contains("mtu 1400").then_some(()))
+    })?;
+    let log = pair.a.log()?;
+    ensure!(log.lines().all(|line| line.len() < 300), "{log}");
+    ensure!(!log.contains("decode"), "{log}");
+    Ok(())
 }
 
 #[test]

@@ -146,15 +146,16 @@ impl Scanner<'_> {
                 byte if is_blank(byte) => break,
                 b'\'' => self.quoted(&mut value, Self::single)?,
                 b'"' => self.quoted(&mut value, Self::double)?,
-                b'\\' => match self.joined() {
-                    Some(bytes) => self.skip(bytes),
-                    None => {
-                        self.bump();
-                        if let Some(byte) = self.bump() {
-                            value.byte(byte);
-                        }
+                b'\\' => {
+                    if let Some(bytes) = self.joined() {
+                        self.skip(bytes);
+                        continue;
                     }
-                },
+                    self.bump();
+                    if let Some(byte) = self.bump() {
+                        value.byte(byte);
+                    }
+                }
                 b'&' | b'|' | b'<' | b'>' | b'(' | b')' => {
                     value.complain(format!("{:?} must stand in quotes", char::from(byte)));
                     self.bump();
