@@ -64,6 +64,20 @@ pub(crate) fn master_down_time(advbase: Advbase, advskew: u8) -> Duration {
     }
 }
 
+/// How long a BACKUP waits that heard its master advertise once in `theirs`: three such intervals at
+/// least. A master-down time of a second or more that covers one and a half of them stands, as the
+/// bound that an administrator counts on.
+#[must_use]
+pub(crate) fn wait(advbase: Advbase, advskew: u8, theirs: Option<Interval>) -> Duration {
+    let configured = master_down_time(advbase, advskew);
+    let theirs = theirs.map_or(Duration::ZERO, Interval::duration);
+    if advbase.get() > 0 && configured >= theirs * 3 / 2 {
+        configured
+    } else {
+        configured.max(theirs * 3)
+    }
+}
+
 /// How long the kernel keeps an address that nobody renews, in seconds: no longer than a BACKUP
 /// waits, and never under 2.
 #[must_use]
@@ -124,6 +138,30 @@ mod tests {
         );
         assert_eq!(master_down_time(base(0), 64), Duration::from_millis(750));
         assert_eq!(master_down_time(base(0), 0), Duration::from_micros(11_719));
+    }
+
+    #[test]
+    fn backup_waits_three_intervals_of_a_slow_master() {
+        let suppressed = |advbase| Some(Interval::new(advbase, 240));
+        let fast = Interval::new(0, 10);
+        assert_eq!(wait(base(0), 20, None), master_down_time(base(0), 20));
+        assert_eq!(wait(base(0), 20, Some(fast)), master_down_time(base(0), 20));
+        assert_eq!(
+            wait(base(0), 20, suppressed(0)),
+            Duration::from_micros(2_812_500)
+        );
+        assert_eq!(wait(base(1), 0, suppressed(1)), Duration::from_secs(3));
+        assert_eq!(
+            wait(base(1), 0, suppressed(10)),
+            Duration::from_micros(32_812_500)
+        );
+        for advbase in 1..=254 {
+            for theirs in [0, 100, 240, 254] {
+                let theirs = Some(Interval::new(u8::try_from(advbase).unwrap(), theirs));
+                let bound = master_down_time(base(advbase), 0);
+                assert_eq!(wait(base(advbase), 0, theirs), bound, "advbase {advbase}");
+            }
+        }
     }
 
     #[test]

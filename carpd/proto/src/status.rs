@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use crate::action::Reason;
 use crate::config::{DeviceName, LinkLayer, Vhid, VirtualAddress};
 use crate::counters::Counters;
+use crate::election::Interval;
 use crate::input::IfIndex;
 use crate::name::Unit;
 use crate::obstacle::Obstacle;
@@ -69,6 +70,12 @@ pub struct Peer {
     pub demotion: u8,
     /// When it was heard.
     pub heard: UnixTime,
+}
+
+impl Peer {
+    pub(crate) const fn interval(self) -> Interval {
+        Interval::new(self.advbase, self.advskew)
+    }
 }
 
 /// A virtual address with what DragonFly's `ifconfig carpN vhaddr` shows of it.

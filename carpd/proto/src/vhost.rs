@@ -216,10 +216,10 @@ impl Vhost {
                 }
             }
 
-            (State::Backup(_), Event::Deadline) => {
+            (State::Backup(watch), Event::Deadline) => {
                 // A suspended machine wakes up deaf to what was said: it has to listen first.
                 if self.has_slept(env) {
-                    self.state = State::Backup(Watch::starting(env.now.instant, &self.settings));
+                    self.state = State::Backup(watch.restarted(env.now.instant, &self.settings));
                 } else if self.is_due(env) {
                     self.enter(StateName::Master, Reason::MasterTimedOut, None, env, out);
                 }
@@ -338,7 +338,10 @@ impl Vhost {
                     self.placed = None;
                     self.place(env, out);
                 }
-                self.state = State::Backup(Watch::starting(env.now.instant, &self.settings));
+                // It has just been heard if it is the reason.
+                let theirs = peer.and(self.peer).map(Peer::interval);
+                self.state =
+                    State::Backup(Watch::starting(env.now.instant, theirs, &self.settings));
             }
             StateName::Master if reason == Reason::Resumed => {
                 self.placed = self.placement(env);

@@ -31,7 +31,7 @@ impl Vhost {
             Some(Reason::PreemptingDemotedMaster)
         } else if env.preempt && preemptable {
             Some(Reason::PreemptingSlowerMaster)
-        } else if self.is_too_slow(theirs.interval) {
+        } else if theirs.demotion >= ours.demotion && self.is_too_slow(theirs.interval) {
             Some(Reason::MasterWillTimeOut)
         } else {
             None
@@ -46,7 +46,7 @@ impl Vhost {
             self.enter(StateName::Master, reason, Some(source), env, out);
             return;
         }
-        self.master_lives(env);
+        self.master_lives(theirs.interval, env);
         if another {
             out.push(Action::Updated(self.unit));
         }
@@ -85,7 +85,7 @@ impl Vhost {
         }
     }
 
-    /// Stays MASTER and says so, at most once an interval, and has the addresses announced again:
+    /// Stays MASTER and says so, at most once in the shorter interval of the two, and has the addresses announced again:
     /// the other may have announced them elsewhere.
     fn answer(
         &mut self,
@@ -95,7 +95,11 @@ impl Vhost {
         env: &Env<'_>,
         out: &mut Vec<Action>,
     ) {
-        let interval = self.priority(env).interval.duration();
+        let shorter = self
+            .priority(env)
+            .interval
+            .min(priority_of(header).interval);
+        let interval = shorter.duration();
         let free = mastership
             .answered
             .is_none_or(|last| env.now.instant.since(last) >= interval);
@@ -138,7 +142,8 @@ impl Vhost {
         !decides || ours.is_none_or(|ours| stays_in_a_tie(ours, source))
     }
 
-    /// A master so slow that it would time out anyway. With `advbase` 0 this is not asked
+    /// A master so slow that it would time out anyway. It must not be a better one, which would only
+    /// answer. With `advbase` 0 this is not asked
     /// (OpenBSD's `ip_carp.c`), nor is it here.
     fn is_too_slow(&self, theirs: Interval) -> bool {
         let advbase = self.settings.advbase;

@@ -2,7 +2,7 @@
 
 use super::{Env, State, Vhost};
 use crate::config::Settings;
-use crate::election::master_down_time;
+use crate::election::{Interval, wait};
 use crate::time::Instant;
 
 /// What a BACKUP keeps in mind. One for both address families: a master that is heard by either of
@@ -11,24 +11,32 @@ use crate::time::Instant;
 pub(super) struct Watch {
     /// When the master was last heard, or this host began to listen.
     heard: Instant,
+    /// The interval that the master advertised; `None` before one was heard.
+    theirs: Option<Interval>,
     /// When the master counts as dead.
     pub(super) master_down: Instant,
 }
 
 impl Watch {
     /// Begins to listen at `now`.
-    pub(super) fn starting(now: Instant, settings: &Settings) -> Self {
+    pub(super) fn starting(now: Instant, theirs: Option<Interval>, settings: &Settings) -> Self {
         Self {
             heard: now,
+            theirs,
             master_down: now,
         }
         .derived(settings)
     }
 
+    /// This host stood still, and may not have heard its master meanwhile: it begins anew.
+    pub(super) fn restarted(self, now: Instant, settings: &Settings) -> Self {
+        Self { heard: now, ..self }.derived(settings)
+    }
+
     /// Derives the deadline from what was heard and from `settings`: no change of settings
     /// postpones a takeover by more than they say.
     fn derived(self, settings: &Settings) -> Self {
-        let wait = master_down_time(settings.advbase, settings.advskew.get());
+        let wait = wait(settings.advbase, settings.advskew.get(), self.theirs);
         Self {
             master_down: self.heard + wait,
             ..self
@@ -46,8 +54,9 @@ impl Vhost {
         });
     }
 
-    /// The master was heard.
-    pub(super) fn master_lives(&mut self, env: &Env<'_>) {
-        self.state = State::Backup(Watch::starting(env.now.instant, &self.settings));
+    /// A master was heard that advertises once in `theirs`.
+    pub(super) fn master_lives(&mut self, theirs: Interval, env: &Env<'_>) {
+        let (now, theirs) = (env.now.instant, Some(theirs));
+        self.state = State::Backup(Watch::starting(now, theirs, &self.settings));
     }
 }

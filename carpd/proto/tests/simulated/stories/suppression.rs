@@ -69,6 +69,81 @@ fn without_preempt_a_demoted_master_is_still_relieved() {
     );
 }
 
+/// A group of hosts with these settings, all suppressed, ten seconds after its start.
+fn suppressed_group(lines: [&str; 2]) -> Segment {
+    let mut segment = Segment::new(["a", "b"]);
+    for (host, line) in lines.iter().enumerate() {
+        let name = segment.names()[host];
+        segment
+            .ifconfig(name, &format!("carp0 vhid 1 {line} 192.0.2.100/24"))
+            .unwrap();
+    }
+    segment.run(seconds(10));
+    for host in 0..lines.len() {
+        segment.request(host, &suppress("conntrackd")).unwrap();
+    }
+    segment.run(seconds(10));
+    segment.log();
+    segment
+}
+
+#[test]
+fn backup_waits_three_intervals_of_a_suppressed_master() {
+    for (lines, bound) in [
+        (["advbase 0 advskew 10", "advbase 0 advskew 20"], 2813),
+        (["advbase 1", "advbase 0 advskew 20"], 5813),
+        (["advbase 0 advskew 20", "advbase 1"], 5813),
+    ] {
+        let mut segment = suppressed_group(lines);
+        let [master] = segment.masters("carp0")[..] else {
+            panic!("{:?}", segment.masters("carp0"));
+        };
+        segment.run(seconds(60));
+        assert_eq!(segment.log(), [""; 0], "{lines:?}");
+        segment.crash(master);
+        segment.run(millis(bound));
+        assert_eq!(segment.holders("192.0.2.100").len(), 1, "{lines:?}");
+    }
+}
+
+#[test]
+fn suppressed_backup_leaves_a_slower_but_healthy_master_alone() {
+    let mut segment = Segment::new(["a", "b"]);
+    segment
+        .ifconfig("a", "carp0 vhid 1 advbase 10 192.0.2.100/24")
+        .unwrap();
+    segment
+        .ifconfig("b", "carp0 vhid 1 192.0.2.100/24")
+        .unwrap();
+    segment.request(1, &suppress("conntrackd")).unwrap();
+    segment.run(seconds(60));
+    assert_eq!(segment.masters("carp0"), ["a"]);
+    segment.log();
+    segment.run(seconds(60));
+    assert_eq!(segment.log(), [""; 0]);
+}
+
+#[test]
+fn rival_is_answered_once_in_the_shorter_interval() {
+    let mut segment = Segment::new(["a", "b"]);
+    segment
+        .ifconfig("a", "carp0 vhid 1 advbase 10 192.0.2.100/24")
+        .unwrap();
+    segment
+        .ifconfig("b", "carp0 vhid 1 192.0.2.100/24")
+        .unwrap();
+    segment.request(1, &suppress("conntrackd")).unwrap();
+    segment.run(seconds(60));
+    segment.log();
+    // The first answer is lost; the one to the next advertisement is not.
+    segment.ifconfig("b", "carp0 state master").unwrap();
+    segment.cut("a", "b", true);
+    segment.run(seconds(1));
+    segment.cut("a", "b", false);
+    segment.run(seconds(3));
+    assert_eq!(segment.masters("carp0"), ["a"]);
+}
+
 fn suppress(who: &str) -> Request {
     Request::Suppress {
         who: who.to_owned(),
