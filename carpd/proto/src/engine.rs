@@ -23,10 +23,6 @@ use crate::suppression::{Cause, Suppression, Suppressions};
 use crate::time::{Instant, Now};
 use crate::vhost::{Env, Event, MOST_EARLY, Sending, Vhost};
 
-/// So many advertisements in a row that could not be sent suppress preemption, and so many that
-/// could be sent take it back (`ip_carp.c`, `CARP_SENDAD_MAX_ERRORS`).
-const SENDING_RUN: u32 = 3;
-
 /// All virtual hosts of this host, and what they share.
 #[derive(Debug, Default)]
 pub struct Engine {
@@ -164,6 +160,7 @@ impl Engine {
             suppress: self.suppressions.count(),
         };
         let (before, was) = (vhost.deadline(), vhost.state());
+        let was_failing = vhost.sending.is_failing();
         vhost.handle(event, &env, out);
         let after = vhost.deadline();
         if vhost.state() != was {
@@ -178,9 +175,12 @@ impl Engine {
                 self.timers.insert((deadline, unit));
             }
         }
+        let has_lapsed = was_failing && !vhost.sending.is_failing();
         self.touched.insert(unit);
         if sends_no_more {
             self.forget_sending(unit, now, out);
+        } else if has_lapsed {
+            self.clear_cause(Cause::Sending(unit), now, out);
         }
     }
 
@@ -228,32 +228,24 @@ impl Engine {
         let Some(vhost) = self.vhosts.get_mut(&unit) else {
             return;
         };
-        let Sending { failed, succeeded } = vhost.sending;
         match result {
             Ok(()) => {
-                vhost.sending = Sending {
-                    failed: 0,
-                    succeeded: succeeded.saturating_add(1),
-                };
-                let cause = Cause::Sending(unit);
-                if vhost.sending.succeeded == SENDING_RUN && self.suppressions.has(cause) {
+                if vhost.sending.succeed() {
                     out.push(Action::Notice(Notice::Sending { unit, works: true }));
-                    self.clear_cause(cause, now, out);
+                    self.clear_cause(Cause::Sending(unit), now, out);
                 }
             }
             Err(failure) => {
                 if failure == SendFailure::NoMemory {
                     vhost.counters.raise(Counter::Onomem);
                 }
+                let fails = vhost.sending.fail();
                 self.touched.insert(unit);
-                vhost.sending = Sending {
-                    failed: failed.saturating_add(1),
-                    succeeded: 0,
-                };
-                if vhost.sending.failed == SENDING_RUN {
+                if fails {
                     let why = "three advertisements in a row could not be sent";
                     out.push(Action::Notice(Notice::Sending { unit, works: false }));
                     self.set_cause(Cause::Sending(unit), unit.to_string(), why, now, out);
+                    self.event(unit, Event::CannotSend, now, out);
                 }
             }
         }

@@ -72,11 +72,6 @@ impl Suppressions {
         entry.why = why;
     }
 
-    /// Whether the cause is there.
-    pub(crate) fn has(&self, cause: Cause) -> bool {
-        self.causes.contains_key(&cause)
-    }
-
     /// The cause is gone; what was shown of it, if it was there.
     pub(crate) fn clear(&mut self, cause: Cause) -> Option<Suppression> {
         self.causes.remove(&cause)

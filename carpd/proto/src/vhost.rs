@@ -7,6 +7,7 @@ mod election;
 mod mastership;
 mod report;
 mod resume;
+mod sending;
 mod watch;
 
 use core::net::IpAddr;
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 
 pub(crate) use self::mastership::MOST_EARLY;
 use self::mastership::Mastership;
+pub(crate) use self::sending::Sending;
 use self::watch::Watch;
 use crate::action::{Action, Reason, Work};
 use crate::advertiser::{self, Advertiser, Claim};
@@ -68,13 +70,6 @@ pub(crate) enum ArpDuty {
     /// carpd, since other virtual hosts of the physical interface share some of them; those in
     /// `quiet` are balanced, so that no announcement may move all clients to one virtual host.
     Carpd { quiet: Vec<IpAddr> },
-}
-
-/// How sending went lately: runs of equal results.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sending {
-    pub(crate) failed: u32,
-    pub(crate) succeeded: u32,
 }
 
 /// A state with its timers.
@@ -133,6 +128,8 @@ pub(crate) enum Event<'a> {
     Refresh,
     /// Its addresses must be answered for by somebody else: kernel or carpd.
     Rehouse,
+    /// Its advertisements could not be sent: see [`Sending`].
+    CannotSend,
     /// It is going to be something else, or nothing at all.
     Retire(Reason),
 }
@@ -169,7 +166,7 @@ impl Vhost {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Init => None,
-            State::Backup(Watch { master_down, .. }) => Some(master_down),
+            State::Backup(watch) => Some(watch.deadline()),
             State::Master(Mastership { next, .. }) => Some(next),
         }
     }
@@ -218,9 +215,12 @@ impl Vhost {
 
             (State::Backup(watch), Event::Deadline) => {
                 // A suspended machine wakes up deaf to what was said: it has to listen first.
-                if self.has_slept(env) {
+                if watch.has_lapsed(env.now.instant) {
+                    self.sending.lapse();
+                    self.state = State::Backup(watch.with_lapse(None));
+                } else if self.has_slept(watch, env) {
                     self.state = State::Backup(watch.restarted(env.now.instant, &self.settings));
-                } else if self.is_due(env) {
+                } else if watch.master_down <= env.now.instant {
                     self.enter(StateName::Master, Reason::MasterTimedOut, None, env, out);
                 }
             }
@@ -230,8 +230,8 @@ impl Vhost {
                 }
             }
 
-            (State::Backup(_), Event::Heard { source, header, .. }) => {
-                self.heard_as_backup(source, header, env, out);
+            (State::Backup(watch), Event::Heard { source, header, .. }) => {
+                self.heard_as_backup(watch, source, header, env, out);
             }
             (
                 State::Master(mastership),
@@ -257,6 +257,10 @@ impl Vhost {
 
             (State::Master(_), Event::Advertise) => self.advertise(env, out),
 
+            (State::Backup(watch), Event::CannotSend) => {
+                self.state = State::Backup(self.lapsing(watch, env));
+            }
+
             (State::Backup(watch), Event::Refresh) => self.adjust_wait(watch, env),
             (State::Master(_), Event::Refresh | Event::Rehouse) => self.take(env, out),
 
@@ -273,6 +277,7 @@ impl Vhost {
                 | Event::Advertise
                 | Event::Refresh
                 | Event::Rehouse
+                | Event::CannotSend
                 | Event::Retire(_),
             )
             | (
@@ -283,7 +288,10 @@ impl Vhost {
                 | Event::Rehouse
                 | Event::Resume,
             )
-            | (State::Master(_), Event::Force(ForcedState::Master) | Event::Resume) => {}
+            | (
+                State::Master(_),
+                Event::Force(ForcedState::Master) | Event::Resume | Event::CannotSend,
+            ) => {}
         }
     }
 
@@ -340,8 +348,8 @@ impl Vhost {
                 }
                 // It has just been heard if it is the reason.
                 let theirs = peer.and(self.peer).map(Peer::interval);
-                self.state =
-                    State::Backup(Watch::starting(env.now.instant, theirs, &self.settings));
+                let watch = Watch::starting(env.now.instant, theirs, &self.settings);
+                self.state = State::Backup(self.lapsing(watch, env));
             }
             StateName::Master if reason == Reason::Resumed => {
                 self.placed = self.placement(env);
@@ -423,10 +431,9 @@ impl Vhost {
     }
 
     /// Whether what was due is long past: this host stood still, and may not have heard its master.
-    fn has_slept(&self, env: &Env<'_>) -> bool {
+    fn has_slept(&self, watch: Watch, env: &Env<'_>) -> bool {
         let lease = Duration::from_secs(lease(self.settings.advbase).into());
-        self.deadline()
-            .is_some_and(|deadline| env.now.instant.since(deadline) >= lease)
+        env.now.instant.since(watch.master_down) >= lease
     }
 
     fn own_advskew(&self, env: &Env<'_>) -> u8 {

@@ -3,6 +3,7 @@
 use core::cmp::Ordering;
 use core::net::IpAddr;
 
+use super::watch::Watch;
 use super::{Env, Mastership, State, Vhost};
 use crate::action::{Action, Notice, Reason};
 use crate::advertiser;
@@ -16,6 +17,7 @@ impl Vhost {
     /// `ip_carp.c`, `carp_proto_input_c()`, `case BACKUP`, with OpenBSD's demotion.
     pub(super) fn heard_as_backup(
         &mut self,
+        watch: Watch,
         source: IpAddr,
         header: &Header,
         env: &Env<'_>,
@@ -46,7 +48,7 @@ impl Vhost {
             self.enter(StateName::Master, reason, Some(source), env, out);
             return;
         }
-        self.master_lives(theirs.interval, env);
+        self.master_lives(watch, theirs.interval, env);
         if another {
             out.push(Action::Updated(self.unit));
         }

@@ -15,6 +15,8 @@ pub(super) struct Watch {
     theirs: Option<Interval>,
     /// When the master counts as dead.
     pub(super) master_down: Instant,
+    /// When it counts as able to send again.
+    lapse: Option<Instant>,
 }
 
 impl Watch {
@@ -24,8 +26,24 @@ impl Watch {
             heard: now,
             theirs,
             master_down: now,
+            lapse: None,
         }
         .derived(settings)
+    }
+
+    /// What comes first.
+    pub(super) fn deadline(self) -> Instant {
+        let Self { master_down, .. } = self;
+        self.lapse
+            .map_or(master_down, |lapse| lapse.min(master_down))
+    }
+
+    pub(super) fn has_lapsed(self, now: Instant) -> bool {
+        self.lapse.is_some_and(|lapse| lapse <= now)
+    }
+
+    pub(super) const fn with_lapse(self, lapse: Option<Instant>) -> Self {
+        Self { lapse, ..self }
     }
 
     /// This host stood still, and may not have heard its master meanwhile: it begins anew.
@@ -55,8 +73,11 @@ impl Vhost {
     }
 
     /// A master was heard that advertises once in `theirs`.
-    pub(super) fn master_lives(&mut self, theirs: Interval, env: &Env<'_>) {
-        let (now, theirs) = (env.now.instant, Some(theirs));
-        self.state = State::Backup(Watch::starting(now, theirs, &self.settings));
+    pub(super) fn master_lives(&mut self, watch: Watch, theirs: Interval, env: &Env<'_>) {
+        let watch = Watch {
+            theirs: Some(theirs),
+            ..watch
+        };
+        self.state = State::Backup(watch.restarted(env.now.instant, &self.settings));
     }
 }

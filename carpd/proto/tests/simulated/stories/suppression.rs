@@ -2,7 +2,7 @@
 
 use carp_proto::{Notice, Request, Sysctl};
 
-use super::{A, millis, pair, seconds};
+use super::{A, B, millis, pair, seconds};
 use crate::segment::{ETH0, ETH1, Segment};
 
 #[test]
@@ -213,6 +213,113 @@ fn a_host_that_cannot_send_suppresses_preemption_until_it_can() {
         })
         .collect();
     assert_eq!(told, [false, true]);
+}
+
+/// A pair with preempt on.
+fn preempting_pair() -> Segment {
+    let mut segment = pair();
+    for name in ["a", "b"] {
+        segment.sysctl(name, Sysctl::Preempt, 1);
+    }
+    segment
+}
+
+#[test]
+fn backup_that_could_not_send_comes_back_once_it_can() {
+    let mut segment = preempting_pair();
+    segment.mute("a", true);
+    segment.run(seconds(5));
+    assert_eq!(segment.masters("carp0"), ["b"]);
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 1);
+    segment.mute("a", false);
+    segment.run(seconds(5));
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
+    assert_eq!(segment.masters("carp0"), ["a"]);
+    segment.log();
+    segment.run(seconds(60));
+    assert_eq!(segment.log(), [""; 0]);
+}
+
+#[test]
+fn host_that_still_cannot_send_tries_less_and_less_often() {
+    let mut segment = preempting_pair();
+    segment.mute("a", true);
+    let mut tries = Vec::new();
+    for second in 0..400 {
+        segment.run(seconds(1));
+        let takeovers = segment.log();
+        let of_a = |line: &&String| line.contains("a carp0: BACKUP -> MASTER");
+        if takeovers.iter().any(|line| of_a(&line)) {
+            tries.push(second);
+        }
+    }
+    let pauses: Vec<u64> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses[..4].is_sorted(), "{pauses:?}");
+    assert!(pauses[0] <= 10 && pauses.len() < 12, "{pauses:?}");
+    assert!(pauses.iter().all(|pause| *pause <= 66), "{pauses:?}");
+    segment.mute("a", false);
+    segment.run(seconds(62));
+    assert_eq!(segment.masters("carp0"), ["a"]);
+    assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
+}
+
+/// The three kinds of causes.
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Cable,
+    Sending,
+    Holder,
+}
+
+#[test]
+fn preferred_host_comes_back_after_each_cause_in_each_state() {
+    for trouble in [Trouble::Cable, Trouble::Sending, Trouble::Holder] {
+        // What happens to it meanwhile: nothing, a forced state, INIT, or its peer dies.
+        for meanwhile in ["", "carp0 state master", "carp0 down", "crash"] {
+            let mut segment = preempting_pair();
+            let mut held = None;
+            match trouble {
+                Trouble::Cable => segment.carrier("a", ETH0, false),
+                Trouble::Sending => segment.mute("a", true),
+                Trouble::Holder => {
+                    let Ok(carp_proto::Answer::Held(holder)) = segment.request(0, &suppress("it"))
+                    else {
+                        panic!("not held");
+                    };
+                    held = Some(holder);
+                }
+            }
+            segment.run(seconds(6));
+            assert_eq!(segment.masters("carp0"), ["b"], "{trouble:?}");
+            match meanwhile {
+                "" => {}
+                "crash" => segment.crash("b"),
+                // Refused in INIT.
+                line => drop(segment.ifconfig("a", line)),
+            }
+            segment.run(seconds(6));
+            match trouble {
+                Trouble::Cable => segment.carrier("a", ETH0, true),
+                Trouble::Sending => segment.mute("a", false),
+                Trouble::Holder => {
+                    let holder = held.unwrap();
+                    segment.request(0, &Request::Release(holder)).unwrap();
+                }
+            }
+            match meanwhile {
+                "crash" => {
+                    segment.boot(1);
+                    segment.sysctl("b", Sysctl::Preempt, 1);
+                    segment.ifconfig("b", B).unwrap();
+                }
+                "carp0 down" => drop(segment.ifconfig("a", "carp0 up").unwrap()),
+                _ => {}
+            }
+            segment.run(seconds(20));
+            assert_eq!(segment.masters("carp0"), ["a"], "{trouble:?}, {meanwhile}");
+            assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
+        }
+    }
 }
 
 #[test]
