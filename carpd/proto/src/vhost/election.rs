@@ -3,6 +3,7 @@
 use core::cmp::Ordering;
 use core::net::IpAddr;
 
+use super::mastership::Tie;
 use super::watch::Watch;
 use super::{Env, Mastership, State, Vhost};
 use crate::action::{Action, Notice, Reason};
@@ -67,6 +68,15 @@ impl Vhost {
     ) {
         let ours = self.priority(env);
         let theirs = priority_of(header);
+        let tie = Tie::continued(mastership.tie, env.now.instant, ours.interval);
+        let mastership = if ours == theirs {
+            Mastership {
+                tie: Some(tie),
+                ..mastership
+            }
+        } else {
+            mastership
+        };
         let lost = match ours.cmp(&theirs) {
             // Nobody is left to yield to, however well the sender was.
             _ if header.is_bow_out() => None,
@@ -75,7 +85,7 @@ impl Vhost {
                 Some(Reason::LessDemotedAdvertisement)
             }
             Ordering::Greater => Some(Reason::MoreFrequentAdvertisement),
-            Ordering::Equal if self.stays_master(family, source, env) => None,
+            Ordering::Equal if self.stays_master(family, source, tie, env) => None,
             Ordering::Equal => Some(Reason::EqualHigherAddress),
         };
         match lost {
@@ -135,9 +145,15 @@ impl Vhost {
     }
 
     /// One family decides between equals, or both hosts would yield: IPv4 if there are IPv4
-    /// addresses.
-    fn stays_master(&self, family: Family, source: IpAddr, env: &Env<'_>) -> bool {
-        let decides = advertiser::families(&self.settings).next() == Some(family);
+    /// addresses, and IPv6 once IPv4 has not decided in time.
+    fn stays_master(&self, family: Family, source: IpAddr, tie: Tie, env: &Env<'_>) -> bool {
+        let mut families = advertiser::families(&self.settings);
+        let deciding = if tie.is_stuck(self.priority(env).interval) {
+            families.last()
+        } else {
+            families.next()
+        };
+        let decides = deciding == Some(family);
         let ours = env
             .link
             .and_then(|link| advertiser::source(family, &self.settings, link));

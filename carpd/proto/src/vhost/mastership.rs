@@ -27,6 +27,9 @@ const EARLY_PART: u32 = 64;
 /// advertisement of this number, the one an interval after the takeover.
 const REPEATED_BURST: u32 = 3;
 
+/// So many intervals one address family has to decide a tie.
+const TIE: u32 = 3;
+
 /// How much longer than its lease a kernel may keep an address: it counts in whole seconds.
 const LEASE_SLACK: Duration = Duration::from_secs(1);
 
@@ -41,6 +44,8 @@ pub(super) struct Mastership {
     pub(super) advertised: UnixTime,
     /// When another master was last answered.
     pub(super) answered: Option<Instant>,
+    /// The last tie with another master.
+    pub(super) tie: Option<Tie>,
     /// Whether the announcements go out again with the next advertisement.
     pub(super) announce: bool,
     /// Whether the kernel has performed the takeover.
@@ -51,6 +56,31 @@ pub(super) struct Mastership {
     pub(super) contested: Instant,
 }
 
+/// Equal advertisements of another master, none long after the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tie {
+    first: Instant,
+    last: Instant,
+}
+
+impl Tie {
+    /// The tie after an equal advertisement at `now`, among masters that advertise once in
+    /// `interval`.
+    pub(super) fn continued(before: Option<Self>, now: Instant, interval: Interval) -> Self {
+        let first = match before {
+            Some(tie) if now.since(tie.last) < interval.duration() * TIE => tie.first,
+            Some(_) | None => now,
+        };
+        Self { first, last: now }
+    }
+
+    /// Whether it should have been over by now: one of the two does not hear the other's
+    /// advertisements of the family that decides.
+    pub(super) fn is_stuck(self, interval: Interval) -> bool {
+        self.last.since(self.first) >= interval.duration() * TIE
+    }
+}
+
 impl Mastership {
     /// Nothing advertised yet.
     const fn starting(now: Now) -> Self {
@@ -59,6 +89,7 @@ impl Mastership {
             rounds: 0,
             advertised: now.unix,
             answered: None,
+            tie: None,
             announce: false,
             live: false,
             renewed: now.instant,

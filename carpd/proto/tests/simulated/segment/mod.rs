@@ -59,6 +59,8 @@ pub(crate) struct Segment {
     entries: u64,
     /// From whom to whom no frame gets.
     cuts: BTreeSet<(usize, usize)>,
+    /// From whom to whom no frame of which kind gets.
+    cut_ethertypes: BTreeSet<(usize, usize, u16)>,
     pub(crate) faults: Faults,
     seed: u64,
     log: Vec<String>,
@@ -89,6 +91,7 @@ impl Segment {
             agenda: BTreeMap::new(),
             entries: 0,
             cuts: BTreeSet::new(),
+            cut_ethertypes: BTreeSet::new(),
             faults: Faults::default(),
             seed: 1,
             log: Vec::new(),
@@ -271,6 +274,9 @@ impl Segment {
         }
         for to in 0..self.hosts.len() {
             if self.cuts.contains(&(from, to)) || (to == from && !self.faults.echo) {
+                continue;
+            }
+            if ethertype.is_some_and(|it| self.cut_ethertypes.contains(&(from, to, it))) {
                 continue;
             }
             if self.dice(100) < self.faults.loss {

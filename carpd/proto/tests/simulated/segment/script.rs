@@ -93,6 +93,12 @@ impl Segment {
         }
     }
 
+    /// No frame of `from` of this kind reaches `to`.
+    pub(crate) fn cut_ethertype(&mut self, from: &str, to: &str, ethertype: u16) {
+        let cut = (self.index(from), self.index(to), ethertype);
+        self.cut_ethertypes.insert(cut);
+    }
+
     /// Neither hears the other, or both do again.
     pub(crate) fn cut_both(&mut self, one: &str, other: &str, cut: bool) {
         self.cut(one, other, cut);

@@ -31,6 +31,29 @@ fn of_two_equal_dual_stack_hosts_one_family_decides() {
 }
 
 #[test]
+fn equal_masters_that_hear_each_other_by_ipv6_alone_settle() {
+    // IPv4 is lost in both directions, in one, in the other.
+    for (to_b, to_a) in [(true, true), (true, false), (false, true)] {
+        let mut segment = Segment::new(["a", "b"]);
+        for (from, to, lost) in [("a", "b", to_b), ("b", "a", to_a)] {
+            if lost {
+                segment.cut_ethertype(from, to, ETHERTYPE_IPV4);
+            }
+        }
+        segment.ifconfig_all("carp0 vhid 1 192.0.2.100/24 2001:db8::100/64");
+        // The time until both are MASTER, and three intervals and a half.
+        segment.run(seconds(3) + millis(3500));
+        let [_] = segment.masters("carp0")[..] else {
+            panic!("{:?}", segment.masters("carp0"));
+        };
+        segment.log();
+        segment.run(seconds(60));
+        assert_eq!(segment.log(), [""; 0]);
+        assert_eq!(segment.holders("192.0.2.100"), segment.masters("carp0"));
+    }
+}
+
+#[test]
 fn an_ipv6_group_fails_over_as_an_ipv4_one() {
     let mut segment = Segment::new(["a", "b"]);
     segment
