@@ -19,6 +19,15 @@ use crate::wire::frames;
 /// How many of our own advertisements are remembered for each family, to know them again.
 const REMEMBERED: usize = 8;
 
+/// Who sends an advertisement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sender {
+    pub(crate) source: IpAddr,
+    /// The MAC of its physical interface, where it tells hosts apart that advertise from one
+    /// source: a virtual address, for want of one of their own.
+    pub(crate) host: Option<Mac>,
+}
+
 /// What an advertisement says beside who sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
@@ -44,7 +53,7 @@ pub(crate) struct Advertiser {
     digests: Option<Digests>,
     accepted: Option<Digests>,
     seals: PerFamily<Seal>,
-    sent: PerFamily<VecDeque<(IpAddr, u64, [u8; 20])>>,
+    sent: PerFamily<VecDeque<(Sender, u64, [u8; 20])>>,
 }
 
 impl Advertiser {
@@ -69,11 +78,11 @@ impl Advertiser {
     }
 
     /// Whether we sent this header ourselves, lately. Two equal hosts that become MASTER at one
-    /// time make equal headers: only the source tells them apart.
-    pub(crate) fn is_own(&self, family: Family, source: IpAddr, header: &Header) -> bool {
+    /// time make equal headers: only the sender tells them apart.
+    pub(crate) fn is_own(&self, family: Family, sender: Sender, header: &Header) -> bool {
         self.sent
             .of(family)
-            .contains(&(source, header.counter, header.digest))
+            .contains(&(sender, header.counter, header.digest))
     }
 
     /// The last counter of `family` that was sealed, or heard where that is followed; 0 before the
@@ -100,7 +109,7 @@ impl Advertiser {
     ) -> Option<Vec<u8>> {
         let vhid = settings.vhid?;
         let digests = self.digests.as_ref()?;
-        let source = source(family, settings, link)?;
+        let sender = sender(family, settings, link)?;
         let counter =
             self.seals
                 .of_mut(family)
@@ -120,8 +129,12 @@ impl Advertiser {
         if sent.len() == REMEMBERED {
             sent.pop_front();
         }
-        sent.push_back((source, counter, header.digest));
-        Some(frames::advertisement(mac(settings, link)?, source, &header))
+        sent.push_back((sender, counter, header.digest));
+        let (mac, Sender { source, host }) = (mac(settings, link)?, sender);
+        Some(match host {
+            None => frames::advertisement(mac, source, &header),
+            Some(host) => frames::advertisement_of(mac, source, host, &header),
+        })
     }
 }
 
@@ -173,7 +186,7 @@ pub(crate) fn families(settings: &Settings) -> impl Iterator<Item = Family> {
 /// The source of advertisements of `family`: for IPv4 the physical interface's address in whose
 /// subnet a virtual address is, for IPv6 its link-local one; else any of its addresses, else the
 /// first virtual one. `None` only if there is no address of `family`.
-pub(crate) fn source(family: Family, settings: &Settings, link: &Link) -> Option<IpAddr> {
+fn source(family: Family, settings: &Settings, link: &Link) -> Option<IpAddr> {
     let virtuals = || {
         settings
             .addresses
@@ -193,6 +206,16 @@ pub(crate) fn source(family: Family, settings: &Settings, link: &Link) -> Option
     preferred
         .or_else(|| own().map(|own| own.address).next())
         .or_else(|| virtuals().next())
+}
+
+/// Who sends our advertisements of `family`.
+pub(crate) fn sender(family: Family, settings: &Settings, link: &Link) -> Option<Sender> {
+    let source = source(family, settings, link)?;
+    let is_virtual = settings.addresses.iter().any(|each| each.address == source);
+    Some(Sender {
+        source,
+        host: is_virtual.then_some(link.mac),
+    })
 }
 
 /// The address of `link` whose subnet holds `address`; the longest prefix if there are several.

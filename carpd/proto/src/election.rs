@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
+use crate::advertiser::Sender;
 use crate::config::{Advbase, Advskew};
 
 /// The time between two advertisements, in 1/256 of a second; never 0.
@@ -43,12 +44,14 @@ impl Priority {
 }
 
 /// Which of two equal masters stays: the one with the numerically higher source address, as
-/// RFC 5798 §6.4.3 decides. Addresses of different families do not compare.
+/// RFC 5798 §6.4.3 decides; from one source, the one with the higher MAC. Addresses of different
+/// families do not compare.
 #[must_use]
-pub(crate) fn stays_in_a_tie(ours: IpAddr, theirs: IpAddr) -> bool {
-    match (ours, theirs) {
-        (IpAddr::V4(ours), IpAddr::V4(theirs)) => ours > theirs,
-        (IpAddr::V6(ours), IpAddr::V6(theirs)) => ours > theirs,
+pub(crate) fn stays_in_a_tie(ours: Sender, theirs: Sender) -> bool {
+    let hosts = (ours.host, theirs.host);
+    match (ours.source, theirs.source) {
+        (IpAddr::V4(ours), IpAddr::V4(theirs)) => (ours, hosts.0) > (theirs, hosts.1),
+        (IpAddr::V6(ours), IpAddr::V6(theirs)) => (ours, hosts.0) > (theirs, hosts.1),
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => true,
     }
 }
@@ -113,6 +116,7 @@ const fn from_ticks(ticks: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::ethernet::Mac;
 
     fn base(seconds: u64) -> Advbase {
         Advbase::try_from(seconds).unwrap()
@@ -181,9 +185,23 @@ mod tests {
 
     #[test]
     fn in_a_tie_the_higher_address_stays() {
-        let [low, high] = ["10.0.0.2", "10.0.0.10"].map(|text| text.parse::<IpAddr>().unwrap());
+        let [low, high] = ["10.0.0.2", "10.0.0.10"].map(|text| Sender {
+            source: text.parse().unwrap(),
+            host: None,
+        });
         assert!(stays_in_a_tie(high, low));
         assert!(!stays_in_a_tie(low, high));
+    }
+
+    #[test]
+    fn in_a_tie_of_one_source_the_higher_mac_stays() {
+        let [none, low, high] = [None, Some(2), Some(3)].map(|last| Sender {
+            source: "10.0.0.100".parse().unwrap(),
+            host: last.map(|last| Mac([2, 0, 0, 0, 0, last])),
+        });
+        assert!(stays_in_a_tie(high, low));
+        assert!(!stays_in_a_tie(low, high));
+        assert!(stays_in_a_tie(low, none), "a BSD yields");
     }
 
     #[test]

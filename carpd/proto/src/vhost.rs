@@ -19,11 +19,11 @@ use self::mastership::Mastership;
 pub(crate) use self::sending::Sending;
 use self::watch::Watch;
 use crate::action::{Action, Reason, Work};
-use crate::advertiser::{self, Advertiser, Claim};
+use crate::advertiser::{self, Advertiser, Claim, Sender};
 use crate::config::{DeviceName, ForcedState, LinkLayer, Settings};
 use crate::counters::{Counter, Counters};
 use crate::election::{Interval, Priority, effective_advskew, lease, own_advskew};
-use crate::family::{Family, PerFamily};
+use crate::family::PerFamily;
 use crate::input::{IfIndex, Link};
 use crate::name::Unit;
 use crate::obstacle::{Impediment, Obstacle};
@@ -113,11 +113,7 @@ pub(crate) enum Event<'a> {
     /// Its own deadline.
     Deadline,
     /// A valid advertisement of another host.
-    Heard {
-        family: Family,
-        source: IpAddr,
-        header: &'a Header,
-    },
+    Heard { sender: Sender, header: &'a Header },
     /// The kernel performed the takeover.
     Announced,
     /// `state master|backup`
@@ -230,18 +226,11 @@ impl Vhost {
                 }
             }
 
-            (State::Backup(watch), Event::Heard { source, header, .. }) => {
-                self.heard_as_backup(watch, source, header, env, out);
+            (State::Backup(watch), Event::Heard { sender, header }) => {
+                self.heard_as_backup(watch, sender.source, header, env, out);
             }
-            (
-                State::Master(mastership),
-                Event::Heard {
-                    family,
-                    source,
-                    header,
-                },
-            ) => {
-                self.heard_as_master(mastership, family, source, header, env, out);
+            (State::Master(mastership), Event::Heard { sender, header }) => {
+                self.heard_as_master(mastership, sender, header, env, out);
             }
 
             (State::Master(mastership), Event::Announced) => {

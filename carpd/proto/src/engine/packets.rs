@@ -4,6 +4,7 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use super::Engine;
 use crate::action::{Action, Notice};
+use crate::advertiser::Sender;
 use crate::auth::Mismatch;
 use crate::balance::{Candidate, answerer};
 use crate::config::Vhid;
@@ -25,6 +26,15 @@ struct Packet<'a> {
     destination: IpAddr,
     ttl: u8,
     payload: &'a [u8],
+}
+
+impl Packet<'_> {
+    fn sender(&self) -> Sender {
+        Sender {
+            source: self.source,
+            host: carp::parse_host(self.payload),
+        }
+    }
 }
 
 /// Where a refused packet came from and whom it was for, as far as is known.
@@ -149,10 +159,8 @@ impl Engine {
         }
         match self.authentic(unit, packet, &header, now) {
             Ok(()) => {
-                let Packet { family, source, .. } = *packet;
                 let event = Event::Heard {
-                    family,
-                    source,
+                    sender: packet.sender(),
                     header: &header,
                 };
                 self.event(unit, event, now, out);
@@ -179,7 +187,7 @@ impl Engine {
         }
         if vhost
             .advertiser
-            .is_own(packet.family, packet.source, header)
+            .is_own(packet.family, packet.sender(), header)
         {
             let text = "our own advertisement came back: network loop";
             return Err(Doubt::Other(text.to_owned()));

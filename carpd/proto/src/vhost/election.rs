@@ -7,7 +7,7 @@ use super::mastership::Tie;
 use super::watch::Watch;
 use super::{Env, Mastership, State, Vhost};
 use crate::action::{Action, Notice, Reason};
-use crate::advertiser;
+use crate::advertiser::{self, Sender};
 use crate::counters::Counter;
 use crate::election::{Interval, Priority, master_down_time, stays_in_a_tie};
 use crate::family::Family;
@@ -60,12 +60,12 @@ impl Vhost {
     pub(super) fn heard_as_master(
         &mut self,
         mastership: Mastership,
-        family: Family,
-        source: IpAddr,
+        sender: Sender,
         header: &Header,
         env: &Env<'_>,
         out: &mut Vec<Action>,
     ) {
+        let source = sender.source;
         let ours = self.priority(env);
         let theirs = priority_of(header);
         let tie = Tie::continued(mastership.tie, env.now.instant, ours.interval);
@@ -85,7 +85,7 @@ impl Vhost {
                 Some(Reason::LessDemotedAdvertisement)
             }
             Ordering::Greater => Some(Reason::MoreFrequentAdvertisement),
-            Ordering::Equal if self.stays_master(family, source, tie, env) => None,
+            Ordering::Equal if self.stays_master(sender, tie, env) => None,
             Ordering::Equal => Some(Reason::EqualHigherAddress),
         };
         match lost {
@@ -146,7 +146,8 @@ impl Vhost {
 
     /// One family decides between equals, or both hosts would yield: IPv4 if there are IPv4
     /// addresses, and IPv6 once IPv4 has not decided in time.
-    fn stays_master(&self, family: Family, source: IpAddr, tie: Tie, env: &Env<'_>) -> bool {
+    fn stays_master(&self, sender: Sender, tie: Tie, env: &Env<'_>) -> bool {
+        let family = Family::of(sender.source);
         let mut families = advertiser::families(&self.settings);
         let deciding = if tie.is_stuck(self.priority(env).interval) {
             families.last()
@@ -156,8 +157,8 @@ impl Vhost {
         let decides = deciding == Some(family);
         let ours = env
             .link
-            .and_then(|link| advertiser::source(family, &self.settings, link));
-        !decides || ours.is_none_or(|ours| stays_in_a_tie(ours, source))
+            .and_then(|link| advertiser::sender(family, &self.settings, link));
+        !decides || ours.is_none_or(|ours| stays_in_a_tie(ours, sender))
     }
 
     /// A master so slow that it would time out anyway. It must not be a better one, which would only

@@ -10,6 +10,7 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::checksum::checksum;
+use super::ethernet::Mac;
 
 /// The length of a header in bytes.
 pub const LENGTH: usize = 36;
@@ -62,6 +63,28 @@ pub enum HeaderError {
     /// The checksum of the 36 bytes is wrong.
     #[error("wrong checksum")]
     Checksum,
+}
+
+/// The length of what may follow the header: see [`emit_host`].
+pub const HOST_LENGTH: usize = 8;
+
+/// What follows the header where hosts advertise from one source: the MAC of the sender's physical
+/// interface and the complement of its sum, so that a checksum of the whole is that of the 36 bytes.
+/// No BSD looks at it.
+#[must_use]
+pub fn emit_host(mac: Mac) -> [u8; HOST_LENGTH] {
+    let mut host = [0; HOST_LENGTH];
+    let bytes = mac.0.into_iter().chain(checksum(&[&mac.0]).to_be_bytes());
+    host.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    host
+}
+
+/// The MAC that follows the header in `payload`, if one does.
+#[must_use]
+pub fn parse_host(payload: &[u8]) -> Option<Mac> {
+    let host: &[u8; HOST_LENGTH] = payload.get(LENGTH..)?.try_into().ok()?;
+    let mac = host.first_chunk().map(|mac| Mac(*mac));
+    mac.filter(|_| checksum(&[host]) == 0)
 }
 
 impl Header {
@@ -132,6 +155,19 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_host_follows_the_header_and_leaves_every_checksum_good() {
+        let mac = Mac([2, 0, 0, 0xff, 1, 9]);
+        let host = emit_host(mac);
+        let payload = [&HEADER[..], &host].concat();
+        assert_eq!(checksum(&[&payload]), 0);
+        assert_eq!(parse_host(&payload), Some(mac));
+        assert_eq!(parse_host(&HEADER), None);
+        assert_eq!(parse_host(&[&payload[..], &[0]].concat()), None);
+        let other = [&HEADER[..], &[7; HOST_LENGTH]].concat();
+        assert_eq!(parse_host(&other), None);
+    }
 
     /// What DragonFly sends for vhid 5, pass `demotekey`, 192.0.2.55, counter 0x55.
     const HEADER: [u8; LENGTH] = [

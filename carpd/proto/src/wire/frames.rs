@@ -2,14 +2,24 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::carp::{GROUP_V4, GROUP_V6, Header, PROTOCOL, TTL};
+use super::carp::{GROUP_V4, GROUP_V6, Header, PROTOCOL, TTL, emit_host};
 use super::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame, Mac};
 use super::{arp, ipv4, ipv6, ndisc};
 
 /// An advertisement to the CARP group of `source`'s family.
 #[must_use]
 pub fn advertisement(source_mac: Mac, source: IpAddr, header: &Header) -> Vec<u8> {
-    let header = header.emit();
+    to_group(source_mac, source, &header.emit())
+}
+
+/// The same from a source that other hosts may have too, with the MAC that tells them apart.
+#[must_use]
+pub fn advertisement_of(source_mac: Mac, source: IpAddr, host: Mac, header: &Header) -> Vec<u8> {
+    let payload = [&header.emit()[..], &emit_host(host)].concat();
+    to_group(source_mac, source, &payload)
+}
+
+fn to_group(source_mac: Mac, source: IpAddr, payload: &[u8]) -> Vec<u8> {
     let (ethertype, group, packet) = match source {
         IpAddr::V4(source) => (
             ETHERTYPE_IPV4,
@@ -19,7 +29,7 @@ pub fn advertisement(source_mac: Mac, source: IpAddr, header: &Header) -> Vec<u8
                 destination: GROUP_V4,
                 ttl: TTL,
                 protocol: PROTOCOL,
-                payload: &header,
+                payload,
             }
             .emit(),
         ),
@@ -31,7 +41,7 @@ pub fn advertisement(source_mac: Mac, source: IpAddr, header: &Header) -> Vec<u8
                 destination: GROUP_V6,
                 hop_limit: TTL,
                 next_header: PROTOCOL,
-                payload: &header,
+                payload,
             }
             .emit(),
         ),

@@ -159,3 +159,42 @@ fn a_dual_stack_master_that_is_preempted_is_no_second_master() {
     let second_master = |notice: &Notice| matches!(notice, Notice::TwoMasters { .. });
     assert!(segment.notices("a").iter().any(second_master));
 }
+
+#[test]
+fn equal_hosts_that_advertise_from_the_virtual_address_settle() {
+    for addresses in ["192.0.2.100/24", "192.0.2.100/24 2001:db8::100/64"] {
+        let mut segment = Segment::new(["a", "b", "c"]);
+        for name in ["a", "b", "c"] {
+            segment.relink(name, |link| link.addresses.clear());
+            segment
+                .ifconfig(name, &format!("carp0 vhid 1 carpdev eth0 {addresses}"))
+                .unwrap();
+        }
+        // All become MASTER at one moment, with the same words.
+        segment.run(seconds(3) + millis(1));
+        assert_eq!(segment.masters("carp0"), ["c"]);
+        segment.log();
+        segment.run(seconds(60));
+        assert_eq!(segment.log(), [""; 0]);
+        for name in ["a", "b", "c"] {
+            let notices = segment.notices(name);
+            let said_loop = |notice: &Notice| matches!(notice, Notice::BadPacket { text, .. } if text.contains("our own"));
+            assert!(!notices.iter().any(said_loop), "{notices:?}");
+        }
+    }
+}
+
+#[test]
+fn loop_is_noticed_by_a_host_that_advertises_from_the_virtual_address() {
+    let mut segment = Segment::new(["a"]);
+    segment.relink("a", |link| link.addresses.clear());
+    segment
+        .ifconfig("a", "carp0 vhid 1 carpdev eth0 192.0.2.100/24")
+        .unwrap();
+    segment.faults.echo = true;
+    segment.run(seconds(10));
+    assert_eq!(segment.masters("carp0"), ["a"]);
+    let notices = segment.notices("a");
+    let said_loop = |notice: &Notice| matches!(notice, Notice::BadPacket { text, .. } if text.contains("network loop"));
+    assert!(notices.iter().any(said_loop), "{notices:?}");
+}
