@@ -188,11 +188,16 @@ impl Vhost {
 
     /// Something happened: the one table of what each state makes of it.
     pub(crate) fn handle(&mut self, event: Event<'_>, env: &Env<'_>, out: &mut Vec<Action>) {
-        // Whatever comes first after a standstill: no other event may renew a lease that ended.
-        if let State::Master(mastership) = self.state
-            && self.overslept(mastership, env)
-        {
-            self.enter(StateName::Backup, Reason::Overslept, None, env, out);
+        // Whatever comes first after a standstill: no other event may renew a lease that ended, and
+        // a suspended machine wakes up deaf to what was said, so it has to listen first.
+        match self.state {
+            State::Master(mastership) if self.overslept(mastership, env) => {
+                self.enter(StateName::Backup, Reason::Overslept, None, env, out);
+            }
+            State::Backup(watch) if self.has_slept(watch, env) => {
+                self.state = State::Backup(watch.woken(env.now.instant, &self.settings));
+            }
+            State::Init | State::Backup(_) | State::Master(_) => {}
         }
         match (self.state, event) {
             (State::Init, Event::Reconsider) => match self.may_run(env) {
@@ -210,12 +215,9 @@ impl Vhost {
             }
 
             (State::Backup(watch), Event::Deadline) => {
-                // A suspended machine wakes up deaf to what was said: it has to listen first.
                 if watch.has_lapsed(env.now.instant) {
                     self.sending.lapse();
                     self.state = State::Backup(watch.with_lapse(None));
-                } else if self.has_slept(watch, env) {
-                    self.state = State::Backup(watch.restarted(env.now.instant, &self.settings));
                 } else if watch.master_down <= env.now.instant {
                     self.enter(StateName::Master, Reason::MasterTimedOut, None, env, out);
                 }
@@ -337,7 +339,10 @@ impl Vhost {
                 }
                 // It has just been heard if it is the reason.
                 let theirs = peer.and(self.peer).map(Peer::interval);
-                let watch = Watch::starting(env.now.instant, theirs, &self.settings);
+                let mut watch = Watch::starting(env.now.instant, theirs, &self.settings);
+                if reason == Reason::Overslept {
+                    watch = watch.woken(env.now.instant, &self.settings);
+                }
                 self.state = State::Backup(self.lapsing(watch, env));
             }
             StateName::Master if reason == Reason::Resumed => {

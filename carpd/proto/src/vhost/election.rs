@@ -24,11 +24,17 @@ impl Vhost {
         env: &Env<'_>,
         out: &mut Vec<Action>,
     ) {
+        let only_listens = watch.only_listens(env.now.instant);
+        if only_listens && header.is_bow_out() {
+            return;
+        }
         let another = self.remember(source, header, env);
         let ours = self.priority(env);
         let theirs = priority_of(header);
         let preemptable = theirs.demotion >= ours.demotion && theirs.interval > ours.interval;
-        let takeover = if header.is_bow_out() {
+        let takeover = if only_listens {
+            None
+        } else if header.is_bow_out() {
             Some(Reason::MasterWillTimeOut)
         } else if theirs.demotion > ours.demotion {
             Some(Reason::PreemptingDemotedMaster)

@@ -1,8 +1,10 @@
 //! What a BACKUP knows of its master, and when it counts it as dead.
 
+use core::time::Duration;
+
 use super::{Env, State, Vhost};
 use crate::config::Settings;
-use crate::election::{Interval, wait};
+use crate::election::{Interval, lease, wait};
 use crate::time::Instant;
 
 /// What a BACKUP keeps in mind. One for both address families: a master that is heard by either of
@@ -17,6 +19,8 @@ pub(super) struct Watch {
     pub(super) master_down: Instant,
     /// When it counts as able to send again.
     lapse: Option<Instant>,
+    /// Until when what is heard may have been queued while this host stood still.
+    listens_until: Option<Instant>,
 }
 
 impl Watch {
@@ -27,6 +31,7 @@ impl Watch {
             theirs,
             master_down: now,
             lapse: None,
+            listens_until: None,
         }
         .derived(settings)
     }
@@ -46,8 +51,25 @@ impl Watch {
         Self { lapse, ..self }
     }
 
-    /// This host stood still, and may not have heard its master meanwhile: it begins anew.
-    pub(super) fn restarted(self, now: Instant, settings: &Settings) -> Self {
+    /// This host stood still, and may not have heard its master meanwhile: it begins anew, and
+    /// listens for as long as a lease before anything but silence makes it MASTER. What was queued
+    /// before decides nothing.
+    pub(super) fn woken(self, now: Instant, settings: &Settings) -> Self {
+        let lease = Duration::from_secs(lease(settings.advbase).into());
+        Self {
+            listens_until: Some(now + lease),
+            ..self
+        }
+        .restarted(now, settings)
+    }
+
+    /// Whether it only listens: see [`Watch::woken`].
+    pub(super) fn only_listens(self, now: Instant) -> bool {
+        self.listens_until.is_some_and(|until| now < until)
+    }
+
+    /// The master was heard at `now`.
+    fn restarted(self, now: Instant, settings: &Settings) -> Self {
         Self { heard: now, ..self }.derived(settings)
     }
 

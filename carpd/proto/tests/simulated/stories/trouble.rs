@@ -57,6 +57,42 @@ fn a_backup_that_wakes_up_listens_before_it_takes_over() {
 }
 
 #[test]
+fn advertisement_that_was_queued_before_a_pause_makes_no_master() {
+    let mut segment = pair();
+    segment.sysctl("a", Sysctl::Preempt, 1);
+    segment.freeze("a", true);
+    segment.run(seconds(10));
+    let (_, slower) = segment.sent.last().unwrap().clone();
+    segment.log();
+    segment.freeze("a", false);
+    segment.inject("a", &slower);
+    segment.run(millis(2900));
+    assert_eq!(
+        segment.log(),
+        ["  20.000s a carp0: MASTER -> BACKUP (was stopped for longer than a backup waits)"]
+    );
+    segment.run(seconds(2));
+    assert_eq!(segment.masters("carp0"), ["a"]);
+}
+
+#[test]
+fn bow_out_that_was_queued_before_a_pause_makes_no_master() {
+    let mut segment = pair();
+    segment.freeze("b", true);
+    segment.ifconfig("a", "carp0 down").unwrap();
+    segment.run(millis(1));
+    let (_, bow_out) = segment.sent.last().unwrap().clone();
+    segment.ifconfig("a", "carp0 up").unwrap();
+    segment.run(seconds(10));
+    segment.log();
+    segment.freeze("b", false);
+    segment.inject("b", &bow_out);
+    segment.run(seconds(10));
+    assert_eq!(segment.log(), [""; 0]);
+    assert_eq!(segment.masters("carp0"), ["a"]);
+}
+
+#[test]
 fn a_wall_clock_that_steps_changes_nothing() {
     let mut segment = pair();
     for offset in [-86_400_000_000, 3_600_000_000, 0] {
