@@ -84,6 +84,7 @@ install: ## what `make release` has built, with manual and unit (DESTDIR, PREFIX
 	chmod 644 $(UNITS)/carpd.service
 	set -e; for copy in $(COPIES); do install -D -m 644 -t "$${copy#*:}" "$${copy%%:*}"; done
 	test -e $(CONFIG)/rc.conf || install -m 600 carpd/rc.conf $(CONFIG)
+	test -e $(CONFIG)/sysctl.conf || install -m 644 carpd/sysctl.conf $(CONFIG)
 	test -n "$(DESTDIR)" || test ! -d /run/systemd/system || systemctl daemon-reload
 
 links: ## carpctl as ifconfig and sysctl too, before the system's own (LINKS=/usr/local/sbin)
@@ -97,7 +98,8 @@ uninstall: ## what `make install` has put there, but for a configuration that wa
 	set -e; for link in $(NAMES:%=$(DESTDIR)$(LINKS)/%); do \
 		test "$$(readlink $$link)" != $(PREFIX)/sbin/carpctl || rm $$link; done
 	set -e; for copy in $(COPIES); do rm -f "$${copy#*:}/$$(basename "$${copy%%:*}")"; done
-	! cmp -s carpd/rc.conf $(CONFIG)/rc.conf || rm $(CONFIG)/rc.conf
+	set -e; for file in rc.conf sysctl.conf; do \
+		! cmp -s carpd/$$file $(CONFIG)/$$file || rm $(CONFIG)/$$file; done
 	rmdir $(CONFIG) 2>/dev/null || true
 	test -n "$(DESTDIR)" || test ! -d /run/systemd/system || systemctl daemon-reload
 

@@ -13,6 +13,7 @@ use carp_tests::{Bus, Lab, program, wait_until};
 /// Everything that is installed, with its mode.
 const INSTALLED: &[(&str, u32)] = &[
     ("etc/carpd/rc.conf", 0o600),
+    ("etc/carpd/sysctl.conf", 0o644),
     ("usr/lib/systemd/system/carp-master@.target", 0o644),
     ("usr/lib/systemd/system/carpd.service", 0o644),
     ("usr/sbin/carpctl", 0o755),

@@ -49,11 +49,22 @@ fn nftables_lets_in_advertisements_and_what_is_for_the_virtual_address() -> Resu
         Ok(Some(()))
     })?;
 
-    // As the page says: a rule for eth0 alone does not match what is for the virtual address.
+    // What the client sends by way of the virtual address is forwarded, and the replies come back.
+    let server = pair.lab.host("server", &[("dmz", "192.168.2.100/24")])?;
+    server.run("ip route add 192.168.1.0/24 via 192.168.2.2")?;
+    pair.client
+        .run("ip route add 192.168.2.0/24 via 192.168.1.1")?;
+    pair.a.host().run("sysctl -qw net.ipv4.ip_forward=1")?;
+    ping(&pair.client, "192.168.2.100", 1)?;
+
+    // As the page says: rules for eth0 alone match neither what is for the virtual address nor what
+    // comes by way of it.
     let narrow = counting.replace("{ \"eth0\", \"carp0\" }", "\"eth0\"");
     load(&pair.a, &narrow)?;
     ping(&pair.client, "192.168.1.2", 1)?;
     ensure!(ping(&pair.client, "192.168.1.1", 1).is_err(), "{narrow}");
+    // The connection that conntrack knows would be let through.
+    ensure!(ping(&pair.client, "192.168.2.100", 1).is_err(), "{narrow}");
     assert_eq!(pair.b.state("carp0")?, "BACKUP");
     Ok(())
 }

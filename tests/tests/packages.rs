@@ -99,6 +99,7 @@ fn both_packages_have_what_make_install_installs_and_nothing_else() -> Result<()
     let expected = files(&installed)?;
     ensure!(expected.len() > 20, "{expected:?}");
     assert_eq!(expected.get("etc/carpd/rc.conf"), Some(&0o600));
+    assert_eq!(expected.get("etc/carpd/sysctl.conf"), Some(&0o644));
     assert_eq!(files(&from_deb)?, expected, "in the .deb");
     assert_eq!(files(&from_rpm)?, expected, "in the .rpm");
     for name in ["carpd", "carpctl", "carptop"] {
@@ -137,7 +138,12 @@ fn the_rpm_keeps_a_configuration_and_says_what_it_runs() -> Result<()> {
     let [_, rpm] = packages()?;
     let ask = |arguments: &[&str]| succeeds(Command::new("rpm").args(arguments).arg(&rpm));
     let flags = ask(&["-qp", "--qf", "[%{FILENAMES} %{FILEFLAGS:fflags}\\n]"])?;
-    ensure!(flags.contains("/etc/carpd/rc.conf cn\n"), "{flags}");
+    for name in ["rc.conf", "sysctl.conf"] {
+        ensure!(
+            flags.contains(&format!("/etc/carpd/{name} cn\n")),
+            "{flags}"
+        );
+    }
     let scripts = ask(&["-qp", "--scripts"])?;
     for line in ["install-system-units carpd", "remove-system-units carpd"] {
         ensure!(scripts.contains(line), "{scripts}");
@@ -295,10 +301,9 @@ fn an_upgrade_keeps_the_configuration_and_a_purge_leaves_nothing() -> Result<()>
     let mode = |path: &Path| fs::metadata(path).map(|file| file.mode() & 0o7777);
     assert_eq!(mode(&rc_conf)?, 0o600);
     fs::write(&rc_conf, "cloned_interfaces=\"carp0\"\n")?;
-    fs::write(
-        root.path("/etc/carpd/sysctl.conf"),
-        "net.inet.carp.preempt=1\n",
-    )?;
+    let sysctl_conf = root.path("/etc/carpd/sysctl.conf");
+    ensure!(fs::read_to_string(&sysctl_conf)?.ends_with("\nnet.inet.carp.log=2\n"));
+    fs::write(&sysctl_conf, "net.inet.carp.preempt=1\n")?;
     let [unpacked, newer] = [lab.path("newer"), lab.path("newer.deb")];
     succeeds(Command::new("dpkg-deb").arg("-R").args([&deb, &unpacked]))?;
     let control = unpacked.join("DEBIAN/control");
