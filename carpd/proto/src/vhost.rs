@@ -114,6 +114,8 @@ pub(crate) enum Event<'a> {
     Deadline,
     /// A valid advertisement of another host.
     Heard { sender: Sender, header: &'a Header },
+    /// An advertisement of another host that is refused for its counter, which is our last one.
+    HeardAlike { sender: Sender, header: &'a Header },
     /// The kernel performed the takeover.
     Announced,
     /// `state master|backup`
@@ -235,6 +237,9 @@ impl Vhost {
                 self.heard_as_master(mastership, sender, header, env, out);
             }
 
+            (State::Master(mastership), Event::HeardAlike { sender, header }) => {
+                self.heard_alike(mastership, sender, header, env, out);
+            }
             (State::Master(mastership), Event::Announced) => {
                 self.settle(mastership, env);
             }
@@ -263,6 +268,7 @@ impl Vhost {
                 State::Init,
                 Event::Deadline
                 | Event::Heard { .. }
+                | Event::HeardAlike { .. }
                 | Event::Announced
                 | Event::Force(_)
                 | Event::Advertise
@@ -273,7 +279,8 @@ impl Vhost {
             )
             | (
                 State::Backup(_),
-                Event::Announced
+                Event::HeardAlike { .. }
+                | Event::Announced
                 | Event::Force(ForcedState::Backup)
                 | Event::Advertise
                 | Event::Rehouse

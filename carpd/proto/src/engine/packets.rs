@@ -166,6 +166,14 @@ impl Engine {
                 self.event(unit, event, now, out);
             }
             Err(Doubt::Digest) => self.refuse_digest(origin, unit, &header, now, out),
+            Err(Doubt::Alike(text)) => {
+                let event = Event::HeardAlike {
+                    sender: packet.sender(),
+                    header: &header,
+                };
+                self.event(unit, event, now, out);
+                self.refuse(origin, Counter::Badauth, &text, now, out);
+            }
             Err(Doubt::Other(text)) => self.refuse(origin, Counter::Badauth, &text, now, out),
         }
     }
@@ -192,6 +200,7 @@ impl Engine {
             let text = "our own advertisement came back: network loop";
             return Err(Doubt::Other(text.to_owned()));
         }
+        let is_alike = header.counter == vhost.advertiser.last(packet.family);
         let replay = vhost.replay.of_mut(packet.family);
         if mode == 2 {
             // What we have said ourselves, sent again from another address, is nobody else's word.
@@ -199,7 +208,13 @@ impl Engine {
         }
         replay
             .check(mode, window, now, packet.source, header)
-            .map_err(|refusal| Doubt::Other(refusal.to_string()))?;
+            .map_err(|refusal| {
+                if mode == 2 && is_alike {
+                    Doubt::Alike(refusal.to_string())
+                } else {
+                    Doubt::Other(refusal.to_string())
+                }
+            })?;
         if mode == 2 {
             vhost.advertiser.follow(packet.family, header.counter);
             self.changes.heard(unit);
@@ -397,6 +412,8 @@ impl Engine {
 /// Why a header is not believed.
 enum Doubt {
     Digest,
+    /// Its counter is the last one that we sealed ourselves.
+    Alike(String),
     Other(String),
 }
 

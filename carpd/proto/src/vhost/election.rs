@@ -91,7 +91,7 @@ impl Vhost {
                 Some(Reason::LessDemotedAdvertisement)
             }
             Ordering::Greater => Some(Reason::MoreFrequentAdvertisement),
-            Ordering::Equal if self.stays_master(sender, tie, env) => None,
+            Ordering::Equal if self.wins_tie(sender, tie, env) != Some(false) => None,
             Ordering::Equal => Some(Reason::EqualHigherAddress),
         };
         match lost {
@@ -100,6 +100,31 @@ impl Vhost {
                 self.enter(StateName::Backup, reason, Some(source), env, out);
             }
             None => self.answer(mastership, source, header, env, out),
+        }
+    }
+
+    /// In replay mode 2 two equal masters that seal in step refuse each other's counters. The one that
+    /// wins the tie answers: its next counter is the greater one.
+    pub(super) fn heard_alike(
+        &mut self,
+        mastership: Mastership,
+        sender: Sender,
+        header: &Header,
+        env: &Env<'_>,
+        out: &mut Vec<Action>,
+    ) {
+        let ours = self.priority(env);
+        if ours != priority_of(header) {
+            return;
+        }
+        let tie = Tie::continued(mastership.tie, env.now.instant, ours.interval);
+        let mastership = Mastership {
+            tie: Some(tie),
+            ..mastership
+        };
+        self.state = State::Master(mastership);
+        if self.wins_tie(sender, tie, env) == Some(true) {
+            self.answer(mastership, sender.source, header, env, out);
         }
     }
 
@@ -152,7 +177,7 @@ impl Vhost {
 
     /// One family decides between equals, or both hosts would yield: IPv4 if there are IPv4
     /// addresses, and IPv6 once IPv4 has not decided in time.
-    fn stays_master(&self, sender: Sender, tie: Tie, env: &Env<'_>) -> bool {
+    fn wins_tie(&self, sender: Sender, tie: Tie, env: &Env<'_>) -> Option<bool> {
         let family = Family::of(sender.source);
         let mut families = advertiser::families(&self.settings);
         let deciding = if tie.is_stuck(self.priority(env).interval) {
@@ -160,11 +185,13 @@ impl Vhost {
         } else {
             families.next()
         };
-        let decides = deciding == Some(family);
+        if deciding != Some(family) {
+            return None;
+        }
         let ours = env
             .link
             .and_then(|link| advertiser::sender(family, &self.settings, link));
-        !decides || ours.is_none_or(|ours| stays_in_a_tie(ours, sender))
+        Some(ours.is_none_or(|ours| stays_in_a_tie(ours, sender)))
     }
 
     /// A master so slow that it would time out anyway. It must not be a better one, which would only

@@ -54,6 +54,24 @@ fn equal_masters_that_hear_each_other_by_ipv6_alone_settle() {
 }
 
 #[test]
+fn equal_masters_that_seal_in_step_settle_in_strict_mode() {
+    for line in ["", "advbase 0 advskew 10"] {
+        let mut segment = Segment::new(["a", "b"]);
+        for name in ["a", "b"] {
+            segment.sysctl(name, Sysctl::Replay, 2);
+        }
+        segment.ifconfig_all(&format!(
+            "carp0 vhid 1 {line} 192.0.2.100/24 2001:db8::100/64"
+        ));
+        segment.run(seconds(4));
+        assert_eq!(segment.masters("carp0"), ["b"], "{line}");
+        segment.log();
+        segment.run(seconds(60));
+        assert_eq!(segment.log(), [""; 0]);
+    }
+}
+
+#[test]
 fn an_ipv6_group_fails_over_as_an_ipv4_one() {
     let mut segment = Segment::new(["a", "b"]);
     segment
