@@ -179,12 +179,18 @@ fn world(seed: u64, options: &Options, found: &Mutex<Found>) -> Result<()> {
     Ok(())
 }
 
+/// What removes a world that was typed.
+const CLEAN: &str = "\
+kill $(ip netns pids a) $(ip netns pids b)
+for host in a b client switch; do ip netns delete $host; done
+";
+
 fn show(seed: u64, recipe: &Recipe, verdict: &Verdict) {
     let Some(breach) = &verdict.breach else {
         return;
     };
     println!(
-        "---- seed {seed}, the shortest: {recipe}\n---- {breach}\n{}---- carpd printed:\n{}---- end of seed {seed}",
+        "---- seed {seed}, the shortest: {recipe}\n---- {breach}\n{}{CLEAN}---- carpd printed:\n{}---- end of seed {seed}",
         verdict.typed, verdict.log
     );
 }

@@ -366,6 +366,7 @@ impl Stage {
         ] {
             set.note(&format!("mkdir -p /tmp/{host}/etc; ip netns exec {host} {way} --bus none --config-dir /tmp/{host}/etc --run-dir /tmp/{host}/run &"));
         }
+        set.note("sleep 1");
         let addresses = |device: &str, skew: u8| {
             let list: Vec<String> = recipe
                 .virtuals
