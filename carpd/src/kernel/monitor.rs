@@ -359,7 +359,9 @@ fn link_of(message: &LinkMessage, before: Option<&Link>) -> Option<Link> {
             && flags.contains(LinkFlags::Multicast)
             && !flags.contains(LinkFlags::Loopback),
         up: flags.contains(LinkFlags::Up),
-        carrier: flags.contains(LinkFlags::LowerUp),
+        // RFC 2863's operational state, up or unknown (`netif_oper_up()`): a port that 802.1X keeps
+        // closed has a carrier and is dormant.
+        carrier: flags.contains(LinkFlags::LowerUp | LinkFlags::Running),
         addresses: Vec::new(),
     })
 }
@@ -375,7 +377,8 @@ mod tests {
         let mut message = LinkMessage::default();
         message.header.index = index;
         message.header.link_layer_type = LinkLayerType::Ether;
-        message.header.flags = LinkFlags::Up | LinkFlags::LowerUp | LinkFlags::Multicast;
+        message.header.flags =
+            LinkFlags::Up | LinkFlags::LowerUp | LinkFlags::Running | LinkFlags::Multicast;
         message.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
             LinkAttribute::Mtu(1500),

@@ -96,6 +96,20 @@ fn changes_are_told_as_they_come() {
 }
 
 #[test]
+fn a_port_that_is_closed_has_no_carrier() {
+    on_a_cable(async |_lab| {
+        let mut kernel = Kernel::start().await;
+        let index = eth0();
+        run("ip link set eth0 mode dormant && ip link set eth0 state dormant");
+        let flags = run("ip link show dev eth0");
+        assert!(flags.contains("LOWER_UP"), "{flags}");
+        next(&mut kernel, index, |link| link.up && !link.carrier).await;
+        run("ip link set eth0 state up");
+        next(&mut kernel, index, Link::works).await;
+    });
+}
+
+#[test]
 fn an_address_is_told_once_it_can_be_used() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
