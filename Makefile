@@ -56,7 +56,7 @@ ifneq ($(shell id -u),0)
 AS_ROOT = --config 'target."cfg(unix)".runner = ["sudo", "-E"]'
 endif
 
-.PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean bench bench-deps soak world fuzz fuzz-min miri
+.PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean bench bench-deps soak explore world fuzz fuzz-min miri
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -126,6 +126,10 @@ soak: need-root deps build ## faults at random over three hosts (MINUTES=30, SEE
 world: need-root deps build ## hosts at random, as people have them (MINUTES=30, SEED= to repeat a run)
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin world -- --minutes $(MINUTES) --all \
 	    --seed $(or $(SEED),$(shell date +%s))
+
+explore: ## every thing that can happen to engines, on simulated wires (MINUTES=30, SEED=1)
+	CARP_EXPLORE_SECONDS=$$(($(MINUTES) * 60)) CARP_EXPLORE_SEED=$(SEED) \
+	    cargo test --quiet --package carp-proto --test explored no_history -- --nocapture
 
 fuzz: ## every fuzz target for SECONDS=300 (nightly, cargo-fuzz)
 	set -e; cd carpd/proto/fuzz; for target in $(FUZZED); do \

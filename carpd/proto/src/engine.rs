@@ -24,7 +24,7 @@ use crate::time::{Instant, Now};
 use crate::vhost::{Env, Event, MOST_EARLY, Sending, Vhost};
 
 /// All virtual hosts of this host, and what they share.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Engine {
     /// Boxed, because a node of the tree has room for eleven, and is often half empty.
     vhosts: BTreeMap<Unit, Box<Vhost>>,

@@ -11,12 +11,12 @@ use crate::time::Instant;
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Remembers when a kind was last reported, and how many were held back since.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Limiter {
     reported: BTreeMap<(IfIndex, Counter), Reported>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Reported {
     at: Instant,
     held_back: u64,

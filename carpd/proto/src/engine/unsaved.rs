@@ -13,7 +13,7 @@ use crate::time::Now;
 const STEP: Duration = Duration::from_millis(100);
 
 /// What changed since [`Engine::take_unsaved`] was last called.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     units: BTreeSet<Unit>,
     heard: BTreeSet<Unit>,

@@ -15,5 +15,6 @@ mod invariants;
 mod pcaps;
 mod replays;
 mod restarts;
+#[expect(dead_code, reason = "the search uses the rest of it")]
 mod segment;
 mod stories;

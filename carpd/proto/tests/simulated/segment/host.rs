@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use carp_proto::wire::carp::Header;
 use carp_proto::wire::ethernet::{ETHERTYPE_ARP, Frame};
 use carp_proto::{
     DeviceAddress, DeviceName, Engine, IfIndex, Instant, Lease, LeasedOn, Link, Mac, Memory,
@@ -11,15 +12,19 @@ use carp_proto::{
 };
 
 use super::KERNEL;
+use super::bsd::Bsd;
 use super::observer::Observer;
 
 /// When the simulation starts, in microseconds of Unix time.
 const START: u64 = 1_700_000_000_000_000;
 
+#[derive(Clone)]
 pub(crate) struct Host {
     pub(super) name: &'static str,
     /// `None` while it is not there.
     pub(super) engine: Option<Engine>,
+    /// Another system's rules in place of an engine.
+    pub(super) bsd: Option<Bsd>,
     pub(super) links: BTreeMap<IfIndex, Link>,
     pub(super) kernel: Kernel,
     pub(super) attached: BTreeSet<IfIndex>,
@@ -33,6 +38,10 @@ pub(crate) struct Host {
     pub(super) pulled_out: bool,
     /// What is in the file of run-time state.
     pub(super) saved: Memory,
+    /// The last advertisement that came in, and when.
+    pub(super) heard: Option<(Instant, Header)>,
+    /// When the state of a carp interface last changed.
+    pub(super) changed: Instant,
     /// When the kernel is done with what it was told.
     busy: Instant,
 }
@@ -69,6 +78,7 @@ impl Host {
         Self {
             name,
             engine: None,
+            bsd: None,
             links: links.collect(),
             kernel: Kernel::default(),
             attached: BTreeSet::new(),
@@ -80,6 +90,8 @@ impl Host {
             mute: false,
             pulled_out: false,
             saved: Memory::default(),
+            heard: None,
+            changed: Instant::ZERO,
             busy: Instant::ZERO,
         }
     }
@@ -93,6 +105,9 @@ impl Host {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
+        if let Some(bsd) = &self.bsd {
+            return Some(bsd.deadline());
+        }
         self.engine.as_ref().filter(|_| !self.frozen)?.deadline()
     }
 
@@ -101,6 +116,9 @@ impl Host {
     }
 
     pub(super) fn state(&self, unit: Unit) -> Option<StateName> {
+        if let Some(bsd) = &self.bsd {
+            return Some(bsd.state());
+        }
         Some(
             self.engine
                 .as_ref()?
@@ -117,6 +135,9 @@ impl Host {
     pub(super) fn hears(&self, device: IfIndex, frame: &[u8]) -> bool {
         let arp = Frame::parse(frame).is_some_and(|frame| frame.ethertype == ETHERTYPE_ARP);
         let wanted = if arp { &self.arp } else { &self.attached };
+        if self.bsd.is_some() {
+            return self.is_plugged(device);
+        }
         !self.frozen && self.is_plugged(device) && wanted.contains(&device)
     }
 
@@ -216,6 +237,11 @@ impl Kernel {
             }));
         }
         found
+    }
+
+    /// The addresses of every unit, and when their leases end.
+    pub(super) fn leases(&self) -> impl Iterator<Item = (&[IpAddr], Instant)> {
+        self.leases.values().map(|(held, end)| (&held[..], *end))
     }
 
     /// Every virtual address it has.

@@ -2,6 +2,9 @@
 //! with the engine's actions. Nothing here reads a clock or sleeps, and the same calls always give
 //! the same log.
 
+pub(crate) mod bsd;
+mod canonical;
+pub(crate) mod fates;
 mod host;
 mod ifconfig;
 mod observer;
@@ -17,6 +20,7 @@ use carp_proto::{
     RequestId, SendFailure, Status, Transition, Unit, UnixTime, Work,
 };
 
+use self::fates::Fates;
 use self::host::Host;
 
 /// A wire, and the interface of every host that is on it.
@@ -52,6 +56,7 @@ enum Happening {
 }
 
 /// Everything, and the time.
+#[derive(Clone)]
 pub(crate) struct Segment {
     now: Instant,
     hosts: Vec<Host>,
@@ -62,6 +67,7 @@ pub(crate) struct Segment {
     /// From whom to whom no frame of which kind gets.
     cut_ethertypes: BTreeSet<(usize, usize, u16)>,
     pub(crate) faults: Faults,
+    fates: Fates,
     seed: u64,
     log: Vec<String>,
     answers: BTreeMap<RequestId, Result<Answer, Refusal>>,
@@ -80,7 +86,7 @@ impl Segment {
         Self::with_wires(&names, &[ETH0, ETH1])
     }
 
-    fn with_wires(names: &[&'static str], wires: &[IfIndex]) -> Self {
+    pub(crate) fn with_wires(names: &[&'static str], wires: &[IfIndex]) -> Self {
         let hosts = names
             .iter()
             .zip(2..)
@@ -93,6 +99,7 @@ impl Segment {
             cuts: BTreeSet::new(),
             cut_ethertypes: BTreeSet::new(),
             faults: Faults::default(),
+            fates: Fates::default(),
             seed: 1,
             log: Vec::new(),
             answers: BTreeMap::new(),
@@ -137,6 +144,12 @@ impl Segment {
 
     fn handle(&mut self, host: usize, input: Input<'_>) {
         let now = self.now(host);
+        if let Some(bsd) = &mut self.hosts[host].bsd {
+            for frame in bsd.handle(&input, now.instant) {
+                self.send(host, ETH0, &frame);
+            }
+            return;
+        }
         let Some(engine) = &mut self.hosts[host].engine else {
             return;
         };
@@ -212,6 +225,7 @@ impl Segment {
             }
             Action::ListenArp { device, on } => self.hosts[host].listen_arp(device, on),
             Action::Changed(transition) => {
+                self.hosts[host].changed = self.now;
                 let (at, name) = (self.now.to_string(), self.hosts[host].name);
                 let Transition {
                     unit,
@@ -279,6 +293,13 @@ impl Segment {
             if ethertype.is_some_and(|it| self.cut_ethertypes.contains(&(from, to, it))) {
                 continue;
             }
+            if let Some(copies) = self.fates.of(from, to, frame) {
+                for late in copies {
+                    let happening = Happening::Arrives(device, frame.to_vec());
+                    self.enter(self.now + LATENCY + late, to, happening);
+                }
+                continue;
+            }
             if self.dice(100) < self.faults.loss {
                 continue;
             }
@@ -302,6 +323,9 @@ impl Segment {
 
     fn arrive(&mut self, host: usize, device: IfIndex, frame: &[u8]) {
         if self.hosts[host].hears(device, frame) {
+            if let Some((_, header)) = fates::advertisement(frame) {
+                self.hosts[host].heard = Some((self.now, header));
+            }
             self.handle(host, Input::Packet { device, frame });
         }
     }

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use carp_proto::{Engine, Notice, Now, StateName, Status, Unit};
+use carp_proto::wire::carp::Header;
+use carp_proto::{Engine, Instant, Notice, Now, StateName, Status, Unit};
 
 use super::Segment;
 use super::host::Host;
@@ -42,7 +43,10 @@ impl Segment {
     /// The hosts whose kernel has `address`.
     pub(crate) fn holders(&self, address: &str) -> Vec<&'static str> {
         let address: IpAddr = address.parse().unwrap();
-        let holds = |host: &&Host| host.kernel.addresses(self.now).any(|each| each == address);
+        let holds = |host: &&Host| {
+            let of_bsd = host.bsd.iter().any(|bsd| bsd.holds(address));
+            of_bsd || host.kernel.addresses(self.now).any(|each| each == address)
+        };
         self.hosts
             .iter()
             .filter(holds)
@@ -60,6 +64,16 @@ impl Segment {
                 .addresses_of(unit.parse().unwrap(), self.now)
                 .to_vec()
         })
+    }
+
+    /// When a host last heard an advertisement, and its header.
+    pub(crate) fn heard(&self, name: &str) -> Option<(Instant, Header)> {
+        self.hosts[self.index(name)].heard
+    }
+
+    /// When the state of a carp interface of a host last changed.
+    pub(crate) fn changed(&self, name: &str) -> Instant {
+        self.hosts[self.index(name)].changed
     }
 
     /// Everything a host noticed since this was last asked.
