@@ -36,3 +36,116 @@ fn what_is_printed_of_a_step_is_that_step() {
         }
     }
 }
+
+#[test]
+fn two_suppressed_hosts_with_short_intervals_have_one_master() {
+    comes_to_rest(
+        2,
+        "
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 20 192.0.2.100/24
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 100 192.0.2.100/24
+        suppress a
+        ",
+    );
+}
+
+#[test]
+fn equal_hosts_of_two_families_lose_one_of_them_one_way() {
+    comes_to_rest(
+        3,
+        "
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 10 192.0.2.100/24 2001:db8::100/64
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 10 192.0.2.100/24 2001:db8::100/64
+        c carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 10 192.0.2.100/24 2001:db8::100/64
+        cut c a ipv4
+        ",
+    );
+}
+
+#[test]
+fn equal_hosts_of_two_families_lose_ipv6_one_way() {
+    comes_to_rest(
+        2,
+        "
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 100 192.0.2.100/24 2001:db8::100/64
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 100 192.0.2.100/24 2001:db8::100/64
+        cut b a ipv6
+        ",
+    );
+}
+
+#[test]
+fn a_backup_that_could_not_send_is_not_suppressed_for_ever() {
+    comes_to_rest(
+        2,
+        "
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 20 2001:db8::100/64
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 20 2001:db8::100/64
+        mute a
+        kill b
+        run 5000
+        ",
+    );
+}
+
+#[test]
+fn equal_hosts_without_own_addresses_have_one_master() {
+    comes_to_rest(
+        3,
+        "
+        a has no address
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 100 2001:db8::100/64
+        b has no address
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 100 2001:db8::100/64
+        c has no address
+        c carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 100 2001:db8::100/64
+        ",
+    );
+}
+
+#[test]
+fn equal_hosts_that_start_at_one_time_settle_in_strict_replay_mode() {
+    comes_to_rest(
+        3,
+        "
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 10 192.0.2.100/24
+        b sysctl replay 2
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 10 192.0.2.100/24
+        c sysctl replay 2
+        c carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 10 192.0.2.100/24
+        ",
+    );
+}
+
+#[test]
+fn equal_hosts_of_two_families_settle_in_strict_replay_mode() {
+    comes_to_rest(
+        2,
+        "
+        a sysctl replay 2
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 10 192.0.2.100/24 2001:db8::100/64
+        b sysctl replay 2
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 10 192.0.2.100/24 2001:db8::100/64
+        ",
+    );
+}
+
+#[test]
+fn a_backup_whose_settings_change_takes_over_in_time() {
+    comes_to_rest(
+        2,
+        "
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 10 192.0.2.100/24
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 100 192.0.2.100/24
+        run 10000
+        kill a
+        run 2000
+        b carp0 advskew 101
+        run 1000
+        b carp0 advskew 100
+        run 1000
+        b carp0 advskew 101
+        run 1000
+        ",
+    );
+}
