@@ -1,9 +1,13 @@
-//! Virtual addresses in the kernel: with a lease, with the prefix that was configured, without a
-//! route of their own.
+//! Virtual addresses in the kernel: with a lease, and with the prefix that was configured.
+//!
+//! On a carp device each brings the kernel's route to its prefix, with [`METRIC`]: a physical
+//! interface without an address in that prefix has no other way to the neighbours there, and
+//! link-local neighbours can be answered by way of that device alone. The kernel makes, renews and
+//! removes the route together with the address. A host's own route to the same prefix is better.
 
 use core::net::IpAddr;
 
-use carp_proto::{DeviceAddress, VirtualAddress};
+use carp_proto::{DeviceAddress, Place, VirtualAddress};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
@@ -19,13 +23,17 @@ const PROTOCOL: AddressProtocol = AddressProtocol::Other(PROTOCOL_NUMBER);
 /// The same as a number.
 pub(super) const PROTOCOL_NUMBER: u8 = 112;
 
+/// Metric of the route that an address brings: worse than that of every route of the kernel, of
+/// DHCP clients and of network managers, so that the host's own route is used while there is one.
+pub(super) const METRIC: u32 = 11_200_000;
+
 /// Adds `address` to the interface numbered `index`, or makes its lease start anew.
 ///
 /// At each such request for an IPv6 address the kernel reports the interface's multicast groups
 /// again, whatever the flags (`net/ipv6/addrconf.c`, `inet6_rtm_newaddr()`, which by way of
 /// `ipv6_find_idev()` comes to `ipv6_mc_up()`). They are the groups that it is in.
-pub(super) fn put(index: u32, address: VirtualAddress, lease: u32) -> Change {
-    let message = RouteNetlinkMessage::NewAddress(leased(index, address, lease));
+pub(super) fn put(index: u32, place: Place, address: VirtualAddress, lease: u32) -> Change {
+    let message = RouteNetlinkMessage::NewAddress(leased(index, place, address, lease));
     (message, NLM_F_CREATE | NLM_F_REPLACE)
 }
 
@@ -36,10 +44,11 @@ pub(super) fn put(index: u32, address: VirtualAddress, lease: u32) -> Change {
 pub(super) async fn add(
     netlink: &Netlink,
     index: u32,
+    place: Place,
     address: VirtualAddress,
     lease: u32,
 ) -> Result<bool, Refused> {
-    let message = RouteNetlinkMessage::NewAddress(leased(index, address, lease));
+    let message = RouteNetlinkMessage::NewAddress(leased(index, place, address, lease));
     match netlink.change(message, NLM_F_CREATE | NLM_F_EXCL).await {
         Ok(()) => Ok(true),
         Err(Refused {
@@ -139,26 +148,41 @@ fn plain(index: u32, VirtualAddress { address, prefix }: VirtualAddress) -> Addr
     message
 }
 
-fn leased(index: u32, address: VirtualAddress, lease: u32) -> AddressMessage {
+fn leased(index: u32, place: Place, address: VirtualAddress, lease: u32) -> AddressMessage {
     let mut message = plain(index, address);
     let mut cache = CacheInfo::default();
     cache.ifa_valid = lease;
-    let flags = match address.address {
-        IpAddr::V4(_) => {
-            cache.ifa_preferred = lease;
-            AddressFlags::Noprefixroute
-        }
+    let mut flags = if brings_route(place, address) {
+        AddressFlags::empty()
+    } else {
+        AddressFlags::Noprefixroute
+    };
+    match address.address {
+        IpAddr::V4(_) => cache.ifa_preferred = lease,
         // Preferred for no time, so that no new connection of this host starts from it (RFC 6724
         // §5 rule 3); no duplicate address detection, which would find the other members.
         IpAddr::V6(_) => {
             message.header.flags = AddressHeaderFlags::Nodad;
-            AddressFlags::Noprefixroute | AddressFlags::Nodad
+            flags |= AddressFlags::Nodad;
         }
-    };
+    }
     message.attributes.extend([
         AddressAttribute::Flags(flags),
         AddressAttribute::CacheInfo(cache),
         AddressAttribute::Protocol(PROTOCOL),
+        AddressAttribute::RoutePriority(METRIC),
     ]);
     message
+}
+
+/// Whether the kernel shall make a route to the prefix of `address`.
+const fn brings_route(place: Place, VirtualAddress { address, prefix }: VirtualAddress) -> bool {
+    let whole = match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    };
+    match place {
+        Place::Device | Place::SilentDevice => prefix < whole,
+        Place::Parent(_) => false,
+    }
 }

@@ -47,7 +47,7 @@ impl Worker {
                 None => return,
             },
         };
-        let mut changes = puts(index, &wanted, lease);
+        let mut changes = puts(index, place, &wanted, lease);
         if let Place::Device | Place::SilentDevice = place {
             changes.push(devices::hear(index));
         }
@@ -186,7 +186,7 @@ impl Worker {
             let Some(index) = self.index_of(unit, held.place) else {
                 continue;
             };
-            changes.extend(puts(index, &held.addresses, lease));
+            changes.extend(puts(index, held.place, &held.addresses, lease));
             renewed.push((unit, held.addresses.len()));
         }
         let mut answers = self.netlink.change_all(changes).into_iter();
@@ -362,10 +362,10 @@ fn report(unit: Unit, address: VirtualAddress, taken_away: Result<(), Refused>) 
     }
 }
 
-fn puts(index: u32, addresses: &[VirtualAddress], lease: u32) -> Vec<Change> {
+fn puts(index: u32, place: Place, addresses: &[VirtualAddress], lease: u32) -> Vec<Change> {
     addresses
         .iter()
-        .map(|address| addresses::put(index, *address, lease))
+        .map(|address| addresses::put(index, place, *address, lease))
         .collect()
 }
 

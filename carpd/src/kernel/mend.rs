@@ -374,7 +374,7 @@ impl Worker {
         address: VirtualAddress,
         lease: u32,
     ) -> Result<bool, Refused> {
-        let result = addresses::add(&self.netlink, index, address, lease).await;
+        let result = addresses::add(&self.netlink, index, place, address, lease).await;
         match (place, &result) {
             // Disabling IPv6 takes the addresses away and lets no new one in.
             (
@@ -385,7 +385,7 @@ impl Worker {
                 }),
             ) => {
                 self.set_sysctl_back(&unit.to_string(), DISABLE_IPV6, 0);
-                addresses::add(&self.netlink, index, address, lease).await
+                addresses::add(&self.netlink, index, place, address, lease).await
             }
             _ => result,
         }

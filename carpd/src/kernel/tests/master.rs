@@ -10,7 +10,7 @@ use super::{Kernel, News, addresses_of, carp, eth0, mac};
 const VIRTUAL_MAC: &str = "00:00:5e:00:01:01";
 
 #[test]
-fn its_addresses_have_a_lease_and_their_prefix_but_no_route_and_no_preference() {
+fn its_addresses_have_a_lease_and_a_route_worse_than_the_host_has() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);
@@ -22,7 +22,6 @@ fn its_addresses_have_a_lease_and_their_prefix_but_no_route_and_no_preference() 
         assert_eq!(addresses.len(), 3, "{addresses:#?}");
         for (address, wanted) in addresses.iter().zip(wanted) {
             assert!(address.contains(wanted), "{address}");
-            assert!(address.contains(" noprefixroute "), "{address}");
             assert!(address.contains("valid_lft 30sec") || address.contains("valid_lft 29sec"));
         }
         assert!(addresses[2].contains(" nodad "), "{}", addresses[2]);
@@ -32,8 +31,29 @@ fn its_addresses_have_a_lease_and_their_prefix_but_no_route_and_no_preference() 
             addresses[2]
         );
         assert!(!addresses[2].contains("tentative"), "{}", addresses[2]);
-        let routes = run("ip route show; ip -6 route show 2001:db8::/64");
-        assert!(!routes.contains("carp0"), "{routes}");
+        let routes = run("ip route show dev carp0; ip -6 route show dev carp0");
+        let lines: Vec<&str> = routes.lines().collect();
+        assert_eq!(lines.len(), 2, "{routes}");
+        assert!(lines[0].starts_with("192.0.2.0/24 "), "{routes}");
+        assert!(
+            lines[0].contains(" src 192.0.2.1 metric 11200000"),
+            "{routes}"
+        );
+        assert!(lines[1].starts_with("2001:db8::/64 "), "{routes}");
+        assert!(lines[1].contains(" metric 11200000 "), "{routes}");
+        let way = run("ip route get 192.0.2.9; ip -6 route get 2001:db8::9");
+        assert!(!way.contains("carp0"), "{way}");
+
+        // They come back with the addresses, and go with them.
+        run("ip address flush dev carp0");
+        eventually("the routes are back", || {
+            run("ip route show dev carp0").contains("192.0.2.0/24")
+                && run("ip -6 route show dev carp0").contains("2001:db8::/64")
+        });
+        kernel.leave(0);
+        kernel.settle().await;
+        let routes = run("ip route show dev carp0; ip -6 route show dev carp0");
+        assert_eq!(routes, "");
     });
 }
 

@@ -1,0 +1,113 @@
+//! Physical interfaces without an own address in the subnet of the virtual one: the MASTER's way to
+//! its neighbours is the carp device's.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use carp_tests::{AT_ONCE, Carpd, Host, Lab, MARGIN, VIRTUAL_MAC, master_down, ping, wait_until};
+
+const GROUP: &str = "carpdev eth0 vhid 1 pass mekmitasdigoat \
+                     10.99.1.1/16 inet6 2001:db8:99::1/64 inet6 fe80::99/64";
+const ADDRESSES: [&str; 3] = ["10.99.1.1", "2001:db8:99::1", "fe80::99%eth0"];
+
+/// carpd on a host with these addresses, MASTER of [`GROUP`], and a client.
+fn master(lab: &Lab, own: &str) -> Result<(Carpd, Host)> {
+    let client = lab.host("client", &[("lan", "10.99.0.9/16 2001:db8:99::9/64")])?;
+    let carpd = Carpd::start(&lab.host("a", &[("lan", own)])?)?;
+    carpd.carpctl("carp0 create")?;
+    carpd.carpctl(&format!("carp0 {GROUP}"))?;
+    carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
+    Ok((carpd, client))
+}
+
+fn reaches_all(client: &Host) -> Result<()> {
+    for address in ADDRESSES {
+        wait_until(&format!("{address} answers the client"), MARGIN, || {
+            ping(client, address, 1).map(Some)
+        })?;
+    }
+    Ok(())
+}
+
+/// The routes by way of carp0.
+fn routes(host: &Host) -> Result<String> {
+    let v4 = host.run("ip -4 route show table main dev carp0")?;
+    Ok(v4 + &host.run("ip -6 route show table main dev carp0")?)
+}
+
+#[test]
+fn master_without_an_own_address_in_the_subnet_answers() -> Result<()> {
+    for own in ["", "192.168.7.2/24"] {
+        let lab = Lab::new()?;
+        let (carpd, client) = master(&lab, own)?;
+        reaches_all(&client)?;
+        assert_eq!(client.neighbour("10.99.1.1")?.as_deref(), Some(VIRTUAL_MAC));
+        // Its own way into the subnet, from the virtual address.
+        ping(carpd.host(), "10.99.0.9", 1)?;
+        ping(carpd.host(), "2001:db8:99::9", 1)?;
+
+        carpd.carpctl("carp0 down")?;
+        carpd.wait_for_state("carp0", "INIT", AT_ONCE)?;
+        wait_until("the routes go with the addresses", AT_ONCE, || {
+            // Without the device there is nothing to show.
+            let left = routes(carpd.host()).unwrap_or_default();
+            Ok(left.is_empty().then_some(()))
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn own_address_takes_the_route_over_without_a_gap_and_gives_it_back() -> Result<()> {
+    let lab = Lab::new()?;
+    let (carpd, client) = master(&lab, "")?;
+    let a = carpd.host();
+    reaches_all(&client)?;
+    let before = routes(a)?;
+
+    let way = || a.run("ip route get 10.99.0.9");
+    ensure!(way()?.contains("dev carp0 src 10.99.1.1"), "{}", way()?);
+    a.run("ip address add 10.99.0.2/16 dev eth0")?;
+    ensure!(way()?.contains("dev eth0 src 10.99.0.2"), "{}", way()?);
+    reaches_all(&client)?;
+    ping(&client, "10.99.0.2", 1)?;
+    a.run("ip address del 10.99.0.2/16 dev eth0")?;
+    ensure!(way()?.contains("dev carp0 src 10.99.1.1"), "{}", way()?);
+    reaches_all(&client)?;
+
+    a.run("ip address flush dev carp0")?;
+    let prefixes = |text: &str| -> Vec<String> {
+        let words = text.lines().filter_map(|line| line.split(' ').next());
+        words.map(ToOwned::to_owned).collect()
+    };
+    wait_until("the routes are back after a flush", MARGIN, || {
+        let mut now = prefixes(&routes(a)?);
+        let mut then = prefixes(&before);
+        now.sort();
+        then.sort();
+        Ok((now == then).then_some(()))
+    })?;
+    reaches_all(&client)
+}
+
+#[test]
+fn routes_of_a_killed_carpd_end_with_its_lease_and_are_kept_by_a_restart() -> Result<()> {
+    let lab = Lab::new()?;
+    let (mut carpd, client) = master(&lab, "")?;
+    reaches_all(&client)?;
+    carpd.kill()?;
+    carpd.restart()?;
+    carpd.wait_for_state("carp0", "MASTER", Duration::ZERO)?;
+    reaches_all(&client)?;
+
+    carpd.kill()?;
+    let lease = Duration::from_secs(4);
+    wait_until("no route outlives its lease", lease + MARGIN, || {
+        let v4 = carpd.host().run("ip -4 route show dev carp0")?;
+        // The kernel keeps an IPv6 route that has expired for a while, without using it.
+        let v6 = carpd.host().output("ip -6 route get 2001:db8:99::9")?;
+        let v6 = String::from_utf8(v6.stdout).context("ip writes UTF-8")?;
+        Ok((v4.is_empty() && !v6.contains("carp0")).then_some(()))
+    })?;
+    Ok(())
+}
