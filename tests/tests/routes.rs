@@ -111,3 +111,22 @@ fn routes_of_a_killed_carpd_end_with_its_lease_and_are_kept_by_a_restart() -> Re
     })?;
     Ok(())
 }
+
+#[test]
+fn macvlan_as_physical_interface_is_refused_in_words() -> Result<()> {
+    let lab = Lab::new()?;
+    let a = lab.host("a", &[("lan", "")])?;
+    a.run("ip link add container0 link eth0 type macvlan mode bridge")?;
+    a.run("ip address add 10.99.0.2/16 dev container0")?;
+    a.run("ip link set container0 up")?;
+    let carpd = Carpd::start(&a)?;
+    let answer = carpd
+        .try_carpctl("carp0 create carpdev container0 vhid 1 pass mekmitasdigoat 10.99.1.1/16")?;
+    let refusal = "container0 is itself a macvlan, on which a backup is deaf";
+    ensure!(answer.stderr.contains(refusal), "{answer:?}");
+    carpd.wait_for_log(refusal)?;
+    carpd.wait_for_state("carp0", "INIT", AT_ONCE)?;
+
+    carpd.carpctl("carp0 lladdr parent")?;
+    carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))
+}

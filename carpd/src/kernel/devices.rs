@@ -282,6 +282,17 @@ pub(super) fn is_ours(link: &LinkMessage) -> bool {
         })
 }
 
+/// Whether the kernel would put a device on `link` beside it, on the interface below: it does so
+/// with every macvlan and macvtap (`macvlan_common_newlink()`). Advertisements from the virtual
+/// MAC then reach the device alone, and a BACKUP does not hear them on `link`.
+pub(super) fn is_macvlan(link: &LinkMessage) -> bool {
+    let kinds = [InfoKind::MacVlan, InfoKind::MacVtap].map(LinkInfo::Kind);
+    link.attributes.iter().any(|attribute| {
+        matches!(attribute, LinkAttribute::LinkInfo(infos)
+            if infos.iter().any(|info| kinds.contains(info)))
+    })
+}
+
 /// What every device has while it is deaf, as it can be read back: the kernel rounds times.
 pub(super) fn settings() -> impl Iterator<Item = (Sysctl, u8)> {
     let is_time = |sysctl: Sysctl| sysctl.key.ends_with("_interval");

@@ -12,7 +12,7 @@ use tokio::time::sleep_until;
 use tracing::{debug, warn};
 
 use super::adopt::{self, Leftovers};
-use super::devices::Found;
+use super::devices::{Found, Seen};
 use super::mend::{Mending, Sighting, Turn};
 use super::netlink::{Netlink, Refused};
 use super::progress::Done;
@@ -401,7 +401,15 @@ impl Worker {
     async fn make(&self, unit: Unit, parent: IfIndex, mac: Mac) -> Result<(Device, bool), String> {
         let words = |error: Refused| error.to_string();
         let gone = || format!("interface {parent} is gone");
-        let parent_name = self.netlink.name_of(parent).await.ok_or_else(gone)?;
+        let link = self.netlink.link_numbered(parent.0).await.ok().flatten();
+        let link = link.ok_or_else(gone)?;
+        let parent_name = Seen::of(&link).name;
+        if devices::is_macvlan(&link) {
+            return Err(format!(
+                "{parent_name} is itself a macvlan, on which a backup is deaf: \
+                 use the interface below it, or lladdr parent"
+            ));
+        }
         let reusable = match devices::find(&self.netlink, unit).await.map_err(words)? {
             Found::Nothing => None,
             Found::Ours(device) if device.is_on(parent, mac) => Some(device),
