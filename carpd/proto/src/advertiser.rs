@@ -98,6 +98,17 @@ impl Advertiser {
         self.seals.of_mut(family).resume(last);
     }
 
+    /// Seals the next counter of each family greater than the last one of both: a rival that was
+    /// heard by one of them may hear this host by the other alone.
+    pub(crate) fn follow_in_all_families(&mut self) {
+        let last = Family::ALL.map(|family| self.last(family));
+        for family in Family::ALL {
+            for last in last {
+                self.follow(family, last);
+            }
+        }
+    }
+
     /// A whole frame; `None` while the virtual host has no vhid.
     pub(crate) fn frame(
         &mut self,

@@ -12,6 +12,7 @@ use crate::counters::Counter;
 use crate::family::Family;
 use crate::input::IfIndex;
 use crate::name::Unit;
+use crate::seal::Sealed;
 use crate::status::StateName;
 use crate::time::Now;
 use crate::vhost::{ArpDuty, Event};
@@ -215,8 +216,12 @@ impl Engine {
                     Doubt::Other(refusal.to_string())
                 }
             })?;
-        if mode == 2 {
+        // A peer in mode 2 believes no counter that is behind its own. Elsewhere a counter is any
+        // number: one from the future is not followed.
+        if mode == 2 || Sealed::open(header.counter).unix() <= now.unix {
             vhost.advertiser.follow(packet.family, header.counter);
+        }
+        if mode == 2 {
             self.changes.heard(unit);
         }
         Ok(())

@@ -172,20 +172,17 @@ impl Vhost {
             let unit = self.unit;
             out.push(Action::Notice(Notice::TwoMasters { unit, source, text }));
         }
+        self.advertiser.follow_in_all_families();
         self.advertise(env, out);
     }
 
     /// One family decides between equals, or both hosts would yield: IPv4 if there are IPv4
-    /// addresses, and IPv6 once IPv4 has not decided in time.
+    /// addresses. Once IPv4 has not decided in time IPv6 decides too: a host that lost by an
+    /// IPv4 advertisement would have yielded, so only one of the two can lose by IPv6 then.
     fn wins_tie(&self, sender: Sender, tie: Tie, env: &Env<'_>) -> Option<bool> {
         let family = Family::of(sender.source);
-        let mut families = advertiser::families(&self.settings);
-        let deciding = if tie.is_stuck(self.priority(env).interval) {
-            families.last()
-        } else {
-            families.next()
-        };
-        if deciding != Some(family) {
+        let first = advertiser::families(&self.settings).next();
+        if first != Some(family) && !tie.is_stuck(self.priority(env).interval) {
             return None;
         }
         let ours = env

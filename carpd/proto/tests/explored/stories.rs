@@ -149,3 +149,33 @@ fn a_backup_whose_settings_change_takes_over_in_time() {
         ",
     );
 }
+
+#[test]
+fn equal_hosts_hear_each_other_by_another_family_in_strict_replay_mode() {
+    comes_to_rest(
+        2,
+        "
+        a sysctl replay 2
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 10 192.0.2.100/24 2001:db8::100/64
+        b sysctl replay 2
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 10 192.0.2.100/24 2001:db8::100/64
+        cut b a ipv6
+        cut a b ipv4
+        ",
+    );
+}
+
+#[test]
+fn equal_hosts_of_which_one_checks_strictly_lose_ipv4_one_way() {
+    comes_to_rest(
+        2,
+        "
+        a has no address
+        a sysctl replay 2
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 100 192.0.2.100/24 2001:db8::100/64
+        b has no address
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 100 192.0.2.100/24 2001:db8::100/64
+        cut b a ipv4
+        ",
+    );
+}
