@@ -302,8 +302,8 @@ impl Engine {
         out.push(Action::Notice(Notice::Suppression { from, to, cause }));
         let units: Vec<Unit> = self.vhosts.keys().copied().collect();
         for unit in units {
-            if from == 0 {
-                self.event(unit, Event::Advertise, now, out);
+            if from == 0 || to == 0 {
+                self.event(unit, Event::Suppression, now, out);
             }
             out.push(Action::Updated(unit));
         }

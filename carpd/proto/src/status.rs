@@ -135,7 +135,8 @@ pub struct Status {
     pub master: Option<Peer>,
     /// When our last own advertisement was sent, while MASTER.
     pub advertised: Option<UnixTime>,
-    /// The master-down time in microseconds, as configured.
+    /// The master-down time in microseconds; while preemption is suppressed, with the skew that is
+    /// advertised.
     pub master_down_micros: u64,
     /// The last change of state.
     pub last_transition: Option<Transition>,

@@ -122,6 +122,8 @@ pub(crate) enum Event<'a> {
     Force(ForcedState),
     /// A MASTER has something to say at once.
     Advertise,
+    /// Preemption is suppressed, or no longer.
+    Suppression,
     /// The settings changed in a way that peers or the kernel must see.
     Refresh,
     /// Its addresses must be answered for by somebody else: kernel or carpd.
@@ -197,7 +199,7 @@ impl Vhost {
                 self.enter(StateName::Backup, Reason::Overslept, None, env, out);
             }
             State::Backup(watch) if self.has_slept(watch, env) => {
-                self.state = State::Backup(watch.woken(env.now.instant, &self.settings));
+                self.state = State::Backup(watch.woken(env.now.instant, self.patience(env)));
             }
             State::Init | State::Backup(_) | State::Master(_) => {}
         }
@@ -251,13 +253,18 @@ impl Vhost {
                 self.enter(StateName::Backup, Reason::Forced, None, env, out);
             }
 
-            (State::Master(_), Event::Advertise) => self.advertise(env, out),
+            (State::Master(_), Event::Suppression) if env.suppress == 0 => {}
+            (State::Master(_), Event::Advertise | Event::Suppression) => {
+                self.advertise(env, out);
+            }
 
             (State::Backup(watch), Event::CannotSend) => {
                 self.state = State::Backup(self.lapsing(watch, env));
             }
 
-            (State::Backup(watch), Event::Refresh) => self.adjust_wait(watch, env),
+            (State::Backup(watch), Event::Refresh | Event::Suppression) => {
+                self.adjust_wait(watch, env);
+            }
             (State::Master(_), Event::Refresh | Event::Rehouse) => self.take(env, out),
 
             (State::Backup(_) | State::Master(_), Event::Retire(reason)) => {
@@ -272,6 +279,7 @@ impl Vhost {
                 | Event::Announced
                 | Event::Force(_)
                 | Event::Advertise
+                | Event::Suppression
                 | Event::Refresh
                 | Event::Rehouse
                 | Event::CannotSend
@@ -346,9 +354,9 @@ impl Vhost {
                 }
                 // It has just been heard if it is the reason.
                 let theirs = peer.and(self.peer).map(Peer::interval);
-                let mut watch = Watch::starting(env.now.instant, theirs, &self.settings);
+                let mut watch = Watch::starting(env.now.instant, theirs, self.patience(env));
                 if reason == Reason::Overslept {
-                    watch = watch.woken(env.now.instant, &self.settings);
+                    watch = watch.woken(env.now.instant, self.patience(env));
                 }
                 self.state = State::Backup(self.lapsing(watch, env));
             }

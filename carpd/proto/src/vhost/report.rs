@@ -3,7 +3,6 @@
 use super::{Env, Mastership, State, Vhost};
 use crate::advertiser;
 use crate::config::LinkLayer;
-use crate::election::master_down_time;
 use crate::obstacle::Obstacle;
 use crate::status::{AddressStatus, StateName, Status};
 use crate::wire::ethernet::Mac;
@@ -52,10 +51,8 @@ impl Vhost {
             description: settings.description.clone(),
             master,
             advertised,
-            master_down_micros: u64::try_from(
-                master_down_time(settings.advbase, settings.advskew.get()).as_micros(),
-            )
-            .unwrap_or(u64::MAX),
+            master_down_micros: u64::try_from(self.patience(env).master_down_time().as_micros())
+                .unwrap_or(u64::MAX),
             last_transition: self.last_transition.clone(),
             counters: self.counters,
         }

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::{Env, State, Vhost};
-use crate::config::Settings;
-use crate::election::{Interval, lease, wait};
+use crate::config::Advbase;
+use crate::election::{Interval, effective_advskew, lease, master_down_time, wait};
 use crate::time::Instant;
 
 /// What a BACKUP keeps in mind. One for both address families: a master that is heard by either of
@@ -23,9 +23,23 @@ pub(super) struct Watch {
     listens_until: Option<Instant>,
 }
 
+/// What a BACKUP itself adds to its wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    advbase: Advbase,
+    advskew: u8,
+}
+
+impl Patience {
+    /// The master-down time.
+    pub(super) fn master_down_time(self) -> Duration {
+        master_down_time(self.advbase, self.advskew)
+    }
+}
+
 impl Watch {
     /// Begins to listen at `now`.
-    pub(super) fn starting(now: Instant, theirs: Option<Interval>, settings: &Settings) -> Self {
+    pub(super) fn starting(now: Instant, theirs: Option<Interval>, patience: Patience) -> Self {
         Self {
             heard: now,
             theirs,
@@ -33,7 +47,7 @@ impl Watch {
             lapse: None,
             listens_until: None,
         }
-        .derived(settings)
+        .derived(patience)
     }
 
     /// What comes first.
@@ -54,13 +68,13 @@ impl Watch {
     /// This host stood still, and may not have heard its master meanwhile: it begins anew, and
     /// listens for as long as a lease before anything but silence makes it MASTER. What was queued
     /// before decides nothing.
-    pub(super) fn woken(self, now: Instant, settings: &Settings) -> Self {
-        let lease = Duration::from_secs(lease(settings.advbase).into());
+    pub(super) fn woken(self, now: Instant, patience: Patience) -> Self {
+        let lease = Duration::from_secs(lease(patience.advbase).into());
         Self {
             listens_until: Some(now + lease),
             ..self
         }
-        .restarted(now, settings)
+        .restarted(now, patience)
     }
 
     /// Whether it only listens: see [`Watch::woken`].
@@ -69,14 +83,14 @@ impl Watch {
     }
 
     /// The master was heard at `now`.
-    fn restarted(self, now: Instant, settings: &Settings) -> Self {
-        Self { heard: now, ..self }.derived(settings)
+    fn restarted(self, now: Instant, patience: Patience) -> Self {
+        Self { heard: now, ..self }.derived(patience)
     }
 
-    /// Derives the deadline from what was heard and from `settings`: no change of settings
+    /// Derives the deadline from what was heard and from `patience`: no change of settings
     /// postpones a takeover by more than they say.
-    fn derived(self, settings: &Settings) -> Self {
-        let wait = wait(settings.advbase, settings.advskew.get(), self.theirs);
+    fn derived(self, patience: Patience) -> Self {
+        let wait = wait(patience.advbase, patience.advskew, self.theirs);
         Self {
             master_down: self.heard + wait,
             ..self
@@ -85,9 +99,19 @@ impl Watch {
 }
 
 impl Vhost {
-    /// The settings changed: the master was heard when it was, but this host waits by the new ones.
+    /// How long this host waits. A suppressed one waits by the skew that it would advertise, so that
+    /// healthy ones time out first.
+    pub(super) const fn patience(&self, env: &Env<'_>) -> Patience {
+        let advskew = self.settings.advskew.get();
+        Patience {
+            advbase: self.settings.advbase,
+            advskew: effective_advskew(advskew, env.suppress > 0),
+        }
+    }
+
+    /// What this host waits by changed; the master was heard when it was.
     pub(super) fn adjust_wait(&mut self, watch: Watch, env: &Env<'_>) {
-        let Watch { master_down, .. } = watch.derived(&self.settings);
+        let Watch { master_down, .. } = watch.derived(self.patience(env));
         self.state = State::Backup(Watch {
             master_down: master_down.max(env.now.instant),
             ..watch
@@ -100,6 +124,6 @@ impl Vhost {
             theirs: Some(theirs),
             ..watch
         };
-        self.state = State::Backup(watch.restarted(env.now.instant, &self.settings));
+        self.state = State::Backup(watch.restarted(env.now.instant, self.patience(env)));
     }
 }

@@ -179,3 +179,32 @@ fn equal_hosts_of_which_one_checks_strictly_lose_ipv4_one_way() {
         ",
     );
 }
+
+#[test]
+fn suppressed_host_beside_a_bsd_leaves_it_a_master() {
+    comes_to_rest(
+        3,
+        "
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 10 2001:db8::100/64
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 10 2001:db8::100/64
+        c carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 10 2001:db8::100/64
+        b is bsd advbase 1 advskew 10 preempt 1 ipv6
+        suppress c
+        ",
+    );
+}
+
+#[test]
+fn suppressed_host_beside_a_bsd_of_another_skew_leaves_it_a_master() {
+    comes_to_rest(
+        3,
+        "
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 100 2001:db8::100/64
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 10 2001:db8::100/64
+        c carp0 carpdev eth0 vhid 1 pass secret advbase 1 advskew 20 2001:db8::100/64
+        c is bsd advbase 1 advskew 20 preempt 1 ipv6
+        a carp0 advskew 20
+        suppress b
+        ",
+    );
+}
