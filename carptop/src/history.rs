@@ -219,6 +219,13 @@ pub(crate) fn without_name(event: &EventInfo) -> String {
         .to_owned()
 }
 
+/// Why a transition happened, as the text of its event has it: the words in parentheses.
+pub(crate) fn reason(event: &EventInfo) -> String {
+    let text = without_name(event);
+    let reason = text.split_once(" (").map_or("", |(_, reason)| reason);
+    reason.trim_end_matches(')').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, Parser};
 use jiff::tz::TimeZone;
 use ratatui::crossterm::terminal;
 
-use crate::app::Setup;
+use crate::app::{START, Setup};
 use crate::report;
 use crate::theme::{Scheme, Theme};
 use crate::{live, source};
@@ -60,12 +60,19 @@ pub fn main() -> ExitCode {
     match run(Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let line = format!("carptop: {error:#}\n");
+            let is_missing = matches!(error.downcast_ref(), Some(ConnectError::NoDaemon { .. }));
+            let advice = if is_missing {
+                format!("; {START}")
+            } else {
+                String::new()
+            };
+            let line = format!("carptop: {error:#}{advice}\n");
             // There is nobody left to tell if standard error is gone.
             let _ = io::stderr().write_all(line.as_bytes());
-            match error.downcast_ref() {
-                Some(ConnectError::NoDaemon { .. }) => ExitCode::from(3),
-                _ => ExitCode::FAILURE,
+            if is_missing {
+                ExitCode::from(3)
+            } else {
+                ExitCode::FAILURE
             }
         }
     }

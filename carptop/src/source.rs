@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{sleep, timeout};
 
-use crate::app::{Msg, Order};
+use crate::app::{Msg, NOT_RUNNING, Order};
 use crate::picture::Snapshot;
 
 /// How long carpd may take to answer one call.
@@ -114,7 +114,7 @@ async fn follow(mut orders: UnboundedReceiver<Order>, messages: &Sender<Msg>) {
                 Ok(()) => return,
                 Err(error) => error.to_string(),
             },
-            Ok(Err(ConnectError::NoDaemon { .. })) => "carpd is not running".to_owned(),
+            Ok(Err(ConnectError::NoDaemon { .. })) => NOT_RUNNING.to_owned(),
             Ok(Err(error @ ConnectError::Failed { .. })) => error.to_string(),
             Err(_) => "carpd does not answer".to_owned(),
         };

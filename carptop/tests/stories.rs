@@ -543,13 +543,17 @@ fn a_screen_that_shrinks_before_its_message_comes_is_drawn_in_its_size() {
 }
 
 #[test]
-fn keys_end_redraw_and_suspend_whatever_is_open() {
+fn ctrl_c_leaves_what_is_typed_and_then_carptop() {
     let control = |c| Msg::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL));
     for open in ["", "?", "b", "/x", ":x"] {
         let mut stage = Stage::with(healthy(), SIZE);
         stage.keys(open);
         assert_eq!(stage.send(control('l')), [Effect::Redraw], "{open}");
         assert_eq!(stage.send(control('z')), [Effect::Suspend], "{open}");
+        let is_typed = !matches!(open, "" | "?");
+        if is_typed {
+            assert_eq!(stage.send(control('c')), [], "{open}");
+        }
         assert_eq!(stage.send(control('c')), [Effect::Quit], "{open}");
     }
     let mut stage = Stage::with(healthy(), SIZE);
@@ -557,4 +561,123 @@ fn keys_end_redraw_and_suspend_whatever_is_open() {
     assert_eq!(stage.keys("q"), [Effect::Quit]);
     assert_eq!(stage.keys(":q"), []);
     assert_eq!(stage.press(KeyCode::Enter), [Effect::Quit]);
+}
+
+#[test]
+fn messages_leave_after_four_seconds() {
+    let mut stage = Stage::with(healthy(), SIZE);
+    stage.send(Msg::Done(Ok("carp0 changed".to_owned())));
+    stage.pass(3 * SECOND);
+    assert!(stage.screen().contains("carp0 changed"));
+    stage.pass(SECOND);
+    assert!(!stage.screen().contains("carp0 changed"));
+}
+
+#[test]
+fn a_forced_state_that_is_lost_at_once_is_said_to_be_lost() {
+    let mut stage = Stage::with(healthy(), SIZE);
+    stage.keys("jmy");
+    for (number, from, to, why) in [
+        (9, "BACKUP", "MASTER", "forced by administrator"),
+        (10, "MASTER", "BACKUP", "better master heard"),
+    ] {
+        let told = transition(number, stage.now, "carp1", from, to, why);
+        change(&mut stage, Change::Event(told));
+    }
+    stage.send(Msg::Done(Ok("carp1 changed".to_owned())));
+    let said = "carp1 was forced to MASTER and is BACKUP again: better master heard";
+    assert!(stage.screen().contains(said), "{}", stage.screen());
+}
+
+#[test]
+fn the_master_is_named_on_a_small_screen() {
+    let mut stage = Stage::with(healthy(), (80, 24));
+    assert!(line(&mut stage, "M MASTER").contains("this host"));
+    assert!(line(&mut stage, "B BACKUP").contains("192.0.2.3"));
+}
+
+#[test]
+fn without_carpd_the_screen_says_how_to_start_it_and_shows_no_picture() {
+    for size in [(80, 24), SIZE] {
+        let mut stage = Stage::new(size);
+        stage.send(Msg::Away("carpd is not running".to_owned()));
+        stage.pass(3 * SECOND);
+        let screen = stage.screen();
+        assert!(screen.contains("systemctl start carpd"), "{screen}");
+        for claim in ["picture of", "no state has changed", "nothing has happened"] {
+            assert!(!screen.contains(claim), "{screen}");
+        }
+    }
+}
+
+#[test]
+fn text_that_is_cut_ends_with_a_mark() {
+    let mut snapshot = firewall();
+    let long = "master timed out, and then much more was said about this than a line has room for";
+    let told = transition(9, NOW, "carp0", "BACKUP", "MASTER", long);
+    snapshot.events.push(told);
+    for size in [(60, 14), (80, 24), (144, 32)] {
+        let screen = Stage::with(snapshot.clone(), size).screen();
+        let cut = screen
+            .lines()
+            .filter(|line| line.contains("BACKUP → MASTER"));
+        for line in cut {
+            let is_whole = line.contains(long) || !line.contains("and then");
+            assert!(is_whole || line.contains('…'), "{line}");
+        }
+    }
+}
+
+#[test]
+fn help_that_is_cut_says_how_much_more_there_is() {
+    let mut stage = Stage::with(healthy(), (80, 24));
+    stage.keys("?");
+    assert!(
+        line(&mut stage, " more ").contains("J: "),
+        "{}",
+        stage.screen()
+    );
+    for _ in 0..40 {
+        stage.keys("J");
+    }
+    assert!(!stage.screen().contains(" more ─"), "{}", stage.screen());
+}
+
+#[test]
+fn every_order_is_a_column_on_the_screen_and_has_its_name() {
+    for (size, grouped) in [((80, 24), true), ((80, 24), false), ((200, 60), false)] {
+        let mut stage = Stage::with(healthy(), size);
+        if !grouped {
+            stage.keys("g");
+        }
+        let mut orders = Vec::new();
+        loop {
+            let title = line(&mut stage, " interfaces ");
+            let (_, order) = title.split_once(" by ").expect("an order");
+            let order = order
+                .split(" ─")
+                .next()
+                .expect("its name")
+                .trim()
+                .to_uppercase();
+            if orders.contains(&order) {
+                break;
+            }
+            let heads = line(&mut stage, "NAME ");
+            assert!(heads.contains(&order), "{order}: {heads}");
+            orders.push(order);
+            stage.keys("s");
+        }
+        assert!(orders.len() > 4, "{orders:?}");
+    }
+}
+
+#[test]
+fn a_column_that_is_hidden_is_no_order_any_more() {
+    let mut stage = Stage::with(healthy(), (200, 60));
+    let (x, y) = place(&mut stage, "BASE/SKEW");
+    click(&mut stage, x, y);
+    assert!(stage.screen().contains("by base/skew"));
+    stage.send(Msg::Resize(80, 24));
+    assert!(stage.screen().contains("by name"), "{}", stage.screen());
 }

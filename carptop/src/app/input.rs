@@ -1,12 +1,14 @@
 //! What keys do: in the table, in a question, and in a line that is being typed.
 
+use carp_dbus::ifconfig;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::command::{self, Command, shown};
-use super::{App, Ask, Editor, Effect, Mode, Prompt, ask};
+use super::{AT_ONCE, App, Ask, Editor, Effect, Forced, Mode, Order, Prompt, Sort, ask};
 use crate::keys::{self, Act};
 use crate::layout::Panel;
 use crate::picture::{Host, Picture};
+use crate::ui::columns;
 
 /// How many lines of the prompt are kept.
 const LINES: usize = 50;
@@ -15,11 +17,16 @@ impl App {
     pub(super) fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         let binding = keys::find(key);
         let act = binding.map(|binding| binding.act);
-        if key.modifiers.contains(KeyModifiers::CONTROL)
-            && matches!(act, Some(Act::Quit | Act::Redraw | Act::Suspend))
-        {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        if control && matches!(act, Some(Act::Redraw | Act::Suspend)) {
             return self.act(act);
         }
+        let key = match (act, &self.mode) {
+            (Some(Act::Quit), Mode::Browse | Mode::Help) if control => return self.act(act),
+            // Ctrl-C leaves what is being typed or asked, as in a shell.
+            (Some(Act::Quit), _) if control => KeyEvent::from(KeyCode::Esc),
+            _ => key,
+        };
         match std::mem::take(&mut self.mode) {
             Mode::Browse => {
                 if binding.is_some_and(|binding| binding.changes)
@@ -47,6 +54,7 @@ impl App {
             Mode::Ask(ask) => {
                 if key.code == KeyCode::Char('y') || key.code == KeyCode::Char('Y') {
                     self.say(format!("{} ...", ask.question.trim_end_matches('?')), true);
+                    self.forced = forced(&ask.order, self.now);
                     return vec![Effect::Order(ask.order)];
                 }
                 self.say("nothing changed".to_owned(), true);
@@ -82,7 +90,7 @@ impl App {
                 self.mode = Mode::Filter(Editor::new(&before), before);
             }
             Act::Sort => {
-                self.choice.sort = self.choice.sort.next();
+                self.choice.sort = next(&columns::orders(self), self.choice.sort);
                 self.rebuild();
             }
             Act::Reverse => {
@@ -91,6 +99,7 @@ impl App {
             }
             Act::Group => {
                 self.choice.grouped = !self.choice.grouped;
+                self.keep_order_visible();
                 self.rebuild();
             }
             Act::RaiseInterface => self.ask(|host, _| ask::set_up(host, true)),
@@ -224,4 +233,33 @@ impl App {
         self.scroll = 0;
         self.follow();
     }
+}
+
+/// The order after `sort`, around.
+fn next(orders: &[Sort], sort: Sort) -> Sort {
+    let mut after = orders.iter().cycle().skip_while(|other| **other != sort);
+    let count = orders.len();
+    if orders.contains(&sort) && count > 1 {
+        return after.nth(1).copied().unwrap_or_default();
+    }
+    orders.first().copied().unwrap_or_default()
+}
+
+/// The state that `order` forces, if it does.
+fn forced(order: &Order, now: u64) -> Option<Forced> {
+    let Order::Configure(name, changes) = order else {
+        return None;
+    };
+    let state = changes.settings.iter().find_map(|change| {
+        if let ifconfig::Change::State(state) = change {
+            Some(*state)
+        } else {
+            None
+        }
+    })?;
+    Some(Forced {
+        interface: name.clone(),
+        state,
+        until: now + AT_ONCE,
+    })
 }

@@ -15,7 +15,7 @@ mod selection;
 
 use std::collections::VecDeque;
 
-use carp_dbus::Change;
+use carp_dbus::{Change, EventInfo};
 use crossterm::event::KeyEventKind;
 use jiff::tz::TimeZone;
 use ratatui::layout::Size;
@@ -24,17 +24,23 @@ pub(crate) use ask::Ask;
 pub(crate) use command::shown;
 pub(crate) use edit::Editor;
 pub use msg::{Effect, Msg, Order};
+pub(crate) use msg::{NOT_RUNNING, START};
 use pace::Pace;
 pub(crate) use rows::{Choice, Group, Row, Sort, since};
 
+use crate::history::reason;
 use crate::layout::{Layout, Panel};
 use crate::picture::{Host, Picture};
 use crate::tally::Tally;
 use crate::theme::Theme;
 use crate::trouble;
+use crate::ui::columns;
 
 /// How long a message stays, in microseconds.
-const MESSAGE: u64 = 10_000_000;
+const MESSAGE: u64 = 4_000_000;
+
+/// How soon after a state was forced its loss is a reply to that, in microseconds.
+const AT_ONCE: u64 = 10_000_000;
 
 /// How many rows are kept free for groups.
 const GROUPS: usize = 4;
@@ -100,6 +106,14 @@ pub(crate) struct Message {
     until: u64,
 }
 
+/// A state that was forced, and not lost since.
+#[derive(Debug)]
+struct Forced {
+    interface: String,
+    state: &'static str,
+    until: u64,
+}
+
 /// The state of the program.
 #[derive(Debug)]
 pub struct App {
@@ -125,6 +139,7 @@ pub struct App {
     pub(crate) scroll: usize,
     pub(crate) mode: Mode,
     pub(crate) message: Option<Message>,
+    forced: Option<Forced>,
     lines: VecDeque<String>,
     pace: Pace,
     /// Whether the rows and the tally are those of an older picture.
@@ -166,6 +181,7 @@ impl App {
             scroll: 0,
             mode: Mode::default(),
             message: None,
+            forced: None,
             lines: VecDeque::new(),
             pace: Pace::new(interval),
             unsettled: false,
@@ -216,6 +232,8 @@ impl App {
                 self.picture.suppressions = suppressions;
                 self.unsettled = true;
             }
+            // A success is no news where something worse was said since the order.
+            Msg::Done(Ok(_)) if self.message.as_ref().is_some_and(|last| !last.good) => {}
             Msg::Done(Ok(text)) => self.say(text, true),
             Msg::Done(Err(text)) => self.say(text, false),
             Msg::End => return vec![Effect::Quit],
@@ -234,6 +252,7 @@ impl App {
 
     fn resize(&mut self, size: (u16, u16)) {
         self.size = size;
+        self.keep_order_visible();
         self.follow();
     }
 
@@ -245,12 +264,26 @@ impl App {
         }
     }
 
-    /// Whether what is shown may be out of date: since when.
+    /// Whether what is shown may be out of date: since when. What was never read is not.
     pub(crate) fn stale(&self) -> Option<u64> {
         match &self.link {
             Link::Connecting => None,
             Link::Live => self.pace.silent_since(self.now),
-            Link::Away(since, _) => Some(*since),
+            Link::Away(since, _) => Some(*since).filter(|_| self.has_picture()),
+        }
+    }
+
+    /// Whether carpd was ever there.
+    pub(crate) fn has_picture(&self) -> bool {
+        !self.picture.version.is_empty()
+    }
+
+    /// Sorts by name where the column that the table was sorted by has no place any more.
+    fn keep_order_visible(&mut self) {
+        if !columns::orders(self).contains(&self.choice.sort) {
+            self.choice.sort = Sort::default();
+            self.choice.reverse = false;
+            self.unsettled = true;
         }
     }
 
@@ -288,7 +321,7 @@ impl App {
         if self
             .message
             .as_ref()
-            .is_some_and(|message| message.until < now)
+            .is_some_and(|message| message.until <= now)
         {
             self.message = None;
         }
@@ -338,9 +371,38 @@ impl App {
             | Change::Properties { .. }
             | Change::Sysctls(_) => None,
         };
+        if let Change::Event(event) = &change {
+            self.notice_lost_state(event);
+        }
         self.picture.change(change, self.now);
         self.unsettled = true;
         order.map(Effect::Order).into_iter().collect()
+    }
+
+    /// Says that a state that was forced did not last.
+    fn notice_lost_state(&mut self, event: &EventInfo) {
+        let detail = |name: &str| event.details.get(name).map(String::as_str);
+        let Some(forced) = &self.forced else {
+            return;
+        };
+        if event.kind != "transition"
+            || event.interface != forced.interface
+            || detail("from") != Some(forced.state)
+        {
+            return;
+        }
+        if self.now < forced.until {
+            let Forced {
+                interface, state, ..
+            } = forced;
+            let now = detail("to").unwrap_or_default();
+            let why = reason(event);
+            self.say(
+                format!("{interface} was forced to {state} and is {now} again: {why}"),
+                false,
+            );
+        }
+        self.forced = None;
     }
 
     fn say(&mut self, text: String, good: bool) {

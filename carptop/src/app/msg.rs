@@ -6,6 +6,12 @@ use crossterm::event::{KeyEvent, MouseEvent};
 
 use crate::picture::Snapshot;
 
+/// Why there is nothing to show where carpd was not started.
+pub(crate) const NOT_RUNNING: &str = "carpd is not running";
+
+/// What to do about that.
+pub(crate) const START: &str = "start it with: systemctl start carpd";
+
 /// Something that happened. Times are in microseconds since the epoch.
 #[derive(Debug)]
 pub enum Msg {

@@ -26,47 +26,6 @@ pub(crate) enum Sort {
 }
 
 impl Sort {
-    /// In the order of the columns.
-    pub(crate) const ALL: [Self; 11] = [
-        Self::Name,
-        Self::State,
-        Self::Vhid,
-        Self::Address,
-        Self::Device,
-        Self::Priority,
-        Self::Master,
-        Self::Heard,
-        Self::Rate,
-        Self::Bad,
-        Self::Since,
-    ];
-
-    /// The next column.
-    pub(crate) fn next(self) -> Self {
-        let mut after = Self::ALL
-            .into_iter()
-            .cycle()
-            .skip_while(|sort| *sort != self);
-        after.nth(1).unwrap_or_default()
-    }
-
-    /// In words: "by state".
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Name => "name",
-            Self::State => "state",
-            Self::Vhid => "vhid",
-            Self::Address => "address",
-            Self::Device => "device",
-            Self::Priority => "base/skew",
-            Self::Master => "master",
-            Self::Heard => "last heard",
-            Self::Rate => "adv/s",
-            Self::Bad => "bad",
-            Self::Since => "since",
-        }
-    }
-
     fn compare(self, one: &Host, other: &Host) -> Ordering {
         let by = |of: fn(&Host) -> u64| of(one).cmp(&of(other));
         let order = match self {
@@ -325,14 +284,5 @@ mod tests {
             };
             assert_eq!(names(&choice, &sample()), expected, "{filter}");
         }
-    }
-
-    #[test]
-    fn sorting_goes_around() {
-        let mut sort = Sort::default();
-        for _ in Sort::ALL {
-            sort = sort.next();
-        }
-        assert_eq!(sort, Sort::default());
     }
 }

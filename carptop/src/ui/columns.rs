@@ -73,10 +73,10 @@ const COLUMNS: [Column; 12] = [
         cell: addresses,
     },
     Column {
-        title: "ON",
+        title: "CARPDEV",
         sort: Some(Sort::Device),
-        width: (6, 15),
-        rank: 5,
+        width: (7, 15),
+        rank: 6,
         right: false,
         cell: |app, host, width| {
             let device = match host.info.carpdev.as_str() {
@@ -90,15 +90,15 @@ const COLUMNS: [Column; 12] = [
         title: "BASE/SKEW",
         sort: Some(Sort::Priority),
         width: (9, 10),
-        rank: 6,
+        rank: 7,
         right: false,
         cell: priority,
     },
     Column {
         title: "MASTER",
         sort: Some(Sort::Master),
-        width: (16, 30),
-        rank: 7,
+        width: (15, 30),
+        rank: 3,
         right: false,
         cell: master,
     },
@@ -106,7 +106,7 @@ const COLUMNS: [Column; 12] = [
         title: "LAST HEARD/SENT",
         sort: Some(Sort::Heard),
         width: (16, 26),
-        rank: 3,
+        rank: 4,
         right: false,
         cell: heard,
     },
@@ -122,12 +122,12 @@ const COLUMNS: [Column; 12] = [
         title: "BAD",
         sort: Some(Sort::Bad),
         width: (5, 7),
-        rank: 4,
+        rank: 5,
         right: true,
         cell: bad,
     },
     Column {
-        title: "FOR",
+        title: "AGE",
         sort: Some(Sort::Since),
         width: (4, 7),
         rank: 8,
@@ -204,7 +204,7 @@ pub(crate) fn placed(app: &App, width: u16) -> Vec<Placed> {
         .any(|host| !host.info.description.is_empty());
     let wanted = |column: &&Column| match column.title {
         // Where there are groups their rows say it.
-        "ON" => !app.choice.grouped,
+        "CARPDEV" => !app.choice.grouped,
         "DESCRIPTION" => used,
         _ => true,
     };
@@ -259,6 +259,20 @@ fn widen(places: &mut [Placed], mut spare: u16) {
         spare -= more;
         shift += more;
     }
+}
+
+/// What the table can be sorted by, in the order of the columns: what is shown.
+pub(crate) fn orders(app: &App) -> Vec<Sort> {
+    placed(app, app.layout().table.width.saturating_sub(2))
+        .iter()
+        .filter_map(|place| place.column.sort)
+        .collect()
+}
+
+/// The order's name: its column's, in small letters.
+pub(super) fn name(sort: Sort) -> String {
+    let column = COLUMNS.iter().find(|column| column.sort == Some(sort));
+    column.map_or_else(String::new, |column| column.title.to_lowercase())
 }
 
 /// What the head at this column of the screen sorts by.

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{boxed, columns, put, span, timeline, wrap};
+use super::{boxed, columns, more, put, span, timeline, wrap};
 use crate::app::{App, since};
 use crate::layout::Panel;
 use crate::picture::Host;
@@ -38,21 +38,10 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let hidden = lines.len().saturating_sub(usize::from(inner.height));
     let first = if full { app.scroll.min(hidden) } else { 0 };
     for (line, y) in lines.iter().skip(first).zip(0..inner.height) {
-        put(buffer, inner, 1, y, line);
+        put(theme, buffer, inner, 1, y, line);
     }
-    if full && hidden > first {
-        let text = format!(" J: {} more ", hidden - first);
-        let x = area
-            .width
-            .saturating_sub(u16::try_from(text.len()).unwrap_or(0) + 2);
-        let last = area.height.saturating_sub(1);
-        put(
-            buffer,
-            area,
-            x,
-            last,
-            &Line::from(span(theme, Role::Dim, text)),
-        );
+    if full {
+        more(theme, area, hidden - first, buffer);
     }
 }
 

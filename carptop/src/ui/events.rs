@@ -39,11 +39,12 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let events = app.picture.events.iter().rev().skip(first);
     let lines = events.flat_map(|event| lines(app, event, inner.width));
     for (line, y) in lines.zip(0..inner.height) {
-        put(buffer, inner, 0, y, &line);
+        put(theme, buffer, inner, 0, y, &line);
     }
-    if all == 0 {
+    if all == 0 && app.has_picture() {
         let text = " nothing has happened since carpd was started";
         put(
+            theme,
             buffer,
             inner,
             0,

@@ -16,7 +16,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         Mode::Prompt(prompt) => {
             return Some(typed(app, ":", &prompt.editor, true, area, buffer));
         }
-        Mode::Ask(_) => put(buffer, area, 0, 0, &Line::from(answers(app))),
+        Mode::Ask(_) => put(&app.theme, buffer, area, 0, 0, &Line::from(answers(app))),
         Mode::Browse | Mode::Help => {
             let line = match &app.message {
                 Some(message) => {
@@ -29,7 +29,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
                 }
                 None => Line::from(hints(app, area.width)),
             };
-            put(buffer, area, 0, 0, &line);
+            put(&app.theme, buffer, area, 0, 0, &line);
         }
     }
     None
@@ -54,7 +54,7 @@ fn typed(
         span(&app.theme, Role::Key, sign),
         span(&app.theme, Role::Text, visible),
     ]);
-    put(buffer, area, 0, 0, &line);
+    put(&app.theme, buffer, area, 0, 0, &line);
     let x = u16::try_from(place - hidden).unwrap_or(0);
     Position::new(area.x + x.min(area.width.saturating_sub(1)), area.y)
 }

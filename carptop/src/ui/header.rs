@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::{cut, put, span, width, words};
-use crate::app::{App, Link};
+use crate::app::{App, Link, NOT_RUNNING, START};
 use crate::theme::{Role, Theme};
 use crate::when;
 
@@ -15,7 +15,8 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let troubles = &app.tally.lines;
     let room = usize::from(area.height.saturating_sub(3));
     let mut second = counts(app);
-    let rest = if app.stale().is_some() {
+    let is_away = matches!(app.link, Link::Away(..)) || app.stale().is_some();
+    let rest = if is_away {
         second = vec![Span::raw(" "), away(app)];
         troubles.as_slice()
     } else if let Some((first, more)) = troubles.split_first() {
@@ -48,9 +49,14 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     // What changed last stands at the bottom, in the same place whatever is above it.
     let free = usize::from(area.height.saturating_sub(1)).saturating_sub(lines.len());
     lines.extend(std::iter::repeat_n(Line::default(), free));
-    lines.push(last_change(app));
+    lines.push(match &app.link {
+        Link::Away(_, why) if why == NOT_RUNNING => {
+            Line::from(span(theme, Role::Text, format!(" {START}")))
+        }
+        Link::Away(..) | Link::Connecting | Link::Live => last_change(app),
+    });
     for (line, y) in lines.iter().zip(0..area.height) {
-        put(buffer, area, 0, y, line);
+        put(theme, buffer, area, 0, y, line);
     }
 }
 
@@ -75,7 +81,7 @@ fn first_line(app: &App, across: u16) -> Line<'static> {
     }
     right.push(match (&app.link, app.stale()) {
         (Link::Connecting, _) => span(theme, Role::Dim, "connecting"),
-        (_, Some(_)) => span(theme, Role::Alarm, " not live "),
+        (Link::Away(..), _) | (_, Some(_)) => span(theme, Role::Alarm, " not live "),
         (_, None) => span(theme, Role::Good, format!("{} live", theme.glyphs.live)),
     });
     right.push(span(theme, Role::Dim, format!("  {clock} ")));
@@ -127,13 +133,17 @@ fn counts(app: &App) -> Vec<Span<'static>> {
 }
 
 fn away(app: &App) -> Span<'static> {
-    let since = when::clock(app.stale().unwrap_or(app.now), app.now, &app.zone);
-    let text = match &app.link {
-        Link::Away(_, why) => format!(" ! {why}; this is the picture of {since} "),
-        Link::Connecting | Link::Live => {
-            format!(" ! carpd does not answer; this is the picture of {since} ")
-        }
+    let why = match &app.link {
+        Link::Away(_, why) => why.as_str(),
+        Link::Connecting | Link::Live => "carpd does not answer",
     };
+    let text = app.stale().map_or_else(
+        || format!(" ! {why} "),
+        |since| {
+            let since = when::clock(since, app.now, &app.zone);
+            format!(" ! {why}; this is the picture of {since} ")
+        },
+    );
     span(&app.theme, Role::Alarm, text)
 }
 
@@ -145,6 +155,9 @@ fn shown(theme: &Theme, alarm: bool, text: &str) -> Span<'static> {
 /// `last change 12:03:51, 13s ago: carp2 MASTER → INIT  carrier lost`
 fn last_change(app: &App) -> Line<'static> {
     let theme = &app.theme;
+    if !app.has_picture() {
+        return Line::default();
+    }
     let mut events = app.picture.events.iter().rev();
     let Some(event) = events.find(|event| event.kind == "transition") else {
         return Line::from(span(theme, Role::Dim, " no state has changed yet"));

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::{Clear, Widget};
 
-use super::{boxed, put, span};
+use super::{boxed, more, put, span};
 use crate::app::App;
 use crate::keys::KEYS;
 use crate::theme::Role;
@@ -83,7 +83,8 @@ pub(super) fn draw(app: &App, screen: Rect, buffer: &mut Buffer) {
     };
     let title = Line::from(span(theme, Role::Title, title));
     let inner = boxed(theme, area, title, buffer);
+    more(theme, area, hidden - first, buffer);
     for (line, y) in lines.iter().skip(first).zip(0..inner.height) {
-        put(buffer, inner, 0, y, line);
+        put(theme, buffer, inner, 0, y, line);
     }
 }

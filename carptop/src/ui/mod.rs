@@ -46,7 +46,7 @@ pub fn draw(app: &mut App, frame: &mut Frame<'_>) {
             "{}x{} is too small, {}x{} is not",
             area.width, area.height, LEAST.0, LEAST.1
         );
-        put(buffer, area, 0, 0, &Line::raw(text));
+        put(&app.theme, buffer, area, 0, 0, &Line::raw(text));
         return;
     }
     let layout = app.layout();
@@ -73,10 +73,18 @@ pub fn draw(app: &mut App, frame: &mut Frame<'_>) {
     }
 }
 
-/// Writes `line` at a place of `area`, as far as it fits.
-fn put(buffer: &mut Buffer, area: Rect, x: u16, y: u16, line: &Line<'_>) {
-    if x < area.width && y < area.height {
-        buffer.set_line(area.x + x, area.y + y, line, area.width - x);
+/// Writes `line` at a place of `area`, as far as it fits; a line that is cut ends with a mark.
+fn put(theme: &Theme, buffer: &mut Buffer, area: Rect, x: u16, y: u16, line: &Line<'_>) {
+    if x >= area.width || y >= area.height {
+        return;
+    }
+    let room = area.width - x;
+    buffer.set_line(area.x + x, area.y + y, line, room);
+    let text: String = line.iter().map(|span| span.content.as_ref()).collect();
+    if Span::raw(text.trim_end()).width() > usize::from(room)
+        && let Some(last) = buffer.cell_mut((area.x + area.width - 1, area.y + y))
+    {
+        last.set_symbol(theme.glyphs.more);
     }
 }
 
@@ -96,6 +104,19 @@ fn boxed(theme: &Theme, area: Rect, title: Line<'static>, buffer: &mut Buffer) -
     let inner = block.inner(area);
     block.render(area, buffer);
     inner
+}
+
+/// Says at the foot of a box how many lines are below.
+fn more(theme: &Theme, area: Rect, below: usize, buffer: &mut Buffer) {
+    if below == 0 {
+        return;
+    }
+    let text = format!(" J: {below} more ");
+    let wide = u16::try_from(text.len()).unwrap_or(0);
+    let x = area.width.saturating_sub(wide + 2);
+    let last = area.height.saturating_sub(1);
+    let line = Line::from(span(theme, Role::Dim, text));
+    put(theme, buffer, area, x, last, &line);
 }
 
 /// Lets a picture look like one of the past.

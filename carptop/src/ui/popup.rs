@@ -32,7 +32,14 @@ pub(super) fn ask(app: &App, ask: &Ask, footer: Rect, buffer: &mut Buffer) {
         } else {
             Role::Text
         };
-        put(buffer, inner, 1, y, &Line::from(span(theme, role, line)));
+        put(
+            theme,
+            buffer,
+            inner,
+            1,
+            y,
+            &Line::from(span(theme, role, line)),
+        );
     }
 }
 
@@ -56,12 +63,12 @@ pub(super) fn candidates(app: &App, prompt: &Prompt, footer: Rect, buffer: &mut 
                 cut(theme, help, inner.width.saturating_sub(3)),
             ),
         ]);
-        put(buffer, inner, 1, y, &line);
+        put(theme, buffer, inner, 1, y, &line);
     }
     if hidden > 0 {
         let last = inner.height.saturating_sub(1);
         let line = Line::from(span(theme, Role::Dim, format!("and {hidden} more")));
-        put(buffer, inner, 1, last, &line);
+        put(theme, buffer, inner, 1, last, &line);
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let places = columns::placed(app, inner.width);
     for place in &places {
         let head = Line::from(place.head(&app.theme, &app.choice));
-        put(buffer, inner, place.x, 0, &head);
+        put(&app.theme, buffer, inner, place.x, 0, &head);
     }
     let rows = Rect {
         y: inner.y + 1,
@@ -45,7 +45,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         }
     }
     if app.rows.is_empty() {
-        put(buffer, rows, 2, 1, &nothing(app));
+        put(&app.theme, buffer, rows, 2, 1, &nothing(app));
     }
 }
 
@@ -64,7 +64,7 @@ fn title(app: &App) -> Line<'static> {
     spans.push(span(
         theme,
         Role::Dim,
-        format!("by {}{order} ", app.choice.sort.name()),
+        format!("by {}{order} ", columns::name(app.choice.sort)),
     ));
     let hidden = app.rows.len().saturating_sub(app.layout().rows());
     if hidden > 0 {
@@ -82,6 +82,8 @@ fn title(app: &App) -> Line<'static> {
 fn nothing(app: &App) -> Line<'static> {
     let text = if app.link == Link::Connecting {
         "looking for carpd ..."
+    } else if !app.has_picture() {
+        "carptop shows carp interfaces as soon as carpd runs"
     } else if !app.choice.filter.is_empty() {
         "no interface has all these words; Esc clears the filter"
     } else if matches!(app.link, Link::Live) {
@@ -131,7 +133,7 @@ fn draw_group(app: &App, group: &Group, area: Rect, buffer: &mut Buffer) {
     }
     let rest = area.width.saturating_sub(super::width(&spans));
     spans.push(span(theme, Role::Border, line.repeat(usize::from(rest))));
-    put(buffer, area, 0, 0, &Line::from(spans));
+    put(&app.theme, buffer, area, 0, 0, &Line::from(spans));
 }
 
 fn draw_host(app: &App, host: &Host, places: &[Placed], area: Rect, buffer: &mut Buffer) {
@@ -145,6 +147,7 @@ fn draw_host(app: &App, host: &Host, places: &[Placed], area: Rect, buffer: &mut
         None => Span::raw(" "),
     };
     put(
+        &app.theme,
         buffer,
         area,
         0,
@@ -157,7 +160,14 @@ fn draw_host(app: &App, host: &Host, places: &[Placed], area: Rect, buffer: &mut
             width: place.width.min(area.width.saturating_sub(place.x)),
             ..area
         };
-        put(buffer, cell, 0, 0, &Line::from(place.cell(app, host)));
+        put(
+            &app.theme,
+            buffer,
+            cell,
+            0,
+            0,
+            &Line::from(place.cell(app, host)),
+        );
     }
     let changed = host.changed > 0 && app.now.saturating_sub(host.changed) < MARKED;
     if changed {

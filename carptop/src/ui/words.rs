@@ -5,7 +5,7 @@ use ratatui::text::Span;
 
 use super::span;
 use crate::app::App;
-use crate::history::without_name;
+use crate::history::{reason, without_name};
 use crate::theme::{Role, Theme};
 
 /// What happened, without when and to whom: `MASTER → INIT  carrier lost`.
@@ -15,15 +15,11 @@ pub(super) fn of(app: &App, event: &EventInfo) -> Vec<Span<'static>> {
     if let ("transition", Some(from), Some(to)) =
         (event.kind.as_str(), detail("from"), detail("to"))
     {
-        let text = without_name(event);
-        let why = text
-            .split_once(" (")
-            .map_or("", |(_, why)| why.trim_end_matches(')'));
         return vec![
             span(theme, Theme::state(from), from),
             span(theme, Role::Dim, format!(" {} ", theme.glyphs.arrow)),
             span(theme, Theme::state(to), to),
-            span(theme, Role::Text, format!("  {why}")),
+            span(theme, Role::Text, format!("  {}", reason(event))),
         ];
     }
     if let ("suppression", Some(from), Some(to)) =
