@@ -83,6 +83,11 @@ pub(crate) async fn run(
     {
         return ifconfig::run(words, false, out, Colour::of_stdout()).await;
     }
+    if let [_, word] = arguments.as_slice()
+        && word == "help"
+    {
+        return help(out);
+    }
     let cli = match command().try_get_matches_from(arguments) {
         Ok(matches) => Cli::from_arg_matches(&matches).map_err(|error| usage(&error))?,
         Err(error) if is_asked_for(error.kind()) => {

@@ -11,6 +11,7 @@ use carp_dbus::ifconfig::{Candidates, KEYWORDS, Keyword, find};
 use carp_dbus::names::{STATS, STATS_DESCRIPTION};
 use clap::ValueEnum;
 
+use crate::called::is_ear;
 use crate::cli;
 use crate::exit::Outcome;
 use crate::ifconfig::is_interface;
@@ -214,7 +215,7 @@ fn about(text: Option<&clap::builder::StyledStr>) -> String {
     text.map(ToString::to_string).unwrap_or_default()
 }
 
-/// The physical interfaces: those of the kernel that are not carp interfaces.
+/// The physical interfaces: those of the kernel that carpd did not make.
 fn devices(answers: &mut Answers) {
     let Ok(entries) = std::fs::read_dir("/sys/class/net") else {
         return;
@@ -222,13 +223,15 @@ fn devices(answers: &mut Answers) {
     let names = entries
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok());
-    let mut names: Vec<String> = names
-        .filter(|name| !is_interface(name) && name != "lo")
-        .collect();
+    let mut names: Vec<String> = names.filter(|name| is_physical(name)).collect();
     names.sort();
     for name in names {
         answers.add(name, "");
     }
+}
+
+fn is_physical(name: &str) -> bool {
+    !is_interface(name) && !is_ear(name.as_bytes()) && name != "lo"
 }
 
 async fn addresses(name: &str, answers: &mut Answers) {
@@ -260,6 +263,16 @@ mod tests {
         assert_eq!(word("-alias"), Some("-alias"));
         assert_eq!(word("-alias 192.0.2.1"), None);
         assert_eq!(word("up"), None);
+    }
+
+    #[test]
+    fn devices_of_carpd_are_no_physical_interfaces() {
+        for ours in ["carp0", "carpear2", "carpany17", "lo"] {
+            assert!(!is_physical(ours), "{ours}");
+        }
+        for theirs in ["eth0", "carpear", "carpet0", "bond0.7"] {
+            assert!(is_physical(theirs), "{theirs}");
+        }
     }
 
     #[test]

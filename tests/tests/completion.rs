@@ -102,7 +102,7 @@ const LINES: &[(&str, &[&str], &[&str])] = &[
     (
         "carpctl carp0 vhid 1 carpdev ",
         &["eth0", "eth1"],
-        &["carp1", "lo "],
+        &["carp1", "lo ", "carpear", "carpany"],
     ),
     ("carpctl carp0 state ", &["master", "backup"], &["init"]),
     (

@@ -96,7 +96,8 @@ fn without_ours(text: &[u8], interfaces: &[InterfaceInfo]) -> Vec<u8> {
         .collect()
 }
 
-fn is_ear(name: &[u8]) -> bool {
+/// Whether `name` is that of a device by which carpd hears.
+pub(crate) fn is_ear(name: &[u8]) -> bool {
     EARS.iter().any(|ear| {
         name.strip_prefix(*ear)
             .is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))

@@ -5,6 +5,8 @@ mod ifconfig;
 mod sysctl;
 mod system;
 
+pub(crate) use ifconfig::is_ear;
+
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;

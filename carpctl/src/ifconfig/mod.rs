@@ -7,9 +7,10 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use carp_dbus::ifconfig::{Action, Change, Changes, Line, Secret};
-use carp_dbus::{Client, InterfaceInfo, Settings};
+use carp_dbus::{Client, Error, InterfaceInfo, Settings};
 use serde::Serialize;
 
+use crate::called::Name;
 use crate::colour::Colour;
 use crate::exit::{Failure, Outcome, warn};
 use crate::{cli, json};
@@ -32,10 +33,7 @@ pub(crate) async fn run(
     };
     let name = name.to_string_lossy();
     if !is_interface(&name) && name != "carp" {
-        return Err(Failure::Usage(format!(
-            "{name}: neither a carp interface, such as carp0, nor a command (carpctl --help lists \
-             them)"
-        )));
+        return Err(Failure::Usage(unknown(&name)));
     }
     if words.iter().any(|word| word == "--help") {
         return cli::help(out);
@@ -61,7 +59,8 @@ pub(crate) async fn run(
     match action {
         Action::Show => one(&name, json, show_pass, out, colour).await,
         Action::Vhaddr => {
-            let info = Client::connect().await?.interface(&name).await?;
+            let info = Client::connect().await?.interface(&name).await;
+            let info = info.map_err(|error| missing(&name, error))?;
             if json {
                 Ok(json::document(out, &info.addresses)?)
             } else {
@@ -85,7 +84,8 @@ pub(crate) async fn run(
         Action::Configure(changes) => {
             let settings = settings(changes)?;
             let client = Client::connect().await?;
-            client.configure(&name, settings).await?;
+            let configured = client.configure(&name, settings).await;
+            configured.map_err(|error| missing(&name, error))?;
             warn_of_init(&client, &name).await;
             Ok(())
         }
@@ -104,6 +104,31 @@ async fn warn_of_init(client: &Client, name: &str) {
     if is_complete && !info.reason.is_empty() {
         warn(&format!("{name}: {}", info.reason));
     }
+}
+
+/// What is wrong with a first word that is neither the name of a carp interface nor a command.
+fn unknown(word: &str) -> String {
+    match word {
+        "show" | "status" => format!(
+            "{word}: no such command: carpctl alone shows all interfaces, carpctl carp0 shows one"
+        ),
+        "list" => "list: no such command: carpctl -l lists the names of all interfaces".to_owned(),
+        word => format!(
+            "{word}: neither a carp interface, such as carp0, nor a command (carpctl --help lists \
+             them)"
+        ),
+    }
+}
+
+/// What carpd refused; with advice if there is no interface of this name.
+fn missing(name: &str, error: Error) -> Failure {
+    let Error::NotFound(text) = error else {
+        return error.into();
+    };
+    Failure::Refused(format!(
+        "{text}: create it with: {} {name} create",
+        Name::current().as_str()
+    ))
 }
 
 /// Options that may stand among the words.
@@ -203,7 +228,8 @@ async fn one(
     colour: Colour,
 ) -> Outcome {
     let client = Client::connect().await?;
-    let info = client.interface(name).await?;
+    let info = client.interface(name).await;
+    let info = info.map_err(|error| missing(name, error))?;
     let password = if show_pass {
         Some(password(&client, &info).await?)
     } else {
