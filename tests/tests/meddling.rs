@@ -1,9 +1,10 @@
 //! Somebody else changes what carpd has made: it is put right at once, and the log says what it was.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use carp_tests::{AT_ONCE, Carpd, Host, Lab, MARGIN, wait_until};
+use carp_tests::{AT_ONCE, Carpd, Host, Lab, MARGIN, master_down, ping, program, wait_until};
 
 const ADDRESSES: &str = "192.168.1.1/24 192.168.1.5/24 inet6 2001:db8:1::1/64";
 
@@ -76,6 +77,10 @@ fn what_others_do_to_a_master_is_put_right_at_once_and_the_log_names_it() -> Res
         (
             "ip link set carp0 name other0",
             "carp0: somebody has renamed the device to other0: set back",
+        ),
+        (
+            "sysctl -qw net.ipv4.conf.all.arp_filter=1",
+            "net.ipv4.conf.all.arp_filter is 1: carp devices may not answer ARP requests",
         ),
         (
             "ip link delete carp0",
@@ -192,5 +197,40 @@ fn somebody_who_never_stops_is_named_with_the_number_held_back() -> Result<()> {
     let lines = log.matches("somebody has removed 192.168.1.5").count();
     println!("removed {deeds} times, said {lines} times");
     ensure!(deeds > 4 && lines == 2, "{deeds} times:\n{log}");
+    Ok(())
+}
+
+#[test]
+fn where_sysctls_are_read_only_they_are_set_by_netlink_and_nobody_is_accused() -> Result<()> {
+    let lab = Lab::new()?;
+    let host = lab.host("a", &[("lan", "192.168.1.2/24 2001:db8:1::2/64")])?;
+    let peer = lab.host("peer", &[("lan", "192.168.1.9/24")])?;
+    host.run("sysctl -qw net.ipv6.conf.default.forwarding=1")?;
+    let mut carpd = Carpd::start(&host)?;
+    let script = host.file("container", "sh");
+    std::fs::write(
+        &script,
+        format!(
+            "#!/bin/sh\nmount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && \
+             exec {} \"$@\"\n",
+            program("carpd")?.display()
+        ),
+    )?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+    ensure!(carpd.stop()?.success());
+    carpd.replace(script, "--log-level=info");
+    carpd.restart()?;
+    carpd.carpctl("carp0 create")?;
+    carpd.carpctl(&format!("carp0 vhid 1 advbase 1 advskew 200 {ADDRESSES}"))?;
+    carpd.wait_for_state("carp0", "MASTER", master_down(1, 200))?;
+    let sysctls = "sysctl -n net.ipv4.conf.eth0.arp_ignore net.ipv4.conf.eth0.arp_announce \
+                   net.ipv4.conf.carp0.rp_filter net.ipv4.conf.carp0.medium_id";
+    wait_until("they are set by netlink", MARGIN, || {
+        Ok((host.run(sysctls)? == "1\n2\n2\n-1\n").then_some(()))
+    })?;
+    ping(&peer, "192.168.1.1", 30)?;
+    let log = carpd.log()?;
+    ensure!(!log.contains("somebody has"), "{log}");
+    assert_eq!(log.matches("accept_ra").count(), 1, "{log}");
     Ok(())
 }

@@ -28,6 +28,11 @@ pub(super) struct Leftovers {
 }
 
 impl Leftovers {
+    /// Whether the device of `unit` was found, and nobody has asked for it since.
+    pub(super) fn has(&self, unit: Unit) -> bool {
+        self.units.contains(&unit)
+    }
+
     /// Somebody has asked for the device of `unit`.
     pub(super) fn claim(&mut self, unit: Unit) {
         self.units.remove(&unit);
@@ -76,7 +81,7 @@ impl Worker {
             } else {
                 // It ended on the way from or to MASTER, or while it made the device.
                 self.leave(unit);
-                devices::quieten(&unit.to_string());
+                self.quieten(unit);
             }
         }
         Ok(leases)
@@ -107,7 +112,7 @@ impl Worker {
             };
             let device = Found {
                 device,
-                hears: seen.up && seen.mode == Some(MacVlanMode::Bridge),
+                hears: seen.is_up() && seen.mode == Some(MacVlanMode::Bridge),
                 addresses: Vec::new(),
                 until: Instant::from_micros(u64::MAX),
             };

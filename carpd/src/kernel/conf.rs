@@ -44,6 +44,11 @@ impl Conf {
         let (v4, v6) = (self.v4.as_ref(), self.v6.as_ref());
         match (sysctl.family, sysctl.key) {
             ("ipv4", "forwarding") => v4.map(|conf| conf.forwarding),
+            ("ipv4", "proxy_arp") => v4.map(|conf| conf.proxy_arp),
+            ("ipv4", "arp_filter") => v4.map(|conf| conf.arpfilter),
+            ("ipv4", "medium_id") => v4.map(|conf| conf.medium_id),
+            ("ipv4", "arp_notify") => v4.map(|conf| conf.arp_notify),
+            ("ipv4", "proxy_arp_pvlan") => v4.map(|conf| conf.proxy_arp_pvlan),
             ("ipv4", "rp_filter") => v4.map(|conf| conf.rp_filter),
             ("ipv4", "arp_announce") => v4.map(|conf| conf.arp_announce),
             ("ipv4", "arp_ignore") => v4.map(|conf| conf.arp_ignore),
@@ -52,6 +57,7 @@ impl Conf {
             ("ipv6", "disable_ipv6") => v6.map(|conf| conf.disable_ipv6),
             ("ipv6", "addr_gen_mode") => v6.map(|conf| conf.addr_gen_mode),
             ("ipv6", "accept_ra") => v6.map(|conf| conf.accept_ra),
+            ("ipv6", "proxy_ndp") => v6.map(|conf| conf.proxy_ndp),
             ("ipv6", "autoconf") => v6.map(|conf| conf.autoconf),
             ("ipv6", "router_solicitations") => v6.map(|conf| conf.rtr_solicits),
             _ => None,

@@ -5,13 +5,15 @@
 //! setting a device down takes milliseconds under the kernel's routing lock.
 
 use carp_proto::{IfIndex, Mac, Unit};
-use netlink_packet_core::{DefaultNla, Emitable as _, NLA_F_NESTED, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{
+    DefaultNla, Emitable as _, NLA_F_NESTED, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE,
+};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
 };
+use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkMacVlan, LinkMessageBuilder, LinkUnspec};
-use tracing::{debug, warn};
 
 use super::netlink::{Change, Netlink, Refused};
 use super::sysctls::{ARP_ANNOUNCE_OWN, ARP_IGNORE_OTHERS, Sysctl};
@@ -24,7 +26,7 @@ pub(super) const GROUP: u32 = 0x6361_7270;
 pub(super) const DISABLE_IPV6: Sysctl = Sysctl::v6("disable_ipv6");
 
 /// What a device has from its creation, beside being deaf.
-const SETTINGS: [(Sysctl, u8); 11] = [
+const SETTINGS: [(Sysctl, i32); 17] = [
     // Says nothing by itself: no address, no solicitation, no multicast listener report. A frame
     // from a BACKUP with the virtual MAC would make switches send it the MASTER's traffic.
     (DISABLE_IPV6, 1),
@@ -40,6 +42,15 @@ const SETTINGS: [(Sysctl, u8); 11] = [
     (Sysctl::v4("rp_filter"), 2),
     // Without it the first address of a subnet takes the others with it when it is deleted.
     (Sysctl::v4("promote_secondaries"), 1),
+    // Answers for its own addresses alone: with a medium of -1 it is no ARP proxy, whatever
+    // `all.proxy_arp` says (`arp_fwd_proxy()`).
+    (Sysctl::v4("proxy_arp"), 0),
+    (Sysctl::v4("proxy_arp_pvlan"), 0),
+    (Sysctl::v4("medium_id"), -1),
+    (Sysctl::v6("proxy_ndp"), 0),
+    // And answers for those, although the way back is the physical interface.
+    (Sysctl::v4("arp_filter"), 0),
+    (Sysctl::v4("arp_notify"), 0),
     (Sysctl::v4("arp_ignore"), ARP_IGNORE_OTHERS),
     (Sysctl::v4("arp_announce"), ARP_ANNOUNCE_OWN),
 ];
@@ -65,15 +76,19 @@ pub(super) struct Seen {
     pub(super) name: String,
     pub(super) mac: Option<Mac>,
     pub(super) mtu: u32,
-    pub(super) up: bool,
+    pub(super) flags: LinkFlags,
     /// If it is a macvlan.
     pub(super) mode: Option<MacVlanMode>,
 }
 
 impl Seen {
+    pub(super) fn is_up(&self) -> bool {
+        self.flags.contains(LinkFlags::Up)
+    }
+
     pub(super) fn of(message: &LinkMessage) -> Self {
         let mut seen = Self {
-            up: message.header.flags.contains(LinkFlags::Up),
+            flags: message.header.flags,
             ..Self::default()
         };
         for attribute in &message.attributes {
@@ -139,8 +154,7 @@ pub(super) async fn find(netlink: &Netlink, unit: Unit) -> Result<Found, Refused
     })
 }
 
-/// Creates the device of `unit`: deaf, without addresses, and down. Gives whether IPv6 is known to
-/// be disabled on it.
+/// Creates the device of `unit`: deaf, without addresses, and down.
 ///
 /// # Errors
 /// What the kernel answers.
@@ -149,9 +163,8 @@ pub(super) async fn create(
     unit: Unit,
     parent: IfIndex,
     mac: Mac,
-) -> Result<bool, Refused> {
-    let name = unit.to_string();
-    let message = LinkMacVlan::new(&name, parent.0, MacVlanMode::Source)
+) -> Result<(), Refused> {
+    let message = LinkMacVlan::new(&unit.to_string(), parent.0, MacVlanMode::Source)
         .address(mac.0.to_vec())
         .link_group(GROUP)
         .build();
@@ -160,22 +173,7 @@ pub(super) async fn create(
             RouteNetlinkMessage::NewLink(message),
             NLM_F_CREATE | NLM_F_EXCL,
         )
-        .await?;
-    let mut ipv6_off = false;
-    for (sysctl, value) in SETTINGS {
-        if sysctl.number().is_none() {
-            let is_set = set(sysctl, &name, value);
-            ipv6_off |= sysctl == DISABLE_IPV6 && is_set;
-        }
-    }
-    Ok(ipv6_off)
-}
-
-/// Sets what a device has while it is deaf.
-pub(super) fn quieten(name: &str) {
-    for (sysctl, value) in SETTINGS {
-        set(sysctl, name, value);
-    }
+        .await
 }
 
 /// Lets the device hear everything that is for its MAC or for all.
@@ -188,9 +186,30 @@ pub(super) fn deafen(index: u32) -> Change {
     set_mode(index, MacVlanMode::Source)
 }
 
-/// Sets a new device up, with the sysctls of its IPv4 stack.
-pub(super) fn first_up(index: u32) -> Change {
-    up_with(index, &SETTINGS)
+/// Lets nothing leave from the device, whoever sends: its queue has no room. Programs of others
+/// (DHCP clients, arping(8), lldpd(8)) send from every interface that is up, and a frame from a
+/// BACKUP with the virtual MAC makes switches send it the MASTER's traffic.
+pub(super) fn mute(index: u32) -> Change {
+    (queue(index, 0), NLM_F_CREATE | NLM_F_REPLACE)
+}
+
+/// Lets frames leave again, if the queue is still ours. Takes microseconds, as
+/// [`mute`] does once the queue is there, since the queue itself stays.
+pub(super) fn unmute(index: u32) -> Change {
+    const FRAMES: u32 = 1000;
+    (queue(index, FRAMES), 0)
+}
+
+/// pfifo of tc-pfifo(8), which every kernel with queues has, and so many frames.
+fn queue(index: u32, limit: u32) -> RouteNetlinkMessage {
+    const OPTIONS: u16 = 2;
+    let mut message = TcMessage::with_index(index.cast_signed());
+    message.header.parent = TcHandle::ROOT;
+    message.attributes = vec![
+        TcAttribute::Kind("pfifo".to_owned()),
+        TcAttribute::Other(DefaultNla::new(OPTIONS, limit.to_ne_bytes().to_vec())),
+    ];
+    RouteNetlinkMessage::NewQueueDiscipline(message)
 }
 
 /// Sets the device up.
@@ -199,11 +218,22 @@ pub(super) fn up(index: u32) -> Change {
     (RouteNetlinkMessage::NewLink(message), 0)
 }
 
-/// Sets the device up, and those of `settings` that have a number: one request, whereas each of
-/// them is three system calls by way of /proc.
-pub(super) fn up_with(index: u32, settings: &[(Sysctl, u8)]) -> Change {
-    let mut message = LinkUnspec::new_with_index(index).up().build();
+/// Sets those of `settings` that have a number, of a device or a physical interface: one request,
+/// whereas each of them is three system calls by way of /proc. Not in the request that sets a
+/// device up: the kernel would do that first.
+pub(super) fn configure(index: u32, settings: &[(Sysctl, i32)]) -> Change {
+    let mut message = LinkUnspec::new_with_index(index).build();
     message.attributes.push(ipv4_conf(settings));
+    (RouteNetlinkMessage::NewLink(message), 0)
+}
+
+/// Lets the device have no IPv6 address by itself, which does not depend on /proc.
+pub(super) fn generate_no_address(index: u32) -> Change {
+    const ADDR_GEN_MODE: u16 = 8;
+    const NONE: u8 = 1;
+    let mode = bytes_of(&DefaultNla::new(ADDR_GEN_MODE, vec![NONE]));
+    let mut message = LinkUnspec::new_with_index(index).build();
+    message.attributes.push(af_spec(AddressFamily::Inet6, mode));
     (RouteNetlinkMessage::NewLink(message), 0)
 }
 
@@ -293,27 +323,17 @@ pub(super) fn is_macvlan(link: &LinkMessage) -> bool {
     })
 }
 
-/// What every device has while it is deaf, as it can be read back: the kernel rounds times.
-pub(super) fn settings() -> impl Iterator<Item = (Sysctl, u8)> {
+/// What every device has while it is deaf.
+pub(super) const fn all_settings() -> &'static [(Sysctl, i32)] {
+    &SETTINGS
+}
+
+/// The same as it can be read back: the kernel rounds times.
+pub(super) fn settings() -> impl Iterator<Item = (Sysctl, i32)> {
     let is_time = |sysctl: Sysctl| sysctl.key.ends_with("_interval");
     SETTINGS
         .into_iter()
         .filter(move |(sysctl, _)| !is_time(*sysctl))
-}
-
-/// Sets a sysctl of a device of ours; `true` if it is set. What cannot be set is logged and not fatal: IPv6 may be
-/// missing, or /proc/sys may belong to somebody else.
-pub(super) fn set(sysctl: Sysctl, name: &str, value: u8) -> bool {
-    let result = sysctl.write(name, value);
-    let is_set = result.is_ok();
-    match result {
-        Ok(()) => {}
-        Err(error) if sysctl.family == "ipv6" && error.kind() == std::io::ErrorKind::NotFound => {
-            debug!("{name} has no IPv6");
-        }
-        Err(error) => warn!("cannot set {} of {name} to {value}: {error}", sysctl.key),
-    }
-    is_set
 }
 
 fn set_mode(index: u32, mode: MacVlanMode) -> Change {
@@ -326,25 +346,26 @@ fn set_mode(index: u32, mode: MacVlanMode) -> Change {
 
 /// `IFLA_AF_SPEC` with `IFLA_INET_CONF`, rtnetlink(7): sysctls by their numbers. The library knows
 /// only the form in which the kernel tells them.
-fn ipv4_conf(settings: &[(Sysctl, u8)]) -> LinkAttribute {
-    const AF_SPEC: u16 = 26;
+fn ipv4_conf(settings: &[(Sysctl, i32)]) -> LinkAttribute {
     const INET_CONF: u16 = 1;
-    let nested = |kind, value| DefaultNla::new(kind | NLA_F_NESTED, value);
     let numbers = settings
         .iter()
         .filter_map(|(sysctl, value)| Some((sysctl.number()?, *value)))
-        .flat_map(|(number, value)| {
-            let value = u32::from(value).to_ne_bytes().to_vec();
-            bytes_of(&DefaultNla::new(number, value))
-        })
+        .flat_map(|(number, value)| bytes_of(&DefaultNla::new(number, value.to_ne_bytes().into())))
         .collect();
-    let family = u16::from(u8::from(AddressFamily::Inet));
-    let inet = nested(family, bytes_of(&nested(INET_CONF, numbers)));
-    LinkAttribute::Other(nested(AF_SPEC, bytes_of(&inet)))
+    let conf = DefaultNla::new(INET_CONF | NLA_F_NESTED, numbers);
+    af_spec(AddressFamily::Inet, bytes_of(&conf))
+}
+
+fn af_spec(family: AddressFamily, of_family: Vec<u8>) -> LinkAttribute {
+    const AF_SPEC: u16 = 26;
+    let nested = |kind, value| DefaultNla::new(kind | NLA_F_NESTED, value);
+    let family = nested(u16::from(u8::from(family)), of_family);
+    LinkAttribute::Other(nested(AF_SPEC, bytes_of(&family)))
 }
 
 fn bytes_of(attribute: &DefaultNla) -> Vec<u8> {
-    let mut bytes = vec![0; attribute.buffer_len()];
+    let mut bytes = vec![0; attribute.buffer_len().next_multiple_of(4)];
     attribute.emit(&mut bytes);
     bytes
 }

@@ -14,7 +14,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoMacVlan, MacVlanMacAddressMode, MacVlanMode};
 use rtnetlink::{LinkMacVlan, LinkMessageBuilder};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::News;
 use super::devices::{self, GROUP};
@@ -26,7 +26,7 @@ use crate::net::probe::{ear_mac, heard_from};
 /// The least there is.
 const MTU: u32 = 68;
 
-const SETTINGS: [(Sysctl, u8); 2] = [
+const SETTINGS: [(Sysctl, i32); 2] = [
     (Sysctl::v4("rp_filter"), 1),
     (Sysctl::v4("arp_ignore"), ARP_IGNORE_ALL),
 ];
@@ -143,7 +143,16 @@ impl Worker {
     }
 
     fn set_up(&self, pair: [u32; 2]) -> Result<(), Refused> {
-        let changes = pair.map(|index| devices::up_with(index, &SETTINGS));
+        for index in pair {
+            // Silent before they are up.
+            let changes = vec![devices::mute(index), devices::configure(index, &SETTINGS)];
+            let mut answers = self.netlink.change_all(changes).into_iter();
+            if let Some(Err(error)) = answers.next() {
+                debug!("cannot keep others from sending from interface {index}: {error}");
+            }
+            answers.collect::<Result<(), _>>()?;
+        }
+        let changes = pair.map(devices::up);
         let answers = self.netlink.change_all(changes.into());
         answers.into_iter().collect()
     }

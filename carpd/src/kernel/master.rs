@@ -134,8 +134,15 @@ impl Worker {
         if let Ok(theirs) = FORWARDING_V4.read(&device.parent_name) {
             settings.push((FORWARDING_V4, theirs));
         }
-        let (message, flags) = devices::up_with(device.index, &settings);
-        self.netlink.change_now(message, flags)
+        // Its addresses are reported to switches as soon as they are there.
+        let changes = vec![
+            devices::unmute(device.index),
+            devices::configure(device.index, &settings),
+            devices::up(device.index),
+        ];
+        // The first is refused where somebody has given the device a queue of theirs.
+        let answers = self.netlink.change_all(changes).into_iter().skip(1);
+        answers.collect()
     }
 
     /// An IPv6 stack for those who need one.
@@ -158,8 +165,8 @@ impl Worker {
             return;
         }
         self.units.entry(unit).or_default().ipv6_off = false;
-        devices::set(DISABLE_IPV6, &name, 0);
-        follow(FORWARDING_V6, &name, &device.parent_name);
+        self.set(device.index, &name, DISABLE_IPV6, 0);
+        self.follow(device, &name);
     }
 
     /// Makes the leases of everything that these units hold start anew, and mends what somebody
@@ -230,12 +237,15 @@ impl Worker {
         let mut units = Vec::new();
         for unit in leavers {
             if let Some(device) = self.device(*unit).filter(|_| self.hears(*unit)) {
-                changes.push(devices::deafen(device.index));
+                changes.extend([devices::mute(device.index), devices::deafen(device.index)]);
                 units.push(*unit);
             }
         }
         let answers = self.netlink.change_all(changes);
-        for (unit, answer) in units.into_iter().zip(answers) {
+        for (unit, answer) in units
+            .into_iter()
+            .zip(answers.into_iter().skip(1).step_by(2))
+        {
             // Who is not deaf by now is told so again, alone, when it leaves.
             if let (Ok(()), Some(held)) = (answer, self.held_mut(unit)) {
                 held.deaf = true;
@@ -305,7 +315,7 @@ impl Worker {
         }
         let mut changes = Vec::new();
         if !held.deaf {
-            changes.push(devices::deafen(index));
+            changes.extend([devices::mute(index), devices::deafen(index)]);
         }
         changes.extend(
             v4.iter()
@@ -313,6 +323,8 @@ impl Worker {
         );
         let mut answers = self.netlink.change_all(changes).into_iter();
         if !held.deaf
+            // The first was about what is sent.
+            && answers.next().is_some()
             && let Some(Err(error)) = answers.next().map(devices::gone_is_fine)
         {
             warn!("{unit}: cannot make the device deaf: {error}");
@@ -387,30 +399,32 @@ pub(super) fn left(until: Instant, now: Instant) -> u32 {
 }
 
 /// Who answers ARP requests for the addresses of a device: the kernel, or carpd.
-pub(super) fn arp_ignore(place: Place) -> u8 {
+pub(super) fn arp_ignore(place: Place) -> i32 {
     match place {
         Place::SilentDevice => ARP_IGNORE_ALL,
         Place::Device | Place::Parent(_) => ARP_IGNORE_OTHERS,
     }
 }
 
-/// What comes in on a device is forwarded exactly if it were on `parent`.
-pub(super) fn follow_forwarding(device: &Conf, parent: &Conf) {
-    for sysctl in [FORWARDING_V4, FORWARDING_V6] {
-        if let (Some(theirs), Some(ours)) = (parent.value(sysctl), device.value(sysctl))
-            && theirs != ours
-            && let Ok(theirs) = u8::try_from(theirs)
-        {
-            devices::set(sysctl, &device.name, theirs);
+impl Worker {
+    /// What comes in on a device is forwarded exactly if it were on `parent`.
+    pub(super) fn follow_forwarding(&mut self, index: u32, device: &Conf, parent: &Conf) {
+        for sysctl in [FORWARDING_V4, FORWARDING_V6] {
+            if let (Some(theirs), Some(ours)) = (parent.value(sysctl), device.value(sysctl))
+                && theirs != ours
+            {
+                self.set(index, &device.name, sysctl, theirs);
+            }
         }
     }
-}
 
-fn follow(sysctl: Sysctl, name: &str, parent: &str) {
-    if let (Ok(theirs), Ok(ours)) = (sysctl.read(parent), sysctl.read(name))
-        && theirs != ours
-    {
-        devices::set(sysctl, name, theirs);
+    fn follow(&mut self, device: &Device, name: &str) {
+        let read = |name: &str| FORWARDING_V6.read(name);
+        if let (Ok(theirs), Ok(ours)) = (read(&device.parent_name), read(name))
+            && theirs != ours
+        {
+            self.set(device.index, name, FORWARDING_V6, theirs);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 use super::conf::Conf;
 use super::devices::{self, DISABLE_IPV6, Seen};
 use super::netlink::{Change, Refused};
-use super::sysctls::Sysctl;
+use super::sysctls::{self, Sysctl};
 use super::worker::{Device, Held, State, Worker};
 use super::{addresses, master};
 use crate::clock::Clock;
@@ -109,6 +109,8 @@ pub(super) struct Mending {
     /// Whose sysctls were read last.
     last: Option<Unit>,
     said: BTreeMap<(String, &'static str), Said>,
+    /// Global sysctls and their values, as was said.
+    silencing: BTreeSet<(&'static str, i32)>,
 }
 
 /// Of one unit.
@@ -145,6 +147,7 @@ impl Mending {
             rounds,
             last: None,
             said: BTreeMap::new(),
+            silencing: BTreeSet::new(),
         }
     }
 
@@ -178,6 +181,18 @@ impl Mending {
     fn wake(&mut self) {
         self.due
             .get_or_insert_with(|| tokio::time::Instant::now() + PAUSE);
+    }
+
+    /// Names the global sysctls that no device can undo, each once while it is so.
+    fn name_silencing(&mut self) {
+        let now: BTreeSet<_> = sysctls::silencing().collect();
+        for (key, value) in now.difference(&self.silencing) {
+            warn!(
+                "net.ipv4.conf.all.{key} is {value}: carp devices may not answer ARP requests: set \
+                 it to 0"
+            );
+        }
+        self.silencing = now;
     }
 
     /// One line for the log, unless the same was said lately. `kind` is what makes it the same.
@@ -275,7 +290,7 @@ impl Worker {
         if seen.mtu != parent.mtu {
             devices::set_mtu(&self.netlink, device.index, parent.mtu).await?;
         }
-        Ok(!seen.up)
+        Ok(!seen.is_up())
     }
 
     /// Name, MAC, mode and up are as they have to be.
@@ -291,7 +306,7 @@ impl Worker {
             self.mending.say(&name, "mac", &what);
             devices::set_mac(&self.netlink, device.index, device.mac).await?;
         }
-        if held && !seen.up {
+        if held && !seen.is_up() {
             let what = "somebody has taken the device down: up again";
             self.mending.say(&name, "down", &what);
             self.change(devices::up(device.index))?;
@@ -384,7 +399,7 @@ impl Worker {
                     ..
                 }),
             ) => {
-                self.set_sysctl_back(&unit.to_string(), DISABLE_IPV6, 0);
+                self.set_sysctl_back(index, &unit.to_string(), DISABLE_IPV6, 0);
                 addresses::add(&self.netlink, index, place, address, lease).await
             }
             _ => result,
@@ -415,11 +430,30 @@ impl Worker {
         if let Err(error) = read {
             debug!("cannot read sysctls: {error}");
         }
-        for line in self.sysctls.check(&confs) {
+        for line in self.sysctls.check(&confs, &self.netlink) {
             self.mending.say(&line.device, line.key(), &line);
         }
         for unit in units {
             self.check_sysctls_of(unit, &confs);
+            self.check_queue_of(unit);
+        }
+        if !self.units.is_empty() {
+            self.mending.name_silencing();
+        }
+    }
+
+    /// A queue tells of its changes only those who ask for all of traffic control.
+    fn check_queue_of(&self, unit: Unit) {
+        let Some(device) = self.device(unit) else {
+            return;
+        };
+        let change = if self.hears(unit) {
+            devices::unmute(device.index)
+        } else {
+            devices::mute(device.index)
+        };
+        if let Err(error) = self.change(change) {
+            debug!("{unit}: the queue of the device is not ours: {error}");
         }
     }
 
@@ -427,7 +461,8 @@ impl Worker {
         let Some(state) = self.state(unit) else {
             return;
         };
-        let Some(device) = &state.device else {
+        // Before anybody has asked for it nobody knows what it shall have.
+        let Some(device) = state.device.clone().filter(|_| !self.leftovers.has(unit)) else {
             return;
         };
         let name = unit.to_string();
@@ -439,14 +474,11 @@ impl Worker {
         if state.held.is_some()
             && let Some(parent) = confs.get(&device.parent.0)
         {
-            master::follow_forwarding(conf, parent);
+            self.follow_forwarding(device.index, conf, parent);
         }
         for (sysctl, value) in wanted {
-            if conf
-                .value(sysctl)
-                .is_some_and(|found| found != i32::from(value))
-            {
-                self.set_sysctl_back(&name, sysctl, value);
+            if conf.value(sysctl).is_some_and(|found| found != value) {
+                self.set_sysctl_back(device.index, &name, sysctl, value);
                 if sysctl == DISABLE_IPV6 {
                     self.mending.suspect(unit).everything = true;
                 }
@@ -454,13 +486,18 @@ impl Worker {
         }
     }
 
-    fn set_sysctl_back(&mut self, name: &str, sysctl: Sysctl, value: u8) {
+    fn set_sysctl_back(&mut self, index: u32, name: &str, sysctl: Sysctl, value: i32) {
+        // Not somebody else's deed if carpd could not set it in the first place.
+        if self.unsettable.contains(&sysctl) {
+            self.set(index, name, sysctl, value);
+            return;
+        }
         let what = format!(
             "somebody has changed net.{}.conf.{name}.{}: set back to {value}",
             sysctl.family, sysctl.key
         );
         self.mending.say(name, sysctl.key, &what);
-        devices::set(sysctl, name, value);
+        self.set(index, name, sysctl, value);
     }
 
     fn held_on_device(&self, unit: Unit) -> bool {
@@ -473,14 +510,16 @@ impl Worker {
 }
 
 /// Everything that is set on a device in the state it is in.
-fn wanted_sysctls(state: &State) -> Vec<(Sysctl, u8)> {
-    let mut wanted: Vec<(Sysctl, u8)> = devices::settings().collect();
+fn wanted_sysctls(state: &State) -> Vec<(Sysctl, i32)> {
+    let mut wanted: Vec<(Sysctl, i32)> = devices::settings().collect();
     if let Some(Held {
-        place, addresses, ..
+        place: place @ (Place::Device | Place::SilentDevice),
+        addresses,
+        ..
     }) = &state.held
     {
         let v6 = |each: &VirtualAddress| Family::of(each.address) == Family::V6;
-        let disabled = u8::from(!addresses.iter().any(v6));
+        let disabled = i32::from(!addresses.iter().any(v6));
         for (sysctl, value) in &mut wanted {
             if *sysctl == DISABLE_IPV6 {
                 *value = disabled;

@@ -16,6 +16,7 @@ mod monitor;
 mod netlink;
 mod progress;
 mod queue;
+mod silence;
 mod sysctls;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -14,17 +14,18 @@ use carp_proto::IfIndex;
 use tracing::{debug, warn};
 
 use super::conf::Conf;
+use super::devices;
 use super::netlink::Netlink;
 
 /// `arp_ignore`: answer ARP requests only for addresses of the interface they came in on.
-pub(super) const ARP_IGNORE_OTHERS: u8 = 1;
+pub(super) const ARP_IGNORE_OTHERS: i32 = 1;
 /// `arp_ignore`: answer no ARP request.
-pub(super) const ARP_IGNORE_ALL: u8 = 8;
+pub(super) const ARP_IGNORE_ALL: i32 = 8;
 /// `arp_announce`: ask only with an address of the interface that asks.
-pub(super) const ARP_ANNOUNCE_OWN: u8 = 2;
+pub(super) const ARP_ANNOUNCE_OWN: i32 = 2;
 
 /// `net.<family>.conf.<interface>.<key>`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Sysctl {
     /// `ipv4` or `ipv6`
     pub(super) family: &'static str,
@@ -54,10 +55,15 @@ impl Sysctl {
     pub(super) fn number(self) -> Option<u16> {
         match (self.family, self.key) {
             ("ipv4", "forwarding") => Some(1),
+            ("ipv4", "proxy_arp") => Some(3),
             ("ipv4", "rp_filter") => Some(8),
+            ("ipv4", "arp_filter") => Some(13),
+            ("ipv4", "medium_id") => Some(14),
             ("ipv4", "arp_announce") => Some(18),
             ("ipv4", "arp_ignore") => Some(19),
             ("ipv4", "promote_secondaries") => Some(20),
+            ("ipv4", "arp_notify") => Some(22),
+            ("ipv4", "proxy_arp_pvlan") => Some(25),
             _ => None,
         }
     }
@@ -66,7 +72,7 @@ impl Sysctl {
     ///
     /// # Errors
     /// `NotFound` if there is no such interface, or no IPv6.
-    pub(super) fn read(self, device: &str) -> io::Result<u8> {
+    pub(super) fn read(self, device: &str) -> io::Result<i32> {
         let text = fs::read_to_string(self.path(device))?;
         text.trim()
             .parse()
@@ -77,7 +83,7 @@ impl Sysctl {
     ///
     /// # Errors
     /// `NotFound` as above, `PermissionDenied` or `EROFS` where /proc/sys is not ours to write.
-    pub(super) fn write(self, device: &str, value: u8) -> io::Result<()> {
+    pub(super) fn write(self, device: &str, value: i32) -> io::Result<()> {
         // One write(2), as proc(5) asks for.
         fs::OpenOptions::new()
             .write(true)
@@ -111,6 +117,18 @@ const WANTED: [Wanted; 2] = [
     },
 ];
 
+/// The greatest values of `net.ipv4.conf.all` with which devices answer ARP requests: they cannot
+/// undo what is greater (linux/inetdevice.h, `IN_DEV_ORCONF()` and `IN_DEV_MAXCONF()`).
+const GLOBAL: [(Sysctl, i32); 2] = [(Sysctl::v4("arp_filter"), 0), (Sysctl::v4("arp_ignore"), 2)];
+
+/// The names and values of the global sysctls that may keep every device from answering.
+pub(super) fn silencing() -> impl Iterator<Item = (&'static str, i32)> {
+    GLOBAL.iter().filter_map(|(sysctl, greatest)| {
+        let value = sysctl.read("all").ok()?;
+        (value > *greatest).then_some((sysctl.key, value))
+    })
+}
+
 /// What is watched of a physical interface.
 #[cfg(test)]
 pub(super) fn wanted() -> impl Iterator<Item = Sysctl> {
@@ -119,14 +137,15 @@ pub(super) fn wanted() -> impl Iterator<Item = Sysctl> {
 
 struct Wanted {
     sysctl: Sysctl,
-    value: u8,
+    value: i32,
     /// Whether an administrator's value is as good.
-    suffices: fn(u8) -> bool,
+    suffices: fn(i32) -> bool,
 }
 
 /// What somebody else has set on a physical interface.
 #[derive(Debug)]
 pub(super) struct Meddled {
+    index: IfIndex,
     pub(super) device: String,
     old: Old,
 }
@@ -141,6 +160,7 @@ impl Meddled {
 impl fmt::Display for Meddled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
+            index: _,
             device,
             old:
                 Old {
@@ -160,8 +180,8 @@ impl fmt::Display for Meddled {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Old {
     sysctl: Sysctl,
-    theirs: u8,
-    ours: u8,
+    theirs: i32,
+    ours: i32,
 }
 
 /// The old values of all attached interfaces, here and in the file.
@@ -217,11 +237,8 @@ impl Kept {
         self.devices.insert(device, changes.clone());
         // Kept before anything is changed, or a crash in between would lose the old values.
         self.save();
-        for Old { sysctl, ours, .. } in changes {
-            if let Err(error) = sysctl.write(&name, ours) {
-                warn!("cannot set {} of {name} to {ours}: {error}", sysctl.key);
-            }
-        }
+        let settings = changes.iter().map(|old| (old.sysctl, old.ours)).collect();
+        set(device, &name, settings, netlink);
     }
 
     /// What is attached.
@@ -231,16 +248,15 @@ impl Kept {
 
     /// Sets again what somebody else has set back, and says so; what they wanted is what they get
     /// when it is over.
-    pub(super) fn check(&mut self, confs: &BTreeMap<u32, Conf>) -> Vec<Meddled> {
+    pub(super) fn check(&mut self, confs: &BTreeMap<u32, Conf>, netlink: &Netlink) -> Vec<Meddled> {
         let mut meddled = Vec::new();
         for (device, changes) in &mut self.devices {
             let Some(conf) = confs.get(&device.0) else {
                 continue;
             };
             for wanted in &WANTED {
-                let theirs = conf.value(wanted.sysctl).map(u8::try_from);
-                let insufficient = |theirs: &u8| !(wanted.suffices)(*theirs);
-                if let Some(theirs) = theirs.and_then(Result::ok).filter(insufficient) {
+                let insufficient = |theirs: &i32| !(wanted.suffices)(*theirs);
+                if let Some(theirs) = conf.value(wanted.sysctl).filter(insufficient) {
                     let old = Old {
                         sysctl: wanted.sysctl,
                         theirs,
@@ -249,6 +265,7 @@ impl Kept {
                     changes.retain(|known| known.sysctl != old.sysctl);
                     changes.push(old.clone());
                     meddled.push(Meddled {
+                        index: *device,
                         device: conf.name.clone(),
                         old,
                     });
@@ -258,10 +275,8 @@ impl Kept {
         if !meddled.is_empty() {
             self.save();
         }
-        for Meddled { device, old } in &meddled {
-            if let Err(error) = old.sysctl.write(device, old.ours) {
-                warn!("cannot set {} of {device}: {error}", old.sysctl.key);
-            }
+        for Meddled { index, device, old } in &meddled {
+            set(*index, device, vec![(old.sysctl, old.ours)], netlink);
         }
         meddled
     }
@@ -322,18 +337,26 @@ async fn put_back(device: IfIndex, changes: &[Old], netlink: &Netlink) {
     {
         match sysctl.read(&name) {
             Ok(value) if value == *ours => {
-                if let Err(error) = sysctl.write(&name, *theirs) {
-                    warn!(
-                        "cannot set {} of {name} back to {theirs}: {error}",
-                        sysctl.key
-                    );
-                }
+                set(device, &name, vec![(*sysctl, *theirs)], netlink);
             }
             Ok(value) => debug!(
                 "{} of {name} is {value} by somebody else, stays",
                 sysctl.key
             ),
             Err(error) => debug!("cannot read {} of {name}: {error}", sysctl.key),
+        }
+    }
+}
+
+/// By netlink, which works where /proc/sys is read-only, as in containers.
+fn set(device: IfIndex, name: &str, settings: Vec<(Sysctl, i32)>, netlink: &Netlink) {
+    if settings.is_empty() {
+        return;
+    }
+    let (message, flags) = devices::configure(device.0, &settings);
+    if let Err(error) = netlink.change_now(message, flags) {
+        for (sysctl, value) in settings {
+            warn!("cannot set {} of {name} to {value}: {error}", sysctl.key);
         }
     }
 }

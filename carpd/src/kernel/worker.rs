@@ -17,7 +17,7 @@ use super::mend::{Mending, Sighting, Turn};
 use super::netlink::{Netlink, Refused};
 use super::progress::Done;
 use super::queue::Queue;
-use super::sysctls::Kept;
+use super::sysctls::{Kept, Sysctl};
 use super::{Job, News, Options, devices};
 use crate::net::Sender;
 
@@ -38,6 +38,8 @@ pub(super) struct Worker {
     chores: VecDeque<(tokio::time::Instant, Chore)>,
     pub(super) mending: Mending,
     pub(super) leftovers: Leftovers,
+    /// The sysctls that cannot be set here, as was said.
+    pub(super) unsettable: BTreeSet<Sysctl>,
     /// The ear of each physical interface that has had one, by their numbers.
     pub(super) ears: BTreeMap<IfIndex, [u32; 2]>,
     /// Where none could be made, as was said.
@@ -127,6 +129,7 @@ impl Worker {
             chores: VecDeque::new(),
             mending: Mending::new(),
             leftovers: Leftovers::default(),
+            unsettable: BTreeSet::new(),
             ears: BTreeMap::new(),
             earless: BTreeSet::new(),
             keep: false,
@@ -263,12 +266,19 @@ impl Worker {
                 },
                 asked,
             ) => {
-                match place {
-                    Place::Device | Place::SilentDevice => self.leftovers.claim(unit),
-                    Place::Parent(_) => {}
-                }
+                let is_to_go = match place {
+                    Place::Device | Place::SilentDevice => {
+                        self.leftovers.claim(unit);
+                        None
+                    }
+                    Place::Parent(_) => self.device_to_remove(unit),
+                };
                 self.cancel_chores(unit);
                 self.forget_refusals(unit);
+                if let Some(index) = is_to_go {
+                    self.leave(unit);
+                    self.discard(unit, index);
+                }
                 // It would answer for a moment beside who is MASTER now.
                 if self.queue.is_leaving(unit) {
                     return;
@@ -323,6 +333,13 @@ impl Worker {
         let start = tokio::time::Instant::now() + rest;
         let behind = self.chores.partition_point(|(other, _)| *other <= start);
         self.chores.insert(behind, (start, chore));
+    }
+
+    /// The number of the unit's device if that shall be removed.
+    fn device_to_remove(&self, unit: Unit) -> Option<u32> {
+        let removal = |(_, chore): &(_, Chore)| *chore == Chore::Remove(unit);
+        let device = self.device(unit)?;
+        self.chores.iter().any(removal).then_some(device.index)
     }
 
     /// Has the device of this number removed, which is `unit`'s no more.
@@ -398,7 +415,12 @@ impl Worker {
     }
 
     /// The device, and whether it is known to be without IPv6.
-    async fn make(&self, unit: Unit, parent: IfIndex, mac: Mac) -> Result<(Device, bool), String> {
+    async fn make(
+        &mut self,
+        unit: Unit,
+        parent: IfIndex,
+        mac: Mac,
+    ) -> Result<(Device, bool), String> {
         let words = |error: Refused| error.to_string();
         let gone = || format!("interface {parent} is gone");
         let link = self.netlink.link_numbered(parent.0).await.ok().flatten();
@@ -425,21 +447,22 @@ impl Worker {
                 ));
             }
         };
-        let (device, ipv6_off) = if let Some(device) = reusable {
-            (device, false)
+        let is_new = reusable.is_none();
+        let device = if let Some(device) = reusable {
+            device
         } else {
-            let ipv6_off = devices::create(&self.netlink, unit, parent, mac)
+            devices::create(&self.netlink, unit, parent, mac)
                 .await
                 .map_err(words)?;
             match devices::find(&self.netlink, unit).await.map_err(words)? {
-                Found::Ours(device) => (device, ipv6_off),
+                Found::Ours(device) => device,
                 Found::Nothing | Found::Foreign => {
                     return Err(format!("somebody else has removed {unit}"));
                 }
             }
         };
-        let (message, flags) = devices::first_up(device.index);
-        self.netlink.change_now(message, flags).map_err(words)?;
+        let ipv6_off = is_new && self.silence(unit, device.index);
+        self.first_up(unit, device.index).map_err(words)?;
         let device = Device {
             index: device.index,
             parent,

@@ -8,6 +8,7 @@ pub(crate) mod lab;
 mod links;
 mod master;
 mod parent;
+mod silence;
 mod sysctls;
 
 use std::collections::BTreeSet;
