@@ -16,7 +16,14 @@ fn picture(host: &Host) -> Result<String> {
         .filter_map(|line| line.split_whitespace().nth(3))
         .collect();
     let link = host.run("ip -d -o link show dev carp0")?;
-    let words = ["macvlan mode ", "link/ether ", "<", "mtu "];
+    let words = [
+        "macvlan mode ",
+        "link/ether ",
+        "<",
+        "mtu ",
+        "master ",
+        "protodown ",
+    ];
     let link: Vec<&str> = words
         .iter()
         .filter_map(|word| link.split(*word).nth(1)?.split_whitespace().next())
@@ -51,6 +58,7 @@ fn what_others_do_to_a_master_is_put_right_at_once_and_the_log_names_it() -> Res
     let lab = Lab::new()?;
     let mut carpd = slow_master(&lab)?;
     let host = carpd.host().clone();
+    host.run("ip link add br0 type bridge")?;
     let well = picture(&host)?;
     ensure!(
         well.contains("192.168.1.5/24") && well.contains("bridge"),
@@ -77,6 +85,22 @@ fn what_others_do_to_a_master_is_put_right_at_once_and_the_log_names_it() -> Res
         (
             "ip link set carp0 name other0",
             "carp0: somebody has renamed the device to other0: set back",
+        ),
+        (
+            "ip link set carp0 arp off",
+            "carp0: somebody has turned the device's ARP off: on again",
+        ),
+        (
+            "ip link set carp0 multicast off",
+            "carp0: somebody has turned the device's multicast off: on again",
+        ),
+        (
+            "ip link set carp0 protodown on",
+            "carp0: somebody has set the device's protodown: ended",
+        ),
+        (
+            "ip link set carp0 master br0",
+            "carp0: somebody has made the device another's port: taken out",
         ),
         (
             "sysctl -qw net.ipv4.conf.all.arp_filter=1",

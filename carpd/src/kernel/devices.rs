@@ -77,6 +77,10 @@ pub(super) struct Seen {
     pub(super) mac: Option<Mac>,
     pub(super) mtu: u32,
     pub(super) flags: LinkFlags,
+    pub(super) protodown: bool,
+    /// The bridge, bond or VRF that it belongs to.
+    pub(super) master: Option<u32>,
+    pub(super) is_vrf: bool,
     /// If it is a macvlan.
     pub(super) mode: Option<MacVlanMode>,
 }
@@ -98,7 +102,12 @@ impl Seen {
                 seen.mac = bytes.as_slice().try_into().ok().map(Mac);
             } else if let LinkAttribute::Mtu(mtu) = attribute {
                 seen.mtu = *mtu;
+            } else if let LinkAttribute::ProtoDown(down) = attribute {
+                seen.protodown = *down != 0;
+            } else if let LinkAttribute::Controller(master) = attribute {
+                seen.master = Some(*master);
             } else if let LinkAttribute::LinkInfo(infos) = attribute {
+                seen.is_vrf = infos.contains(&LinkInfo::Kind(InfoKind::Vrf));
                 seen.mode = infos.iter().find_map(mode_of);
             }
         }
@@ -234,6 +243,30 @@ pub(super) fn generate_no_address(index: u32) -> Change {
     let mode = bytes_of(&DefaultNla::new(ADDR_GEN_MODE, vec![NONE]));
     let mut message = LinkUnspec::new_with_index(index).build();
     message.attributes.push(af_spec(AddressFamily::Inet6, mode));
+    (RouteNetlinkMessage::NewLink(message), 0)
+}
+
+/// Lets the device use ARP.
+pub(super) fn use_arp(index: u32) -> Change {
+    let message = LinkUnspec::new_with_index(index).arp(true).build();
+    (RouteNetlinkMessage::NewLink(message), 0)
+}
+
+/// Lets the device use multicast.
+pub(super) fn use_multicast(index: u32) -> Change {
+    let message = LinkUnspec::new_with_index(index).multicast(true).build();
+    (RouteNetlinkMessage::NewLink(message), 0)
+}
+
+/// Ends the device's protodown.
+pub(super) fn end_protodown(index: u32) -> Change {
+    let message = LinkUnspec::new_with_index(index).protodown(false).build();
+    (RouteNetlinkMessage::NewLink(message), 0)
+}
+
+/// Takes the device out of a bridge or a bond.
+pub(super) fn release(index: u32) -> Change {
+    let message = LinkUnspec::new_with_index(index).nocontroller().build();
     (RouteNetlinkMessage::NewLink(message), 0)
 }
 

@@ -10,7 +10,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use carp_proto::{Family, IfIndex, Instant, Place, Unit, VirtualAddress};
-use netlink_packet_route::link::MacVlanMode;
+use netlink_packet_route::link::{LinkFlags, MacVlanMode};
 use tokio::time::{Interval, MissedTickBehavior, sleep_until};
 use tracing::{debug, warn};
 
@@ -311,6 +311,7 @@ impl Worker {
             self.mending.say(&name, "down", &what);
             self.change(devices::up(device.index))?;
         }
+        self.set_flags_back(&name, device.index, seen)?;
         let mode = if held {
             MacVlanMode::Bridge
         } else {
@@ -324,6 +325,38 @@ impl Worker {
             } else {
                 devices::deafen(device.index)
             })?;
+        }
+        Ok(())
+    }
+
+    /// What else keeps a device from answering.
+    fn set_flags_back(&mut self, name: &str, index: u32, seen: &Seen) -> Result<(), Refused> {
+        if seen.flags.contains(LinkFlags::Noarp) {
+            let what = "somebody has turned the device's ARP off: on again";
+            self.mending.say(name, "arp", &what);
+            self.change(devices::use_arp(index))?;
+        }
+        if !seen.flags.contains(LinkFlags::Multicast) {
+            let what = "somebody has turned the device's multicast off: on again";
+            self.mending.say(name, "multicast", &what);
+            self.change(devices::use_multicast(index))?;
+        }
+        if seen.protodown {
+            let what = "somebody has set the device's protodown: ended";
+            self.mending.say(name, "protodown", &what);
+            self.change(devices::end_protodown(index))?;
+        }
+        if let Some(master) = seen.master.filter(|master| *master != 0) {
+            let mut is_vrf = false;
+            self.netlink.links_numbered([master], |link| {
+                is_vrf = Seen::of(link).is_vrf;
+            })?;
+            // That is where its physical interface may be, too.
+            if !is_vrf {
+                let what = "somebody has made the device another's port: taken out";
+                self.mending.say(name, "master", &what);
+                self.change(devices::release(index))?;
+            }
         }
         Ok(())
     }
