@@ -208,3 +208,21 @@ fn suppressed_host_beside_a_bsd_of_another_skew_leaves_it_a_master() {
         ",
     );
 }
+
+#[test]
+fn refused_repetition_of_a_fast_master_leaves_a_backup_its_wait() {
+    comes_to_rest(
+        3,
+        "
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 10 192.0.2.100/24 2001:db8::100/64
+        b sysctl replay 2
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 10 192.0.2.100/24 2001:db8::100/64
+        c carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 10 192.0.2.100/24 2001:db8::100/64
+        repeat c b ipv6 300
+        run 200
+        c carp0 advbase 3
+        run 70
+        run 500
+        ",
+    );
+}

@@ -7,8 +7,8 @@ use std::time::Duration;
 use carp_proto::wire::carp::Header;
 use carp_proto::wire::ethernet::{ETHERTYPE_ARP, Frame};
 use carp_proto::{
-    DeviceAddress, DeviceName, Engine, IfIndex, Instant, Lease, LeasedOn, Link, Mac, Memory,
-    Notice, Now, Place, StateName, Unit, UnixTime, Work,
+    Counter, DeviceAddress, DeviceName, Engine, IfIndex, Instant, Lease, LeasedOn, Link, Mac,
+    Memory, Notice, Now, Place, StateName, Unit, UnixTime, Work,
 };
 
 use super::KERNEL;
@@ -38,7 +38,7 @@ pub(crate) struct Host {
     pub(super) pulled_out: bool,
     /// What is in the file of run-time state.
     pub(super) saved: Memory,
-    /// The last advertisement that came in, and when.
+    /// The last advertisement that came in and was not refused, and when.
     pub(super) heard: Option<(Instant, Header)>,
     /// When the state of a carp interface last changed.
     pub(super) changed: Instant,
@@ -94,6 +94,12 @@ impl Host {
             changed: Instant::ZERO,
             busy: Instant::ZERO,
         }
+    }
+
+    /// How many advertisements its engine did not believe.
+    pub(super) fn refused(&self) -> Option<u64> {
+        let engine = self.engine.as_ref()?;
+        Some(engine.totals().of(Counter::Badauth))
     }
 
     pub(super) fn now(&self, instant: Instant) -> Now {

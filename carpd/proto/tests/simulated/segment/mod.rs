@@ -323,10 +323,13 @@ impl Segment {
 
     fn arrive(&mut self, host: usize, device: IfIndex, frame: &[u8]) {
         if self.hosts[host].hears(device, frame) {
-            if let Some((_, header)) = fates::advertisement(frame) {
+            let refused = self.hosts[host].refused();
+            self.handle(host, Input::Packet { device, frame });
+            if let Some((_, header)) = fates::advertisement(frame)
+                && self.hosts[host].refused() == refused
+            {
                 self.hosts[host].heard = Some((self.now, header));
             }
-            self.handle(host, Input::Packet { device, frame });
         }
     }
 
