@@ -1,0 +1,124 @@
+//! The repairs that are taken back, and where each stands.
+
+/// A repair that can be missing.
+pub(crate) struct Mutant {
+    /// What goes wrong without it.
+    pub(crate) name: &'static str,
+    /// A file of `src`, a text that stands in it once, and what stands there in the copy.
+    pub(crate) changes: &'static [(&'static str, &'static str, &'static str)],
+    pub(crate) found: Found,
+}
+
+/// What finds that the repair is missing.
+#[derive(Clone, Copy)]
+pub(crate) enum Found {
+    /// The search.
+    BySearch,
+    /// A story.
+    ByStory(&'static str),
+}
+
+pub(crate) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "a backup does not wait for a slow master, which answers as slowly",
+        changes: &[
+            (
+                "election.rs",
+                "    if advbase.get() > 0 && configured >= theirs * 3 / 2 {",
+                "    if MUTANT || (advbase.get() > 0 && configured >= theirs * 3 / 2) {",
+            ),
+            (
+                "vhost/election.rs",
+                ".min(priority_of(header).interval);",
+                ".min(if MUTANT { self.priority(env).interval } else { priority_of(header).interval });",
+            ),
+        ],
+        found: Found::BySearch,
+    },
+    Mutant {
+        name: "IPv4 alone decides a tie",
+        changes: &[(
+            "vhost/election.rs",
+            "&& !tie.is_stuck(self.priority(env).interval)",
+            "&& (MUTANT || !tie.is_stuck(self.priority(env).interval))",
+        )],
+        found: Found::BySearch,
+    },
+    Mutant {
+        name: "a master that is heard by IPv6 alone counts as dead",
+        changes: &[(
+            "vhost/election.rs",
+            "        self.master_lives(watch, theirs.interval, env);",
+            "        let first = advertiser::families(&self.settings).next();
+        if !MUTANT || first == Some(Family::of(source)) {
+            self.master_lives(watch, theirs.interval, env);
+        }",
+        )],
+        found: Found::BySearch,
+    },
+    Mutant {
+        name: "a backup that could not send is suppressed for ever",
+        changes: &[(
+            "vhost/sending.rs",
+            "self.sending.is_failing.then(",
+            "(self.sending.is_failing && !MUTANT).then(",
+        )],
+        found: Found::BySearch,
+    },
+    Mutant {
+        name: "a change of settings begins the wait anew",
+        changes: &[(
+            "vhost/watch.rs",
+            "        let Watch { master_down, .. } = watch.derived(",
+            "        let heard = if MUTANT { env.now.instant } else { watch.heard };
+        let watch = Watch { heard, ..watch };
+        let Watch { master_down, .. } = watch.derived(",
+        )],
+        found: Found::BySearch,
+    },
+    Mutant {
+        name: "hosts that advertise from one source are not told apart",
+        changes: &[(
+            "advertiser.rs",
+            "host: is_virtual.then_some(link.mac),",
+            "host: (is_virtual && !MUTANT).then_some(link.mac),",
+        )],
+        found: Found::BySearch,
+    },
+    Mutant {
+        name: "equal masters that seal in step refuse each other",
+        changes: &[(
+            "vhost/election.rs",
+            "if self.wins_tie(sender, tie, env) == Some(true) {",
+            "if !MUTANT && self.wins_tie(sender, tie, env) == Some(true) {",
+        )],
+        found: Found::BySearch,
+    },
+    Mutant {
+        name: "an answer is sealed as its rival's advertisement was",
+        changes: &[(
+            "vhost/election.rs",
+            "        self.advertiser.follow_in_all_families();",
+            "        if !MUTANT {
+            self.advertiser.follow_in_all_families();
+        }",
+        )],
+        found: Found::BySearch,
+    },
+    Mutant {
+        name: "a suppressed backup waits by its configured skew",
+        changes: &[
+            (
+                "vhost/watch.rs",
+                "pub(super) const fn patience(",
+                "pub(super) fn patience(",
+            ),
+            (
+                "vhost/watch.rs",
+                "effective_advskew(advskew, env.suppress > 0)",
+                "effective_advskew(advskew, !MUTANT && env.suppress > 0)",
+            ),
+        ],
+        found: Found::ByStory("suppressed_host_beside_a_bsd_leaves_it_a_master"),
+    },
+];
