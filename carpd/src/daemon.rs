@@ -3,6 +3,8 @@
 //! It runs on a thread of its own. Whatever may block is elsewhere: netlink on the kernel thread,
 //! D-Bus and the log on the main one.
 
+mod resume;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::thread::{self, JoinHandle};
@@ -13,7 +15,7 @@ use carp_proto::{
 };
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use crate::alarm::Alarm;
 use crate::clock::Clock;
@@ -22,6 +24,7 @@ use crate::kernel;
 use crate::net::{Batch, Ports};
 use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running};
 use crate::realtime::Priority;
+use crate::settling::Settling;
 use crate::state::{Keeper, Last, Past};
 use crate::systemd::Watchdog;
 
@@ -125,6 +128,7 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         roles: None,
         complete: false,
         saved: Instant::ZERO,
+        settling: Settling::default(),
         watchdog,
     };
     let thread = thread::Builder::new()
@@ -163,6 +167,8 @@ struct Daemon {
     complete: bool,
     /// When something was last saved.
     saved: Instant,
+    /// Who waits for the kernel.
+    settling: Settling,
     watchdog: Option<Watchdog>,
 }
 
@@ -232,35 +238,6 @@ impl Daemon {
         }
     }
 
-    /// Goes on where the carpd before was ended.
-    fn resume(&mut self, leases: &BTreeSet<Lease>) {
-        let Some(Past {
-            memory,
-            leases_count,
-        }) = self.past.take()
-        else {
-            return;
-        };
-        let none = BTreeSet::new();
-        let leases = if leases_count { leases } else { &none };
-        self.handle(Input::Resume { memory, leases });
-        self.kernel.sweep();
-        self.complete = true;
-        let now = self.clock.now();
-        let states = self.engine.units().filter_map(|unit| {
-            let status = self.engine.status(unit, now)?;
-            Some(status.state)
-        });
-        let states: Vec<StateName> = states.collect();
-        let masters = states.iter().filter(|state| **state == StateName::Master);
-        info!(
-            "resumed what ran before a restart: carp interfaces: {}, MASTER as before: {}; \
-             rc.conf was not read (carpctl reload reads it)",
-            states.len(),
-            masters.count()
-        );
-    }
-
     /// When to save; `None` if there is nothing to save.
     fn next_save(&self) -> Option<Instant> {
         if !self.complete {
@@ -281,6 +258,7 @@ impl Daemon {
             self.catch_up,
             self.roles,
             self.ports.deadline(),
+            self.settling.deadline(),
             self.next_save(),
         ];
         deadlines.into_iter().flatten().min()
@@ -339,6 +317,12 @@ impl Daemon {
                     error,
                 });
             }
+            kernel::News::Granted { unit, address } => {
+                self.handle(Input::Granted { unit, address });
+            }
+            kernel::News::Confirmed(id) => {
+                self.settling.done(id, &self.engine, &mut self.publisher);
+            }
         }
     }
 
@@ -349,6 +333,10 @@ impl Daemon {
             Ask::Key(unit, answer) => {
                 // Whoever asked may be gone.
                 let _ = answer.send(self.engine.key(unit).cloned());
+            }
+            Ask::Settle(id, unit) => {
+                self.kernel.confirm(unit, id);
+                self.settling.begin(id, unit, self.clock.now().instant);
             }
             Ask::Complete => self.complete = true,
             Ask::Running(answer) => {
@@ -399,6 +387,8 @@ impl Daemon {
         if self.roles.is_some_and(|at| at <= now.instant) {
             self.look_at_roles(now.instant);
         }
+        self.settling
+            .expire(now.instant, &self.engine, &mut self.publisher);
         self.tend_ears(now.instant);
         if self.next_save().is_some_and(|save| save <= now.instant) {
             self.saved = now.instant;

@@ -78,6 +78,9 @@ pub(crate) enum Ask {
     Refresh(oneshot::Sender<()>),
     /// The password of an interface, for root's eyes; `None` if there is no such interface.
     Key(Unit, oneshot::Sender<Option<Key>>),
+    /// The answer is wanted once the kernel has done what was asked of it until now, for one carp
+    /// interface or for all: what it refuses then.
+    Settle(RequestId, Option<Unit>),
     /// Everything that is configured has been set up.
     Complete,
     /// What there is to save, passwords and all.

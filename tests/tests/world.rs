@@ -183,14 +183,14 @@ fn after_more_changes_than_the_kernel_keeps_everything_is_read_anew() -> Result<
     pair.a.signal(Signal::STOP)?;
     a.batch(&storm)?;
     // Lost with the rest.
-    a.run("ip address delete 192.168.1.2/24 dev eth0")?;
+    a.run("ip link set eth0 down")?;
     a.run("ip link delete carp0")?;
     a.run("ip link set eth1 name dmz0")?;
     pair.a.signal(Signal::CONT)?;
     pair.a.wait_for_state("carp0", "INIT", Duration::ZERO)?;
     pair.b
         .wait_for_state("carp0", "MASTER", master_down(1, 100))?;
-    a.run("ip address add 192.168.1.2/24 dev eth0")?;
+    a.run("ip link set eth0 up")?;
     pair.recovers_with_a(ADDRESS, before)?;
     pair.a
         .carpctl("carp1 create vhid 2 carpdev dmz0 192.168.2.1/24")?;

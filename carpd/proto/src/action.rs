@@ -179,6 +179,8 @@ pub enum RefusalKind {
     ReadOnly,
     /// Not in this state.
     Busy,
+    /// The kernel did not do its part of what was done.
+    Kernel,
 }
 
 /// Why a virtual host changed its state.

@@ -3,6 +3,7 @@
 mod devices;
 mod limiter;
 mod packets;
+mod refusals;
 mod requests;
 mod resume;
 mod unsaved;
@@ -17,7 +18,6 @@ use crate::config::Vhid;
 use crate::counters::{Counter, Counters};
 use crate::input::{IfIndex, Input, Link, SendFailure, Sysctls};
 use crate::name::Unit;
-use crate::obstacle::Impediment;
 use crate::status::{StateName, Status};
 use crate::suppression::{Cause, Suppression, Suppressions};
 use crate::time::{Instant, Now};
@@ -79,6 +79,7 @@ impl Engine {
             } => {
                 self.refused(unit, address, error, now, &mut out);
             }
+            Input::Granted { unit, address } => self.granted(unit, address, now, &mut out),
             Input::Resume { memory, leases } => self.resume(memory, leases, now, &mut out),
             Input::Request(id, request) => self.request(id, request, now, &mut out),
         }
@@ -249,32 +250,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    fn refused(
-        &mut self,
-        unit: Unit,
-        address: Option<core::net::IpAddr>,
-        error: String,
-        now: Now,
-        out: &mut Vec<Action>,
-    ) {
-        let Some(vhost) = self.vhosts.get_mut(&unit) else {
-            return;
-        };
-        match address {
-            Some(address) => {
-                vhost.refused.insert(address);
-            }
-            None => vhost.impediment = Some(Impediment::DeviceRefused(error.clone())),
-        }
-        out.push(Action::Notice(Notice::KernelRefused {
-            unit,
-            address,
-            error,
-        }));
-        self.event(unit, Event::Reconsider, now, out);
-        out.push(Action::Updated(unit));
     }
 
     fn set_cause(&mut self, cause: Cause, who: String, why: &str, now: Now, out: &mut Vec<Action>) {

@@ -51,6 +51,13 @@ pub enum Input<'a> {
         /// The kernel's words.
         error: String,
     },
+    /// The kernel has a device or an address that it may have refused before.
+    Granted {
+        /// The carp interface it is for.
+        unit: Unit,
+        /// The address; `None` if it is the device itself.
+        address: Option<IpAddr>,
+    },
     /// A carpd comes back: what the one before remembered, and what the kernel still has of it.
     /// Comes before any request, and once the physical interfaces are known.
     Resume {

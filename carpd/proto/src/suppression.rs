@@ -18,6 +18,8 @@ pub enum Cause {
     Link(Unit),
     /// Three advertisements in a row could not be sent.
     Sending(Unit),
+    /// The kernel refused the device of a virtual host.
+    Refused(Unit),
     /// An outside holder.
     Holder(HolderId),
 }

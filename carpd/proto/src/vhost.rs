@@ -12,7 +12,7 @@ mod watch;
 
 use core::net::IpAddr;
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 pub(crate) use self::mastership::MOST_EARLY;
 use self::mastership::Mastership;
@@ -49,8 +49,8 @@ pub(crate) struct Vhost {
     pub(crate) impediment: Option<Impediment>,
     /// What of that an operator was last told.
     pub(crate) told: Option<Obstacle>,
-    /// Addresses that the kernel refused since the last takeover.
-    pub(crate) refused: BTreeSet<IpAddr>,
+    /// Addresses that the kernel refused since the last takeover, with its words.
+    pub(crate) refused: BTreeMap<IpAddr, String>,
     pub(crate) sending: Sending,
     /// The name of the physical interface it was on last.
     pub(crate) was_on: Option<DeviceName>,
@@ -147,7 +147,7 @@ impl Vhost {
             counters: Counters::default(),
             impediment: None,
             told: None,
-            refused: BTreeSet::new(),
+            refused: BTreeMap::new(),
             sending: Sending::default(),
             was_on: None,
             state: State::Init,

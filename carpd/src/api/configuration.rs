@@ -72,7 +72,10 @@ pub(super) async fn reload(hub: &Hub) -> Result<(), Error> {
         warn!("{warning}");
     }
     let there = hub.board().interfaces.keys().copied().collect();
-    let refusals = apply(hub, configuration, there).await;
+    let mut refusals = apply(hub, configuration, there).await;
+    if let Err(refused) = hub.settle(None).await {
+        refusals.push(refused.to_string());
+    }
     if refusals.is_empty() {
         Ok(())
     } else {

@@ -160,6 +160,7 @@ pub(super) fn refusal(Refusal { kind, message }: Refusal) -> Error {
         RefusalKind::NoDevice => Error::NoDevice(message),
         RefusalKind::ReadOnly => Error::ReadOnly(message),
         RefusalKind::Busy => Error::Busy(message),
+        RefusalKind::Kernel => Error::Failed(message),
     }
 }
 

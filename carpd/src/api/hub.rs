@@ -133,9 +133,29 @@ impl Hub {
         self.request_within(PATIENCE_OF_MANY, request).await
     }
 
+    /// As [`Hub::request`], and waits until the kernel has done its part for `unit`, or for all
+    /// interfaces, at most two seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] with what the kernel refused; what was done stays done.
+    pub(super) async fn settle(&self, unit: Option<Unit>) -> Result<(), Error> {
+        self.ask_within(PATIENCE, |id| Ask::Settle(id, unit))
+            .await
+            .map(drop)
+    }
+
     async fn request_within(&self, limit: Duration, request: Request) -> Result<Answer, Error> {
+        self.ask_within(limit, |id| Ask::Request(id, request)).await
+    }
+
+    async fn ask_within(
+        &self,
+        limit: Duration,
+        ask: impl FnOnce(RequestId) -> Ask,
+    ) -> Result<Answer, Error> {
         let (id, receiver) = self.enter_request();
-        let answer = match self.asks.try_send(Ask::Request(id, request)) {
+        let answer = match self.asks.try_send(ask(id)) {
             Ok(()) => timeout(limit, receiver).await,
             Err(error) => {
                 lock(&self.requests).waiting.remove(&id);

@@ -85,8 +85,8 @@ impl InterfaceObject {
                 unit: self.unit,
                 changes,
             })
-            .await
-            .map(drop)
+            .await?;
+        self.hub.settle(Some(self.unit)).await
     }
 }
 

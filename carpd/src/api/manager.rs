@@ -75,7 +75,10 @@ impl Manager {
             .await?;
         let changes = settings::changes(name, settings)?;
         match self.hub.request(Request::Create { unit, changes }).await? {
-            Answer::Created(unit) => path(unit),
+            Answer::Created(unit) => {
+                self.hub.settle(Some(unit)).await?;
+                path(unit)
+            }
             Answer::Done | Answer::Old(_) | Answer::Held(_) => Err(unexpected()),
         }
     }
@@ -89,7 +92,8 @@ impl Manager {
         let unit = unit(name).map_err(Error::NotFound)?;
         self.allow(Action::Configure, "destroy", name, connection, &header)
             .await?;
-        self.hub.request(Request::Destroy(unit)).await.map(drop)
+        self.hub.request(Request::Destroy(unit)).await?;
+        self.hub.settle(Some(unit)).await
     }
 
     #[zbus(out_args("interface"))]

@@ -12,7 +12,7 @@ use super::devices::DISABLE_IPV6;
 use super::netlink::{Change, Refused};
 use super::sysctls::{ARP_IGNORE_ALL, ARP_IGNORE_OTHERS, Sysctl};
 use super::worker::{Device, Held, Worker};
-use super::{addresses, devices};
+use super::{News, addresses, devices};
 use crate::clock::Clock;
 
 pub(super) const ARP_IGNORE: Sysctl = Sysctl::v4("arp_ignore");
@@ -221,8 +221,11 @@ impl Worker {
         for (address, answer) in addresses.iter().zip(answers) {
             match answer {
                 Ok(()) => {
-                    if let Some(state) = self.units.get_mut(&unit) {
-                        state.refused.remove(&Some(address.address));
+                    let address = Some(address.address);
+                    if let Some(state) = self.units.get_mut(&unit)
+                        && state.refused.remove(&address).is_some()
+                    {
+                        self.tell(News::Granted { unit, address });
                     }
                 }
                 Err(error) => self.refuse(unit, Some(address.address), error.to_string()),

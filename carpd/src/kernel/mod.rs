@@ -16,6 +16,7 @@ mod monitor;
 mod netlink;
 mod progress;
 mod queue;
+mod retry;
 mod silence;
 mod sysctls;
 #[cfg(test)]
@@ -29,7 +30,7 @@ use std::io;
 use std::path::PathBuf;
 use std::thread;
 
-use carp_proto::{IfIndex, Instant, Lease, Link, Unit, Work};
+use carp_proto::{IfIndex, Instant, Lease, Link, RequestId, Unit, Work};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -88,6 +89,15 @@ pub(crate) enum News {
         /// One line.
         error: String,
     },
+    /// The kernel has a device, or an address that it refused before.
+    Granted {
+        /// For whom.
+        unit: Unit,
+        /// The address; `None` if the device itself.
+        address: Option<IpAddr>,
+    },
+    /// What was asked for before [`Handle::confirm`] was done or refused.
+    Confirmed(RequestId),
 }
 
 /// The kernel thread's queue. If it is dropped, the thread still does what was queued, puts
@@ -114,6 +124,8 @@ enum Job {
     Probe(IfIndex, u64, Vec<Vec<u8>>),
     Sweep,
     Keep,
+    /// For one unit, or for all.
+    Confirm(Option<Unit>, RequestId),
 }
 
 /// Starts the kernel thread in the network namespace of the calling thread. It first looks at what
@@ -196,6 +208,12 @@ impl Handle {
     /// Removes what was left behind and has not been asked for since.
     pub(crate) fn sweep(&self) {
         self.push(Job::Sweep, Clock.now().instant);
+    }
+
+    /// Has [`News::Confirmed`] told once all is done that was asked for so far, of `unit` or of
+    /// all units.
+    pub(crate) fn confirm(&self, unit: Option<Unit>, id: RequestId) {
+        self.push(Job::Confirm(unit, id), Clock.now().instant);
     }
 
     /// Does what is queued, leaves everything as it is, and ends the thread, within the same

@@ -410,7 +410,9 @@ mod tests {
                 | News::Announced(_)
                 | News::Ear { .. }
                 | News::Probed(..)
-                | News::Refused { .. } => "?".to_owned(),
+                | News::Refused { .. }
+                | News::Granted { .. }
+                | News::Confirmed(_) => "?".to_owned(),
             })
             .collect()
     }

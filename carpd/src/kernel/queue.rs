@@ -44,6 +44,7 @@ impl Queue {
                     self.prompt.push_back(Job::Work(work, asked));
                 }
             }
+            Job::Confirm(of, _) if self.is_waiting(of) => self.slow.push_back(job),
             // It removes whatever nobody has asked for by then.
             Job::Sweep if !self.slow.is_empty() => self.slow.push_back(job),
             Job::Sweep
@@ -51,8 +52,16 @@ impl Queue {
             | Job::Detach(_)
             | Job::Listen(..)
             | Job::Probe(..)
-            | Job::Keep => self.prompt.push_back(job),
+            | Job::Keep
+            | Job::Confirm(..) => self.prompt.push_back(job),
         }
+    }
+
+    /// Whether work for this unit, or for any, waits for devices.
+    fn is_waiting(&self, of: Option<Unit>) -> bool {
+        of.map_or(!self.waiting.is_empty(), |unit| {
+            self.waiting.contains_key(&unit)
+        })
     }
 
     /// The next one.
@@ -101,7 +110,8 @@ impl Queue {
             | Job::Listen(..)
             | Job::Probe(..)
             | Job::Sweep
-            | Job::Keep => None,
+            | Job::Keep
+            | Job::Confirm(..) => None,
         })
     }
 
@@ -157,7 +167,7 @@ const fn unit_of(work: &Work) -> Unit {
 
 #[cfg(test)]
 mod tests {
-    use carp_proto::{IfIndex, Mac, Place};
+    use carp_proto::{IfIndex, Mac, Place, RequestId};
 
     use super::*;
 
@@ -223,7 +233,8 @@ mod tests {
             | Job::Listen(..)
             | Job::Probe(..)
             | Job::Sweep
-            | Job::Keep) => {
+            | Job::Keep
+            | Job::Confirm(..)) => {
                 format!("{other:?}")
             }
         }
@@ -312,6 +323,28 @@ mod tests {
             "Sweep",
         ];
         assert_eq!(done, expected);
+    }
+
+    #[test]
+    fn confirmation_follows_the_work_of_its_unit_and_of_no_other() {
+        let confirm = |of: Option<u16>, number| Job::Confirm(of.map(carp), RequestId(number));
+        let jobs = [
+            ensure(1),
+            confirm(Some(1), 1),
+            leave(2),
+            confirm(Some(2), 2),
+            confirm(None, 3),
+            ensure(3),
+        ];
+        let expected = [
+            "leave carp2",
+            "Confirm(Some(Unit(2)), RequestId(2))",
+            "ensure carp1",
+            "Confirm(Some(Unit(1)), RequestId(1))",
+            "Confirm(None, RequestId(3))",
+            "ensure carp3",
+        ];
+        assert_eq!(order(queue(jobs)), expected);
     }
 
     #[test]

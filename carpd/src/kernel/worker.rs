@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use carp_proto::{IfIndex, Instant, Mac, Place, Unit, VirtualAddress, Work};
+use carp_proto::{IfIndex, Instant, Mac, Place, RequestId, Unit, VirtualAddress, Work};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep_until;
@@ -35,7 +35,7 @@ pub(super) struct Worker {
     /// When the first bow-out was sent since there was nothing to do.
     bowed_out: Option<tokio::time::Instant>,
     /// In the order in which they may begin.
-    chores: VecDeque<(tokio::time::Instant, Chore)>,
+    pub(super) chores: VecDeque<(tokio::time::Instant, Chore)>,
     pub(super) mending: Mending,
     pub(super) leftovers: Leftovers,
     /// The sysctls that cannot be set here, as was said.
@@ -55,6 +55,9 @@ pub(super) struct State {
     pub(super) held: Option<Held>,
     /// Whether IPv6 is known to be disabled on the device.
     pub(super) ipv6_off: bool,
+    /// The device that it shall have, and how many times that was tried again.
+    pub(super) wanted: Option<(IfIndex, Mac)>,
+    pub(super) retries: u32,
     /// What was told last of each thing refused, so that a renewal does not tell it again.
     pub(super) refused: BTreeMap<Option<IpAddr>, String>,
 }
@@ -106,6 +109,10 @@ pub(super) enum Chore {
     Delete(u32),
     /// The device of this number, which is not the unit's any more.
     Discard(Unit, u32),
+    /// Asks again for the device that the kernel refused.
+    Retry(Unit),
+    /// Says that what was put off before it is done.
+    Confirm(RequestId),
 }
 
 impl Worker {
@@ -250,11 +257,15 @@ impl Worker {
             Job::Probe(device, number, frames) => self.probe(device, number, frames),
             Job::Sweep => self.sweep().await,
             Job::Keep => self.keep = true,
+            Job::Confirm(of, id) => self.confirm(of, id),
             Job::Work(Work::Ensure { unit, parent, mac }, _) => {
                 self.leftovers.claim(unit);
                 self.cancel_chores(unit);
                 self.spare(unit);
                 self.forget_refusals(unit);
+                let state = self.units.entry(unit).or_default();
+                state.wanted = Some((parent, mac));
+                state.retries = 0;
                 self.ensure(unit, parent, mac).await;
             }
             Job::Work(
@@ -328,7 +339,8 @@ impl Worker {
     pub(super) fn put_off(&mut self, chore: Chore) {
         let rest = match chore {
             Chore::Down(_) | Chore::Discard(..) | Chore::Hush(_) => REST,
-            Chore::Remove(_) | Chore::Delete(_) => SHORT_REST,
+            Chore::Remove(_) | Chore::Delete(_) | Chore::Confirm(_) => SHORT_REST,
+            Chore::Retry(unit) => self.pause_before_retry(unit),
         };
         let start = tokio::time::Instant::now() + rest;
         let behind = self.chores.partition_point(|(other, _)| *other <= start);
@@ -359,8 +371,30 @@ impl Worker {
     fn cancel_chores(&mut self, unit: Unit) {
         self.chores.retain(|(_, chore)| match chore {
             Chore::Down(other) | Chore::Remove(other) => *other != unit,
-            Chore::Discard(..) | Chore::Hush(_) | Chore::Delete(_) => true,
+            Chore::Discard(..)
+            | Chore::Hush(_)
+            | Chore::Delete(_)
+            | Chore::Retry(_)
+            | Chore::Confirm(_) => true,
         });
+    }
+
+    /// What a confirmation has to wait for is put off for as long as it is itself.
+    fn confirm(&mut self, of: Option<Unit>, id: RequestId) {
+        let waits = self.chores.iter().any(|(_, chore)| match chore {
+            Chore::Remove(unit) => of.is_none_or(|of| of == *unit),
+            Chore::Down(_)
+            | Chore::Discard(..)
+            | Chore::Hush(_)
+            | Chore::Delete(_)
+            | Chore::Retry(_)
+            | Chore::Confirm(_) => false,
+        });
+        if waits {
+            self.put_off(Chore::Confirm(id));
+        } else {
+            self.tell(News::Confirmed(id));
+        }
     }
 
     pub(super) fn cancel(&mut self, chore: Chore) {
@@ -370,6 +404,8 @@ impl Worker {
     async fn do_chore(&mut self, chore: Chore) {
         let netlink = &self.netlink;
         let result = match chore {
+            Chore::Retry(unit) => return self.retry(unit).await,
+            Chore::Confirm(id) => return self.tell(News::Confirmed(id)),
             Chore::Discard(_, index) | Chore::Delete(index) => {
                 devices::delete(netlink, index).await
             }
@@ -387,6 +423,7 @@ impl Worker {
             Chore::Remove(unit) => {
                 self.leave(unit);
                 self.mending.forget(unit);
+                self.cancel(Chore::Retry(unit));
                 match self.units.remove(&unit).and_then(|state| state.device) {
                     Some(device) => devices::delete(&self.netlink, device.index).await,
                     None => return,
@@ -406,6 +443,12 @@ impl Worker {
                 let state = self.units.entry(unit).or_default();
                 state.device = Some(device);
                 state.ipv6_off = ipv6_off;
+                state.refused.remove(&None);
+                self.cancel(Chore::Retry(unit));
+                self.tell(News::Granted {
+                    unit,
+                    address: None,
+                });
             }
             Err(error) => {
                 self.units.entry(unit).or_default().device = None;
@@ -462,7 +505,9 @@ impl Worker {
             }
         };
         let ipv6_off = is_new && self.silence(unit, device.index);
-        self.first_up(unit, device.index).map_err(words)?;
+        self.set_up_first(unit, device.index, parent, mac)
+            .await
+            .map_err(words)?;
         let device = Device {
             index: device.index,
             parent,
@@ -502,6 +547,9 @@ impl Worker {
     }
 
     pub(super) fn refuse(&mut self, unit: Unit, address: Option<IpAddr>, error: String) {
+        if address.is_none() {
+            self.try_again_later(unit);
+        }
         let refused = &mut self.units.entry(unit).or_default().refused;
         if refused.get(&address) != Some(&error) {
             refused.insert(address, error.clone());

@@ -324,7 +324,7 @@ impl Master {
                     }
                     News::Refused { error, .. } => panic!("{error}"),
                     News::Found(_) | News::Ready | News::Link(_) | News::LinkGone(_)
-                    | News::Announced(_) => {}
+                    | News::Announced(_) | News::Granted { .. } | News::Confirmed(_) => {}
                 },
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}
             }

@@ -385,13 +385,17 @@ mod tests {
             Just(Change::Lladdr(LinkLayer::Parent)),
         ];
         let address = prop_oneof![
-            (1..=254_u8, 0..=32_u8).prop_map(|(last, prefix)| VirtualAddress {
-                address: [192, 0, 2, last].into(),
-                prefix,
+            (1..=254_u8, prop_oneof![1..=24_u8, 31..=32_u8]).prop_map(|(last, prefix)| {
+                VirtualAddress {
+                    address: [192, 0, 2, last].into(),
+                    prefix,
+                }
             }),
-            (any::<u16>(), 0..=128_u8).prop_map(|(last, prefix)| VirtualAddress {
-                address: [0x2001, 0xdb8, 0, 0, 0, 0, 1, last].into(),
-                prefix,
+            (1..=u16::MAX, prop_oneof![1..=112_u8, 127..=128_u8]).prop_map(|(last, prefix)| {
+                VirtualAddress {
+                    address: [0x2001, 0xdb8, 0, 0, 0, 0, 1, last].into(),
+                    prefix,
+                }
             }),
         ];
         (vec(address, 0..5), vec(change, 0..12)).prop_map(|(mut addresses, changes)| {

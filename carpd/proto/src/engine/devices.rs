@@ -57,11 +57,11 @@ impl Engine {
             let named = vhost.settings.carpdev.is_some()
                 && vhost.settings.carpdev.as_ref() == self.links.get(&index).map(|link| &link.name);
             if concerned && matches!(vhost.impediment, Some(Impediment::DeviceRefused(_))) {
-                vhost.impediment = None;
+                // The kernel is asked at once, and not only when its next turn comes.
                 vhost.forget_placement();
             }
             let settings = &vhost.settings;
-            if choose(settings, vhost.device, &self.links) != vhost.device {
+            if choose(settings, Current::Found(vhost.device), &self.links) != vhost.device {
                 let settings = settings.clone();
                 self.reconfigure(unit, settings, now, out);
             } else if concerned || named {
@@ -69,6 +69,7 @@ impl Engine {
                 out.push(Action::Updated(unit));
             }
             self.judge_link(unit, now, out);
+            self.judge_refusal(unit, now, out);
         }
     }
 
@@ -85,7 +86,7 @@ impl Engine {
             return;
         };
         let old = &vhost.settings;
-        let device = choose(&settings, vhost.device, &self.links);
+        let device = choose(&settings, Current::of(vhost, &settings), &self.links);
         let verdict = Vhost::runnable(&settings, device.and_then(|device| self.links.get(&device)));
         let other =
             vhost.device != device || old.vhid != settings.vhid || old.lladdr != settings.lladdr;
@@ -113,6 +114,7 @@ impl Engine {
             self.detach_if_unused(device, out);
         }
         self.judge_link(unit, now, out);
+        self.judge_refusal(unit, now, out);
         out.push(Action::Updated(unit));
         self.report_obstacle(unit, out);
     }
@@ -244,6 +246,7 @@ impl Engine {
         self.unattributed.add(&vhost.counters);
         self.clear_cause(Cause::Link(unit), now, out);
         self.clear_cause(Cause::Sending(unit), now, out);
+        self.clear_cause(Cause::Refused(unit), now, out);
         if let Some(device) = vhost.device {
             self.share_out_arp(device, now, out);
             self.detach_if_unused(device, out);
@@ -367,14 +370,41 @@ impl Engine {
     }
 }
 
+/// The physical interface that a virtual host is on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Current {
+    /// Found for the present addresses.
+    Found(Option<IfIndex>),
+    /// Found for others, or named.
+    Outdated(Option<IfIndex>),
+}
+
+impl Current {
+    /// That of a virtual host that is about to have `settings`.
+    pub(super) fn of(vhost: &Vhost, settings: &Settings) -> Self {
+        let old = &vhost.settings;
+        if old.addresses == settings.addresses && old.carpdev == settings.carpdev {
+            Self::Found(vhost.device)
+        } else {
+            Self::Outdated(vhost.device)
+        }
+    }
+}
+
 /// The physical interface for `settings`: the one named, else the one it is on if a subnet of that
 /// still holds one of the addresses, else the one whose subnet holds the first address that any
-/// does. One that is down may have lost its addresses with that: it is not left.
+/// does. One that was found for these addresses stays while no other one has them: a network
+/// manager may take its address away for a moment. So does one that is down.
 pub(super) fn choose(
     settings: &Settings,
-    current: Option<IfIndex>,
+    current: Current,
     links: &BTreeMap<IfIndex, Link>,
 ) -> Option<IfIndex> {
+    let (Current::Found(index) | Current::Outdated(index)) = current;
+    let stays = |link: &Link| match current {
+        Current::Found(_) => true,
+        Current::Outdated(_) => !link.works(),
+    };
     let capable = || links.values().filter(|link| link.capable);
     if let Some(name) = &settings.carpdev {
         return capable()
@@ -383,7 +413,7 @@ pub(super) fn choose(
     }
     let holds = |link: &Link, address: IpAddr| link.addresses.iter().any(|own| own.holds(address));
     let addresses = || settings.addresses.iter().map(|each| each.address);
-    let current = current
+    let current = index
         .and_then(|index| links.get(&index))
         .filter(|link| link.capable);
     if let Some(link) = current
@@ -402,7 +432,7 @@ pub(super) fn choose(
                 )
             })
     });
-    best.or_else(|| current.filter(|link| !link.works() && !settings.addresses.is_empty()))
+    best.or_else(|| current.filter(|link| stays(link) && !settings.addresses.is_empty()))
         .map(|link| link.index)
 }
 

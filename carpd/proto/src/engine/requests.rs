@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::Engine;
-use super::devices::choose;
+use super::devices::{Current, choose};
 use crate::action::{Action, Answer, Reason, Refusal, RefusalKind, Work};
 use crate::config::{Change, ForcedState, Settings, VirtualAddress};
 use crate::counters::Counters;
@@ -306,7 +306,8 @@ impl Engine {
                 Some(_) => {}
             }
         }
-        let device = choose(settings, old.and_then(|old| old.device), &self.links);
+        let current = old.map_or(Current::Found(None), |old| Current::of(old, settings));
+        let device = choose(settings, current, &self.links);
         let link = device.and_then(|device| self.links.get(&device));
         if let (Some(link), Some(vhid)) = (link, settings.vhid)
             && let Some(other) = self.bound.get(&(link.index, vhid))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use super::devices::choose;
+use super::devices::{Current, choose};
 use crate::action::Action;
 use crate::input::IfIndex;
 use crate::memory::{Lease, Memory};
@@ -29,7 +29,7 @@ impl Engine {
         for (unit, before) in memory.interfaces {
             self.vhosts.insert(unit, Box::new(Vhost::new(unit)));
             out.push(Action::Created(unit));
-            let device = choose(&before.settings, None, &self.links);
+            let device = choose(&before.settings, Current::Found(None), &self.links);
             self.settle(unit, before.settings.clone(), device, out);
             devices.extend(device);
             let link = device.and_then(|device| self.links.get(&device));

@@ -25,7 +25,7 @@ impl Vhost {
                 .link
                 .and_then(|link| advertiser::backing(address.address, link)),
             owner: env.link.is_some_and(|link| link.has(address.address)),
-            active: live && !self.refused.contains(&address.address),
+            active: live && !self.refused.contains_key(&address.address),
         });
         Status {
             unit: self.unit,

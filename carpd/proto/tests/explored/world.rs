@@ -406,7 +406,7 @@ impl World {
         let mut causes = self.segment.engine(HOSTS[host]).suppressions();
         let left = causes.find(|it| match it.cause {
             Cause::Holder(holder) => !held.contains(&holder),
-            Cause::Link(_) | Cause::Sending(_) => true,
+            Cause::Link(_) | Cause::Sending(_) | Cause::Refused(_) => true,
         })?;
         Some(format!(
             "{} is still suppressed: {:?}",

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use carp_dbus::{Change, Client, Error, InterfaceInfo, Settings, Watch};
 use carp_proto::{
-    Action, DeviceAddress, DeviceName, Engine, IfIndex, Input, Instant, Link, Mac, Now, Unit,
-    UnixTime, Work,
+    Action, Answer, DeviceAddress, DeviceName, Engine, IfIndex, Input, Instant, Link, Mac, Now,
+    Unit, UnixTime, Work,
 };
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot};
@@ -154,6 +154,9 @@ impl World {
                     }
                     Some(Ask::Running(answer)) => {
                         answer.send(Running::of(&self.engine)).ok();
+                    }
+                    Some(Ask::Settle(id, _)) => {
+                        self.publisher.tell(News::Answer(id, Ok(Answer::Done)));
                     }
                     Some(Ask::Complete) => {}
                     None => return,

@@ -161,7 +161,9 @@ fn our_own_devices_and_addresses_are_not_told() {
                 | News::Announced(_)
                 | News::Ear { .. }
                 | News::Probed(..)
-                | News::Refused { .. } => {}
+                | News::Refused { .. }
+                | News::Granted { .. }
+                | News::Confirmed(_) => {}
             }
         }
     });

@@ -295,6 +295,8 @@ fn a_lease_does_not_wait_for_the_devices_of_others() {
                 | News::LinkGone(_)
                 | News::Ear { .. }
                 | News::Probed(..)
+                | News::Granted { .. }
+                | News::Confirmed(_)
                 | News::Ready => {}
             }
         }

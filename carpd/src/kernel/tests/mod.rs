@@ -70,7 +70,9 @@ impl Kernel {
                 early @ (News::Announced(_)
                 | News::Ear { .. }
                 | News::Probed(..)
-                | News::Refused { .. }) => panic!("{early:?}"),
+                | News::Refused { .. }
+                | News::Granted { .. }
+                | News::Confirmed(_)) => panic!("{early:?}"),
             }
         }
     }
@@ -140,6 +142,8 @@ impl Kernel {
                 | News::LinkGone(_)
                 | News::Ear { .. }
                 | News::Probed(..)
+                | News::Granted { .. }
+                | News::Confirmed(_)
                 | News::Ready => {}
             }
         }

@@ -89,6 +89,7 @@ impl Bsd {
             | Input::Announced(_)
             | Input::Refused { .. }
             | Input::Resume { .. }
+            | Input::Granted { .. }
             | Input::Request(..) => Vec::new(),
         }
     }

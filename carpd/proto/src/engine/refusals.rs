@@ -1,0 +1,102 @@
+//! What the kernel refused, until it does not refuse it any more.
+
+use core::net::IpAddr;
+
+use super::Engine;
+use crate::action::{Action, Notice};
+use crate::name::Unit;
+use crate::obstacle::{Impediment, Obstacle};
+use crate::status::StateName;
+use crate::suppression::Cause;
+use crate::time::Now;
+use crate::vhost::Event;
+
+impl Engine {
+    /// The kernel refused an address, or the device: then the virtual host waits in INIT until
+    /// [`Engine::granted`].
+    pub(super) fn refused(
+        &mut self,
+        unit: Unit,
+        address: Option<IpAddr>,
+        error: String,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(vhost) = self.vhosts.get_mut(&unit) else {
+            return;
+        };
+        match address {
+            Some(address) => {
+                vhost.refused.insert(address, error.clone());
+            }
+            None => vhost.impediment = Some(Impediment::DeviceRefused(error.clone())),
+        }
+        out.push(Action::Notice(Notice::KernelRefused {
+            unit,
+            address,
+            error,
+        }));
+        self.event(unit, Event::Reconsider, now, out);
+        self.judge_refusal(unit, now, out);
+        out.push(Action::Updated(unit));
+    }
+
+    /// The kernel has what it refused before.
+    pub(super) fn granted(
+        &mut self,
+        unit: Unit,
+        address: Option<IpAddr>,
+        now: Now,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(vhost) = self.vhosts.get_mut(&unit) else {
+            return;
+        };
+        let was_refused = if let Some(address) = address {
+            vhost.refused.remove(&address).is_some()
+        } else {
+            let is_refused = |it: &mut Impediment| matches!(it, Impediment::DeviceRefused(_));
+            vhost.impediment.take_if(is_refused).is_some()
+        };
+        if was_refused {
+            self.event(unit, Event::Reconsider, now, out);
+            self.judge_refusal(unit, now, out);
+            out.push(Action::Updated(unit));
+        }
+    }
+
+    /// Sets or clears the cause of suppression that a refused device is. It lasts no longer than
+    /// the virtual host waits for the device, so that it cannot outlive its reason.
+    pub(super) fn judge_refusal(&mut self, unit: Unit, now: Now, out: &mut Vec<Action>) {
+        let vhost = self.vhosts.get(&unit);
+        let obstacle = vhost.and_then(|vhost| self.obstacle(vhost));
+        match obstacle {
+            Some(Obstacle::DeviceRefused(error)) => {
+                let why = Obstacle::DeviceRefused(error).to_string();
+                self.set_cause(Cause::Refused(unit), unit.to_string(), &why, now, out);
+            }
+            Some(_) | None => self.clear_cause(Cause::Refused(unit), now, out),
+        }
+    }
+
+    /// What the kernel refuses now, of one carp interface or of all: a line for each.
+    #[must_use]
+    pub fn refusals(&self, of: Option<Unit>) -> Vec<String> {
+        let mut lines = Vec::new();
+        let wanted = |unit: Unit| of.is_none_or(|of| of == unit);
+        for vhost in self.vhosts.values().filter(|vhost| wanted(vhost.unit)) {
+            let unit = vhost.unit;
+            if let Some(Impediment::DeviceRefused(error)) = &vhost.impediment {
+                let refused = Obstacle::DeviceRefused(error.clone());
+                lines.push(format!("{unit}: {refused}"));
+            }
+            if vhost.state() == StateName::Master {
+                let refused = vhost.refused.iter();
+                lines.extend(refused.map(|(address, error)| {
+                    format!("{unit}: the kernel refused {address}: {error}")
+                }));
+            }
+        }
+        lines
+    }
+}
