@@ -10,7 +10,6 @@ const PHYSICAL: &str =
 const REVERSE: &str = "requests come in on carp0, and the way back is by the carpdev";
 const INHERITED: &str = "carp0 inherits a switch that silences or loosens it";
 const LOWER: &str = "the kernel puts carp0 beside the carpdev, on the device below it";
-const SPEAKERS: &str = "programs on a BACKUP's carp0 send from the virtual MAC";
 const REFUSED: &str = "the kernel refuses the device, and nothing tries again or says so";
 
 /// Parts of the names of steps, kinds and addresses, as recipes show them, and why they are left
@@ -34,35 +33,25 @@ const KNOWN: &[(&str, &str)] = &[
         "the carpdev no longer answers for what is on lo",
     ),
     ("link-local", "the scope of fe80::/64 on carp0 is ambiguous"),
+    (
+        "rp_filter=1",
+        "the route of a virtual /24 goes before that of the host's own /16",
+    ),
     ("nft: reverse path", REVERSE),
     ("nft: not local here", REVERSE),
     ("nft: carpdev alone", PHYSICAL),
     ("nft: stateful input", PHYSICAL),
-    ("arp_filter", INHERITED),
-    ("proxy_", INHERITED),
-    ("proxy ARP", INHERITED),
-    ("medium_id", INHERITED),
     ("disable_ipv6", INHERITED),
-    (
-        "carp0: ARP off",
-        "a device that does not answer is not put right",
-    ),
     (
         "carpdev: ARP off",
         "a device that does not answer is not put right",
     ),
     ("carpdev: macv", LOWER),
     ("read-only /proc/sys", "switches are set by /proc alone"),
-    (" on carp0", SPEAKERS),
     (
         "lladdr parent",
         "an own address added later is a secondary one and has no route",
     ),
-    (
-        "carp0: protodown",
-        "a device that does not answer is not put right",
-    ),
-    ("dormant", "the kernel's operational state does not decide"),
     ("carpdev: a bridge's port", REFUSED),
     ("carpdev: in a VRF", REFUSED),
     ("carpdev: renamed", REFUSED),
