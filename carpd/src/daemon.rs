@@ -439,16 +439,20 @@ impl Daemon {
     fn perform(&mut self, actions: Vec<Action>, now: Now, sent: &mut Vec<Input<'static>>) {
         let mut updated = BTreeSet::new();
         let mut renewals = Vec::new();
+        let mut leaving = Vec::new();
         for action in actions {
+            if !matches!(
+                action,
+                Action::Transmit { .. } | Action::Work(Work::Renew { .. })
+            ) {
+                self.transmit(&mut leaving, sent);
+            }
             match action {
                 Action::Transmit {
                     unit,
                     device,
                     frame,
-                } => {
-                    let result = self.ports.send(device, &frame);
-                    sent.push(Input::Sent { unit, result });
-                }
+                } => leaving.push((unit, device, frame)),
                 Action::Reply { device, frame } => {
                     // Whoever asked will ask again.
                     let _ = self.ports.send(device, &frame);
@@ -503,11 +507,31 @@ impl Daemon {
                 }
             }
         }
+        self.transmit(&mut leaving, sent);
         if let Some(lease) = renewals.iter().map(|(_, lease)| *lease).min() {
             let stalled = self.kernel.renew(renewals);
             self.heed(stalled, lease);
         }
         self.publish(&updated, now);
+    }
+
+    /// Sends advertisements, those of all families and interfaces together.
+    fn transmit(
+        &self,
+        leaving: &mut Vec<(Unit, IfIndex, Vec<u8>)>,
+        sent: &mut Vec<Input<'static>>,
+    ) {
+        let frames: Vec<(IfIndex, &[u8])> = leaving
+            .iter()
+            .map(|(_, device, frame)| (*device, frame.as_slice()))
+            .collect();
+        let results = self.ports.send_all(&frames);
+        let units = leaving.drain(..).map(|(unit, _, _)| unit);
+        sent.extend(
+            units
+                .zip(results)
+                .map(|(unit, result)| Input::Sent { unit, result }),
+        );
     }
 
     fn work(&mut self, work: Work) {

@@ -16,8 +16,14 @@ pub struct Ping {
 impl Ping {
     /// Starts to ask `address` a hundred times a second, and waits for the first reply.
     pub fn start(host: &Host, address: &str) -> Result<Self> {
+        Self::start_every(host, address, Duration::from_millis(10))
+    }
+
+    /// As [`Ping::start`], once in `interval`.
+    pub fn start_every(host: &Host, address: &str, interval: Duration) -> Result<Self> {
         let mut command = host.command("ping");
-        command.args(["-n", "-D", "-i", "0.01", address]);
+        let interval = interval.as_secs_f64().to_string();
+        command.args(["-n", "-D", "-i", &interval, address]);
         let ping = Self {
             process: host.spawn("ping", command)?,
             address: address.to_owned(),

@@ -24,7 +24,8 @@ pub enum Action {
         /// A whole Ethernet frame.
         frame: Vec<u8>,
     },
-    /// Send an answer to an ARP request at once.
+    /// Send an answer to an ARP request at once, or an announcement of an address that the kernel
+    /// has already.
     Reply {
         /// Where.
         device: IfIndex,

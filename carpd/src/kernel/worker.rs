@@ -518,8 +518,12 @@ impl Worker {
     }
 
     pub(super) fn send(&self, device: IfIndex, frames: &[Vec<u8>]) {
-        for frame in frames {
-            if let Err(failure) = self.sender.send(device, frame) {
+        let frames: Vec<(IfIndex, &[u8])> = frames
+            .iter()
+            .map(|frame| (device, frame.as_slice()))
+            .collect();
+        for result in self.sender.send_all(&frames) {
+            if let Err(failure) = result {
                 debug!(%device, "cannot announce: {failure:?}");
             }
         }

@@ -148,6 +148,12 @@ impl Ports {
         self.sender.send(device, frame)
     }
 
+    /// Sends frames, source addresses included, by as few system calls as can be, and gives what
+    /// became of each, as [`send`](Self::send) does.
+    pub(crate) fn send_all(&self, frames: &[(IfIndex, &[u8])]) -> Vec<Result<(), SendFailure>> {
+        self.sender.send_all(frames)
+    }
+
     fn port(&mut self, device: IfIndex) -> Option<&mut Port> {
         self.attached.iter_mut().find(|port| port.device == device)
     }

@@ -148,16 +148,81 @@ impl Sender {
     /// [`SendFailure::NoMemory`] if queues are full, [`SendFailure::Refused`] for the rest.
     pub(crate) fn send(&self, device: IfIndex, frame: &[u8]) -> Result<(), SendFailure> {
         let sent = link_layer(device, 0).and_then(|to| self.0.send_to(frame, &to));
-        match sent {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                debug!(%device, "cannot send: {error}");
-                match error.raw_os_error() {
-                    Some(libc::ENOBUFS | libc::ENOMEM | libc::EAGAIN) => Err(SendFailure::NoMemory),
-                    Some(_) | None => Err(SendFailure::Refused),
+        sent.map(drop).map_err(|error| failure(device, &error))
+    }
+
+    /// Hands frames to the kernel in their order and gives what became of each, as
+    /// [`send`](Self::send) does. They leave by one system call: a peer that reacts to the first
+    /// within microseconds still comes behind the last.
+    pub(crate) fn send_all(&self, frames: &[(IfIndex, &[u8])]) -> Vec<Result<(), SendFailure>> {
+        let mut results = Vec::with_capacity(frames.len());
+        while let Some(rest) = frames.get(results.len()..).filter(|rest| !rest.is_empty()) {
+            match self.send_some(rest) {
+                Ok(sent) => results.extend((0..sent).map(|_| Ok(()))),
+                Err(error) => {
+                    let device = rest.first().map_or(IfIndex(0), |(device, _)| *device);
+                    results.push(Err(failure(device, &error)));
                 }
             }
         }
+        results
+    }
+
+    /// Sends frames until one cannot be sent, and gives their number.
+    ///
+    /// # Errors
+    /// The first one cannot be sent.
+    fn send_some(&self, frames: &[(IfIndex, &[u8])]) -> io::Result<usize> {
+        let sendable = frames.iter().take(AT_ONCE);
+        let addresses: Vec<SockAddr> = sendable
+            .map_while(|(device, _)| link_layer(*device, 0).ok())
+            .collect();
+        if addresses.is_empty() {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let mut buffers: Vec<libc::iovec> = frames
+            .iter()
+            .map(|(_, frame)| libc::iovec {
+                iov_base: frame.as_ptr().cast_mut().cast(),
+                iov_len: frame.len(),
+            })
+            .collect();
+        let mut messages: Vec<libc::mmsghdr> = addresses
+            .iter()
+            .zip(&mut buffers)
+            .map(|(address, buffer)| {
+                // SAFETY: both are plain structures of the C library, for which zeroes are valid.
+                let mut message: libc::mmsghdr = unsafe { core::mem::zeroed() };
+                message.msg_hdr.msg_name = address.as_ptr().cast_mut().cast();
+                message.msg_hdr.msg_namelen = address.len();
+                message.msg_hdr.msg_iov = buffer;
+                message.msg_hdr.msg_iovlen = 1;
+                message
+            })
+            .collect();
+        // SAFETY: each message points to an address and a buffer that outlive the call, and the
+        // kernel reads both; `messages` has as many as the call is told.
+        let sent = unsafe {
+            libc::sendmmsg(
+                self.0.as_raw_fd(),
+                messages.as_mut_ptr(),
+                messages.len() as libc::c_uint,
+                0,
+            )
+        };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    }
+}
+
+/// At most so many frames leave by one system call.
+const AT_ONCE: usize = 64;
+
+/// What a failure to send on `device` is to the protocol.
+fn failure(device: IfIndex, error: &io::Error) -> SendFailure {
+    debug!(%device, "cannot send: {error}");
+    match error.raw_os_error() {
+        Some(libc::ENOBUFS | libc::ENOMEM | libc::EAGAIN) => SendFailure::NoMemory,
+        Some(_) | None => SendFailure::Refused,
     }
 }
 

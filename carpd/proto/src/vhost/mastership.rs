@@ -183,6 +183,25 @@ impl Vhost {
         };
         let claim = self.claim(env);
         let unit = self.unit;
+        let rounds = mastership.rounds.saturating_add(1);
+        let lease = lease(self.settings.advbase);
+        let renew = mastership.live
+            && env.now.instant.since(mastership.renewed) >= Duration::from_secs(lease.into()) / 4;
+        // With a MAC of its own, what a neighbour was told by such a kernel stays until it is told
+        // otherwise; the virtual MAC is right whoever told it.
+        let contested = self.settings.lladdr == LinkLayer::Parent
+            && renew
+            && mastership.renewed < mastership.contested;
+        // Before the advertisement: a better host may take over at that, and what came from the
+        // virtual MAC behind it would lead switches back here.
+        if mastership.live && (mastership.announce || rounds == REPEATED_BURST || contested) {
+            for frame in self.announcement(link) {
+                out.push(Action::Reply {
+                    device: link.index,
+                    frame,
+                });
+            }
+        }
         for frame in self.frames(claim, link, env.now.unix) {
             out.push(Action::Transmit {
                 unit,
@@ -190,20 +209,8 @@ impl Vhost {
                 frame,
             });
         }
-        let rounds = mastership.rounds.saturating_add(1);
-        let lease = lease(self.settings.advbase);
-        let renew = mastership.live
-            && env.now.instant.since(mastership.renewed) >= Duration::from_secs(lease.into()) / 4;
         if renew {
             out.push(Action::Work(Work::Renew { unit, lease }));
-        }
-        // With a MAC of its own, what a neighbour was told by such a kernel stays until it is told
-        // otherwise; the virtual MAC is right whoever told it.
-        let contested = self.settings.lladdr == LinkLayer::Parent
-            && renew
-            && mastership.renewed < mastership.contested;
-        if mastership.live && (mastership.announce || rounds == REPEATED_BURST || contested) {
-            self.announce(link, out);
         }
         self.state = State::Master(Mastership {
             next: env.now.instant + Interval::new(claim.advbase, claim.advskew).duration(),
@@ -229,18 +236,21 @@ impl Vhost {
         next - (interval / EARLY_PART).min(MOST_EARLY) <= env.now.instant
     }
 
+    /// Announces the addresses once the kernel has them.
     fn announce(&self, link: &Link, out: &mut Vec<Action>) {
+        out.push(Action::Work(Work::Announce {
+            unit: self.unit,
+            device: link.index,
+            frames: self.announcement(link),
+        }));
+    }
+
+    fn announcement(&self, link: &Link) -> Vec<Vec<u8>> {
         let quiet = match &self.arp {
             ArpDuty::Kernel => &[][..],
             ArpDuty::Carpd { quiet } => quiet,
         };
-        let frames = advertiser::announcement(&self.settings, link, quiet);
-        let device = link.index;
-        out.push(Action::Work(Work::Announce {
-            unit: self.unit,
-            device,
-            frames,
-        }));
+        advertiser::announcement(&self.settings, link, quiet)
     }
 
     /// The kernel has the addresses and has announced them: one more advertisement soon.

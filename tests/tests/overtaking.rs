@@ -1,0 +1,212 @@
+//! Handovers to a peer that reacts within a tenth of a millisecond, behind a switch that learns:
+//! nothing from the virtual MAC may follow the frame that makes the peer take over, or the switch
+//! leads clients to the host that has left until the new master's next advertisement.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Result, ensure};
+use carp_proto::{Advskew, Change, Key, StateName, Vhid, VirtualAddress};
+use carp_tests::{Carpd, Host, Lab, MARGIN, Ping, QuickPeer, VIRTUAL_MAC, master_down};
+
+const IPV4: &str = "192.168.1.1/24";
+const IPV6: &str = "2001:db8:1::1/64";
+
+/// Handovers of each kind.
+const COUNT: u32 = 50;
+
+/// The interval of the client's requests.
+const SPACING: Duration = Duration::from_millis(5);
+
+/// A switch that has learned the wrong port leads clients astray until the new master advertises
+/// again, an interval later. A machine that is busy delays an answer for less than half of it.
+const ASTRAY: Duration = Duration::from_millis(500);
+
+/// What makes the peer take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// carpd's bow-out.
+    BowOut,
+    /// carpd's second advertisement, behind its announcements: the peer preempts.
+    Preemption,
+    /// The advertisement that goes with the repeated announcements.
+    RepeatedBurst,
+}
+
+/// carpd on A; the peer on B, which has the virtual addresses all the time and answers no ARP; a
+/// client that knows the virtual MAC. Which of the two hosts answers is up to the switch alone.
+struct Site {
+    a: Carpd,
+    peer: QuickPeer,
+    pings: Vec<Ping>,
+    _lab: Lab,
+}
+
+impl Site {
+    fn new(kind: Kind, addresses: &[&str]) -> Result<Self> {
+        let lab = Lab::new()?;
+        let own = |last: u8| format!("192.168.1.{last}/24 2001:db8:1::{last}/64");
+        let a = lab.host("a", &[("lan", &own(2))])?;
+        let b = lab.host("b", &[("lan", &own(3))])?;
+        let client = lab.host("client", &[("lan", &own(100))])?;
+        silent_holder(&b, addresses)?;
+        let pings = addresses.iter().map(|address| bare(address));
+        for address in pings {
+            client.run(&format!(
+                "ip neighbour add {address} lladdr {VIRTUAL_MAC} dev eth0 nud permanent"
+            ))?;
+        }
+        let a = Carpd::start(&a)?;
+        let skew = if kind == Kind::BowOut { 0 } else { 100 };
+        a.carpctl(&format!(
+            "carp0 create vhid 1 pass secret advskew {skew} {}",
+            addresses.join(" ")
+        ))?;
+        a.wait_for_state("carp0", "MASTER", master_down(1, skew))?;
+        let mut changes = vec![
+            Change::Vhid(Vhid::try_from(1)?),
+            Change::Key(Key::password(b"secret")?),
+            Change::Advskew(Advskew::try_from(if kind == Kind::BowOut {
+                100
+            } else {
+                0
+            })?),
+        ];
+        for address in addresses {
+            let (address, prefix) = address.split_once('/').unwrap_or((address, "32"));
+            changes.push(Change::AddAddress(VirtualAddress {
+                address: address.parse()?,
+                prefix: prefix.parse()?,
+            }));
+        }
+        let mut peer = QuickPeer::start(&b, changes, kind != Kind::BowOut)?;
+        let first = if kind == Kind::BowOut {
+            StateName::Backup
+        } else {
+            StateName::Master
+        };
+        peer.wait_for_state(first, master_down(1, 100))?;
+        let pings = addresses
+            .iter()
+            .map(|address| Ping::start_every(&client, bare(address), SPACING))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            a,
+            peer,
+            pings,
+            _lab: lab,
+        })
+    }
+
+    /// carpd takes over from the peer, and the peer from carpd.
+    fn exchange(&mut self, kind: Kind) -> Result<()> {
+        match kind {
+            Kind::BowOut => {
+                self.a.carpctl("carp0 state backup")?;
+                self.peer.wait_for_state(StateName::Master, MARGIN)?;
+                self.peer.hand_over(0)?;
+                self.peer.wait_for_state(StateName::Backup, MARGIN)?;
+                self.a.wait_for_state("carp0", "MASTER", MARGIN)
+            }
+            Kind::Preemption | Kind::RepeatedBurst => {
+                let ignored = match kind {
+                    Kind::RepeatedBurst => 2,
+                    Kind::BowOut | Kind::Preemption => 1,
+                };
+                self.peer.hand_over(ignored)?;
+                self.peer.wait_for_state(StateName::Backup, MARGIN)?;
+                let burst = Duration::from_secs(2);
+                self.peer.wait_for_state(StateName::Master, burst + MARGIN)
+            }
+        }
+    }
+}
+
+fn bare(address: &str) -> &str {
+    address
+        .split_once('/')
+        .map_or(address, |(address, _)| address)
+}
+
+/// Lets a host answer echo requests that reach it for the virtual MAC, and say nothing else from
+/// there.
+fn silent_holder(host: &Host, addresses: &[&str]) -> Result<()> {
+    host.run(&format!(
+        "ip link add vip0 link eth0 address {VIRTUAL_MAC} type macvlan mode bridge"
+    ))?;
+    host.run(
+        "sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2 \
+         net.ipv6.conf.vip0.addr_gen_mode=1 net.ipv6.conf.vip0.accept_dad=0",
+    )?;
+    host.run("ip link set vip0 arp off up")?;
+    for address in addresses {
+        let nodad = if address.contains(':') { "nodad" } else { "" };
+        host.run(&format!(
+            "ip address add {address} dev vip0 noprefixroute {nodad}"
+        ))?;
+    }
+    Ok(())
+}
+
+fn no_frame_follows_a_handover(kind: Kind, addresses: &[&str]) -> Result<()> {
+    let mut site = Site::new(kind, addresses)?;
+    let begin = SystemTime::now();
+    for _ in 0..COUNT {
+        site.exchange(kind)?;
+    }
+    let end = SystemTime::now();
+    for (ping, address) in site.pings.iter().zip(addresses) {
+        ping.wait_for_reply_after(end, MARGIN)?;
+        let longest = ping.outage_since(begin)?;
+        println!(
+            "{kind:?} {address}: the longest gap in {COUNT} handovers is {longest:?}, {} lost",
+            ping.lost()?
+        );
+        ensure!(longest < ASTRAY, "{kind:?} {address}: {longest:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn bow_out_is_the_last_ipv4_frame() -> Result<()> {
+    no_frame_follows_a_handover(Kind::BowOut, &[IPV4])
+}
+
+#[test]
+fn bow_out_is_the_last_ipv6_frame() -> Result<()> {
+    no_frame_follows_a_handover(Kind::BowOut, &[IPV6])
+}
+
+#[test]
+fn bow_outs_of_both_families_are_the_last_frames() -> Result<()> {
+    no_frame_follows_a_handover(Kind::BowOut, &[IPV4, IPV6])
+}
+
+#[test]
+fn preemption_by_ipv4_finds_no_frame_behind() -> Result<()> {
+    no_frame_follows_a_handover(Kind::Preemption, &[IPV4])
+}
+
+#[test]
+fn preemption_by_ipv6_finds_no_frame_behind() -> Result<()> {
+    no_frame_follows_a_handover(Kind::Preemption, &[IPV6])
+}
+
+#[test]
+fn preemption_by_both_families_finds_no_frame_behind() -> Result<()> {
+    no_frame_follows_a_handover(Kind::Preemption, &[IPV4, IPV6])
+}
+
+#[test]
+fn repeated_announcements_come_before_the_advertisement() -> Result<()> {
+    no_frame_follows_a_handover(Kind::RepeatedBurst, &[IPV4])
+}
+
+#[test]
+fn repeated_ipv6_announcements_come_before_the_advertisement() -> Result<()> {
+    no_frame_follows_a_handover(Kind::RepeatedBurst, &[IPV6])
+}
+
+#[test]
+fn repeated_announcements_of_both_families_come_before_the_advertisements() -> Result<()> {
+    no_frame_follows_a_handover(Kind::RepeatedBurst, &[IPV4, IPV6])
+}
