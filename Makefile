@@ -15,6 +15,10 @@ CARGO_DENY         = 0.20.2
 CARGO_DEB          = 3.8.0
 CARGO_GENERATE_RPM = 0.21.1
 
+# The lock file of cargo-generate-rpm has a version of spin that was withdrawn: without it, cargo
+# takes what fits this compiler.
+UNLOCKED = CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS=fallback
+
 # Where things go. Packages set DESTDIR. D-Bus and systemd look below /usr; for another PREFIX they
 # have to be told.
 PREFIX  = /usr
@@ -56,15 +60,15 @@ ifneq ($(shell id -u),0)
 AS_ROOT = --config 'target."cfg(unix)".runner = ["sudo", "-E"]'
 endif
 
-.PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean bench bench-deps soak explore world fuzz fuzz-min miri
+.PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean bench bench-deps soak explore world fuzz fuzz-min miri need-rust fresh
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-build: ## all programs, for debugging
+build: need-rust ## all programs, for debugging
 	cargo build --workspace
 
-release: ## all programs, as they are installed: target/release
+release: need-rust ## all programs, as they are installed: target/release
 	cargo build --workspace --release
 
 deb: release ## a package for Debian: target/debian
@@ -73,8 +77,8 @@ deb: release ## a package for Debian: target/debian
 	$(DATED) cargo deb --quiet --package carpd --no-build
 
 rpm: release ## a package for Fedora: target/generate-rpm
-	cargo generate-rpm --version 2>/dev/null || \
-	    cargo install --locked cargo-generate-rpm --version $(CARGO_GENERATE_RPM)
+	cargo generate-rpm --version 2>/dev/null || $(UNLOCKED) \
+	    cargo install cargo-generate-rpm --version $(CARGO_GENERATE_RPM)
 	$(DATED) cargo generate-rpm --package carpd --target-dir $(TARGET) --auto-req builtin
 
 install: ## what `make release` has built, with manual and unit (DESTDIR, PREFIX)
@@ -106,30 +110,33 @@ uninstall: ## what `make install` has put there, but for a configuration that wa
 screenshots: need-root build ## pictures of carptop as it runs, for the README
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin screenshots
 
-demo: need-root demo-deps build ## two hosts, a client, a pulled cable (ARGS=--once: no playing on)
+demo: need-rust need-root demo-deps build ## two hosts, a client, a pulled cable (ARGS=--once: no playing on)
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin demo -- $(ARGS)
 
-bench: need-root bench-deps release ## BENCHMARKS.md: carpd beside ucarp and keepalived (ONLY=storm REPEAT=3; SMOKE=1)
+bench: need-rust need-root bench-deps release ## BENCHMARKS.md: carpd beside ucarp and keepalived (ONLY=storm REPEAT=3; SMOKE=1)
 	@cargo run --quiet --release $(AS_ROOT) --package carp-tests --bin bench -- \
 	    $(ONLY:%=--only %) $(REPEAT:%=--repeat %) $(if $(SMOKE),--smoke)
 
-test: need-root deps check-fmt clippy build deb rpm stories doc deny man shell ## everything below, and all tests
+test: need-rust need-root deps check-fmt clippy build deb rpm stories doc deny man shell ## everything below, and all tests
 
 # Tests in namespaces mostly wait for the protocol's timers: more of them fit on a processor.
 stories: export RUST_TEST_THREADS ?= 4
 stories: need-root ## all tests of the workspace, those in network namespaces too
-	cargo test --workspace $(AS_ROOT)
+	cargo test --workspace --no-fail-fast $(AS_ROOT)
 
-soak: need-root deps build ## faults at random over three hosts (MINUTES=30, SEED= to repeat a run)
+soak: need-rust need-root deps build ## faults at random over three hosts (MINUTES=30, SEED= to repeat a run)
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin soak -- --minutes $(MINUTES) $(SEED:%=--seed %)
 
-world: need-root deps build ## hosts at random, as people have them (MINUTES=30, SEED= to repeat a run)
+world: need-rust need-root deps build ## hosts at random, as people have them (MINUTES=30, SEED= to repeat a run)
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin world -- --minutes $(MINUTES) --all \
 	    --seed $(or $(SEED),$(shell date +%s))
 
 explore: ## every thing that can happen to engines, on simulated wires (MINUTES=30, SEED=1)
 	CARP_EXPLORE_SECONDS=$$(($(MINUTES) * 60)) CARP_EXPLORE_SEED=$(SEED) \
 	    cargo test --quiet --package carp-proto --test explored no_history -- --nocapture
+
+fresh: ## README's two commands in a fresh Debian (ARGS=--short: the demonstration and `make deny` alone)
+	@tests/fresh $(ARGS)
 
 fuzz: ## every fuzz target for SECONDS=300 (nightly, cargo-fuzz)
 	set -e; cd carpd/proto/fuzz; for target in $(FUZZED); do \
@@ -159,21 +166,24 @@ doc: ## the documentation of the crates, with their private parts
 
 deny: ## licences, duplicates and sources of the dependencies
 	cargo deny --version 2>/dev/null || cargo install --locked cargo-deny --version $(CARGO_DENY)
+	cargo fetch --locked
 	cargo deny --offline check bans licenses sources
 
 man: ## lint the manual pages
 	mandoc -T lint -W warning man/*
 
 shell: ## lint the shell scripts
-	shellcheck .ci/run tests/install-packages tests/data/manual-examples.sh carpd/packaging/deb/*
-	shellcheck --shell=sh carpd/packaging/rpm/*
+	shellcheck .ci/run tests/install-packages tests/fresh tests/data/manual-examples.sh carpd/packaging/deb/*
+	shellcheck --shell=sh tests/check-machine carpd/packaging/rpm/*
 
 deps: ## install the Debian packages that building and testing need
 	@tests/install-packages $(TEST_PACKAGES)
 
+need-rust:
+	@tests/check-machine rust
+
 need-root:
-	@[ "$$(id -u)" -eq 0 ] || command -v sudo >/dev/null || \
-	    { echo "network namespaces need root: become root, or install sudo" >&2; exit 1; }
+	@tests/check-machine root
 
 demo-deps:
 	@tests/install-packages $(DEMO_PACKAGES)
