@@ -2,6 +2,7 @@
 //!
 //! Everything happens in network namespaces that are gone when this ends, whatever ends it.
 
+mod invite;
 mod screen;
 mod script;
 
@@ -65,7 +66,7 @@ fn run(once: bool) -> Result<ExitCode> {
             }
         };
         if !once {
-            script::invite(&pair)?;
+            let _commands = invite::invite(&pair)?;
             stopped.await;
             println!("\ncleaning up");
         }

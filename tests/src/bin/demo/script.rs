@@ -3,30 +3,30 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{Carpd, Host, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down, ping, program};
+use carp_tests::{Carpd, Host, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down, ping};
 
 use crate::screen::{command, found, heading, say};
 
-const ADDRESS: &str = "192.168.1.1";
+pub(crate) const ADDRESS: &str = "192.168.1.1";
 
 const PICTURE: &str = "
        client .100
           │
-  ════════╧══╤═════════════════╤══════   192.168.1.0/24   shared by A and B: 192.168.1.1
+  ════════╧══╤═════════════════╤══════  192.168.1.0/24, shared: 192.168.1.1
              │ .2              │ .3
         ┌────┴────┐       ┌────┴────┐
         │ host A  │       │ host B  │
         │  carpd  │       │  carpd  │
         └────┬────┘       └────┬────┘
              │ .2              │ .3
-  ═══════════╧═════════════════╧══════   192.168.2.0/24   shared by A and B: 192.168.2.1
+  ═══════════╧═════════════════╧══════  192.168.2.0/24, shared: 192.168.2.1
 ";
 
 /// The whole show. The pair is still up afterwards.
 pub(crate) fn play() -> Result<Pair> {
     heading("carpd: two hosts share addresses, and one of them loses its cable");
     println!("{PICTURE}");
-    say("All of this is in network namespaces of its own: this machine's network is not touched.");
+    say("This happens in network namespaces: the network of this machine is not used.");
     let pair = Pair::new()?;
     form_the_group(&pair)?;
     elect(&pair)?;
@@ -57,8 +57,9 @@ fn form_the_group(pair: &Pair) -> Result<()> {
 fn elect(pair: &Pair) -> Result<()> {
     heading("2. The election");
     say(
-        "Nobody is master yet. Each host listens for three advertisement intervals (3 s) and its\n\
-         advskew (B: 100/256 s more); who hears nothing until then becomes MASTER and advertises.",
+        "There is no master yet. Each host listens for three advertisement intervals\n\
+         (3 s) and its advskew (B: 100/256 s more). A host that hears nothing until\n\
+         then becomes MASTER and advertises.",
     );
     let begin = Instant::now();
     for interface in ["carp0", "carp1"] {
@@ -81,18 +82,19 @@ fn use_the_address(pair: &Pair) -> Result<Ping> {
     found(&format!("the client pings {ADDRESS}, and A answers"));
     show_neighbour(&pair.client)?;
     say(
-        "The MAC belongs to the group (its last byte is the vhid), not to a host: it moves with\n\
-         the address, so the client never notices who answers.",
+        "The MAC belongs to the group (its last byte is the vhid), not to a host. It\n\
+         moves with the address, so the client does not notice which host answers.",
     );
     Ping::start(&pair.client, ADDRESS)
 }
 
 fn pull_the_cable(pair: &Pair, client: &Ping) -> Result<()> {
-    heading("4. Somebody pulls A's cable on 192.168.1.0/24");
+    heading("4. A's cable on 192.168.1.0/24 is pulled");
     let silence = master_down(1, 100);
     say(&format!(
-        "B hears no more of A and takes over 3·advbase + advskew/256 = {:.2} s after A's last\n\
-         advertisement, which was up to a second before the cable went.",
+        "B hears nothing of A any more. It takes over 3·advbase + advskew/256 =\n\
+         {:.2} s after A's last advertisement, which came up to a second before the\n\
+         cable was pulled.",
         silence.as_secs_f64()
     ));
     let outage = client.outage_of(
@@ -100,21 +102,19 @@ fn pull_the_cable(pair: &Pair, client: &Ping) -> Result<()> {
         || pair.b.wait_for_state("carp0", "MASTER", silence),
     )?;
     ensure!(outage <= silence + MARGIN, "the outage lasted {outage:?}");
+    found(&last_transition("B", &pair.b, "carp0")?);
     found(&format!(
-        "{}; the client was without answers for {:.2} s",
-        last_transition("B", &pair.b, "carp0")?,
+        "the client was without answers for {:.2} s",
         outage.as_secs_f64()
     ));
     show_neighbour(&pair.client)?;
     pair.b
         .wait_for_state("carp1", "MASTER", master_down(1, 100))?;
-    found(&format!(
-        "{}, although its cable is fine:",
-        last_transition("B", &pair.b, "carp1")?
-    ));
+    found(&format!("{}:", last_transition("B", &pair.b, "carp1")?));
     say(
-        "    a router with one dead leg is no good, so with net.inet.carp.preempt=1 A's problem\n    \
-         lets its advskew rise to 240 everywhere, and B takes all groups together.",
+        "    its cable is fine, but a router needs both of its networks. With\n    \
+         net.inet.carp.preempt=1 the lost link raises A's advskew to 240 on all\n    \
+         interfaces, and B takes both groups.",
     );
     type_in("A", &pair.a, "carp0")?;
     type_in("A", &pair.a, "carp1")?;
@@ -136,52 +136,14 @@ fn plug_it_back(pair: &Pair, client: &Ping) -> Result<()> {
         },
     )?;
     ensure!(outage <= MARGIN, "giving back took {outage:?}");
+    found(&last_transition("A", &pair.a, "carp0")?);
     found(&format!(
-        "{}; the client was without answers for {:.2} s at most",
-        last_transition("A", &pair.a, "carp0")?,
+        "the client was without answers for {:.2} s at most",
         outage.as_secs_f64()
     ));
     found(&last_transition("A", &pair.a, "carp1")?);
-    say("A advertises faster (advskew 0) than B (100), so it is preferred and takes back both.");
+    say("A advertises faster (advskew 0) than B (100), so A takes back both groups.");
     show_neighbour(&pair.client)
-}
-
-/// Says how to play on in another terminal.
-pub(crate) fn invite(pair: &Pair) -> Result<()> {
-    let carpctl = program("carpctl")?;
-    let sudo = if std::env::var_os("SUDO_USER").is_some() {
-        "sudo "
-    } else {
-        ""
-    };
-    let netns = |host: &Host| format!("{sudo}ip netns exec {}", host.namespace());
-    heading("6. It is yours: everything stays up. In another terminal, as root:");
-    for (name, carpd) in [("A", &pair.a), ("B", &pair.b)] {
-        println!("\n  carpctl on host {name}:");
-        println!(
-            "    {} env CARPD_BUS_ADDRESS={} {} -a",
-            netns(carpd.host()),
-            carpd.address(),
-            carpctl.display()
-        );
-    }
-    println!("\n  the same with `monitor` for -a shows events as they happen,");
-    println!("  with `carp0 down` the host gives its group away without any wait");
-    println!("\n  the client:");
-    println!("    {} ping {ADDRESS}", netns(&pair.client));
-    println!("\n  A's cable, and back:");
-    println!(
-        "    {} ip link set {} down",
-        netns(pair.lab.switch()),
-        pair.a.host().port("eth0")
-    );
-    println!(
-        "    {} ip link set {} up",
-        netns(pair.lab.switch()),
-        pair.a.host().port("eth0")
-    );
-    println!("\n  Ctrl-C here ends and removes everything.");
-    Ok(())
 }
 
 fn type_in(name: &str, carpd: &Carpd, line: &str) -> Result<()> {
