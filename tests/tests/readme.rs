@@ -210,11 +210,18 @@ fn the_bus_tells_and_takes_what_the_page_says() -> Result<()> {
 #[test]
 fn the_demonstration_and_the_tests_are_what_make_runs() -> Result<()> {
     let lines = example("try")?;
+    let (clone, lines) = lines.split_once('\n').context("several lines")?;
+    assert_eq!(clone, "git clone REPOSITORY carpd && cd carpd");
     let targets: Vec<&str> = lines
         .lines()
         .filter_map(|line| line.split_whitespace().nth(1))
         .collect();
     assert_eq!(targets, ["demo", "test"]);
+    let fresh = source("tests/fresh")?;
+    ensure!(
+        fresh.contains("commands=(\"make demo ARGS=--once\" \"make test\")"),
+        "a fresh machine runs the same"
+    );
     let makefile = source("Makefile")?;
     ensure!(makefile.contains("--bin demo -- $(ARGS)"), "{makefile}");
     ensure!(
