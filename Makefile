@@ -58,6 +58,7 @@ DATED = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y C
 # Namespaces need root: nothing if we are, else sudo for the programs that cargo runs.
 ifneq ($(shell id -u),0)
 AS_ROOT = --config 'target."cfg(unix)".runner = ["sudo", "-E"]'
+SUDO    = sudo -E
 endif
 
 .PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean bench bench-deps soak explore world fuzz fuzz-min miri need-rust fresh
@@ -110,8 +111,9 @@ uninstall: ## what `make install` has put there, but for a configuration that wa
 screenshots: need-root build ## pictures of carptop as it runs, for the README
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin screenshots
 
+# Run as built: cargo run would build the dependencies again, for this package alone.
 demo: need-rust need-root demo-deps build ## two hosts, a client, a pulled cable (ARGS=--once: no playing on)
-	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin demo -- $(ARGS)
+	@$(SUDO) $(TARGET)/debug/demo $(ARGS)
 
 bench: need-rust need-root bench-deps release ## BENCHMARKS.md: carpd beside ucarp and keepalived (ONLY=storm REPEAT=3; SMOKE=1)
 	@cargo run --quiet --release $(AS_ROOT) --package carp-tests --bin bench -- \

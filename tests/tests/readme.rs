@@ -223,7 +223,10 @@ fn the_demonstration_and_the_tests_are_what_make_runs() -> Result<()> {
         "a fresh machine runs the same"
     );
     let makefile = source("Makefile")?;
-    ensure!(makefile.contains("--bin demo -- $(ARGS)"), "{makefile}");
+    ensure!(
+        makefile.contains("$(TARGET)/debug/demo $(ARGS)"),
+        "{makefile}"
+    );
     ensure!(
         source(".ci/run")?.ends_with("exec make test\n"),
         "CI runs make test"
