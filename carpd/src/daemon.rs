@@ -4,6 +4,7 @@
 //! D-Bus and the log on the main one.
 
 mod resume;
+mod saving;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -44,12 +45,6 @@ const TURN: usize = 32;
 
 /// How often it is tried to make up for news that was lost.
 const CATCH_UP: Duration = Duration::from_millis(100);
-
-/// How long a change of settings or of a state may wait until it is saved with others,
-const SAVE_CHANGES: Duration = Duration::from_millis(100);
-
-/// and the counters of what was heard in replay mode 2.
-const SAVE_COUNTERS: Duration = Duration::from_secs(1);
 
 /// How long after somebody became MASTER it is looked whether all are.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -238,19 +233,6 @@ impl Daemon {
         }
     }
 
-    /// When to save; `None` if there is nothing to save.
-    fn next_save(&self) -> Option<Instant> {
-        if !self.complete {
-            None
-        } else if self.engine.has_unsaved() || self.keeper.is_behind() {
-            Some(self.saved + SAVE_CHANGES)
-        } else if self.engine.has_heard() {
-            Some(self.saved + SAVE_COUNTERS)
-        } else {
-            None
-        }
-    }
-
     /// When [`timers`](Self::timers) next has something to do.
     fn deadline(&self) -> Option<Instant> {
         let deadlines = [
@@ -339,6 +321,7 @@ impl Daemon {
                 self.settling.begin(id, unit, self.clock.now().instant);
             }
             Ask::Complete => self.complete = true,
+            Ask::Saved(done) => self.save_and_notify(done),
             Ask::Running(answer) => {
                 let _ = answer.send(Running::of(&self.engine));
             }

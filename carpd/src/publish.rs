@@ -83,6 +83,9 @@ pub(crate) enum Ask {
     Settle(RequestId, Option<Unit>),
     /// Everything that is configured has been set up.
     Complete,
+    /// Notified once a restart would know everything that was answered before; dropped if there is
+    /// nothing to wait for.
+    Saved(oneshot::Sender<()>),
     /// What there is to save, passwords and all.
     Running(oneshot::Sender<Running>),
 }

@@ -8,10 +8,10 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
+use carp_dbus::{Client, Settings};
 use carp_tests::{
-    Capture, Carpd, Family, Lab, MARGIN, Pair, Ping, master_down, program, wait_until,
+    AT_ONCE, Capture, Carpd, Family, Lab, MARGIN, Pair, Ping, master_down, program, wait_until,
 };
-
 const ADDRESS: &str = "192.168.1.1";
 const ADDRESSES: &str = "192.168.1.1/24 2001:db8:1::1/64";
 
@@ -375,6 +375,67 @@ fn with_lladdr_parent_the_addresses_stay_where_they_are() -> Result<()> {
         a.kill()?;
         a.restart()
     })
+}
+
+#[test]
+fn acknowledged_changes_survive_kill_9_at_once() -> Result<()> {
+    let lab = Lab::new()?;
+    let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
+    let mut a = Carpd::start(&host)?;
+    a.carpctl(&format!("carp0 create vhid 1 advbase 2 {ADDRESSES}"))?;
+    a.wait_for_state("carp0", "MASTER", master_down(2, 0))?;
+
+    // So many calls in so short a time that the last one comes right behind a writing of the file.
+    changed_and_killed(&mut a, async |client| {
+        client.create("carp1", Settings::default()).await?;
+        for window in 61..=80 {
+            let name = "net.inet.carp.replay_window";
+            client.sysctl_set(name, window).await?;
+        }
+        client.create("carp2", Settings::default()).await?;
+        client.save().await
+    })?;
+    assert_eq!(a.state("carp0")?, "MASTER", "{}", a.log()?);
+    for name in ["carp1", "carp2"] {
+        assert_eq!(a.state(name)?, "INIT");
+    }
+    let window = a.carpctl("sysctl -n net.inet.carp.replay_window")?;
+    assert_eq!(window.trim(), "80");
+
+    changed_and_killed(&mut a, async |client| {
+        client.destroy("carp1").await?;
+        client.destroy("carp2").await
+    })?;
+    assert_eq!(a.carpctl("-l")?.trim(), "carp0");
+
+    // The transition itself is nobody's request.
+    a.carpctl("carp0 down")?;
+    a.carpctl("carp0 up")?;
+    a.wait_for_state("carp0", "MASTER", master_down(2, 0))?;
+    wait_until("the address is up", AT_ONCE, || {
+        Ok(host.addresses()?.contains(ADDRESS).then_some(()))
+    })?;
+    a.kill()?;
+    a.restart()?;
+    assert_eq!(a.state("carp0")?, "MASTER", "{}", a.log()?);
+    a.check_alive()
+}
+
+/// Has carpd killed as soon as it has answered, and started again.
+fn changed_and_killed(
+    carpd: &mut Carpd,
+    change: impl AsyncFnOnce(&Client) -> Result<(), carp_dbus::Error>,
+) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let address = carpd.address();
+    runtime.block_on(async {
+        let client = Client::connect_to(&address).await?;
+        anyhow::Ok(change(&client).await?)
+    })?;
+    carpd.kill()?;
+    carpd.restart()
 }
 
 /// Waits until run-time state has `text` in it.

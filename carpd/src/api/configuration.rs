@@ -76,6 +76,7 @@ pub(super) async fn reload(hub: &Hub) -> Result<(), Error> {
     if let Err(refused) = hub.settle(None).await {
         refusals.push(refused.to_string());
     }
+    hub.saved().await;
     if refusals.is_empty() {
         Ok(())
     } else {

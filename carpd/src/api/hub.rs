@@ -113,18 +113,42 @@ impl Hub {
         self.files.lock().await
     }
 
-    /// Asks the loop for something, and waits until what it did is on the board.
+    /// Asks the loop for something, and waits until what it did is on the board and survives
+    /// `kill -9`.
     ///
     /// # Errors
     ///
     /// The loop's refusal; [`Error::Busy`] if too many wait already, [`Error::Failed`] if the
     /// loop does not answer.
     pub(super) async fn request(&self, request: Request) -> Result<Answer, Error> {
-        self.request_within(PATIENCE, request).await
+        let answer = self.request_within(PATIENCE, request).await?;
+        self.saved().await;
+        Ok(answer)
+    }
+
+    /// Waits until a carpd that is started after `kill -9` would know everything that was answered
+    /// before. A disk that hangs is waited for no longer than the loop.
+    pub(super) async fn saved(&self) {
+        let (done, saved) = oneshot::channel();
+        let asked = self.asks.send(Ask::Saved(done));
+        let waited = timeout(PATIENCE, async {
+            if asked.await.is_ok() {
+                // Dropped where there is nothing to wait for.
+                let _ = saved.await;
+            }
+        });
+        if waited.await.is_err() {
+            warn!(
+                "run-time state has not been written for {} s: a restart would not know the last \
+                 changes",
+                PATIENCE.as_secs()
+            );
+        }
     }
 
     /// The same, for one request of many that nobody waits for by itself: the loop may have a
-    /// thousand others to do first, and a host that gives up has half its configuration.
+    /// thousand others to do first, and a host that gives up has half its configuration. It does
+    /// not wait for [`Hub::saved`].
     ///
     /// # Errors
     ///

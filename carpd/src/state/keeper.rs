@@ -1,35 +1,34 @@
 //! The thread that writes run-time state.
 
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use carp_proto::Unsaved;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::file::Place;
 use super::format::Saved;
 use crate::clock::Clock;
 
-/// How long to wait before a file that could not be written is tried again.
-const AGAIN: Duration = Duration::from_secs(5);
+/// Pause before a file that could not be written is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long the end waits for a disk.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Limit of the wait for the disk at the end.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often it looks whether the disk has done.
-const PAUSE: Duration = Duration::from_millis(5);
+/// The writer rests this many times as long as the last writing took, so that thousands of
+/// transitions, one by one, do not keep a processor busy with the same file.
+const REST: u32 = 4;
 
 /// Has run-time state written. If it is dropped, the file stays as it is.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    queue: SyncSender<Job>,
+    slot: Arc<Slot>,
     done: oneshot::Receiver<()>,
-    /// What there was no room for.
-    unsent: Option<Unsaved>,
 }
 
 /// What becomes of the file at the end.
@@ -41,10 +40,67 @@ pub(crate) enum Last {
     Forget,
 }
 
-#[derive(Debug)]
-enum Job {
-    Save(Unsaved),
+/// What the protocol's thread leaves for the writer. Neither holds the lock for longer than it
+/// takes to put something in or to take all of it out.
+#[derive(Debug, Default)]
+struct Slot {
+    pending: Mutex<Pending>,
+    filled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    unsaved: Option<Unsaved>,
+    /// Notified once everything that was put in before is in the file, or could not be written.
+    waiting: Vec<oneshot::Sender<()>>,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Stop,
     Forget,
+}
+
+impl Slot {
+    fn put(&self, change: impl FnOnce(&mut Pending)) {
+        change(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        self.filled.notify_one();
+    }
+
+    /// Waits until there is something, for `limit` at most.
+    fn take(&self, limit: Option<Duration>) -> Pending {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = match limit {
+            None => self
+                .filled
+                .wait_while(pending, |pending| pending.is_empty())
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                self.filled
+                    .wait_timeout_while(pending, limit, |pending| pending.is_empty())
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            }
+        };
+        core::mem::take(&mut *pending)
+    }
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.unsaved.is_none() && self.waiting.is_empty() && self.end.is_none()
+    }
+
+    fn add(&mut self, unsaved: Unsaved) {
+        match &mut self.unsaved {
+            None => self.unsaved = Some(unsaved),
+            Some(earlier) => {
+                earlier.sysctls = unsaved.sysctls;
+                earlier.interfaces.extend(unsaved.interfaces);
+            }
+        }
+    }
 }
 
 impl Keeper {
@@ -53,72 +109,59 @@ impl Keeper {
     /// # Errors
     /// If the thread cannot be made.
     pub(crate) fn start(place: Place) -> io::Result<Self> {
-        // One being written, one waiting: what comes meanwhile is put together by the sender.
-        let (queue, jobs) = sync_channel(1);
+        let slot = Arc::new(Slot::default());
         let (finish, done) = oneshot::channel();
+        let writer = Writer {
+            place,
+            saved: Saved::default(),
+            failed: false,
+        };
+        let jobs = Arc::clone(&slot);
         thread::Builder::new()
             .name("state".to_owned())
             .spawn(move || {
-                Writer {
-                    place,
-                    saved: Saved::default(),
-                    failed: false,
-                }
-                .run(&jobs);
-                // Nobody waits if the loop is gone.
+                writer.run(&jobs);
+                // Fails if the loop is gone.
                 let _ = finish.send(());
             })?;
-        Ok(Self {
-            queue,
-            done,
-            unsent: None,
-        })
+        Ok(Self { slot, done })
     }
 
-    /// Has what changed written, as soon as there is room. Never blocks.
-    pub(crate) fn save(&mut self, unsaved: Unsaved) {
-        let unsaved = self.gather(unsaved);
-        match self.queue.try_send(Job::Save(unsaved)) {
-            Err(TrySendError::Full(Job::Save(unsaved))) => self.unsent = Some(unsaved),
-            // The thread is gone only if it has failed.
-            Err(TrySendError::Full(Job::Forget) | TrySendError::Disconnected(_)) | Ok(()) => {}
-        }
+    /// Has what changed written, as soon as what is being written is done. Never blocks.
+    pub(crate) fn save(&self, unsaved: Unsaved) {
+        self.slot.put(|pending| pending.add(unsaved));
     }
 
-    /// Whether [`Keeper::save`] has to be called again, with whatever has changed by then.
-    pub(crate) const fn is_behind(&self) -> bool {
-        self.unsent.is_some()
+    /// As [`Keeper::save`]. `done` is notified once the file has this and everything that was
+    /// saved before, or cannot be written.
+    pub(crate) fn save_and_notify(&self, unsaved: Option<Unsaved>, done: oneshot::Sender<()>) {
+        self.slot.put(|pending| {
+            if let Some(unsaved) = unsaved {
+                pending.add(unsaved);
+            }
+            pending.waiting.push(done);
+        });
     }
 
     /// Ends the thread, within a few seconds; `false` if it was not done by then.
     pub(crate) async fn end(mut self, last: Last) -> bool {
-        let mut job = match last {
-            Last::Keep(unsaved) => Job::Save(self.gather(unsaved)),
-            Last::Forget => Job::Forget,
-        };
-        let Self { queue, done, .. } = self;
-        timeout(PATIENCE, async {
-            while let Err(TrySendError::Full(unsent)) = queue.try_send(job) {
-                job = unsent;
-                sleep(PAUSE).await;
+        self.slot.put(|pending| match last {
+            Last::Keep(unsaved) => {
+                pending.add(unsaved);
+                pending.end = Some(End::Stop);
             }
-            drop(queue);
-            // It fails if the thread has, which has nothing more to do.
-            let _ = done.await;
-        })
-        .await
-        .is_ok()
+            Last::Forget => pending.end = Some(End::Forget),
+        });
+        // The receiver fails if the thread has, which has nothing more to do.
+        timeout(END_TIMEOUT, &mut self.done).await.is_ok()
     }
+}
 
-    fn gather(&mut self, unsaved: Unsaved) -> Unsaved {
-        match self.unsent.take() {
-            None => unsaved,
-            Some(mut earlier) => {
-                earlier.sysctls = unsaved.sysctls;
-                earlier.interfaces.extend(unsaved.interfaces);
-                earlier
-            }
-        }
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.slot.put(|pending| {
+            pending.end.get_or_insert(End::Stop);
+        });
     }
 }
 
@@ -130,25 +173,32 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, jobs: &Receiver<Job>) {
+    fn run(mut self, slot: &Slot) {
         loop {
-            let job = if self.failed {
-                jobs.recv_timeout(AGAIN)
-            } else {
-                jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            };
-            match job {
-                Ok(Job::Save(unsaved)) => self.saved.memory.update(unsaved),
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(Job::Forget) => {
-                    if let Err(error) = self.place.remove() {
-                        warn!("cannot remove {}: {error}", self.place.display());
-                    }
-                    return;
+            let pending = slot.take(self.failed.then_some(RETRY_INTERVAL));
+            if let Some(End::Forget) = pending.end {
+                if let Err(error) = self.place.remove() {
+                    warn!("cannot remove {}: {error}", self.place.display());
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
+                return;
             }
-            self.write();
+            let changed = pending.unsaved.is_some();
+            if let Some(unsaved) = pending.unsaved {
+                self.saved.memory.update(unsaved);
+            }
+            let started = Clock.now().instant;
+            if changed || self.failed {
+                self.write();
+            }
+            let took = Clock.now().instant.since(started);
+            for waiting in pending.waiting {
+                // Fails if the client is gone.
+                let _ = waiting.send(());
+            }
+            if let Some(End::Stop) = pending.end {
+                return;
+            }
+            thread::sleep(took * REST);
         }
     }
 
@@ -169,5 +219,47 @@ impl Writer {
             }
             Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::recall;
+    use super::*;
+
+    fn log_is(log: u8) -> Unsaved {
+        let mut unsaved = Unsaved {
+            sysctls: carp_proto::Sysctls::default(),
+            interfaces: std::collections::BTreeMap::new(),
+        };
+        unsaved.sysctls.log = log;
+        unsaved
+    }
+
+    #[tokio::test]
+    async fn notified_change_is_in_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let keeper = Keeper::start(Place::new(directory.path())).unwrap();
+        for log in 0..20 {
+            keeper.save(log_is(99));
+            let (done, saved) = oneshot::channel();
+            keeper.save_and_notify(Some(log_is(log)), done);
+            saved.await.unwrap();
+            let past = recall(&Place::new(directory.path()), Clock).unwrap();
+            assert_eq!(past.memory.sysctls.log, log);
+        }
+        assert!(keeper.end(Last::Forget).await);
+        assert!(recall(&Place::new(directory.path()), Clock).is_none());
+    }
+
+    #[tokio::test]
+    async fn client_is_answered_when_the_file_cannot_be_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let nowhere = directory.path().join("missing");
+        let keeper = Keeper::start(Place::new(&nowhere)).unwrap();
+        let (done, saved) = oneshot::channel();
+        keeper.save_and_notify(Some(log_is(1)), done);
+        saved.await.unwrap();
+        assert!(keeper.end(Last::Keep(log_is(2))).await);
     }
 }

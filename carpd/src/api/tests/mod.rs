@@ -158,7 +158,7 @@ impl World {
                     Some(Ask::Settle(id, _)) => {
                         self.publisher.tell(News::Answer(id, Ok(Answer::Done)));
                     }
-                    Some(Ask::Complete) => {}
+                    Some(Ask::Complete | Ask::Saved(_)) => {}
                     None => return,
                 },
                 () = tokio::time::sleep(Duration::from_millis(10)), if self.publisher.is_behind() => {
