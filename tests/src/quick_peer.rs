@@ -57,8 +57,8 @@ impl QuickPeer {
     pub fn start(host: &Host, changes: Vec<Change>, preempt: bool) -> Result<Self> {
         let wire = Wire::open(host, "eth0", TURN)?;
         let mac = parse_mac(&host.mac("eth0")?)?;
-        let has_ipv4 = changes.iter().any(
-            |change| matches!(change, Change::AddAddress(address) if address.address.is_ipv4()),
+        let has_ipv6 = changes.iter().any(
+            |change| matches!(change, Change::AddAddress(address) if address.address.is_ipv6()),
         );
         let (orders, receive_orders) = channel();
         let (send_states, states) = channel();
@@ -69,10 +69,11 @@ impl QuickPeer {
             unit: "carp0".parse()?,
             ignored: 0,
             announced: false,
-            counted: Mac::multicast_of(if has_ipv4 {
-                GROUP_V4.into()
-            } else {
+            // The advertisement that ends a round.
+            counted: Mac::multicast_of(if has_ipv6 {
                 GROUP_V6.into()
+            } else {
+                GROUP_V4.into()
             }),
             states: send_states,
         };
