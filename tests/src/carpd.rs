@@ -316,6 +316,18 @@ impl Carpd {
         })
     }
 
+    /// Waits until a counter is greater than `value`. carpd may answer with counters that are a tenth
+    /// of a second old.
+    pub fn wait_for_more_than(&self, interface: &str, counter: &str, value: u64) -> Result<()> {
+        let what = format!(
+            "{counter} of {interface} on {} exceeds {value}",
+            self.host.name()
+        );
+        wait_until(&what, MARGIN, || {
+            Ok((self.counter(interface, counter)? > value).then_some(()))
+        })
+    }
+
     /// Waits until a counter has grown by `count`, at one a second.
     pub fn wait_for_counter(&self, interface: &str, counter: &str, count: u32) -> Result<()> {
         let before = self.counter(interface, counter)?;

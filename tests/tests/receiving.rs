@@ -70,10 +70,7 @@ fn a_master_hears_without_a_packet_socket_on_its_physical_interface() -> Result<
     let heard = pair.a.counter("carp0", "ipackets")?;
     pair.b.carpctl("carp0 state master")?;
     pair.b.wait_for_state("carp0", "BACKUP", AT_ONCE)?;
-    // carpd may answer with counters that are a tenth of a second old.
-    wait_until("A has heard B", MARGIN, || {
-        Ok((pair.a.counter("carp0", "ipackets")? > heard).then_some(()))
-    })?;
+    pair.a.wait_for_more_than("carp0", "ipackets", heard)?;
     ensure!(pair.a.state("carp0")? == "MASTER" && !pair.a.has_tap("eth0")?);
 
     let together = preempt(&pair)?;
