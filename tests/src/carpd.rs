@@ -221,6 +221,17 @@ impl Carpd {
         Ok(outcome.stdout)
     }
 
+    /// Runs `carpctl LINE`, which must succeed with a warning, and gives that.
+    pub fn carpctl_warns(&self, line: &str) -> Result<String> {
+        let outcome = self.try_carpctl(line)?;
+        ensure!(
+            outcome.code == 0 && !outcome.stderr.is_empty(),
+            "carpctl {line} on {}: {outcome:?}",
+            self.host.name()
+        );
+        Ok(outcome.stderr)
+    }
+
     /// Runs `carpctl LINE`, whatever comes of it.
     pub fn try_carpctl(&self, line: &str) -> Result<Outcome> {
         let output = self
