@@ -128,7 +128,8 @@ impl Vhost {
         }
     }
 
-    /// Stays MASTER and says so, at most once in the shorter interval of the two, and has the addresses announced again:
+    /// Stays MASTER and says so, at most once in the shorter interval of the two, and has the
+    /// addresses announced again:
     /// the other may have announced them elsewhere.
     fn answer(
         &mut self,
