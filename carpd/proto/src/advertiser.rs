@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use crate::auth::{Digests, Key};
 use crate::config::{LinkLayer, Settings};
 use crate::family::{Family, PerFamily};
-use crate::input::Link;
+use crate::link::Link;
 use crate::seal::Seal;
 use crate::time::UnixTime;
 use crate::wire::carp::{ADVERTISEMENT, AUTHLEN, BOW_OUT, Header, VERSION};

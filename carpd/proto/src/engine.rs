@@ -16,10 +16,12 @@ use crate::action::{Action, Notice};
 use crate::auth::Key;
 use crate::config::Vhid;
 use crate::counters::{Counter, Counters};
-use crate::input::{IfIndex, Input, Link, SendFailure, Sysctls};
+use crate::input::{Input, SendFailure};
+use crate::link::{IfIndex, Link};
 use crate::name::Unit;
 use crate::status::{StateName, Status};
 use crate::suppression::{Cause, Suppression, Suppressions};
+use crate::sysctl::Sysctls;
 use crate::time::{Instant, Now};
 use crate::vhost::{Env, Event, MOST_EARLY, Sending, Vhost};
 

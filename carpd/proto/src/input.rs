@@ -1,18 +1,15 @@
 //! Everything that can happen to the engine.
 
-use core::fmt;
 use core::net::IpAddr;
-use core::time::Duration;
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
-
-use crate::config::{Change, DeviceName, Settings};
+use crate::config::{Change, Settings};
+use crate::link::{IfIndex, Link};
 use crate::memory::{Lease, Memory};
 use crate::name::Unit;
 use crate::suppression::HolderId;
-use crate::wire::ethernet::Mac;
+use crate::sysctl::Sysctl;
 
 /// One thing that happened. It comes with the time at which it happened, see
 /// [`Engine::handle`](crate::Engine::handle).
@@ -79,68 +76,6 @@ pub enum SendFailure {
     Refused,
 }
 
-/// The kernel's number of an interface; never 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IfIndex(pub u32);
-
-impl fmt::Display for IfIndex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// A physical interface: any interface of the kernel's that is not one of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// Its number.
-    pub index: IfIndex,
-    /// Its name.
-    pub name: DeviceName,
-    /// Its own link-layer address.
-    pub mac: Mac,
-    /// Its MTU in bytes.
-    pub mtu: u32,
-    /// Ethernet-like and multicast-capable: can carry carp interfaces.
-    pub capable: bool,
-    /// Administratively up (`IFF_UP`).
-    pub up: bool,
-    /// Has carrier (`IFF_LOWER_UP`).
-    pub carrier: bool,
-    /// Its own addresses, virtual ones not among them, tentative ones neither.
-    pub addresses: Vec<DeviceAddress>,
-}
-
-impl Link {
-    /// Up and with carrier.
-    #[must_use]
-    pub const fn works(&self) -> bool {
-        self.up && self.carrier
-    }
-
-    /// Whether `address` is one of its own.
-    #[must_use]
-    pub fn has(&self, address: IpAddr) -> bool {
-        self.addresses.iter().any(|own| own.address == address)
-    }
-}
-
-/// An address of a physical interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DeviceAddress {
-    /// The address.
-    pub address: IpAddr,
-    /// Its prefix length in bits.
-    pub prefix: u8,
-}
-
-impl DeviceAddress {
-    /// Whether `address` is in its subnet.
-    #[must_use]
-    pub fn holds(&self, address: IpAddr) -> bool {
-        IpNet::new(self.address, self.prefix).is_ok_and(|subnet| subnet.contains(&address))
-    }
-}
-
 /// The caller's number for a request; its [`Answer`](crate::Action::Answer) carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
@@ -187,110 +122,4 @@ pub enum Request {
     ResetStatistics,
     /// Bow out everywhere, give everything back and forget all interfaces.
     Stop,
-}
-
-/// A name below `net.inet.carp`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sysctl {
-    /// Accept incoming carp packets.
-    Allow,
-    /// Balance local traffic using ARP.
-    ArpBalance,
-    /// How much is logged.
-    Log,
-    /// Virtual hosts preempt each other.
-    Preempt,
-    /// How strictly repeated advertisements are refused.
-    Replay,
-    /// How far a peer's clock may be off in replay mode 2.
-    ReplayWindow,
-    /// How many problems suppress preemption now.
-    SuppressPreempt,
-}
-
-impl Sysctl {
-    /// Every sysctl in alphabetical order of its name.
-    pub const ALL: [Self; 7] = [
-        Self::Allow,
-        Self::ArpBalance,
-        Self::Log,
-        Self::Preempt,
-        Self::Replay,
-        Self::ReplayWindow,
-        Self::SuppressPreempt,
-    ];
-
-    /// The last part of its name, as in `preempt`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::ArpBalance => "arpbalance",
-            Self::Log => "log",
-            Self::Preempt => "preempt",
-            Self::Replay => "replay",
-            Self::ReplayWindow => "replay_window",
-            Self::SuppressPreempt => "suppress_preempt",
-        }
-    }
-
-    /// One sentence for `sysctl -d`.
-    #[must_use]
-    pub const fn description(self) -> &'static str {
-        match self {
-            Self::Allow => "Accept incoming CARP packets",
-            Self::ArpBalance => "Balance local traffic using ARP",
-            Self::Log => "0: log nothing, 1: bad packets, 2 and above: state changes too",
-            Self::Preempt => {
-                "Virtual hosts preempt slower masters, and fail over together as a group"
-            }
-            Self::Replay => {
-                "0: no check, 1: drop exact repetitions, 2: strict, for groups of carpd hosts alone"
-            }
-            Self::ReplayWindow => "Seconds a peer's clock may be off when replay is 2",
-            Self::SuppressPreempt => "Number of problems that suppress preemption now",
-        }
-    }
-
-    /// The least and the greatest value; `None` for a read-only one.
-    #[must_use]
-    pub const fn range(self) -> Option<(u64, u64)> {
-        match self {
-            Self::Allow | Self::ArpBalance | Self::Preempt => Some((0, 1)),
-            Self::Log => Some((0, 255)),
-            Self::Replay => Some((0, 2)),
-            Self::ReplayWindow => Some((1, 86400)),
-            Self::SuppressPreempt => None,
-        }
-    }
-}
-
-/// The values of the sysctls that can be set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sysctls {
-    /// `net.inet.carp.allow`
-    pub allow: bool,
-    /// `net.inet.carp.arpbalance`
-    pub arpbalance: bool,
-    /// `net.inet.carp.log`
-    pub log: u8,
-    /// `net.inet.carp.preempt`
-    pub preempt: bool,
-    /// `net.inet.carp.replay`, 0 to 2
-    pub replay: u8,
-    /// `net.inet.carp.replay_window`
-    pub replay_window: Duration,
-}
-
-impl Default for Sysctls {
-    fn default() -> Self {
-        Self {
-            allow: true,
-            arpbalance: false,
-            log: 1,
-            preempt: false,
-            replay: 1,
-            replay_window: Duration::from_secs(60),
-        }
-    }
 }

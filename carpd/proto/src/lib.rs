@@ -18,18 +18,21 @@ mod election;
 mod engine;
 mod family;
 mod input;
+mod link;
 mod memory;
 mod name;
 mod obstacle;
+mod reason;
 mod replay;
 mod seal;
 mod status;
 mod suppression;
+mod sysctl;
 mod time;
 mod vhost;
 pub mod wire;
 
-pub use action::{Action, Answer, Notice, Place, Reason, Refusal, RefusalKind, Work};
+pub use action::{Action, Answer, Notice, Place, Refusal, RefusalKind, Work};
 pub use auth::{Digests, Form, Key, KeyError, Mismatch};
 pub use config::{
     Advbase, Advskew, Change, DeviceName, ForcedState, LinkLayer, OutOfRange, Settings, Vhid,
@@ -39,15 +42,16 @@ pub use counters::{Counter, Counters};
 pub use election::{Interval, Priority};
 pub use engine::Engine;
 pub use family::Family;
-pub use input::{
-    DeviceAddress, IfIndex, Input, Link, Request, RequestId, SendFailure, Sysctl, Sysctls,
-};
+pub use input::{Input, Request, RequestId, SendFailure};
+pub use link::{DeviceAddress, IfIndex, Link};
 pub use memory::{Accepted, Lease, LeasedOn, Memory, Remembered, Unsaved};
 pub use name::{Unit, UnitError};
 pub use obstacle::Obstacle;
+pub use reason::Reason;
 pub use replay::{Replay, ReplayRefusal};
 pub use seal::{Seal, Sealed};
 pub use status::{AddressStatus, Peer, StateName, Status, Transition};
 pub use suppression::{Cause, HolderId, Suppression};
+pub use sysctl::{Sysctl, Sysctls};
 pub use time::{Instant, Now, UnixTime};
 pub use wire::ethernet::Mac;

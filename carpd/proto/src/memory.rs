@@ -7,10 +7,11 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use crate::config::{Settings, VirtualAddress};
-use crate::input::{IfIndex, Sysctls};
+use crate::link::IfIndex;
 use crate::name::Unit;
 use crate::seal::Sealed;
 use crate::status::StateName;
+use crate::sysctl::Sysctls;
 use crate::time::{Instant, Now};
 use crate::wire::ethernet::Mac;
 

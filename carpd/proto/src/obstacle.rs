@@ -2,9 +2,9 @@
 
 use core::net::IpAddr;
 
-use crate::action::Reason;
 use crate::config::{DeviceName, Vhid, VirtualAddress};
 use crate::name::Unit;
+use crate::reason::Reason;
 
 /// What keeps a carp interface in INIT. Its words say what to do about it where that is not plain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

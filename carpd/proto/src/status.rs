@@ -2,13 +2,13 @@
 
 use core::net::IpAddr;
 
-use crate::action::Reason;
 use crate::config::{DeviceName, LinkLayer, Vhid, VirtualAddress};
 use crate::counters::Counters;
 use crate::election::Interval;
-use crate::input::IfIndex;
+use crate::link::IfIndex;
 use crate::name::Unit;
 use crate::obstacle::Obstacle;
+use crate::reason::Reason;
 use crate::time::UnixTime;
 use crate::wire::ethernet::Mac;
 

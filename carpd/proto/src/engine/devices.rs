@@ -4,12 +4,13 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use crate::action::{Action, Notice, Reason};
+use crate::action::{Action, Notice};
 use crate::config::{LinkLayer, Settings, Vhid};
 use crate::family::Family;
-use crate::input::{IfIndex, Link};
+use crate::link::{IfIndex, Link};
 use crate::name::Unit;
 use crate::obstacle::{Impediment, Obstacle};
+use crate::reason::Reason;
 use crate::status::StateName;
 use crate::suppression::Cause;
 use crate::time::Now;

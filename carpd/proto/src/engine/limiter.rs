@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use crate::counters::Counter;
-use crate::input::IfIndex;
+use crate::link::IfIndex;
 use crate::time::Instant;
 
 /// At most one line for each physical interface and kind in this time.

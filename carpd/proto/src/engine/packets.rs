@@ -10,7 +10,7 @@ use crate::balance::{Candidate, answerer};
 use crate::config::Vhid;
 use crate::counters::Counter;
 use crate::family::Family;
-use crate::input::IfIndex;
+use crate::link::IfIndex;
 use crate::name::Unit;
 use crate::seal::Sealed;
 use crate::status::StateName;

@@ -5,13 +5,15 @@ use core::time::Duration;
 
 use super::Engine;
 use super::devices::{Current, choose};
-use crate::action::{Action, Answer, Reason, Refusal, RefusalKind, Work};
+use crate::action::{Action, Answer, Refusal, RefusalKind, Work};
 use crate::config::{Change, ForcedState, Settings, VirtualAddress};
 use crate::counters::Counters;
-use crate::input::{Request, RequestId, Sysctl};
+use crate::input::{Request, RequestId};
 use crate::name::Unit;
 use crate::obstacle::{Impediment, Obstacle};
+use crate::reason::Reason;
 use crate::suppression::{Cause, HolderId};
+use crate::sysctl::Sysctl;
 use crate::time::Now;
 use crate::vhost::{Event, Vhost};
 

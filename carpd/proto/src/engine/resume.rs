@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Engine;
 use super::devices::{Current, choose};
 use crate::action::Action;
-use crate::input::IfIndex;
+use crate::link::IfIndex;
 use crate::memory::{Lease, Memory};
 use crate::name::Unit;
 use crate::time::Now;

@@ -6,11 +6,12 @@ use core::net::IpAddr;
 use super::mastership::Tie;
 use super::watch::Watch;
 use super::{Env, Mastership, State, Vhost};
-use crate::action::{Action, Notice, Reason};
+use crate::action::{Action, Notice};
 use crate::advertiser::{self, Sender};
 use crate::counters::Counter;
 use crate::election::{Interval, Priority, master_down_time, stays_in_a_tie};
 use crate::family::Family;
+use crate::reason::Reason;
 use crate::status::{Peer, StateName};
 use crate::wire::carp::Header;
 

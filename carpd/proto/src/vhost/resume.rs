@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Vhost;
 use crate::config::LinkLayer;
 use crate::family::Family;
-use crate::input::Link;
+use crate::link::Link;
 use crate::memory::{Accepted, Lease, LeasedOn, Remembered};
 use crate::time::Now;
 use crate::wire::ethernet::Mac;

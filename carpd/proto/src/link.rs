@@ -1,0 +1,71 @@
+//! Physical interfaces, as the kernel describes them.
+
+use core::fmt;
+use core::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::config::DeviceName;
+use crate::wire::ethernet::Mac;
+
+/// The kernel's number of an interface; never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IfIndex(pub u32);
+
+impl fmt::Display for IfIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A physical interface: any interface of the kernel's that is not one of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its number.
+    pub index: IfIndex,
+    /// Its name.
+    pub name: DeviceName,
+    /// Its own link-layer address.
+    pub mac: Mac,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+    /// Ethernet-like and multicast-capable: can carry carp interfaces.
+    pub capable: bool,
+    /// Administratively up (`IFF_UP`).
+    pub up: bool,
+    /// Has carrier (`IFF_LOWER_UP`).
+    pub carrier: bool,
+    /// Its own addresses, virtual ones not among them, tentative ones neither.
+    pub addresses: Vec<DeviceAddress>,
+}
+
+impl Link {
+    /// Up and with carrier.
+    #[must_use]
+    pub const fn works(&self) -> bool {
+        self.up && self.carrier
+    }
+
+    /// Whether `address` is one of its own.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|own| own.address == address)
+    }
+}
+
+/// An address of a physical interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeviceAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// Its prefix length in bits.
+    pub prefix: u8,
+}
+
+impl DeviceAddress {
+    /// Whether `address` is in its subnet.
+    #[must_use]
+    pub fn holds(&self, address: IpAddr) -> bool {
+        IpNet::new(self.address, self.prefix).is_ok_and(|subnet| subnet.contains(&address))
+    }
+}
