@@ -1,5 +1,5 @@
-//! The command line: options and commands. The words behind an interface's name are read by
-//! [`crate::ifconfig`].
+//! Command line: options and commands. [`crate::ifconfig`] parses the words after the name of an
+//! interface.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::colour::Colour;
+use crate::device::is_carp_interface;
 use crate::exit::{Failure, Outcome};
 use crate::{complete, configuration, ifconfig, monitor, netstat, suppress, sysctl};
 
@@ -25,7 +26,7 @@ use crate::{complete, configuration, ifconfig, monitor, netstat, suppress, sysct
                       carpctl COMMAND ..."
 )]
 struct Cli {
-    /// Show all interfaces: what happens without arguments, too
+    /// Show all interfaces (the default)
     #[arg(short, conflicts_with = "list")]
     all: bool,
     /// List the names of all interfaces on one line
@@ -44,27 +45,27 @@ enum Command {
     Sysctl(sysctl::Arguments),
     /// Show the counters, as netstat -s -p carp does
     Netstat(netstat::Arguments),
-    /// Show events as they happen, one a line
+    /// Show events as they happen, one per line
     Monitor(monitor::Arguments),
-    /// Run a command with preemption suppressed, or list why it is
+    /// Run a command with preemption suppressed, or list the causes
     Suppress(suppress::Arguments),
-    /// Write what runs into the configuration files
+    /// Write the running configuration to the configuration files
     Save,
-    /// Change what differs from the configuration files
+    /// Apply the configuration files
     Reload,
     /// Check the configuration files and change nothing
     Check(configuration::Arguments),
     /// Print the completion script for a shell
     Completions(complete::Arguments),
-    /// The name of an interface and the words behind it.
+    /// Name of an interface and the words after it.
     #[command(external_subcommand)]
     Interface(Vec<OsString>),
 }
 
-/// Runs the command line `arguments`, the program's own name first.
+/// Runs the command line `arguments`, which begins with the name of the program.
 ///
 /// # Errors
-/// Why it failed, with its exit status.
+/// The failure, with its exit status.
 pub(crate) async fn run(
     arguments: impl Iterator<Item = OsString>,
     out: &mut impl Write,
@@ -73,15 +74,15 @@ pub(crate) async fn run(
     if let [_, flag, words @ ..] = arguments.as_slice()
         && flag == complete::FLAG
     {
-        return complete::candidates(words, out).await;
+        return complete::candidates(&command(), words, out).await;
     }
-    // What is wanted most often need not wait for clap to learn every command there is: it would
-    // hand over the same words.
+    // The most frequent line skips clap, which takes time to build all commands and would pass on
+    // the same words.
     if let [_, words @ ..] = arguments.as_slice()
         && let [name, ..] = words
-        && name.to_str().is_some_and(ifconfig::is_interface)
+        && name.to_str().is_some_and(is_carp_interface)
     {
-        return ifconfig::run(words, false, out, Colour::of_stdout()).await;
+        return interface(words, false, out).await;
     }
     if let [_, word] = arguments.as_slice()
         && word == "help"
@@ -90,7 +91,7 @@ pub(crate) async fn run(
     }
     let cli = match command().try_get_matches_from(arguments) {
         Ok(matches) => Cli::from_arg_matches(&matches).map_err(|error| usage(&error))?,
-        Err(error) if is_asked_for(error.kind()) => {
+        Err(error) if is_output(error.kind()) => {
             return Ok(write!(out, "{}", error.render())?);
         }
         Err(error) => return Err(usage(&error)),
@@ -103,7 +104,7 @@ pub(crate) async fn run(
     } = cli;
     match command {
         Some(_) if all || list => Err(Failure::Usage(
-            "-a and -l stand without the name of an interface or a command".into(),
+            "-a and -l: cannot be used with an interface or a command".into(),
         )),
         None if list => ifconfig::list(out, json).await,
         None => ifconfig::all(out, json, Colour::of_stdout()).await,
@@ -115,13 +116,19 @@ pub(crate) async fn run(
         Some(Command::Reload) => configuration::reload().await,
         Some(Command::Check(arguments)) => configuration::check(&arguments),
         Some(Command::Completions(arguments)) => Ok(complete::script(&arguments, out)?),
-        Some(Command::Interface(words)) => {
-            ifconfig::run(&words, json, out, Colour::of_stdout()).await
-        }
+        Some(Command::Interface(words)) => interface(&words, json, out).await,
     }
 }
 
-/// Writes what `--help` shows.
+/// Runs a line that begins with the name of an interface.
+async fn interface(words: &[OsString], json: bool, out: &mut impl Write) -> Outcome {
+    if ifconfig::asks_for_help(words) {
+        return help(out);
+    }
+    ifconfig::run(words, json, out, Colour::of_stdout()).await
+}
+
+/// Writes the text of `--help`.
 ///
 /// # Errors
 /// Those of `out`.
@@ -129,7 +136,7 @@ pub(crate) fn help(out: &mut impl Write) -> Outcome {
     Ok(write!(out, "{}", command().render_help())?)
 }
 
-/// Clap's command, with the table of words in its help.
+/// Returns clap's command, with the table of parameters in its help.
 pub(crate) fn command() -> clap::Command {
     let mut words = String::from("Parameters of an interface, applied as one change:\n");
     let mut row = |left: &str, help: &str| {
@@ -145,17 +152,18 @@ pub(crate) fn command() -> clap::Command {
     }
     row(
         "--show-pass",
-        "Show the interface with its password: for root alone.",
+        "Show the interface with its password (root only).",
     );
     words.push_str("\nExit status: 0 done, 1 refused or failed, 2 usage, 3 carpd is not running.");
     Cli::command().after_help(words)
 }
 
-fn is_asked_for(kind: ErrorKind) -> bool {
+/// Returns whether clap reports requested output, not a mistake.
+fn is_output(kind: ErrorKind) -> bool {
     kind == ErrorKind::DisplayHelp || kind == ErrorKind::DisplayVersion
 }
 
-/// Clap's message as one line, without its advice.
+/// Returns clap's message as one line, without its tips.
 fn usage(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let line: Vec<&str> = text
@@ -177,12 +185,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn command_line_is_well_formed() {
         command().debug_assert();
     }
 
     #[test]
-    fn the_help_names_every_word() {
+    fn help_lists_every_parameter() {
         let mut out = Vec::new();
         help(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();

@@ -1,29 +1,30 @@
-//! Colour in text output: states alone, and only for people.
+//! Colour of states in text output on a terminal.
 
 use std::io::IsTerminal;
 
-/// Whether text output is coloured.
+/// Use of colour in text output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Colour {
-    /// States are.
+    /// States are coloured.
     States,
-    /// Nothing is.
+    /// Nothing is coloured.
     Never,
 }
 
 impl Colour {
-    /// On a terminal that is not dumb, and never with `NO_COLOR` (no-color.org).
+    /// Returns the use of colour on standard output: `States` on a terminal that is not dumb,
+    /// unless `NO_COLOR` is set (no-color.org).
     pub(crate) fn of_stdout() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        let is_off = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        if !refused && std::io::stdout().is_terminal() {
+        if !is_off && std::io::stdout().is_terminal() {
             Self::States
         } else {
             Self::Never
         }
     }
 
-    /// `state`, in its colour.
+    /// Returns `state` in its colour.
     pub(crate) fn state(self, state: &str) -> String {
         let code = match (self, state) {
             (Self::Never, _) => return state.to_owned(),
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_state_has_its_colour_and_without_colour_none() {
+    fn state_has_its_colour_unless_colour_is_off() {
         assert_eq!(Colour::States.state("MASTER"), "\x1b[32mMASTER\x1b[0m");
         assert_eq!(Colour::States.state("BACKUP"), "\x1b[33mBACKUP\x1b[0m");
         assert_eq!(Colour::States.state("INIT"), "\x1b[31mINIT\x1b[0m");

@@ -1,7 +1,7 @@
-//! Completion: scripts for the shells, and the candidates that they ask for.
+//! Completion: scripts for the shells, and the candidates that the scripts request.
 //!
-//! The scripts are thin: they call `carpctl --complete WORD…` with the words up to the cursor, and
-//! get one candidate a line, its description behind a tab.
+//! A script calls `carpctl --complete WORD…` with the words up to the cursor. The answer has one
+//! candidate per line: a word, a tab and its description.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -11,22 +11,20 @@ use carp_dbus::ifconfig::{Candidates, KEYWORDS, Keyword, find};
 use carp_dbus::names::{STATS, STATS_DESCRIPTION};
 use clap::ValueEnum;
 
-use crate::called::is_ear;
-use crate::cli;
+use crate::device::{is_carp_interface, is_physical};
 use crate::exit::Outcome;
-use crate::ifconfig::is_interface;
 
-/// The first argument of a script's call.
+/// First argument of a script's call.
 pub(crate) const FLAG: &str = "--complete";
 
-/// What stands behind `completions`.
+/// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The shell
+    /// Shell that runs the script
     shell: Shell,
 }
 
-/// Shells with a script.
+/// Shell with a script.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Shell {
     /// bash, with or without bash-completion
@@ -49,7 +47,7 @@ pub(crate) fn script(arguments: &Arguments, out: &mut impl Write) -> io::Result<
     })
 }
 
-/// What may stand at one place.
+/// Candidates for one word, each with its description.
 #[derive(Debug, Default)]
 struct Answers(Vec<(String, String)>);
 
@@ -59,29 +57,32 @@ impl Answers {
     }
 }
 
-/// Writes what may stand in the place of the last of `words`, the program's name left out.
+/// Writes the candidates for the last of `words`, which begin after the name of the program.
 ///
 /// # Errors
-/// Those of `out`. Without a daemon there are fewer candidates, and no failure.
-pub(crate) async fn candidates(words: &[OsString], out: &mut impl Write) -> Outcome {
+/// Those of `out`. If carpd does not run, there are fewer candidates and no failure.
+pub(crate) async fn candidates(
+    command: &clap::Command,
+    words: &[OsString],
+    out: &mut impl Write,
+) -> Outcome {
     let (typed, before) = words
         .split_last()
         .map_or((String::new(), words), |(typed, before)| {
             (typed.to_string_lossy().into_owned(), before)
         });
     let mut answers = Answers::default();
-    let command = cli::command();
     match before
         .split_first()
         .map(|(first, rest)| (first.to_string_lossy(), rest))
     {
-        None => first(&command, &mut answers).await,
-        Some((name, rest)) if is_interface(&name) || name == "carp" => {
+        None => first_word(command, &mut answers).await,
+        Some((name, rest)) if is_carp_interface(&name) || name == "carp" => {
             parameter(&name, rest, &mut answers).await;
         }
         Some((name, rest)) => match command.find_subcommand(name.as_ref()) {
             Some(command) => argument(command, rest, &mut answers).await,
-            None => first(&command, &mut answers).await,
+            None => first_word(command, &mut answers).await,
         },
     }
     for (word, description) in answers.0 {
@@ -92,8 +93,8 @@ pub(crate) async fn candidates(words: &[OsString], out: &mut impl Write) -> Outc
     Ok(())
 }
 
-/// The first word: an interface, a command or an option.
-async fn first(command: &clap::Command, answers: &mut Answers) {
+/// Adds candidates for the first word: interfaces, commands and options.
+async fn first_word(command: &clap::Command, answers: &mut Answers) {
     if let Ok(client) = Client::connect().await {
         for info in client.interfaces().await.unwrap_or_default() {
             let vhid = match info.vhid {
@@ -106,21 +107,22 @@ async fn first(command: &clap::Command, answers: &mut Answers) {
             );
         }
     }
-    answers.add("carp", "The next free unit, with create");
+    answers.add("carp", "Next free unit, with create");
     for sub in command.get_subcommands() {
         answers.add(sub.get_name(), about(sub.get_about()));
     }
     options(command, answers);
 }
 
-/// A word behind the name of an interface, or the value of the word before.
+/// Adds candidates for a word after the name of an interface: parameters, or values of the
+/// parameter before it.
 async fn parameter(name: &str, before: &[OsString], answers: &mut Answers) {
-    let keyword = open(before);
+    let keyword = awaiting_value(before);
     match keyword.map(|keyword| keyword.candidates) {
         Some(Candidates::Words(words)) => words.iter().for_each(|word| answers.add(*word, "")),
         Some(Candidates::Devices) => devices(answers),
         Some(Candidates::Addresses) => addresses(name, answers).await,
-        // The shell itself knows files, and nobody the rest.
+        // The shell completes files. Other values have no candidates.
         Some(Candidates::Files | Candidates::Nothing) => {}
         None => {
             for keyword in KEYWORDS
@@ -130,14 +132,15 @@ async fn parameter(name: &str, before: &[OsString], answers: &mut Answers) {
                 answers.add(keyword.word, keyword.help);
             }
             answers.add("--json", "Write JSON");
-            answers.add("--show-pass", "Show the password too");
+            answers.add("--show-pass", "Show the password (root only)");
         }
     }
 }
 
-/// Whether a word may stand behind others: once, unless it is about one address of many.
+/// Returns whether a parameter can follow the words `before`: once, except parameters of an
+/// address.
 fn may_follow(keyword: &Keyword, before: &[OsString]) -> bool {
-    const OF_AN_ADDRESS: &[&str] = &[
+    const ADDRESS_WORDS: &[&str] = &[
         "inet",
         "inet6",
         "netmask",
@@ -147,24 +150,24 @@ fn may_follow(keyword: &Keyword, before: &[OsString]) -> bool {
         "-alias",
         "delete",
     ];
-    OF_AN_ADDRESS.contains(&keyword.word) || before.iter().all(|word| word != keyword.word)
+    ADDRESS_WORDS.contains(&keyword.word) || before.iter().all(|word| word != keyword.word)
 }
 
-/// The word that the next one belongs to.
-fn open(before: &[OsString]) -> Option<&'static Keyword> {
+/// Returns the parameter whose value comes next, `None` if a parameter comes next.
+fn awaiting_value(before: &[OsString]) -> Option<&'static Keyword> {
     let mut words = before.iter().filter_map(|word| word.to_str());
-    let mut open = None;
+    let mut awaiting = None;
     while let Some(word) = words.next() {
-        open = find(word)
+        awaiting = find(word)
             .filter(|keyword| keyword.wants.is_some() || keyword.candidates != Candidates::Nothing);
-        if open.is_some_and(|keyword| keyword.wants.is_some()) && words.next().is_some() {
-            open = None;
+        if awaiting.is_some_and(|keyword| keyword.wants.is_some()) && words.next().is_some() {
+            awaiting = None;
         }
     }
-    open
+    awaiting
 }
 
-/// An argument of a command.
+/// Adds candidates for an argument of a command.
 async fn argument(command: &clap::Command, before: &[OsString], answers: &mut Answers) {
     match (
         command.get_name(),
@@ -184,7 +187,7 @@ async fn argument(command: &clap::Command, before: &[OsString], answers: &mut An
                 }
             }
         }
-        ("monitor", Some("--since")) => answers.add("all", "Every event that is kept"),
+        ("monitor", Some("--since")) => answers.add("all", "All kept events"),
         ("suppress", Some("--who" | "--why")) => {}
         ("sysctl", _) => {
             if let Ok(client) = Client::connect().await {
@@ -199,6 +202,7 @@ async fn argument(command: &clap::Command, before: &[OsString], answers: &mut An
     }
 }
 
+/// Adds the options of a command.
 fn options(command: &clap::Command, answers: &mut Answers) {
     for option in command.get_opts() {
         let help = about(option.get_help());
@@ -215,7 +219,7 @@ fn about(text: Option<&clap::builder::StyledStr>) -> String {
     text.map(ToString::to_string).unwrap_or_default()
 }
 
-/// The physical interfaces: those of the kernel that carpd did not make.
+/// Adds the physical interfaces.
 fn devices(answers: &mut Answers) {
     let Ok(entries) = std::fs::read_dir("/sys/class/net") else {
         return;
@@ -230,10 +234,7 @@ fn devices(answers: &mut Answers) {
     }
 }
 
-fn is_physical(name: &str) -> bool {
-    !is_interface(name) && !is_ear(name.as_bytes()) && name != "lo"
-}
-
+/// Adds the virtual addresses of an interface.
 async fn addresses(name: &str, answers: &mut Answers) {
     let Ok(client) = Client::connect().await else {
         return;
@@ -251,11 +252,11 @@ mod tests {
 
     fn word(line: &str) -> Option<&'static str> {
         let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-        open(&words).map(|keyword| keyword.word)
+        awaiting_value(&words).map(|keyword| keyword.word)
     }
 
     #[test]
-    fn a_value_belongs_to_the_word_before_it() {
+    fn value_belongs_to_the_parameter_before_it() {
         assert_eq!(word("vhid"), Some("vhid"));
         assert_eq!(word("vhid 1"), None);
         assert_eq!(word("vhid 1 state"), Some("state"));
@@ -266,17 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn devices_of_carpd_are_no_physical_interfaces() {
-        for ours in ["carp0", "carpear2", "carpany17", "lo"] {
-            assert!(!is_physical(ours), "{ours}");
-        }
-        for theirs in ["eth0", "carpear", "carpet0", "bond0.7"] {
-            assert!(is_physical(theirs), "{theirs}");
-        }
-    }
-
-    #[test]
-    fn a_word_stands_once_but_for_those_of_addresses() {
+    fn parameter_stands_once_unless_it_is_of_an_address() {
         let before = ["vhid", "1", "inet", "192.0.2.1"].map(OsString::from);
         let follows = |word| may_follow(find(word).unwrap(), &before);
         assert!(!follows("vhid"));

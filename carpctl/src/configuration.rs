@@ -1,4 +1,4 @@
-//! `carpctl save`, `reload` and `check`: what runs, and the files that say what shall run.
+//! `carpctl save`, `reload` and `check`: the running configuration and the configuration files.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,33 +10,34 @@ use carp_dbus::Client;
 
 use crate::exit::{Failure, Outcome, plain};
 
-/// What stands behind `check`.
+/// Arguments of `check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// An rc.conf, a sysctl.conf or the directory of both; /etc/carpd if left out
+    /// An rc.conf, a sysctl.conf or the directory of both [default: /etc/carpd]
     path: Option<PathBuf>,
 }
 
-/// Writes what runs into the files.
+/// Writes the running configuration to the files.
 ///
 /// # Errors
-/// Why they are as they were.
+/// The failure; the files are unchanged.
 pub(crate) async fn save() -> Outcome {
     Ok(Client::connect().await?.save().await?)
 }
 
-/// Makes run what is in the files.
+/// Applies the files.
 ///
 /// # Errors
-/// Everything that is wrong in them.
+/// Every mistake in the files.
 pub(crate) async fn reload() -> Outcome {
     Ok(Client::connect().await?.reload().await?)
 }
 
-/// Lets carpd read files, and change nothing: it alone knows what is right, and need not run.
+/// Runs `carpd --check`, which reads the files and changes nothing. The daemon does not have to
+/// run.
 ///
 /// # Errors
-/// The status 1 if anything is wrong, which carpd has told then.
+/// Status 1 if carpd has reported a mistake.
 pub(crate) fn check(arguments: &Arguments) -> Outcome {
     let mut option = OsString::from("--check");
     if let Some(path) = &arguments.path {
@@ -47,13 +48,13 @@ pub(crate) fn check(arguments: &Arguments) -> Outcome {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err(Failure::Command(1)),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(Failure::Refused(
-            "carpd, which checks, is neither beside carpctl nor in PATH".into(),
+            "carpd: neither beside carpctl nor in PATH: it checks the files".into(),
         )),
         Err(error) => Err(Failure::Refused(format!("carpd: {}", plain(&error)))),
     }
 }
 
-/// Runs the carpd that was installed with this program, or one that is found in `PATH`.
+/// Runs the carpd in the directory of this program, or else one in `PATH`.
 fn run(option: &OsString) -> std::io::Result<ExitStatus> {
     let own = env::current_exe()?;
     let beside = own.parent().map(|directory| directory.join("carpd"));

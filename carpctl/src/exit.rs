@@ -1,4 +1,4 @@
-//! How a command ends: its exit status and the one line on standard error.
+//! End of a command: its exit status and its one line on standard error.
 
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt as _;
@@ -6,36 +6,36 @@ use std::process::{ExitCode, ExitStatus};
 
 use carp_dbus::{ConnectError, Error};
 
-use crate::called::Name;
+use crate::name::ProgramName;
 
-/// Why a command failed. The status is part of the interface: scripts read it.
+/// Failure of a command. Scripts depend on the exit statuses.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// 1: refused, or failed.
+    /// 1: carpd refused the command, or it failed.
     Refused(String),
-    /// 2: the command line is wrong; nothing was sent.
+    /// 2: the command line is wrong; nothing was sent to carpd.
     Usage(String),
-    /// 3: no daemon.
+    /// 3: carpd does not run.
     NoDaemon(String),
-    /// Standard output is gone or full.
+    /// 1: standard output cannot be written; 0 if its reader has closed it.
     Output(io::Error),
-    /// The status of a command that was run.
+    /// The exit status of a program that carpctl ran.
     Command(u8),
-    /// 1, and nothing to say about it (`sysctl -q`).
+    /// 1, without a line (`sysctl -q`).
     Quiet,
 }
 
-/// What a command gives.
+/// Result of a command.
 pub(crate) type Outcome = Result<(), Failure>;
 
 impl Failure {
-    /// Prints the line, if there is one, and gives the status.
+    /// Prints the line, if there is one, and returns the exit status.
     pub(crate) fn report(self) -> ExitCode {
         let (status, line) = match self {
             Self::Refused(line) => (1, line),
             Self::Usage(line) => (2, line),
             Self::NoDaemon(line) => (3, line),
-            // Whoever reads has read enough, as in carpctl | head.
+            // The reader has read enough, as in carpctl | head.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 return ExitCode::SUCCESS;
             }
@@ -48,18 +48,19 @@ impl Failure {
     }
 }
 
-/// Prints one line on standard error, whatever `line` has in it.
+/// Prints `line` as one line on standard error: control characters become blanks.
 pub(crate) fn warn(line: &str) {
     let words: Vec<&str> = line
         .split(char::is_control)
         .filter(|part| !part.is_empty())
         .collect();
-    // There is nobody left to tell if standard error is gone.
-    let _ = io::stderr()
-        .write_all(format!("{}: {}\n", Name::current().as_str(), words.join(" ")).as_bytes());
+    // A failure to write to standard error cannot be reported.
+    let _ = io::stderr().write_all(
+        format!("{}: {}\n", ProgramName::current().as_str(), words.join(" ")).as_bytes(),
+    );
 }
 
-/// The status as a shell gives it.
+/// Returns the exit status as a shell reports it: 128 + N for signal N.
 pub(crate) fn status_of(status: ExitStatus) -> u8 {
     let code = status
         .code()
@@ -67,7 +68,7 @@ pub(crate) fn status_of(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
-/// An error of the system's in BSD's words: without the number that `std` appends.
+/// Returns the text of a system error without the number that `std` appends.
 pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split_once(" (os error")

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-/// Writes `value` for people and programs: one document, indented.
+/// Writes `value` as one indented document.
 ///
 /// # Errors
 /// Those of `out`.

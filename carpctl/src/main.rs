@@ -1,41 +1,50 @@
-//! carpctl: ifconfig(8) for carp interfaces, sysctl(8) for `net.inet.carp`, and what goes with
-//! them, by way of carpd's D-Bus interface.
+//! carpctl: ifconfig(8) for carp interfaces, sysctl(8) for `net.inet.carp` and related commands,
+//! over carpd's D-Bus interface.
 
-mod called;
 mod cli;
 mod colour;
 mod complete;
 mod configuration;
+mod device;
 mod exit;
 mod ifconfig;
 mod json;
 #[cfg(test)]
 mod manual;
 mod monitor;
+mod multicall;
+mod name;
 mod netstat;
 mod suppress;
 mod sysctl;
 mod time;
 
+use std::env::ArgsOs;
+use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-use called::Name;
 use exit::{Failure, Outcome};
+use name::ProgramName;
 
-/// How much of the output is written at a time: thousands of interfaces are most of a megabyte.
-const BUFFER: usize = 64 * 1024;
+/// Bytes of output per write: thousands of interfaces are almost a megabyte.
+const BUFFER_SIZE: usize = 64 * 1024;
 
 fn main() -> ExitCode {
-    let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+    let mut out = BufWriter::with_capacity(BUFFER_SIZE, io::stdout().lock());
     match run(&mut out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // What was written before comes first; if that fails too, the first failure counts.
+            // The output comes before the error line; a second failure is not reported.
             let _ = out.flush();
             failure.report()
         }
     }
+}
+
+/// Returns the words after the name of the program.
+fn words(arguments: ArgsOs) -> Vec<OsString> {
+    arguments.skip(1).collect()
 }
 
 fn run(out: &mut impl Write) -> Outcome {
@@ -45,10 +54,10 @@ fn run(out: &mut impl Write) -> Outcome {
         .map_err(|error| Failure::Refused(format!("cannot start: {error}")))?;
     runtime.block_on(async {
         let arguments = std::env::args_os();
-        match Name::current() {
-            Name::Carpctl => cli::run(arguments, out).await,
-            Name::Ifconfig => called::ifconfig(arguments.skip(1), out).await,
-            Name::Sysctl => called::sysctl(arguments.skip(1), out).await,
+        match ProgramName::current() {
+            ProgramName::Carpctl => cli::run(arguments, out).await,
+            ProgramName::Ifconfig => multicall::ifconfig::run(&words(arguments), out).await,
+            ProgramName::Sysctl => multicall::sysctl::run(&words(arguments), out).await,
         }
     })?;
     Ok(out.flush()?)

@@ -1,4 +1,4 @@
-//! Holds the manual page against the table of words and the options, both ways.
+//! Checks that carpctl(8) describes every parameter, command and option, and no others.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::cli;
 
 const PAGE: &str = include_str!("../../man/carpctl.8");
 
-/// The lines of the section or subsection that `heading` begins.
+/// Returns the lines of the section or subsection under `heading`.
 fn section(heading: &str) -> impl Iterator<Item = &'static str> {
     let level = heading.split(' ').next().unwrap_or_default();
     let lines = PAGE
@@ -18,7 +18,7 @@ fn section(heading: &str) -> impl Iterator<Item = &'static str> {
     lines.take_while(move |line| !line.starts_with(level) && !line.starts_with(".Sh"))
 }
 
-/// The first words behind `.It MACRO` in a section.
+/// Returns the first words after `.It MACRO` in a section.
 fn items(heading: &str, mac: &str) -> BTreeSet<String> {
     let start = format!(".It {mac} ");
     let items = section(heading).filter_map(|line| line.strip_prefix(&start));
@@ -28,7 +28,7 @@ fn items(heading: &str, mac: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The options of a command, as mdoc's `Fl` is given them.
+/// Returns the options of a command in the form of mdoc's `Fl`.
 fn options(command: &clap::Command) -> BTreeSet<String> {
     let names = command.get_opts().flat_map(|option| {
         let short = option.get_short().map(String::from);
@@ -40,20 +40,20 @@ fn options(command: &clap::Command) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_parameter_is_in_the_manual_and_no_other() {
+fn manual_describes_exactly_the_parameters() {
     let words: BTreeSet<String> = KEYWORDS.iter().map(|row| row.word.to_owned()).collect();
     assert_eq!(items(".Sh PARAMETERS", "Cm"), words);
 }
 
 #[test]
-fn every_option_is_in_the_manual_and_no_other() {
+fn manual_describes_exactly_the_options() {
     let mut own = options(&cli::command());
     own.extend(["-show-pass", "-help", "-version"].map(str::to_owned));
     assert_eq!(items(".Sh DESCRIPTION", "Fl"), own);
 }
 
 #[test]
-fn every_command_and_its_options_are_in_the_manual_and_no_others() {
+fn manual_describes_exactly_the_commands_and_their_options() {
     let command = cli::command();
     let described: BTreeSet<&str> = section(".Sh COMMANDS")
         .filter_map(|line| line.strip_prefix(".Ss "))

@@ -1,25 +1,25 @@
-//! The counters in the words of FreeBSD's `netstat -s -p carp`.
+//! `carpctl netstat`: counters in the words of FreeBSD's `netstat -s -p carp`.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use carp_dbus::Client;
 
+use crate::device::is_carp_interface;
 use crate::exit::{Failure, Outcome};
-use crate::ifconfig::is_interface;
 use crate::json;
 
-/// What stands behind `netstat`.
+/// Arguments of `netstat`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The counters of one interface instead of all together
+    /// Show the counters of one interface instead of the sums
     #[arg(short = 'I', value_name = "carpN")]
     interface: Option<String>,
 }
 
-/// A counter: its name on the bus, and its words, where `%s` is an `s` unless there is one
-/// (`usr.bin/netstat/inet.c`, `carp_stats()`; `badif` is NetBSD's, `preempt` ours). `ostates` has
-/// no line on any BSD.
+/// Counter: its name on the bus and its line, where `#` stands for the value and `%s` for the
+/// plural `s` (`usr.bin/netstat/inet.c`, `carp_stats()`; `badif` is from NetBSD, `preempt` is
+/// carpd's own). No BSD has a line for `ostates`.
 struct Row(&'static str, &'static str);
 
 const ROWS: [Row; 15] = [
@@ -43,10 +43,10 @@ const ROWS: [Row; 15] = [
 /// Shows the counters.
 ///
 /// # Errors
-/// Why it failed, with its exit status.
+/// The failure, with its exit status.
 pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write) -> Outcome {
     let (heading, counters) = match &arguments.interface {
-        Some(name) if !is_interface(name) => {
+        Some(name) if !is_carp_interface(name) => {
             return Err(Failure::Usage(format!(
                 "-I {name}: must be a carp interface, such as carp0"
             )));
@@ -64,19 +64,20 @@ pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write)
     }
 }
 
-/// Writes every counter, headed by `heading`: `carp`, or the name of an interface.
+/// Writes all counters below `heading`: `carp` or the name of an interface.
 fn write(out: &mut impl Write, heading: &str, counters: &BTreeMap<String, u64>) -> io::Result<()> {
     writeln!(out, "{heading}:")?;
     rows(counters).try_for_each(|row| writeln!(out, "{row}"))
 }
 
-/// Every counter on one line.
-pub(crate) fn sentence(counters: &BTreeMap<String, u64>) -> String {
+/// Returns all counters on one line.
+pub(crate) fn one_line(counters: &BTreeMap<String, u64>) -> String {
     let rows: Vec<String> = rows(counters).collect();
     let rows: Vec<&str> = rows.iter().map(|row| row.trim_start()).collect();
     rows.join(", ")
 }
 
+/// Returns the lines of all counters.
 fn rows(counters: &BTreeMap<String, u64>) -> impl Iterator<Item = String> + '_ {
     ROWS.iter().map(|Row(name, words)| {
         let value = counters.get(*name).copied().unwrap_or_default();
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_singular_and_everything_else_plural() {
+    fn one_is_singular_and_other_values_are_plural() {
         let counters =
             [("ipackets", 1), ("opackets", 2), ("badsum", 1)].map(|(name, n)| (name.to_owned(), n));
         let mut out = Vec::new();

@@ -1,7 +1,7 @@
-//! `carpctl suppress`: runs a command with preemption suppressed, or lists who suppresses it.
+//! `carpctl suppress`: runs a command with preemption suppressed, or lists the causes.
 //!
-//! **Invariant:** the command does not inherit the descriptor, so that nothing it leaves running
-//! can hold preemption suppressed.
+//! **Invariant:** the command does not inherit the descriptor. Processes that it leaves running
+//! cannot keep preemption suppressed.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
@@ -14,24 +14,24 @@ use tokio::signal::unix::{self, SignalKind};
 use crate::exit::{Failure, Outcome, plain, status_of, warn};
 use crate::{json, time};
 
-/// What stands behind `suppress`.
+/// Arguments of `suppress`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Who suppresses preemption
+    /// Name of the program or person that suppresses preemption
     #[arg(long, requires_all = ["why", "command"])]
     who: Option<String>,
-    /// Why
+    /// Reason
     #[arg(long, requires_all = ["who", "command"])]
     why: Option<String>,
-    /// The command to run
+    /// Command to run
     #[arg(last = true, requires_all = ["who", "why"])]
     command: Vec<OsString>,
 }
 
-/// Runs the command, or lists.
+/// Runs the command, or lists the causes.
 ///
 /// # Errors
-/// Why it failed, or the command's own status.
+/// The failure, or the exit status of the command.
 pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write) -> Outcome {
     let Arguments {
         who: Some(who),
@@ -44,13 +44,13 @@ pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write)
     let Some((program, rest)) = command.split_first() else {
         return list(json, out).await;
     };
-    // The connection is closed at once, because nobody would read it; the descriptor holds.
+    // The connection closes at once; the descriptor alone keeps preemption suppressed.
     let held = Client::connect().await?.suppress(who, why).await?;
-    // Caught before there is a command, so that none can be missed; exec(3) puts them back.
+    // Signals are caught before the command starts, so that none is missed; exec(3) resets them.
     let mut signals = Signals::catch().map_err(|error| Failure::Refused(plain(&error)))?;
     let child = Command::new(program).args(rest).spawn().map_err(|error| {
         warn(&format!("{}: {}", program.display(), plain(&error)));
-        // As in env(1): 127 not found, 126 found but not to be run.
+        // As in env(1): 127 if not found, 126 if found but not executable.
         Failure::Command(if error.kind() == ErrorKind::NotFound {
             127
         } else {
@@ -69,7 +69,7 @@ pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write)
     }
 }
 
-/// Signals that are for the command, which says when it is over.
+/// Signals for the command: carpctl ends only when the command does.
 struct Signals {
     interrupts: unix::Signal,
     quits: unix::Signal,
@@ -87,21 +87,21 @@ impl Signals {
         })
     }
 
-    /// Waits for the command. The terminal's signals reach it by themselves, the others are handed
-    /// on.
+    /// Waits for the command. The terminal sends its signals to the command itself; the others are
+    /// passed on.
     async fn wait(&mut self, mut child: Child) -> io::Result<ExitStatus> {
         let pid = Pid::from_child(&child);
-        let mut over = tokio::task::spawn_blocking(move || child.wait());
+        let mut ended = tokio::task::spawn_blocking(move || child.wait());
         loop {
-            let hand_on = tokio::select! {
-                status = &mut over => return status.map_err(io::Error::other).flatten(),
+            let passed_on = tokio::select! {
+                status = &mut ended => return status.map_err(io::Error::other).flatten(),
                 _ = self.interrupts.recv() => None,
                 _ = self.quits.recv() => None,
                 _ = self.terminations.recv() => Some(Signal::TERM),
                 _ = self.hangups.recv() => Some(Signal::HUP),
             };
-            if let Some(signal) = hand_on {
-                // It may be over just now; then there is nobody to hand it to.
+            if let Some(signal) = passed_on {
+                // Fails if the command has just ended.
                 let _ = kill_process(pid, signal);
             }
         }
@@ -113,13 +113,13 @@ async fn list(json: bool, out: &mut impl Write) -> Outcome {
     if json {
         return Ok(json::document(out, &suppressions)?);
     }
-    for held in suppressions {
+    for suppression in suppressions {
         writeln!(
             out,
             "{}: {} (since {})",
-            held.who,
-            held.why,
-            time::local(held.since)
+            suppression.who,
+            suppression.why,
+            time::local(suppression.since)
         )?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `carpctl sysctl`: `net.inet.carp` as FreeBSD's sysctl(8) shows and sets it.
+//! `carpctl sysctl`: shows and sets `net.inet.carp` as FreeBSD's sysctl(8) does.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -10,69 +10,72 @@ use serde_json::json;
 use crate::exit::{Failure, Outcome, warn};
 use crate::{json, netstat};
 
-/// What stands behind `sysctl`.
+/// Arguments of `sysctl`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "sysctl(8)'s flags, each for itself"
+    reason = "the independent flags of sysctl(8)"
 )]
 pub(crate) struct Arguments {
-    /// All of net.inet.carp: what happens without a name, too
+    /// Show all of net.inet.carp (the default)
     #[arg(short)]
     pub(crate) all: bool,
     /// Print the description instead of the value
     #[arg(short)]
     pub(crate) description: bool,
-    /// Separate name and value by =
+    /// Separate name and value by "="
     #[arg(short)]
     pub(crate) equals: bool,
-    /// Print the name alone
+    /// Print only the name
     #[arg(short = 'N', conflicts_with_all = ["value", "description", "equals"])]
     pub(crate) name: bool,
-    /// Print the value alone
+    /// Print only the value
     #[arg(short = 'n')]
     pub(crate) value: bool,
-    /// Say nothing about an unknown name
+    /// Print no error for an unknown name
     #[arg(short)]
     pub(crate) quiet: bool,
-    /// Taken for the sake of old scripts: a value is set without it, too
+    /// Ignored, for old scripts: a value is set without it
     #[arg(short)]
     pub(crate) write: bool,
-    /// Not even what was set is shown: what Linux's sysctl(8) means by -q.
+    /// Do not print values that were set, as Linux's sysctl(8) with -q.
     #[arg(skip)]
     pub(crate) silent: bool,
-    /// What to show, or to set
+    /// Names to show, and values to set
     #[arg(value_name = "NAME[=VALUE]")]
     pub(crate) names: Vec<String>,
 }
 
 /// One `NAME` or `NAME=VALUE`.
 #[derive(Debug, PartialEq, Eq)]
-struct Wanted<'a> {
+struct Request<'a> {
     name: &'a str,
     value: Option<u64>,
 }
 
-/// Shows, or sets all or nothing.
+/// Shows and sets the names. Sets all values or none.
 ///
 /// # Errors
-/// Why it failed, with its exit status.
+/// The failure, with its exit status.
 pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write) -> Outcome {
-    let wanted = parse(&arguments.names).map_err(Failure::Usage)?;
+    let requests = parse(&arguments.names).map_err(Failure::Usage)?;
     let client = Client::connect().await?;
     let all = client.sysctls().await?;
     let mut shown: Vec<&SysctlInfo> = Vec::new();
     let mut set: Vec<(&SysctlInfo, u64)> = Vec::new();
     let mut counters = None;
-    if arguments.all || wanted.is_empty() {
+    if arguments.all || requests.is_empty() {
         shown.extend(&all);
     }
-    for Wanted { name, value } in wanted {
+    for Request { name, value } in requests {
         if name == STATS && value.is_none() {
             counters = Some(client.statistics().await?);
             continue;
         }
-        let found: Vec<&SysctlInfo> = all.iter().filter(|oid| below(&oid.name, name)).collect();
+        let found: Vec<&SysctlInfo> = all
+            .iter()
+            .filter(|oid| is_in_subtree(&oid.name, name))
+            .collect();
         match (found.as_slice(), value) {
             ([], Some(_)) if name == STATS => {
                 return Err(Failure::Refused(format!("oid '{name}' is read only")));
@@ -108,7 +111,7 @@ pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write)
         )?;
     }
     if let Some(counters) = counters {
-        let value = netstat::sentence(&counters);
+        let value = netstat::one_line(&counters);
         show(out, arguments, (STATS, STATS_DESCRIPTION), &value)?;
     }
     if arguments.silent {
@@ -121,27 +124,27 @@ pub(crate) async fn run(arguments: &Arguments, json: bool, out: &mut impl Write)
     Ok(())
 }
 
-/// Whether every argument can be read.
+/// Checks the form of every argument.
 ///
 /// # Errors
-/// One line that names the argument and what would be right.
+/// One line that names the argument and the right form.
 pub(crate) fn check(names: &[String]) -> Result<(), String> {
     parse(names).map(drop)
 }
 
-/// Reads every argument before anything is sent.
-fn parse(names: &[String]) -> Result<Vec<Wanted<'_>>, String> {
+/// Parses every argument.
+fn parse(names: &[String]) -> Result<Vec<Request<'_>>, String> {
     names
         .iter()
         .map(|argument| {
             let Some((name, value)) = argument.split_once('=') else {
-                return Ok(Wanted {
+                return Ok(Request {
                     name: argument,
                     value: None,
                 });
             };
             match value.parse() {
-                Ok(number) if value.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Wanted {
+                Ok(number) if value.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Request {
                     name,
                     value: Some(number),
                 }),
@@ -151,14 +154,15 @@ fn parse(names: &[String]) -> Result<Vec<Wanted<'_>>, String> {
         .collect()
 }
 
-/// Whether `oid` is `name` or stands in the subtree `name`.
-fn below(oid: &str, name: &str) -> bool {
+/// Returns whether `oid` is `name` or is in the subtree `name`.
+fn is_in_subtree(oid: &str, name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     oid.strip_prefix(name)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Sets one after the other and gives the old values. Puts back what was set if one is refused.
+/// Sets the values one after the other and returns the old ones. If carpd refuses one, restores
+/// those that were set before.
 async fn set_all(client: &Client, set: &[(&SysctlInfo, u64)]) -> Result<Vec<u64>, Failure> {
     let mut old = Vec::new();
     for (oid, value) in set {
@@ -167,10 +171,8 @@ async fn set_all(client: &Client, set: &[(&SysctlInfo, u64)]) -> Result<Vec<u64>
             Err(refused) => {
                 for ((oid, _), before) in set.iter().zip(old).rev() {
                     if let Err(error) = client.sysctl_set(&oid.name, before).await {
-                        warn(&format!(
-                            "{} could not be put back to {before}: {error}",
-                            oid.name
-                        ));
+                        let name = &oid.name;
+                        warn(&format!("{name}: cannot restore {before}: {error}"));
                     }
                 }
                 return Err(refused.into());
@@ -180,7 +182,7 @@ async fn set_all(client: &Client, set: &[(&SysctlInfo, u64)]) -> Result<Vec<u64>
     Ok(old)
 }
 
-/// Writes one line in the form that the flags ask for.
+/// Writes one line in the form that the flags select.
 fn show(
     out: &mut impl Write,
     arguments: &Arguments,
@@ -205,33 +207,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stands_for_itself_and_for_what_is_below_it() {
-        assert!(below("net.inet.carp.preempt", "net.inet.carp.preempt"));
-        assert!(below("net.inet.carp.preempt", "net.inet.carp"));
-        assert!(below("net.inet.carp.preempt", "net.inet.carp."));
-        assert!(below("net.inet.carp.preempt", "net"));
-        assert!(!below("net.inet.carp.preempt", "net.inet.carp.pre"));
-        assert!(!below("net.inet.carp.preempt", "net.inet.carp.preempt.x"));
-        assert!(!below(
+    fn subtree_has_its_own_name_and_the_names_below() {
+        assert!(is_in_subtree(
+            "net.inet.carp.preempt",
+            "net.inet.carp.preempt"
+        ));
+        assert!(is_in_subtree("net.inet.carp.preempt", "net.inet.carp"));
+        assert!(is_in_subtree("net.inet.carp.preempt", "net.inet.carp."));
+        assert!(is_in_subtree("net.inet.carp.preempt", "net"));
+        assert!(!is_in_subtree("net.inet.carp.preempt", "net.inet.carp.pre"));
+        assert!(!is_in_subtree(
+            "net.inet.carp.preempt",
+            "net.inet.carp.preempt.x"
+        ));
+        assert!(!is_in_subtree(
             "net.inet.carp.replay_window",
             "net.inet.carp.replay"
         ));
     }
 
     #[test]
-    fn a_value_is_a_number() {
+    fn value_must_be_a_number() {
         let names = ["a=1".to_owned(), "b".to_owned()];
-        let wanted = [
-            Wanted {
+        let requests = [
+            Request {
                 name: "a",
                 value: Some(1),
             },
-            Wanted {
+            Request {
                 name: "b",
                 value: None,
             },
         ];
-        assert_eq!(parse(&names).as_deref(), Ok(wanted.as_slice()));
+        assert_eq!(parse(&names).as_deref(), Ok(requests.as_slice()));
         for bad in [
             "a=",
             "a=x",

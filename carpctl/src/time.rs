@@ -1,8 +1,8 @@
-//! Points in time for people to read.
+//! Times as text.
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// `micros` since the epoch as local time: `2026-11-23 01:02:03.456`.
+/// Formats `micros`, microseconds since the epoch, as local time: `2026-11-23 01:02:03.456`.
 pub(crate) fn local(micros: u64) -> String {
     in_zone(micros, TimeZone::system())
 }
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_milliseconds_and_no_other_clutter() {
+    fn time_is_shown_with_milliseconds() {
         assert_eq!(
             in_zone(1_795_395_723_456_789, TimeZone::UTC),
             "2026-11-23 01:02:03.456"

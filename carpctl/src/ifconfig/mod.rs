@@ -1,5 +1,5 @@
-//! `carpctl carpN …`: ifconfig(8) for carp interfaces. A line is read whole, then sent as one
-//! call, so that all of it happens or nothing does.
+//! `carpctl carpN …`: ifconfig(8) for carp interfaces. A line is parsed as a whole and sent as one
+//! call, so that carpd applies all of it or nothing.
 
 mod show;
 
@@ -10,18 +10,29 @@ use carp_dbus::ifconfig::{Action, Change, Changes, Line, Secret};
 use carp_dbus::{Client, Error, InterfaceInfo, Settings};
 use serde::Serialize;
 
-use crate::called::Name;
 use crate::colour::Colour;
+use crate::device::is_carp_interface;
 use crate::exit::{Failure, Outcome, warn};
-use crate::{cli, json};
+use crate::json;
+use crate::name::ProgramName;
 
-/// The highest unit, as of BSD's `if_unit`.
-const LAST_UNIT: u16 = 32767;
+/// Returns whether a line about an interface asks for help.
+pub(crate) fn asks_for_help(words: &[OsString]) -> bool {
+    words.split_first().is_some_and(|(name, words)| {
+        name.to_str().is_some_and(can_be_configured) && words.iter().any(|word| word == "--help")
+    })
+}
 
-/// Runs `words`: the name of an interface and what stands behind it.
+/// Returns whether a line can begin with `name`: a carp interface, or `carp` for the next free
+/// unit.
+fn can_be_configured(name: &str) -> bool {
+    name == "carp" || is_carp_interface(name)
+}
+
+/// Runs `words`: the name of an interface and the words after it.
 ///
 /// # Errors
-/// Why it failed, with its exit status.
+/// The failure, with its exit status.
 pub(crate) async fn run(
     words: &[OsString],
     json: bool,
@@ -32,11 +43,8 @@ pub(crate) async fn run(
         return all(out, json, colour).await;
     };
     let name = name.to_string_lossy();
-    if !is_interface(&name) && name != "carp" {
+    if !can_be_configured(&name) {
         return Err(Failure::Usage(unknown(&name)));
-    }
-    if words.iter().any(|word| word == "--help") {
-        return cli::help(out);
     }
     let Line {
         action,
@@ -50,14 +58,14 @@ pub(crate) async fn run(
     let json = json || json_here;
     if name == "carp" && !matches!(action, Action::Create(_)) {
         return Err(Failure::Usage(
-            "carp: which one? carp0, carp1, ..., or carp create for the next free unit".into(),
+            "carp: no unit: use carp0, carp1, ..., or carp create for the next free unit".into(),
         ));
     }
     for warning in &warnings {
         warn(warning);
     }
     match action {
-        Action::Show => one(&name, json, show_pass, out, colour).await,
+        Action::Show => show_one(&name, json, show_pass, out, colour).await,
         Action::Vhaddr => {
             let info = Client::connect().await?.interface(&name).await;
             let info = info.map_err(|error| missing(&name, error))?;
@@ -93,10 +101,10 @@ pub(crate) async fn run(
     }
 }
 
-/// Says why an interface that now has everything that is set on one is in INIT all the same. It
-/// is no failure: carpd uses a physical interface when it comes.
+/// Warns if an interface is in INIT although all its parameters are set. This is no failure: carpd
+/// uses the physical interface as soon as it can.
 async fn warn_of_init(client: &Client, name: &str) {
-    // Another command may have removed it meanwhile.
+    // Another command may have destroyed the interface since.
     let Ok(info) = client.interface(name).await else {
         return;
     };
@@ -106,7 +114,7 @@ async fn warn_of_init(client: &Client, name: &str) {
     }
 }
 
-/// What is wrong with a first word that is neither the name of a carp interface nor a command.
+/// Returns the error for a first word that is neither a carp interface nor a command.
 fn unknown(word: &str) -> String {
     match word {
         "show" | "status" => format!(
@@ -114,24 +122,23 @@ fn unknown(word: &str) -> String {
         ),
         "list" => "list: no such command: carpctl -l lists the names of all interfaces".to_owned(),
         word => format!(
-            "{word}: neither a carp interface, such as carp0, nor a command (carpctl --help lists \
-             them)"
+            "{word}: neither a carp interface, such as carp0, nor a command: see carpctl --help"
         ),
     }
 }
 
-/// What carpd refused; with advice if there is no interface of this name.
+/// Adds advice to carpd's error if the interface does not exist.
 fn missing(name: &str, error: Error) -> Failure {
     let Error::NotFound(text) = error else {
         return error.into();
     };
     Failure::Refused(format!(
         "{text}: create it with: {} {name} create",
-        Name::current().as_str()
+        ProgramName::current().as_str()
     ))
 }
 
-/// Options that may stand among the words.
+/// Options among the words of a line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     json: bool,
@@ -149,7 +156,7 @@ impl Options {
             }
         }
         if options.show_pass && *action != Action::Show {
-            return Err("--show-pass goes with the name of an interface alone".into());
+            return Err("--show-pass: only without parameters: carpctl carp0 --show-pass".into());
         }
         Ok(options)
     }
@@ -158,20 +165,20 @@ impl Options {
 /// Shows every interface.
 ///
 /// # Errors
-/// Why it failed, with its exit status.
+/// The failure, with its exit status.
 pub(crate) async fn all(out: &mut impl Write, json: bool, colour: Colour) -> Outcome {
     let client = Client::connect().await?;
     if json {
         return Ok(json::document(out, &client.interfaces().await?)?);
     }
-    Ok(show_all(out, &every(&client).await?, colour)?)
+    Ok(show_all(out, &fetch_all(&client).await?, colour)?)
 }
 
-/// What is shown of every interface.
+/// Fetches the properties that [`show_all`] writes.
 ///
 /// # Errors
 /// carpd does not answer.
-pub(crate) async fn every(client: &Client) -> Result<Vec<InterfaceInfo>, Failure> {
+pub(crate) async fn fetch_all(client: &Client) -> Result<Vec<InterfaceInfo>, Failure> {
     Ok(client.properties(&show::PROPERTIES).await?)
 }
 
@@ -192,7 +199,7 @@ pub(crate) fn show_all(
 /// Shows the names of all interfaces on one line.
 ///
 /// # Errors
-/// Why it failed, with its exit status.
+/// The failure, with its exit status.
 pub(crate) async fn list(out: &mut impl Write, json: bool) -> Outcome {
     let interfaces = Client::connect().await?.properties(&["Name"]).await?;
     let names: Vec<&str> = interfaces.iter().map(|info| info.name.as_str()).collect();
@@ -203,16 +210,7 @@ pub(crate) async fn list(out: &mut impl Write, json: bool) -> Outcome {
     }
 }
 
-/// Whether `name` is that of a carp interface: `carp` and a number without leading zeros.
-pub(crate) fn is_interface(name: &str) -> bool {
-    name.strip_prefix("carp").is_some_and(|unit| {
-        let plain = unit.bytes().all(|byte| byte.is_ascii_digit())
-            && (unit == "0" || !unit.starts_with('0'));
-        plain && unit.parse::<u16>().is_ok_and(|unit| unit <= LAST_UNIT)
-    })
-}
-
-/// An interface with its password: `--json --show-pass`.
+/// Interface with its password: `--json --show-pass`.
 #[derive(Serialize)]
 struct WithPassword<'a> {
     #[serde(flatten)]
@@ -220,7 +218,8 @@ struct WithPassword<'a> {
     password: &'a str,
 }
 
-async fn one(
+/// Shows one interface.
+async fn show_one(
     name: &str,
     json: bool,
     show_pass: bool,
@@ -248,7 +247,7 @@ async fn one(
     }
 }
 
-/// The password as text; bytes that are not are escaped.
+/// Fetches the password as text; escapes it if it has control characters or is not UTF-8.
 async fn password(client: &Client, info: &InterfaceInfo) -> Result<String, Failure> {
     let bytes = client.password(&info.name).await?;
     if bytes.is_empty() && info.has_password {
@@ -263,7 +262,7 @@ async fn password(client: &Client, info: &InterfaceInfo) -> Result<String, Failu
     Ok(text.map_or_else(|| bytes.escape_ascii().to_string(), str::to_owned))
 }
 
-/// What the bus takes, with passwords read from where they are.
+/// Returns the settings for the bus. Reads passwords from their files or from standard input.
 fn settings(changes: Changes) -> Result<Settings, Failure> {
     let from_input = changes.settings.iter().filter(|change| {
         matches!(
@@ -274,7 +273,7 @@ fn settings(changes: Changes) -> Result<Settings, Failure> {
     });
     if from_input.count() > 1 {
         return Err(Failure::Usage(
-            "standard input holds one password, not two".into(),
+            "standard input: has one password, not two: use passfile".into(),
         ));
     }
     changes.settings().map_err(Failure::Refused)
@@ -285,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_are_known_and_a_password_is_shown_alone() {
+    fn options_are_refused_if_unknown_or_misplaced() {
         let parse = |words: &[&str], action| {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             Options::parse(&words, &action)
@@ -303,26 +302,7 @@ mod tests {
         );
         assert_eq!(
             parse(&["--show-pass"], Action::Vhaddr),
-            Err("--show-pass goes with the name of an interface alone".to_owned())
+            Err("--show-pass: only without parameters: carpctl carp0 --show-pass".to_owned())
         );
-    }
-
-    #[test]
-    fn an_interface_is_carp_and_a_plain_number() {
-        for good in ["carp0", "carp7", "carp10", "carp32767"] {
-            assert!(is_interface(good), "{good}");
-        }
-        for bad in [
-            "carp",
-            "carp00",
-            "carp01",
-            "carp-1",
-            "carp+1",
-            "carp32768",
-            "eth0",
-            "xcarp0",
-        ] {
-            assert!(!is_interface(bad), "{bad}");
-        }
     }
 }

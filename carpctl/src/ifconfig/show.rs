@@ -1,4 +1,4 @@
-//! An interface as DragonFly's ifconfig(8) prints it.
+//! Output about an interface in the form of DragonFly's ifconfig(8).
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use carp_dbus::{AddressInfo, InterfaceInfo};
 
 use crate::colour::Colour;
 
-/// `IFBITS` of DragonFly's `ifconfig.c`: those that a carp interface can have.
+/// Flags that a carp interface can have, from `IFBITS` in DragonFly's `ifconfig.c`.
 const FLAGS: [(u32, &str); 5] = [
     (0x1, "UP"),
     (0x2, "BROADCAST"),
@@ -16,7 +16,7 @@ const FLAGS: [(u32, &str); 5] = [
     (0x8000, "MULTICAST"),
 ];
 
-/// The properties of which [`interface`] writes something.
+/// Properties that [`interface`] needs.
 pub(crate) const PROPERTIES: [&str; 13] = [
     "Name",
     "State",
@@ -33,7 +33,7 @@ pub(crate) const PROPERTIES: [&str; 13] = [
     "Addresses",
 ];
 
-/// Writes the lines of one interface, with its password if there is one to show.
+/// Writes the lines of one interface, with `password` if it is given.
 ///
 /// # Errors
 /// Those of `out`.
@@ -92,7 +92,7 @@ pub(crate) fn interface(
     Ok(())
 }
 
-/// Writes the table of `ifconfig carpN vhaddr`; nothing if there are no addresses.
+/// Writes the table of `ifconfig carpN vhaddr`, or nothing if there are no addresses.
 ///
 /// # Errors
 /// Those of `out`.
@@ -109,7 +109,7 @@ pub(crate) fn vhaddr(out: &mut impl Write, addresses: &[AddressInfo]) -> io::Res
     if addresses.is_empty() {
         return Ok(());
     }
-    // `ifcarp.c`, `VHADDR_PFMT`: 15, which is an IPv4 address. IPv6 takes what it needs.
+    // 15, the longest IPv4 address (`VHADDR_PFMT` in `ifcarp.c`); IPv6 addresses can be wider.
     let widest = |column: fn(&(&str, &str, &str)) -> usize| {
         table.iter().map(column).max().unwrap_or_default().max(15)
     };
@@ -120,7 +120,7 @@ pub(crate) fn vhaddr(out: &mut impl Write, addresses: &[AddressInfo]) -> io::Res
     Ok(())
 }
 
-/// `flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST>`
+/// Returns `flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST>`.
 fn flags(info: &InterfaceInfo) -> String {
     let set = FLAGS.iter().filter(|(_, name)| match *name {
         "UP" => info.up,
@@ -132,6 +132,7 @@ fn flags(info: &InterfaceInfo) -> String {
     format!("flags={bits:x}<{}>", names.join(","))
 }
 
+/// Returns `text`, or `*` if it is empty.
 fn or_star(text: &str) -> &str {
     if text.is_empty() { "*" } else { text }
 }
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_master_is_shown_as_on_bsd_byte_for_byte() {
+    fn master_is_shown_byte_for_byte_as_on_dragonfly() {
         assert_eq!(
             shown(&master(), None),
             "carp0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> metric 0 mtu 1500\n\
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_interface_is_one_line() {
+    fn new_interface_is_shown_on_one_line() {
         let fresh = InterfaceInfo {
             name: "carp7".into(),
             state: "INIT".into(),
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_of_init_stands_below_the_state() {
+    fn reason_of_init_is_shown_below_the_state() {
         let waiting = InterfaceInfo {
             state: "INIT".into(),
             running: false,
@@ -220,13 +221,13 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_shown_when_there_is_one_to_show() {
+    fn password_is_shown_only_when_it_is_given() {
         assert!(shown(&master(), Some("mekmitasdigoat")).contains("\n\tpass: mekmitasdigoat\n"));
         assert!(!shown(&master(), None).contains("pass"));
     }
 
     #[test]
-    fn the_table_of_addresses_has_dragonflys_columns() {
+    fn address_table_has_the_columns_of_dragonfly() {
         let mut out = Vec::new();
         let owner = AddressInfo {
             backing: "192.168.1.2".into(),

@@ -1,8 +1,8 @@
-//! Command lines with what they print, how they end, and what carpd is asked to do: the files
-//! `golden/*.txt`. `BLESS=1 cargo test -p carpctl` writes them anew.
+//! Golden files `golden/*.txt`: command lines with their output, exit status and calls to carpd.
+//! `BLESS=1 cargo test -p carpctl` rewrites them.
 //!
-//! A line `$ …` is run by `sh`. Below it stand standard output, standard error behind `2> `, a
-//! status that is not 0 behind `? `, and what the daemon was asked to do behind `=> `.
+//! `sh` runs a line `$ …`. Its standard output follows, then standard error after `2> `, a status
+//! other than 0 after `? `, and each call to the daemon after `=> `.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -19,9 +19,8 @@ macro_rules! golden {
             }
         )*
 
-        /// Every file has its test.
         #[test]
-        fn no_file_is_forgotten() {
+        fn every_golden_file_has_its_test() {
             let mut files: Vec<String> = fs::read_dir(directory())
                 .unwrap()
                 .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
@@ -71,10 +70,7 @@ fn check(name: &str) {
         fs::write(&path, &found).unwrap();
     }
     let expected = fs::read_to_string(&path).unwrap();
-    assert_eq!(
-        expected, found,
-        "{name}.txt differs; BLESS=1 writes it anew"
-    );
+    assert_eq!(expected, found, "{name}.txt differs: BLESS=1 rewrites it");
 }
 
 fn run(fake: &Fake, command: &str, found: &mut String) {
@@ -89,7 +85,7 @@ fn run(fake: &Fake, command: &str, found: &mut String) {
         Some(0) => {}
         status => writeln!(found, "? {}", status.unwrap()).unwrap(),
     }
-    for call in fake.calls() {
+    for call in fake.take_calls() {
         writeln!(found, "=> {call}").unwrap();
     }
 }

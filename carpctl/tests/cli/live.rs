@@ -1,5 +1,4 @@
-//! What takes time, or ends by a signal: events as they happen, commands that are run, readers
-//! that leave.
+//! Tests of commands that take time or end by a signal: `monitor`, `suppress`, closed pipes.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -8,7 +7,7 @@ use std::time::Duration;
 use crate::fake::{self, Fake};
 
 #[test]
-fn monitor_shows_what_was_and_then_what_comes_until_carpd_is_gone() {
+fn monitor_shows_kept_then_new_events_until_carpd_ends() {
     let fake = Fake::start();
     let mut monitor = fake
         .shell("exec carpctl monitor --since 1")
@@ -34,12 +33,12 @@ fn monitor_shows_what_was_and_then_what_comes_until_carpd_is_gone() {
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "carpctl: carpd is gone\n"
+        "carpctl: carpd has closed the connection\n"
     );
 }
 
 #[test]
-fn monitor_writes_one_json_object_a_line() {
+fn monitor_writes_one_json_object_per_line() {
     let fake = Fake::start();
     let mut monitor = fake
         .shell("exec carpctl monitor --since all --json")
@@ -62,7 +61,7 @@ fn monitor_writes_one_json_object_a_line() {
 }
 
 #[test]
-fn monitor_ends_in_peace_when_its_reader_leaves() {
+fn monitor_ends_without_error_when_its_reader_closes() {
     let fake = Fake::start();
     let mut monitor = fake
         .shell("exec carpctl monitor --since 1")
@@ -73,12 +72,12 @@ fn monitor_ends_in_peace_when_its_reader_leaves() {
     let mut reader = BufReader::new(monitor.stdout.take().unwrap());
     reader.read_line(&mut String::new()).unwrap();
     drop(reader);
-    // A process that another test is about to start may still have the other end for a moment.
+    // A process that another test is starting may hold a copy of the reader's end for a moment.
     let mut number = 3;
     while monitor.try_wait().unwrap().is_none() {
         fake.emit(fake::event(number, "MASTER -> INIT (carrier lost)"));
         number += 1;
-        assert!(number < 1000, "the monitor goes on for nobody");
+        assert!(number < 1000, "monitor still runs without a reader");
         std::thread::sleep(Duration::from_millis(10));
     }
     let output = monitor.wait_with_output().unwrap();
@@ -86,7 +85,7 @@ fn monitor_ends_in_peace_when_its_reader_leaves() {
 }
 
 #[test]
-fn a_reader_that_has_read_enough_is_no_failure() {
+fn closed_standard_output_is_no_failure() {
     let fake = Fake::start();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -100,7 +99,7 @@ fn a_reader_that_has_read_enough_is_no_failure() {
 }
 
 #[test]
-fn suppression_ends_with_the_command_even_if_it_leaves_something_running() {
+fn suppression_ends_with_the_command_not_its_children() {
     let fake = Fake::start();
     let output = fake
         .shell("carpctl suppress --who me --why test -- sh -c 'sleep 60 >/dev/null 2>&1 & echo $!'")
@@ -108,17 +107,17 @@ fn suppression_ends_with_the_command_even_if_it_leaves_something_running() {
         .unwrap();
     let left_running = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0));
-    let held = fake.suppressions();
+    let suppressions = fake.suppressions();
     let killed = Command::new("kill")
         .arg(left_running.trim())
         .status()
         .unwrap();
-    assert!(killed.success(), "sleep was over already");
-    assert_eq!(held, 0);
+    assert!(killed.success(), "sleep has already ended");
+    assert_eq!(suppressions, 0);
 }
 
 #[test]
-fn suppress_hands_a_signal_on_and_waits_for_the_command() {
+fn suppress_passes_a_signal_on_and_waits_for_the_command() {
     let fake = Fake::start();
     let script = "trap 'echo caught; exit 5' TERM; echo ready; while :; do sleep 0.1; done";
     let mut suppress = fake

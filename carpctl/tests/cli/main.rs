@@ -1,13 +1,13 @@
-//! carpctl as people and scripts see it: command lines in, text and exit status out.
+//! Tests of carpctl as a program: command lines in, text and exit status out.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 #![expect(
     clippy::needless_pass_by_value,
     clippy::unused_self,
-    reason = "what zbus expects of the fake daemon's methods"
+    reason = "zbus requires this form of the fake daemon's methods"
 )]
 
-mod called;
 mod fake;
 mod golden;
 mod live;
+mod multicall;

@@ -1,4 +1,4 @@
-//! What the daemon knows.
+//! Interfaces, sysctls and events of the fake daemon.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use carp_dbus::{AddressInfo, EventInfo, InterfaceInfo, MasterInfo, SysctlInfo, T
 /// 2026-11-23 01:02:03.456789 UTC
 pub(super) const TIME: u64 = 1_795_395_723_456_789;
 
-/// Two interfaces that are set up, one each way.
+/// Returns two configured interfaces, one with and one without `advskew`.
 pub(super) fn interfaces() -> Vec<InterfaceInfo> {
     let address = |address: &str, prefixlen, backing: &str, flags: &str| AddressInfo {
         address: address.to_owned(),
@@ -46,7 +46,7 @@ pub(super) fn interfaces() -> Vec<InterfaceInfo> {
             reason: reason.to_owned(),
         })
     };
-    let both = InterfaceInfo {
+    let common = InterfaceInfo {
         up: true,
         running: true,
         advbase: 1,
@@ -71,7 +71,7 @@ pub(super) fn interfaces() -> Vec<InterfaceInfo> {
             advertised: TIME,
             last_transition: transition("BACKUP", "MASTER", "master-timed-out"),
             statistics: statistics(0, 1),
-            ..both.clone()
+            ..common.clone()
         },
         InterfaceInfo {
             name: "carp1".to_owned(),
@@ -92,7 +92,7 @@ pub(super) fn interfaces() -> Vec<InterfaceInfo> {
             }),
             last_transition: transition("INIT", "BACKUP", "became-runnable"),
             statistics: statistics(12, 0),
-            ..both
+            ..common
         },
     ]
 }
@@ -139,7 +139,7 @@ pub(super) fn sysctls() -> Vec<SysctlInfo> {
     .into()
 }
 
-/// An event, the `number`th.
+/// Returns event `number`.
 pub(crate) fn event(number: u64, text: &str) -> EventInfo {
     EventInfo {
         number,

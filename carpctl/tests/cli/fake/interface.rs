@@ -1,4 +1,4 @@
-//! The object of one carp interface.
+//! D-Bus object of one carp interface.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use zbus::{OwnedVariant, interface};
 
 use super::State;
 
-/// A carp interface.
+/// Carp interface.
 pub(super) struct Interface(pub(super) InterfaceInfo, pub(super) Arc<Mutex<State>>);
 
 #[interface(name = "org.carpd1.Interface")]
@@ -23,8 +23,9 @@ impl Interface {
 
     #[zbus(name = "GetVH")]
     fn get_vh(&self) -> ((i32, i32, i32, i32, Vec<u8>),) {
-        let root = self.0.name == "carp0";
-        let key = if root {
+        // As if root had called: the password of carp0 alone is visible.
+        let is_visible = self.0.name == "carp0";
+        let key = if is_visible {
             b"mekmitasdigoat".to_vec()
         } else {
             Vec::new()

@@ -1,4 +1,4 @@
-//! The object of the daemon as a whole.
+//! D-Bus objects of the daemon as a whole and of its sysctls.
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
@@ -12,7 +12,7 @@ use zbus::{OwnedObjectPath, OwnedVariant, Variant, interface};
 use super::State;
 use super::facts::TIME;
 
-/// The daemon as a whole.
+/// Daemon as a whole.
 pub(super) struct Manager(pub(super) Arc<Mutex<State>>);
 
 #[interface(name = "org.carpd1.Manager")]
@@ -108,15 +108,17 @@ impl Manager {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let mut state = self.0.lock().unwrap();
         state.call(&format!("Suppress {who}: {why}"), &HashMap::new());
-        state.held.push((who.to_owned(), why.to_owned(), ours));
+        state
+            .suppressions
+            .push((who.to_owned(), why.to_owned(), ours));
         OwnedFd::from(theirs).into()
     }
 
     fn list_suppressions(&self) -> Vec<(String, String, u64)> {
         let mut state = self.0.lock().unwrap();
         let mut rows = vec![("eth1".to_owned(), "no carrier".to_owned(), TIME)];
-        let holder = |(who, why, _): &(String, String, _)| (who.clone(), why.clone(), TIME);
-        rows.extend(state.still_held().iter().map(holder));
+        let row = |(who, why, _): &(String, String, _)| (who.clone(), why.clone(), TIME);
+        rows.extend(state.open_suppressions().iter().map(row));
         rows
     }
 
@@ -137,7 +139,7 @@ impl Manager {
     ) -> zbus::Result<()>;
 }
 
-/// The tree `net.inet.carp`.
+/// Tree `net.inet.carp`.
 pub(super) struct Sysctl(pub(super) Arc<Mutex<State>>);
 
 #[interface(name = "org.carpd1.Sysctl")]
@@ -174,8 +176,8 @@ impl Sysctl {
     }
 }
 
-/// Tells whoever is on `emitter`.
-pub(super) async fn tell(emitter: &SignalEmitter<'_>, event: EventInfo) -> zbus::Result<()> {
+/// Sends `event` to the client of `emitter`.
+pub(super) async fn send_event(emitter: &SignalEmitter<'_>, event: EventInfo) -> zbus::Result<()> {
     let (number, time, interface, kind, text, details) = row(event);
     Manager::event(emitter, number, time, &interface, &kind, &text, details).await
 }

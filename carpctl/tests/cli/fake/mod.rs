@@ -1,5 +1,5 @@
-//! A daemon for tests: it answers as carpd does, remembers what was asked of it, and has no
-//! network. It listens on a socket in a directory of its own, on a thread of its own.
+//! Fake daemon: answers as carpd does, records calls that change something, and uses no network. It
+//! listens on a socket in a temporary directory, on a thread of its own.
 
 mod facts;
 mod interface;
@@ -24,30 +24,30 @@ use zbus::{Connection, Guid, OwnedVariant};
 
 pub(crate) use facts::event;
 use interface::Interface;
-use manager::{Manager, Sysctl, tell};
+use manager::{Manager, Sysctl, send_event};
 
-/// The daemon.
+/// Fake daemon; it ends when this is dropped.
 pub(crate) struct Fake {
     directory: tempfile::TempDir,
     state: Arc<Mutex<State>>,
-    orders: Option<mpsc::UnboundedSender<EventInfo>>,
+    events: Option<mpsc::UnboundedSender<EventInfo>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What it knows.
+/// State of the fake daemon.
 #[derive(Default)]
 struct State {
     interfaces: Vec<InterfaceInfo>,
     sysctls: Vec<SysctlInfo>,
     events: Vec<EventInfo>,
-    /// What was asked of it that changes something, one line each.
+    /// Calls that change something, one line each.
     calls: Vec<String>,
-    /// The ends that we keep of the descriptors that we gave away.
-    held: Vec<(String, String, UnixStream)>,
+    /// Suppressions: who, why and our end of the client's descriptor.
+    suppressions: Vec<(String, String, UnixStream)>,
 }
 
 impl Fake {
-    /// Starts one with the interfaces of [`facts::interfaces`].
+    /// Starts a daemon with the interfaces of [`facts::interfaces`].
     pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let state = Arc::new(Mutex::new(State {
@@ -58,7 +58,7 @@ impl Fake {
         }));
         let listener = StdListener::bind(directory.path().join("bus")).unwrap();
         listener.set_nonblocking(true).unwrap();
-        let (orders, incoming) = mpsc::unbounded_channel();
+        let (events, incoming) = mpsc::unbounded_channel();
         let shared = Arc::clone(&state);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -70,17 +70,17 @@ impl Fake {
         Self {
             directory,
             state,
-            orders: Some(orders),
+            events: Some(events),
             thread: Some(thread),
         }
     }
 
-    /// Where it listens.
+    /// Returns the path of its socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("bus")
     }
 
-    /// A command line for `sh`, in which `carpctl` is the one under test.
+    /// Returns a command line for `sh` in which `carpctl` is the program under test.
     pub(crate) fn shell(&self, line: &str) -> Command {
         let binary = PathBuf::from(env!("CARGO_BIN_EXE_carpctl"));
         let mut path = binary.parent().unwrap().as_os_str().to_owned();
@@ -99,25 +99,25 @@ impl Fake {
         command
     }
 
-    /// What was asked of it since the last time.
-    pub(crate) fn calls(&self) -> Vec<String> {
+    /// Returns the calls since the last time.
+    pub(crate) fn take_calls(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().calls)
     }
 
-    /// Tells everybody.
+    /// Sends `event` to every client.
     pub(crate) fn emit(&self, event: EventInfo) {
-        self.orders.as_ref().unwrap().send(event).unwrap();
+        self.events.as_ref().unwrap().send(event).unwrap();
     }
 
-    /// How many descriptors are held by others.
+    /// Returns the number of suppressions whose descriptors are still open.
     pub(crate) fn suppressions(&self) -> usize {
-        self.state.lock().unwrap().still_held().len()
+        self.state.lock().unwrap().open_suppressions().len()
     }
 }
 
 impl Drop for Fake {
     fn drop(&mut self) {
-        drop(self.orders.take());
+        drop(self.events.take());
         if let Some(thread) = self.thread.take() {
             let ended = thread.join();
             assert!(
@@ -131,7 +131,7 @@ impl Drop for Fake {
 async fn serve(
     listener: StdListener,
     state: Arc<Mutex<State>>,
-    mut orders: mpsc::UnboundedReceiver<EventInfo>,
+    mut events: mpsc::UnboundedReceiver<EventInfo>,
 ) {
     let listener = UnixListener::from_std(listener).unwrap();
     let mut connections: Vec<Connection> = Vec::new();
@@ -149,18 +149,18 @@ async fn serve(
                     let path = names::interface_path(&info.name);
                     builder = builder.serve_at(path, Interface(info, Arc::clone(&state)));
                 }
-                // A client may be gone already: some tests are about that.
+                // In some tests the client has already disconnected.
                 if let Ok(connection) = builder.build().await {
                     connections.push(connection);
                 }
             }
-            order = orders.recv() => {
-                let Some(event) = order else { return };
+            event = events.recv() => {
+                let Some(event) = event else { return };
                 state.lock().unwrap().events.push(event.clone());
                 for connection in &connections {
                     let emitter = SignalEmitter::new(connection, names::ROOT_PATH).unwrap();
-                    // Most connections are those of commands that are over.
-                    let _ = tell(&emitter, event.clone()).await;
+                    // Fails for commands that have ended.
+                    let _ = send_event(&emitter, event.clone()).await;
                 }
             }
         }
@@ -182,13 +182,13 @@ impl State {
         self.calls.push(line);
     }
 
-    /// Refuses what carpd refuses, where a test is about the refusal.
+    /// Refuses a vhid that is in use, as carpd does.
     fn refuse(&self, name: &str, settings: &HashMap<String, OwnedVariant>) -> Result<(), Error> {
         let vhid = settings
             .get("Vhid")
             .and_then(|value| u8::try_from(value.clone()).ok());
-        let taken = |info: &&InterfaceInfo| info.name != name && Some(info.vhid) == vhid;
-        match self.interfaces.iter().find(taken) {
+        let has_vhid = |info: &&InterfaceInfo| info.name != name && Some(info.vhid) == vhid;
+        match self.interfaces.iter().find(has_vhid) {
             None => Ok(()),
             Some(InterfaceInfo {
                 name: other,
@@ -201,13 +201,14 @@ impl State {
         }
     }
 
-    /// Who still has the other end, and not just for the moment in which a test starts a process.
-    fn still_held(&mut self) -> &[(String, String, UnixStream)] {
-        self.held.retain_mut(|(_, _, ours)| {
-            ours.set_read_timeout(Some(Duration::from_millis(100)))
+    /// Returns the suppressions whose descriptors are open. Waits a moment, because a process that
+    /// a test starts holds copies of them until its exec(3).
+    fn open_suppressions(&mut self) -> &[(String, String, UnixStream)] {
+        self.suppressions.retain_mut(|(_, _, end)| {
+            end.set_read_timeout(Some(Duration::from_millis(100)))
                 .unwrap();
-            !matches!(ours.read(&mut [0]), Ok(0))
+            !matches!(end.read(&mut [0]), Ok(0))
         });
-        &self.held
+        &self.suppressions
     }
 }

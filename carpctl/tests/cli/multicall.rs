@@ -1,5 +1,5 @@
-//! carpctl by the names `ifconfig` and `sysctl`: links in a directory of `PATH` before that of the
-//! system's programs, which are scripts here that say what they were asked.
+//! Tests of carpctl run as `ifconfig` and `sysctl`: links in a directory that precedes the system's
+//! programs in `PATH`. Here these programs are scripts that print their arguments.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -8,17 +8,17 @@ use std::process::{Command, Output};
 
 use crate::fake::Fake;
 
-/// What the system's programs do: say their name and their arguments, one in brackets each, and
-/// their standard input; end with 7.
-const SAYS: &str = "#!/bin/sh\nprintf 'system %s' \"${0##*/}\"; printf ' [%s]' \"$@\"; echo\n\
+/// Program of the system that prints its name, each argument in brackets and its standard input,
+/// and exits with 7.
+const ECHO: &str = "#!/bin/sh\nprintf 'system %s' \"${0##*/}\"; printf ' [%s]' \"$@\"; echo\n\
                     echo to-stderr >&2\n[ -t 0 ] || cat\nexit 7\n";
 
-/// net-tools' text of a host with two interfaces, one of which is carp's.
-const LISTS: &str = "#!/bin/sh\nprintf 'carp0: flags=4163<UP>  mtu 1500\\n        inet \
+/// ifconfig of the system with net-tools' output for carp0 and eth0.
+const LIST: &str = "#!/bin/sh\nprintf 'carp0: flags=4163<UP>  mtu 1500\\n        inet \
                      192.0.2.1\\n\\neth0: flags=4163<UP>  mtu 1500\\n        ether 02::\\n\\n'\n\
                      exit $STATUS\n";
 
-/// A daemon, links to carpctl and the system's programs.
+/// Host with a fake daemon, links to carpctl and programs of the system.
 struct Host {
     fake: Fake,
     directory: tempfile::TempDir,
@@ -51,7 +51,7 @@ impl Host {
             let link = host.path(directory).join(name);
             symlink(env!("CARGO_BIN_EXE_carpctl"), link).unwrap();
         }
-        // Not to be taken for a program: a directory, and a file that cannot be executed.
+        // carpctl must not run a directory.
         fs::create_dir(host.path("more").join("ifconfig")).unwrap();
         host
     }
@@ -60,7 +60,7 @@ impl Host {
         self.directory.path().join(name)
     }
 
-    /// A line for `sh`, which finds the links first, then the system's programs.
+    /// Returns a line for `sh`, which finds the links before the system's programs.
     fn shell(&self, line: &str) -> Command {
         let directories = ["links", "more", "system"].map(|name| self.path(name));
         let path = std::env::join_paths(
@@ -74,8 +74,8 @@ impl Host {
         command
     }
 
-    /// As [`Host::run`], with nothing in `PATH` but our own directories.
-    fn alone(&self, line: &str) -> (String, String, i32) {
+    /// Runs a line with only the directories of this host in `PATH`.
+    fn run_isolated(&self, line: &str) -> (String, String, i32) {
         let directories = ["links", "more", "system"].map(|name| self.path(name));
         let path = std::env::join_paths(directories).unwrap();
         let line = format!("PATH='{}'; {line}", path.to_str().unwrap());
@@ -97,7 +97,7 @@ fn texts(output: &Output) -> (String, String, i32) {
 
 #[test]
 fn ifconfig_serves_carp_interfaces() {
-    let host = Host::new(SAYS, SAYS);
+    let host = Host::new(ECHO, ECHO);
     let (shown, errors, status) = host.run("ifconfig carp1");
     assert!(shown.starts_with("carp1: flags=8843<UP,"), "{shown}");
     assert!(shown.contains("\tcarp: BACKUP vhid 2 advbase 1 advskew 100\n"));
@@ -110,14 +110,14 @@ fn ifconfig_serves_carp_interfaces() {
     );
     host.run("ifconfig carp1 vhid 7");
     assert_eq!(
-        host.fake.calls(),
+        host.fake.take_calls(),
         ["CreateInterface carp2", "Configure carp1 Vhid=byte 0x07"]
     );
 }
 
 #[test]
-fn what_ifconfig_refuses_is_said_in_its_name() {
-    let host = Host::new(SAYS, SAYS);
+fn errors_as_ifconfig_bear_its_name() {
+    let host = Host::new(ECHO, ECHO);
     let refused = "ifconfig: vhid 0: must be a number from 1 to 255\n".to_owned();
     assert_eq!(
         host.run("ifconfig carp0 vhid 0"),
@@ -129,8 +129,8 @@ fn what_ifconfig_refuses_is_said_in_its_name() {
 }
 
 #[test]
-fn everything_else_is_the_systems_with_its_arguments_streams_and_status() {
-    let host = Host::new(SAYS, SAYS);
+fn other_lines_go_to_the_system_with_streams_and_status() {
+    let host = Host::new(ECHO, ECHO);
     for line in [
         "ifconfig eth0 'inet 192.0.2.9' netmask ''",
         "ifconfig -s",
@@ -153,7 +153,7 @@ fn everything_else_is_the_systems_with_its_arguments_streams_and_status() {
             "{line}"
         );
     }
-    // It is the same process: who waits for it, or sends it a signal, sees the system's program.
+    // The process stays the same, so that waiting and signals work.
     let own = "#!/bin/sh\necho $$\n";
     let host = Host::new(own, own);
     let (pids, _, _) = host.run("sh -c 'echo $$; exec ifconfig eth0'");
@@ -163,8 +163,8 @@ fn everything_else_is_the_systems_with_its_arguments_streams_and_status() {
 }
 
 #[test]
-fn a_list_of_all_has_each_carp_interface_once_and_in_our_form() {
-    let host = Host::new(LISTS, SAYS);
+fn list_of_all_shows_each_carp_interface_once_as_carpctl_does() {
+    let host = Host::new(LIST, ECHO);
     for line in ["ifconfig", "ifconfig -a"] {
         let (shown, errors, status) = host.run(&format!("STATUS=0 {line}"));
         let theirs = "eth0: flags=4163<UP>  mtu 1500\n        ether 02::\n\n";
@@ -178,7 +178,7 @@ fn a_list_of_all_has_each_carp_interface_once_and_in_our_form() {
     assert_eq!(host.run("STATUS=4 ifconfig -a").2, 4);
 
     // Without carpd there are no carp interfaces: the list is the system's.
-    let host = Host::new(SAYS, SAYS);
+    let host = Host::new(ECHO, ECHO);
     let alone = host.run("CARPD_BUS_ADDRESS=unix:path=/nowhere ifconfig -a </dev/null");
     assert_eq!(
         alone,
@@ -188,7 +188,7 @@ fn a_list_of_all_has_each_carp_interface_once_and_in_our_form() {
 
 #[test]
 fn sysctl_serves_net_inet_carp() {
-    let host = Host::new(SAYS, SAYS);
+    let host = Host::new(ECHO, ECHO);
     let preempt = "net.inet.carp.preempt";
     assert_eq!(
         host.run(&format!("sysctl {preempt}=1")).0,
@@ -203,14 +203,14 @@ fn sysctl_serves_net_inet_carp() {
         host.run("sysctl net.inet").0,
         host.run("sysctl net.inet.carp").0
     );
-    // As Linux's scripts have it: nothing is shown of what was set.
+    // -q as Linux's sysctl(8) has it: values that were set are not printed.
     let silent = (String::new(), String::new(), 0);
     assert_eq!(host.run(&format!("sysctl -qw {preempt}=0")), silent);
     assert_eq!(
         host.run(&format!("sysctl --write --quiet {preempt}=1")),
         silent
     );
-    assert_eq!(host.fake.calls().len(), 3);
+    assert_eq!(host.fake.take_calls().len(), 3);
 
     let unknown = "sysctl: unknown oid 'net.inet.carp.x'\n".to_owned();
     assert_eq!(
@@ -220,8 +220,8 @@ fn sysctl_serves_net_inet_carp() {
 }
 
 #[test]
-fn a_mixed_sysctl_line_is_split_in_its_order() {
-    let host = Host::new(SAYS, SAYS);
+fn mixed_sysctl_line_is_split_in_its_order() {
+    let host = Host::new(ECHO, ECHO);
     let (shown, _, status) = host.run(
         "sysctl -e net.inet.carp.preempt=1 net.ipv4.ip_forward vm.x=1 net.inet.carp.allow </dev/null",
     );
@@ -232,7 +232,7 @@ fn a_mixed_sysctl_line_is_split_in_its_order() {
     );
     assert_eq!(status, 7);
 
-    // A mistake in our part stops all of it, and a refusal stops nothing else.
+    // A mistake in carpctl's part stops the whole line; a refusal stops only that name.
     let (shown, errors, status) = host.run("sysctl vm.x=1 net.inet.carp.preempt=yes </dev/null");
     let mistake = "sysctl: net.inet.carp.preempt: 'yes' must be a number\n";
     assert_eq!((shown.as_str(), errors.as_str(), status), ("", mistake, 2));
@@ -241,8 +241,8 @@ fn a_mixed_sysctl_line_is_split_in_its_order() {
 }
 
 #[test]
-fn sysctl_a_shows_the_systems_and_then_ours() {
-    let host = Host::new(SAYS, SAYS);
+fn sysctl_a_shows_the_systems_names_then_carpctls() {
+    let host = Host::new(ECHO, ECHO);
     let (shown, _, status) = host.run("sysctl -an </dev/null");
     let (ours, _, _) = host.run("sysctl -n net.inet.carp");
     assert_eq!(shown, format!("system sysctl [-an]\n{ours}"));
@@ -256,12 +256,10 @@ fn sysctl_a_shows_the_systems_and_then_ours() {
 }
 
 #[test]
-fn without_a_program_of_the_systems_the_status_is_127() {
+fn status_is_127_without_a_program_of_the_system() {
     let host = Host::without_programs();
-    let line = |name| {
-        format!("{name}: no {name} of the system's in PATH, to which everything but carp is left\n")
-    };
-    let run = |line: &str| host.alone(line);
+    let line = |name| format!("{name}: no other {name} in PATH: carpctl itself serves only carp\n");
+    let run = |line: &str| host.run_isolated(line);
     assert_eq!(run("ifconfig eth0"), (String::new(), line("ifconfig"), 127));
     assert_eq!(
         run("sysctl vm.swappiness"),
@@ -274,17 +272,17 @@ fn without_a_program_of_the_systems_the_status_is_127() {
 }
 
 #[test]
-fn copies_of_carpctl_do_not_hand_the_line_to_each_other() {
+fn copies_of_carpctl_do_not_run_each_other() {
     let host = Host::without_programs();
     for directory in ["links", "system"] {
         let copy = host.path(directory).join("ifconfig");
         let _ = fs::remove_file(&copy);
         fs::copy(env!("CARGO_BIN_EXE_carpctl"), copy).unwrap();
     }
-    let (shown, errors, status) = host.alone("ifconfig eth0");
+    let (shown, errors, status) = host.run_isolated("ifconfig eth0");
     assert_eq!((shown.as_str(), status), ("", 127));
     assert!(
-        errors.starts_with("ifconfig: another copy of carpctl"),
+        errors.starts_with("ifconfig: PATH has two copies of carpctl"),
         "{errors}"
     );
 }
