@@ -120,6 +120,6 @@ fn a_hook_finds_in_its_environment_what_the_manual_says_and_nothing_else() -> Re
         .filter_map(|line| line.split('=').next())
         .map(str::to_owned)
         .collect();
-    assert_eq!(words(&section("carpd.8", ".Sh HOOKS")?, ".Ev "), known);
+    assert_eq!(words(&section("carpd.8", ".Sh HOOKS")?, ".It Ev "), known);
     Ok(())
 }
