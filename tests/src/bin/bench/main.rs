@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use carp_tests::{interrupt, keep_quiet};
+use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::machine::Machine;
@@ -34,15 +35,8 @@ use crate::results::Results;
 use crate::scenarios::Size;
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!("bench: {error:#}\n{}", options::USAGE);
-            return ExitCode::from(2);
-        }
-    };
     keep_quiet();
-    match supervise(options) {
+    match supervise(Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
@@ -77,10 +71,10 @@ fn run(options: &Options) -> Result<()> {
         Ok(earlier) if options.adds() => earlier,
         Ok(_) | Err(_) => Results::new(Machine::here()?),
     };
-    match options.size {
+    match options.size() {
         Size::Full => {
             for scenario in options.chosen() {
-                runner::run(scenario, options.repeat, &mut results)?;
+                runner::run(scenario, options.repeat(), &mut results)?;
                 results.write(&file)?;
             }
         }

@@ -1,57 +1,40 @@
 //! What `make bench` was asked for.
 
-use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
 
 use crate::scenarios::{ALL, Scenario, Size};
 
-/// One line of help for each option.
-pub(crate) const USAGE: &str = "\
-usage: bench [--only NAME[,NAME...]] [--repeat N] [--smoke] [--render]
-  --only NAME  run these scenarios alone, and print the table instead of writing BENCHMARKS.md
-  --repeat N   repetitions of each, 5 unless told
-  --smoke      everything once, so small that it is over in seconds: shows that the bench works
-  --render     measure nothing, write BENCHMARKS.md from the last results";
-
-/// The command line.
+/// carpd beside what one would take instead, from a client's point of view.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
 pub(crate) struct Options {
+    /// Run these scenarios alone, and print the table instead of writing BENCHMARKS.md
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = names())]
     only: Vec<String>,
-    pub(crate) repeat: usize,
-    pub(crate) size: Size,
-    /// Only write the document anew.
-    pub(crate) render: bool,
+
+    /// How often each is repeated
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    repeat: u16,
+
+    /// Everything once, so small that it is over in seconds: shows that the bench works
+    #[arg(long)]
+    smoke: bool,
+
+    /// Measure nothing, write BENCHMARKS.md from the last results
+    #[arg(long)]
+    render: bool,
 }
 
 impl Options {
-    /// Reads the words behind the program's name. An empty argument is none, so that `make` can
-    /// always give one.
-    pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Self> {
-        let mut options = Self {
-            only: Vec::new(),
-            repeat: 5,
-            size: Size::Full,
-            render: false,
-        };
-        let mut words = words;
-        while let Some(word) = words.next() {
-            let mut argument = || {
-                words
-                    .next()
-                    .with_context(|| format!("{word} needs a value"))
-            };
-            match word.as_str() {
-                "--only" => options.only = names(&argument()?)?,
-                "--repeat" => {
-                    let text = argument()?;
-                    let count = text.parse().ok().filter(|count| *count > 0);
-                    options.repeat =
-                        count.with_context(|| format!("--repeat {text}: 1 or more"))?;
-                }
-                "--smoke" => options.size = Size::Smoke,
-                "--render" => options.render = true,
-                _ => bail!("what is {word}?"),
-            }
-        }
-        Ok(options)
+    /// How often each scenario is repeated.
+    pub(crate) fn repeat(&self) -> usize {
+        self.repeat.into()
+    }
+
+    /// How thoroughly to measure.
+    pub(crate) const fn size(&self) -> Size {
+        if self.smoke { Size::Smoke } else { Size::Full }
     }
 
     /// The scenarios to run.
@@ -64,46 +47,37 @@ impl Options {
 
     /// Whether earlier results are kept beside those of this run.
     pub(crate) fn adds(&self) -> bool {
-        self.size == Size::Full && (self.render || !self.only.is_empty())
+        self.size() == Size::Full && (self.render || !self.only.is_empty())
     }
 
     /// Whether BENCHMARKS.md is written.
     pub(crate) fn writes_document(&self) -> bool {
-        self.size == Size::Full && self.only.is_empty()
+        self.size() == Size::Full && self.only.is_empty()
     }
 
     /// A small run does not touch the results of a whole one.
     pub(crate) fn file_name(&self) -> &'static str {
-        match self.size {
+        match self.size() {
             Size::Full => "results.json",
             Size::Smoke => "smoke.json",
         }
     }
 }
 
-fn names(list: &str) -> Result<Vec<String>> {
-    let known: Vec<&str> = ALL.iter().map(|scenario| scenario.name).collect();
-    list.split(',')
-        .map(|name| {
-            if known.contains(&name) {
-                Ok(name.to_owned())
-            } else {
-                bail!("no scenario {name}: there are {}", known.join(", "))
-            }
-        })
-        .collect()
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(ALL.iter().map(|scenario| scenario.name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Options> {
-        Options::parse(line.split_whitespace().map(str::to_owned))
+    fn parse(line: &str) -> Result<Options, clap::Error> {
+        Options::try_parse_from(std::iter::once("bench").chain(line.split_whitespace()))
     }
 
     #[test]
-    fn only_a_whole_run_writes_the_document() -> Result<()> {
+    fn only_a_whole_run_writes_the_document() -> Result<(), clap::Error> {
         assert!(parse("")?.writes_document());
         assert!(parse("--render")?.writes_document());
         assert!(!parse("--only many,micro")?.writes_document());
@@ -112,12 +86,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_named() {
+    fn unknown_scenarios_and_zero_repetitions_are_refused() {
         for (line, text) in [
-            ("--only nothing", "no scenario nothing: there are micro,"),
-            ("--repeat 0", "--repeat 0"),
-            ("--only", "--only needs a value"),
-            ("--fast", "what is --fast?"),
+            ("--only nothing", "[possible values: micro, "),
+            ("--repeat 0", "0 is not in 1..=65535"),
         ] {
             let error = parse(line).err().map(|error| error.to_string());
             assert!(

@@ -10,26 +10,25 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use carp_tests::{interrupt, keep_quiet};
+use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What a shell reports of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
+/// Two hosts share an address, one of them loses its cable, and nobody has to act.
+#[derive(Parser)]
+#[command(name = "demo")]
+struct Options {
+    /// End after the show instead of staying up
+    #[arg(long)]
+    once: bool,
+}
+
 fn main() -> ExitCode {
-    let once = match std::env::args()
-        .skip(1)
-        .map(|word| word == "--once")
-        .collect::<Vec<_>>()[..]
-    {
-        [] => false,
-        [true] => true,
-        _ => {
-            eprintln!("usage: demo [--once]\n  --once  end after the show instead of staying up");
-            return ExitCode::from(2);
-        }
-    };
+    let options = Options::parse();
     keep_quiet();
-    match run(once) {
+    match run(options.once) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("\ndemo: {error:#}");

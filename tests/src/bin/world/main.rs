@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use carp_tests::{Random, check_interrupted, interrupt, keep_quiet};
+use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::judge::{Verdict, judge};
@@ -39,16 +40,8 @@ use self::shrink::shrink;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let options = match Options::parse(&words) {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!("world: {error:#}\n{}", options::USAGE);
-            return ExitCode::from(2);
-        }
-    };
     keep_quiet();
-    match run(options) {
+    match run(Options::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("world: {error:#}");

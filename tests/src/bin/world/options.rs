@@ -2,68 +2,42 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use clap::Parser;
 
-pub(crate) const USAGE: &str = "usage: world [--minutes MINUTES | --worlds NUMBER] [--seed SEED] [--jobs NUMBER] [--shrink SECONDS]
-             [--with TEXT] [--all]";
-
-/// What was asked for.
-#[derive(Clone, Debug)]
+/// Hosts at random, and what becomes of carpd's addresses there.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "world")]
 pub(crate) struct Options {
-    /// How long.
+    /// How long to make worlds
+    #[arg(long, default_value_t = 2)]
     minutes: u64,
-    /// How many worlds instead.
+
+    /// How many worlds to make instead
+    #[arg(long, value_name = "NUMBER", conflicts_with = "minutes")]
     worlds: Option<u64>,
-    /// The first seed; each world has the next one.
+
+    /// The seed of the first world; each world has the next one
+    #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// How many worlds at a time.
+
+    /// How many worlds to make at a time
+    #[arg(long, value_name = "NUMBER", default_value_t = 2)]
     pub(crate) jobs: u64,
-    /// How many seconds a recipe may be shortened.
+
+    /// How long to shorten a recipe that breaks a rule
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(crate) shrink: u64,
-    /// Only worlds with something whose name contains it.
+
+    /// Only worlds with a part whose name contains TEXT
+    #[arg(long, value_name = "TEXT")]
     pub(crate) with: Option<String>,
-    /// Also what is known not to hold.
+
+    /// Also what is known not to hold
+    #[arg(long)]
     pub(crate) all: bool,
 }
 
 impl Options {
-    /// # Errors
-    /// An option or a value that there is not.
-    pub(crate) fn parse(words: &[String]) -> Result<Self> {
-        let mut options = Self {
-            minutes: 2,
-            worlds: None,
-            seed: 1,
-            jobs: 2,
-            shrink: 120,
-            with: None,
-            all: false,
-        };
-        let mut words = words.iter();
-        while let Some(option) = words.next() {
-            if option == "--with" {
-                options.with = Some(words.next().context("--with what")?.clone());
-                continue;
-            }
-            let mut value = || -> Result<u64> {
-                let value = words
-                    .next()
-                    .with_context(|| format!("{option} needs a value"))?;
-                value.parse().with_context(|| format!("{option} {value}"))
-            };
-            match option.as_str() {
-                "--minutes" => options.minutes = value()?,
-                "--worlds" => options.worlds = Some(value()?),
-                "--seed" => options.seed = value()?,
-                "--jobs" => options.jobs = value()?,
-                "--shrink" => options.shrink = value()?,
-                "--all" => options.all = true,
-                _ => bail!("{option}: no such option"),
-            }
-        }
-        Ok(options)
-    }
-
     /// Whether no world of this seed is asked for.
     pub(crate) fn is_over(&self, seed: u64, elapsed: Duration) -> bool {
         match self.worlds {
