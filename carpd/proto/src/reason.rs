@@ -47,87 +47,85 @@ pub enum Reason {
     Resumed,
 }
 
+/// A MASTER that leaves for this reason tells its backups to take over at once.
+const BOWS_OUT: bool = true;
+
+/// A MASTER that leaves for this reason cannot, or another host is master already. Also for
+/// reasons that end no MASTER.
+const SILENT: bool = false;
+
 impl Reason {
+    /// The reason as one word, on the bus: `master-timed-out`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        self.row().0
+    }
+
     /// The reason as BSD's kernels word it where they do.
     #[must_use]
     pub const fn text(self) -> &'static str {
-        match self {
-            Self::BecameRunnable => "initialization complete",
-            Self::AdministrativelyDown => "administratively down",
-            Self::NoVhid => "no vhid set",
-            Self::NoAddress => "no address set",
-            Self::NoDevice => "no physical interface",
-            Self::DeviceDown => "hardware interface down",
-            Self::CarrierLost => "carrier lost",
-            Self::DeviceRefused => "the kernel refused the device",
-            Self::VhidTaken => "vhid already used on the physical interface",
-            Self::Reconfigured => "reconfigured",
-            Self::Destroyed => "destroyed",
-            Self::MasterTimedOut => "master timed out",
-            Self::MasterWillTimeOut => "master will time out",
-            Self::PreemptingSlowerMaster => "preempting a slower master",
-            Self::PreemptingDemotedMaster => "preempting a demoted master",
-            Self::MoreFrequentAdvertisement => "more frequent advertisement received",
-            Self::LessDemotedAdvertisement => "less demoted advertisement received",
-            Self::EqualHigherAddress => "equal advertisement from a higher address received",
-            Self::Overslept => "was stopped for longer than a backup waits",
-            Self::Forced => "user requested via ifconfig",
-            Self::Resumed => "resumed after a restart",
-        }
+        self.row().1
     }
 
     /// Whether a MASTER that leaves for this reason tells its backups to take over at once.
     pub(crate) const fn bows_out(self) -> bool {
-        match self {
-            Self::AdministrativelyDown
-            | Self::NoVhid
-            | Self::NoAddress
-            | Self::DeviceRefused
-            | Self::VhidTaken
-            | Self::Reconfigured
-            | Self::Destroyed
-            | Self::Forced => true,
-            Self::BecameRunnable
-            | Self::NoDevice
-            | Self::DeviceDown
-            | Self::CarrierLost
-            | Self::MasterTimedOut
-            | Self::MasterWillTimeOut
-            | Self::PreemptingSlowerMaster
-            | Self::PreemptingDemotedMaster
-            | Self::MoreFrequentAdvertisement
-            | Self::LessDemotedAdvertisement
-            | Self::EqualHigherAddress
-            | Self::Overslept
-            | Self::Resumed => false,
-        }
+        self.row().2
     }
 
-    /// The reason as one word, on the bus: `master-timed-out`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
+    /// The word, the text, and whether a MASTER bows out.
+    const fn row(self) -> (&'static str, &'static str, bool) {
         match self {
-            Self::BecameRunnable => "became-runnable",
-            Self::AdministrativelyDown => "administratively-down",
-            Self::NoVhid => "no-vhid",
-            Self::NoAddress => "no-address",
-            Self::NoDevice => "no-device",
-            Self::DeviceDown => "device-down",
-            Self::CarrierLost => "carrier-lost",
-            Self::DeviceRefused => "device-refused",
-            Self::VhidTaken => "vhid-taken",
-            Self::Reconfigured => "reconfigured",
-            Self::Destroyed => "destroyed",
-            Self::MasterTimedOut => "master-timed-out",
-            Self::MasterWillTimeOut => "master-will-time-out",
-            Self::PreemptingSlowerMaster => "preempting-slower-master",
-            Self::PreemptingDemotedMaster => "preempting-demoted-master",
-            Self::MoreFrequentAdvertisement => "more-frequent-advertisement",
-            Self::LessDemotedAdvertisement => "less-demoted-advertisement",
-            Self::EqualHigherAddress => "equal-higher-address",
-            Self::Overslept => "overslept",
-            Self::Forced => "forced",
-            Self::Resumed => "resumed",
+            Self::BecameRunnable => ("became-runnable", "initialization complete", SILENT),
+            Self::AdministrativelyDown => {
+                ("administratively-down", "administratively down", BOWS_OUT)
+            }
+            Self::NoVhid => ("no-vhid", "no vhid set", BOWS_OUT),
+            Self::NoAddress => ("no-address", "no address set", BOWS_OUT),
+            Self::NoDevice => ("no-device", "no physical interface", SILENT),
+            Self::DeviceDown => ("device-down", "hardware interface down", SILENT),
+            Self::CarrierLost => ("carrier-lost", "carrier lost", SILENT),
+            Self::DeviceRefused => ("device-refused", "the kernel refused the device", BOWS_OUT),
+            Self::VhidTaken => (
+                "vhid-taken",
+                "vhid already used on the physical interface",
+                BOWS_OUT,
+            ),
+            Self::Reconfigured => ("reconfigured", "reconfigured", BOWS_OUT),
+            Self::Destroyed => ("destroyed", "destroyed", BOWS_OUT),
+            Self::MasterTimedOut => ("master-timed-out", "master timed out", SILENT),
+            Self::MasterWillTimeOut => ("master-will-time-out", "master will time out", SILENT),
+            Self::PreemptingSlowerMaster => (
+                "preempting-slower-master",
+                "preempting a slower master",
+                SILENT,
+            ),
+            Self::PreemptingDemotedMaster => (
+                "preempting-demoted-master",
+                "preempting a demoted master",
+                SILENT,
+            ),
+            Self::MoreFrequentAdvertisement => (
+                "more-frequent-advertisement",
+                "more frequent advertisement received",
+                SILENT,
+            ),
+            Self::LessDemotedAdvertisement => (
+                "less-demoted-advertisement",
+                "less demoted advertisement received",
+                SILENT,
+            ),
+            Self::EqualHigherAddress => (
+                "equal-higher-address",
+                "equal advertisement from a higher address received",
+                SILENT,
+            ),
+            Self::Overslept => (
+                "overslept",
+                "was stopped for longer than a backup waits",
+                SILENT,
+            ),
+            Self::Forced => ("forced", "user requested via ifconfig", BOWS_OUT),
+            Self::Resumed => ("resumed", "resumed after a restart", SILENT),
         }
     }
 }
