@@ -103,12 +103,9 @@ impl Running {
     /// That of `engine`.
     pub(crate) fn of(engine: &Engine) -> Self {
         let settings = |unit| Some((unit, engine.settings(unit)?.clone()));
-        let settable = Sysctl::ALL
-            .into_iter()
-            .filter(|sysctl| sysctl.range().is_some());
         Self {
             interfaces: engine.units().filter_map(settings).collect(),
-            sysctls: settable
+            sysctls: Sysctl::writable()
                 .map(|sysctl| (sysctl, engine.get(sysctl)))
                 .collect(),
         }

@@ -115,34 +115,6 @@ pub trait Sysctl {
 
     /// Name, value, description and whether it can be set, sorted by name.
     fn list(&self) -> zbus::Result<Vec<(String, OwnedVariant, String, bool)>>;
-
-    /// `net.inet.carp.allow`
-    #[zbus(property)]
-    fn allow(&self) -> zbus::Result<u32>;
-
-    /// `net.inet.carp.arpbalance`
-    #[zbus(property)]
-    fn arp_balance(&self) -> zbus::Result<u32>;
-
-    /// `net.inet.carp.log`
-    #[zbus(property)]
-    fn log(&self) -> zbus::Result<u32>;
-
-    /// `net.inet.carp.preempt`
-    #[zbus(property)]
-    fn preempt(&self) -> zbus::Result<u32>;
-
-    /// `net.inet.carp.replay`
-    #[zbus(property)]
-    fn replay(&self) -> zbus::Result<u32>;
-
-    /// `net.inet.carp.replay_window`
-    #[zbus(property)]
-    fn replay_window(&self) -> zbus::Result<u32>;
-
-    /// `net.inet.carp.suppress_preempt`
-    #[zbus(property)]
-    fn suppress_preempt(&self) -> zbus::Result<u32>;
 }
 
 /// One carp interface. Its properties are read all at once: `ListInterfaces` of [`ManagerProxy`].

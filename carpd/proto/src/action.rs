@@ -7,6 +7,7 @@ use crate::input::RequestId;
 use crate::link::IfIndex;
 use crate::name::Unit;
 use crate::obstacle::Obstacle;
+use crate::refusal::Refusal;
 use crate::status::Transition;
 use crate::suppression::HolderId;
 use crate::wire::ethernet::Mac;
@@ -152,37 +153,6 @@ pub enum Answer {
     Old(u64),
     /// The number to let go with.
     Held(HolderId),
-}
-
-/// Why a request was refused. Nothing changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Refusal {
-    /// The kind, one for each error name on the bus.
-    pub kind: RefusalKind,
-    /// One line that names the interface, the value and what would be right.
-    pub message: String,
-}
-
-/// Kinds of refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusalKind {
-    /// It exists already, or is taken.
-    Exists,
-    /// There is no such thing.
-    NotFound,
-    /// The value cannot be.
-    InvalidArgument,
-    /// The address is not there.
-    AddressNotAvailable,
-    /// The physical interface cannot carry CARP.
-    NoDevice,
-    /// A read-only sysctl.
-    ReadOnly,
-    /// Not in this state.
-    Busy,
-    /// The kernel did not do its part of what was done.
-    Kernel,
 }
 
 /// Something an operator may want to know. Bad packets come rate-limited.

@@ -37,6 +37,7 @@ pub struct Engine {
     attached: BTreeSet<IfIndex>,
     /// Those of them where we receive ARP requests.
     arp: BTreeSet<IfIndex>,
+    /// As they were set; what suppresses preemption is counted in `suppressions`.
     sysctls: Sysctls,
     suppressions: Suppressions,
     /// Every virtual host's deadline.
@@ -114,10 +115,13 @@ impl Engine {
         self.vhosts.get(&unit).map(|vhost| &vhost.settings.key)
     }
 
-    /// The values of the sysctls that can be set.
+    /// The values of the sysctls now.
     #[must_use]
-    pub const fn sysctls(&self) -> Sysctls {
-        self.sysctls
+    pub fn sysctls(&self) -> Sysctls {
+        Sysctls {
+            suppress_preempt: self.suppressions.count(),
+            ..self.sysctls
+        }
     }
 
     /// Everything that suppresses preemption now; their number is

@@ -23,6 +23,7 @@ mod memory;
 mod name;
 mod obstacle;
 mod reason;
+mod refusal;
 mod replay;
 mod seal;
 mod status;
@@ -32,7 +33,7 @@ mod time;
 mod vhost;
 pub mod wire;
 
-pub use action::{Action, Answer, Notice, Place, Refusal, RefusalKind, Work};
+pub use action::{Action, Answer, Notice, Place, Work};
 pub use auth::{Digests, Form, Key, KeyError, Mismatch};
 pub use config::{
     Advbase, Advskew, Change, DeviceName, ForcedState, LinkLayer, OutOfRange, Settings, Vhid,
@@ -48,6 +49,7 @@ pub use memory::{Accepted, Lease, LeasedOn, Memory, Remembered, Unsaved};
 pub use name::{Unit, UnitError};
 pub use obstacle::Obstacle;
 pub use reason::Reason;
+pub use refusal::{Refusal, RefusalKind};
 pub use replay::{Replay, ReplayRefusal};
 pub use seal::{Seal, Sealed};
 pub use status::{AddressStatus, Peer, StateName, Status, Transition};

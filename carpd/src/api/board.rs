@@ -108,7 +108,7 @@ impl Board {
             .sysctl_values()
             .iter()
             .filter(|value| !before.contains(value))
-            .map(|&(sysctl, value)| (convert::sysctl_property(sysctl), value.into()))
+            .map(|&(sysctl, value)| (super::sysctl::property(sysctl), value.into()))
             .collect();
         (!changed.is_empty()).then_some(Signal::Sysctls(changed))
     }
@@ -192,9 +192,9 @@ impl Board {
         signals
     }
 
-    /// The value of `sysctl` as the bus shows it.
+    /// The value of `sysctl` as the bus shows it; the greatest of its type stands for a greater one.
     pub(super) fn sysctl(&self, sysctl: Sysctl) -> u32 {
-        convert::sysctl(sysctl, &self.sysctls, &self.suppressions)
+        u32::try_from(self.sysctls.get(sysctl)).unwrap_or(u32::MAX)
     }
 
     fn sysctl_values(&self) -> [(Sysctl, u32); Sysctl::ALL.len()] {

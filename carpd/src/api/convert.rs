@@ -3,7 +3,7 @@
 use carp_dbus::{AddressInfo, Error, InterfaceInfo, MasterInfo, TransitionInfo};
 use carp_proto::{
     AddressStatus, Counters, DeviceName, IfIndex, LinkLayer, Peer, Refusal, RefusalKind, StateName,
-    Status, Suppression, Sysctl, Sysctls, Transition, UnixTime, Vhid,
+    Status, Transition, UnixTime, Vhid,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -121,33 +121,6 @@ pub(super) fn state_number(state: &str) -> i32 {
         .zip(0..)
         .find_map(|(name, number)| (name.text() == state).then_some(number))
         .unwrap_or_default()
-}
-
-/// The value of a sysctl; what does not fit is as good as the greatest.
-pub(super) fn sysctl(sysctl: Sysctl, values: &Sysctls, suppressions: &[Suppression]) -> u32 {
-    let saturated = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    match sysctl {
-        Sysctl::Allow => u32::from(values.allow),
-        Sysctl::ArpBalance => u32::from(values.arpbalance),
-        Sysctl::Log => u32::from(values.log),
-        Sysctl::Preempt => u32::from(values.preempt),
-        Sysctl::Replay => u32::from(values.replay),
-        Sysctl::ReplayWindow => saturated(values.replay_window.as_secs()),
-        Sysctl::SuppressPreempt => saturated(suppressions.len() as u64),
-    }
-}
-
-/// The property of `org.carpd1.Sysctl` that shows a sysctl.
-pub(super) const fn sysctl_property(sysctl: Sysctl) -> &'static str {
-    match sysctl {
-        Sysctl::Allow => "Allow",
-        Sysctl::ArpBalance => "ArpBalance",
-        Sysctl::Log => "Log",
-        Sysctl::Preempt => "Preempt",
-        Sysctl::Replay => "Replay",
-        Sysctl::ReplayWindow => "ReplayWindow",
-        Sysctl::SuppressPreempt => "SuppressPreempt",
-    }
 }
 
 /// A refusal under its name on the bus.

@@ -14,6 +14,19 @@ use super::callers::Callers;
 use super::convert;
 use super::hub::{Hub, unexpected};
 
+/// The property that shows `sysctl`, by the name that its getter below has on the bus.
+pub(super) const fn property(sysctl: Sysctl) -> &'static str {
+    match sysctl {
+        Sysctl::Allow => "Allow",
+        Sysctl::ArpBalance => "ArpBalance",
+        Sysctl::Log => "Log",
+        Sysctl::Preempt => "Preempt",
+        Sysctl::Replay => "Replay",
+        Sysctl::ReplayWindow => "ReplayWindow",
+        Sysctl::SuppressPreempt => "SuppressPreempt",
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct SysctlObject {
     hub: Arc<Hub>,
@@ -129,9 +142,7 @@ impl SysctlObject {
 }
 
 fn find(name: &str) -> Result<Sysctl, Error> {
-    let last = name.strip_prefix(SYSCTL_PREFIX);
-    Sysctl::ALL
-        .into_iter()
-        .find(|sysctl| Some(sysctl.name()) == last)
+    name.strip_prefix(SYSCTL_PREFIX)
+        .and_then(Sysctl::find)
         .ok_or_else(|| Error::NotFound(one_line(format!("unknown oid '{name}'"))))
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use carp_proto::{Engine, Settings, Sysctl, Unit};
+use carp_proto::{Settings, Sysctl, Sysctls, Unit};
 
 use super::rcconf::{self, RcConf};
 use super::shell::Complaint;
@@ -47,8 +47,8 @@ pub fn sysctl_conf(text: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else {
         return;
     };
-    let defaults = Engine::new();
-    let settable = Sysctl::ALL.into_iter().filter_map(|sysctl| {
+    let defaults = Sysctls::default();
+    let settable = Sysctl::writable().filter_map(|sysctl| {
         let (least, most) = sysctl.range()?;
         let value = found.values.get(&sysctl).copied().unwrap_or(most);
         assert!((least..=most).contains(&value));

@@ -22,7 +22,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use carp_proto::{Engine, Settings, Sysctl, Unit};
+use carp_proto::{Settings, Sysctl, Sysctls, Unit};
 
 pub(crate) use self::check::check;
 pub(crate) use self::files::Staged;
@@ -105,7 +105,7 @@ impl Files {
         is_right(&sysctl_conf, &sysctlconf::read(&old).complaints)?;
         let text = std::str::from_utf8(&old)
             .map_err(|_| format!("{}: is not text in UTF-8", sysctl_conf.display()))?;
-        let defaults = Engine::new();
+        let defaults = Sysctls::default();
         let values: Vec<_> = running
             .sysctls
             .iter()
@@ -178,11 +178,8 @@ impl Configuration {
     fn read_sysctl_conf(&mut self, path: &Path) {
         let text = self.text_of(path).unwrap_or_default();
         let found = sysctlconf::read(&text);
-        let defaults = Engine::new();
-        let settable = Sysctl::ALL
-            .into_iter()
-            .filter(|sysctl| sysctl.range().is_some());
-        self.sysctls = settable
+        let defaults = Sysctls::default();
+        self.sysctls = Sysctl::writable()
             .map(|sysctl| {
                 let value = found.values.get(&sysctl).copied();
                 (sysctl, value.unwrap_or_else(|| defaults.get(sysctl)))

@@ -84,12 +84,8 @@ fn assignment(line: &str) -> Result<Option<(Sysctl, u64)>, String> {
     let Some(short) = name.strip_prefix(SYSCTL_PREFIX) else {
         return Ok(None);
     };
-    let Some(sysctl) = Sysctl::ALL.into_iter().find(|each| each.name() == short) else {
-        let known: Vec<&str> = Sysctl::ALL
-            .iter()
-            .filter(|each| each.range().is_some())
-            .map(|each| each.name())
-            .collect();
+    let Some(sysctl) = Sysctl::find(short) else {
+        let known: Vec<&str> = Sysctl::writable().map(Sysctl::name).collect();
         return Err(format!(
             "unknown oid '{name}': of {SYSCTL_PREFIX} there are {}",
             known.join(", ")

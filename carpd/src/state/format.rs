@@ -9,7 +9,7 @@ use std::time::Duration;
 use carp_dbus::one_line;
 use carp_proto::{
     Accepted, Advbase, Advskew, Change, DeviceName, Instant, Key, LinkLayer, Memory, Now,
-    Remembered, Settings, StateName, Sysctl, Sysctls, Unit, UnixTime, Vhid, VirtualAddress,
+    Remembered, Settings, StateName, Sysctl, Unit, UnixTime, Vhid, VirtualAddress,
 };
 use sha1::{Digest as _, Sha1};
 use zeroize::Zeroizing;
@@ -54,8 +54,8 @@ pub(crate) fn print(saved: &Saved) -> Zeroizing<String> {
     // Writing to a `String` does not fail.
     let _ = writeln!(out, "{HEADER}\nboot {}", saved.boot);
     let _ = writeln!(out, "suspended {}", saved.suspended.as_micros());
-    for sysctl in Sysctl::ALL.into_iter().filter(|it| it.range().is_some()) {
-        let value = value_of(&saved.memory.sysctls, sysctl);
+    for sysctl in Sysctl::writable() {
+        let value = saved.memory.sysctls.get(sysctl);
         let _ = writeln!(out, "sysctl {} {value}", sysctl.name());
     }
     for (unit, remembered) in &saved.memory.interfaces {
@@ -191,9 +191,9 @@ impl Reader {
             "boot" => words.next()?.clone_into(&mut self.saved.boot),
             "suspended" => self.saved.suspended = Duration::from_micros(next(&mut words)?),
             "sysctl" => {
-                let name = words.next()?;
-                let sysctl = Sysctl::ALL.into_iter().find(|it| it.name() == name)?;
-                set(&mut self.saved.memory.sysctls, sysctl, next(&mut words)?)?;
+                let sysctl = Sysctl::find(words.next()?)?;
+                let values = &mut self.saved.memory.sysctls;
+                values.set(sysctl, next(&mut words)?).ok()?;
             }
             "interface" => {
                 self.finish_draft()?;
@@ -335,40 +335,12 @@ pub(super) fn checksum(bytes: &[u8]) -> String {
     text
 }
 
-fn value_of(sysctls: &Sysctls, sysctl: Sysctl) -> u64 {
-    match sysctl {
-        Sysctl::Allow => sysctls.allow.into(),
-        Sysctl::ArpBalance => sysctls.arpbalance.into(),
-        Sysctl::Log => sysctls.log.into(),
-        Sysctl::Preempt => sysctls.preempt.into(),
-        Sysctl::Replay => sysctls.replay.into(),
-        Sysctl::ReplayWindow => sysctls.replay_window.as_secs(),
-        Sysctl::SuppressPreempt => 0,
-    }
-}
-
-fn set(sysctls: &mut Sysctls, sysctl: Sysctl, value: u64) -> Option<()> {
-    let (least, most) = sysctl.range()?;
-    let small = u8::try_from(value).unwrap_or(u8::MAX);
-    if !(least..=most).contains(&value) {
-        return None;
-    }
-    match sysctl {
-        Sysctl::Allow => sysctls.allow = value != 0,
-        Sysctl::ArpBalance => sysctls.arpbalance = value != 0,
-        Sysctl::Log => sysctls.log = small,
-        Sysctl::Preempt => sysctls.preempt = value != 0,
-        Sysctl::Replay => sysctls.replay = small,
-        Sysctl::ReplayWindow => sysctls.replay_window = Duration::from_secs(value),
-        Sysctl::SuppressPreempt => {}
-    }
-    Some(())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
+
+    use carp_proto::Sysctls;
 
     use super::*;
 
@@ -430,26 +402,28 @@ mod tests {
         )
     }
 
+    fn sysctls() -> impl Strategy<Value = Sysctls> {
+        let ranges: Vec<_> = Sysctl::writable()
+            .map(|sysctl| sysctl.range().unwrap())
+            .map(|(least, most)| least..=most)
+            .collect();
+        ranges.prop_map(|numbers| {
+            let mut values = Sysctls::default();
+            for (sysctl, number) in Sysctl::writable().zip(numbers) {
+                values.set(sysctl, number).unwrap();
+            }
+            values
+        })
+    }
+
     fn saved() -> impl Strategy<Value = Saved> {
         let units = (0..=Unit::MAX).prop_map(|it| Unit::try_from(it).unwrap());
         let interfaces = btree_map(units, remembered(), 0..4);
-        let sysctls = (0..=2_u64, 1..=86400_u64, 0..=255_u64, any::<[bool; 3]>());
-        (interfaces, sysctls, any::<u32>()).prop_map(|(interfaces, sysctls, micros)| {
-            let (replay, window, log, [allow, arpbalance, preempt]) = sysctls;
-            let mut memory = Memory {
+        (interfaces, sysctls(), any::<u32>()).prop_map(|(interfaces, sysctls, micros)| {
+            let memory = Memory {
                 interfaces,
-                ..Memory::default()
+                sysctls,
             };
-            for (sysctl, value) in [
-                (Sysctl::Replay, replay),
-                (Sysctl::ReplayWindow, window),
-                (Sysctl::Log, log),
-                (Sysctl::Allow, allow.into()),
-                (Sysctl::ArpBalance, arpbalance.into()),
-                (Sysctl::Preempt, preempt.into()),
-            ] {
-                set(&mut memory.sysctls, sysctl, value).unwrap();
-            }
             Saved {
                 boot: "b2281389-51b9-49e9-929f-0b6f5a4d1c59".to_owned(),
                 suspended: Duration::from_micros(micros.into()),

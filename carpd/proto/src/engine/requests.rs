@@ -1,17 +1,17 @@
 //! What administrators and programs ask for: all of a request, or nothing of it.
 
 use core::net::IpAddr;
-use core::time::Duration;
 
 use super::Engine;
 use super::devices::{Current, choose};
-use crate::action::{Action, Answer, Refusal, RefusalKind, Work};
+use crate::action::{Action, Answer, Work};
 use crate::config::{Change, ForcedState, Settings, VirtualAddress};
 use crate::counters::Counters;
 use crate::input::{Request, RequestId};
 use crate::name::Unit;
 use crate::obstacle::{Impediment, Obstacle};
 use crate::reason::Reason;
+use crate::refusal::{Refusal, RefusalKind};
 use crate::suppression::{Cause, HolderId};
 use crate::sysctl::Sysctl;
 use crate::time::Now;
@@ -177,26 +177,8 @@ impl Engine {
         now: Now,
         out: &mut Vec<Action>,
     ) -> Result<Answer, Refusal> {
-        let name = sysctl.name();
-        let Some((least, most)) = sysctl.range() else {
-            let text = format!("net.inet.carp.{name} is read only");
-            return Err(refusal(RefusalKind::ReadOnly, text));
-        };
-        if !(least..=most).contains(&value) {
-            let text = format!("net.inet.carp.{name} is {least} to {most}, not {value}");
-            return Err(refusal(RefusalKind::InvalidArgument, text));
-        }
         let old = self.get(sysctl);
-        let small = u8::try_from(value).unwrap_or(u8::MAX);
-        match sysctl {
-            Sysctl::Allow => self.sysctls.allow = value != 0,
-            Sysctl::ArpBalance => self.sysctls.arpbalance = value != 0,
-            Sysctl::Log => self.sysctls.log = small,
-            Sysctl::Preempt => self.sysctls.preempt = value != 0,
-            Sysctl::Replay => self.sysctls.replay = small,
-            Sysctl::ReplayWindow => self.sysctls.replay_window = Duration::from_secs(value),
-            Sysctl::SuppressPreempt => {}
-        }
+        self.sysctls.set(sysctl, value)?;
         if old != value {
             self.changes.sysctls();
             let devices: Vec<_> = self.arp.iter().copied().collect();
@@ -217,15 +199,7 @@ impl Engine {
     /// The value of `sysctl` now.
     #[must_use]
     pub fn get(&self, sysctl: Sysctl) -> u64 {
-        match sysctl {
-            Sysctl::Allow => self.sysctls.allow.into(),
-            Sysctl::ArpBalance => self.sysctls.arpbalance.into(),
-            Sysctl::Log => self.sysctls.log.into(),
-            Sysctl::Preempt => self.sysctls.preempt.into(),
-            Sysctl::Replay => self.sysctls.replay.into(),
-            Sysctl::ReplayWindow => self.sysctls.replay_window.as_secs(),
-            Sysctl::SuppressPreempt => self.suppressions.count(),
-        }
+        self.sysctls().get(sysctl)
     }
 
     fn suppress(

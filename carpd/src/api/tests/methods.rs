@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use carp_dbus::proxy::{InterfaceProxy, ManagerProxy, SysctlProxy};
-use carp_dbus::{AddressInfo, Client, Error, Settings, names};
-use carp_proto::Input;
+use carp_dbus::{AddressInfo, Client, Error, Settings, SysctlInfo, dict, names};
+use carp_proto::{Input, Sysctl, Sysctls};
 use zbus::{Connection, OwnedVariant, Variant};
 
 use super::{Bench, START, carp0, eth0, flap, name};
+use crate::api::sysctl::property;
 
 pub(super) async fn interface(connection: &Connection) -> InterfaceProxy<'static> {
     InterfaceProxy::new(connection, names::interface_path("carp0"))
@@ -194,11 +195,7 @@ async fn sysctls_are_read_set_and_listed() {
         60
     );
 
-    let proxy = SysctlProxy::builder(&connection)
-        .cache_properties(zbus::proxy::CacheProperties::No)
-        .build()
-        .await
-        .unwrap();
+    let proxy = SysctlProxy::new(&connection).await.unwrap();
     let old = proxy
         .set("net.inet.carp.preempt", &Variant::from(true))
         .await
@@ -212,34 +209,41 @@ async fn sysctls_are_read_set_and_listed() {
         name(&Error::from(error)),
         "org.carpd1.Error.InvalidArgument"
     );
-    assert_eq!(proxy.allow().await.unwrap(), 1);
-    assert_eq!(proxy.arp_balance().await.unwrap(), 0);
-    assert_eq!(proxy.log().await.unwrap(), 2);
-    assert_eq!(proxy.preempt().await.unwrap(), 1);
-    assert_eq!(proxy.replay().await.unwrap(), 1);
-    assert_eq!(proxy.replay_window().await.unwrap(), 30);
-    assert_eq!(proxy.suppress_preempt().await.unwrap(), 0);
 
-    let listed: Vec<(String, u64, bool)> = client
-        .sysctls()
+    let shown = zbus::fdo::PropertiesProxy::builder(&connection)
+        .destination(names::BUS_NAME)
+        .path(names::ROOT_PATH)
+        .build()
         .await
         .unwrap()
-        .into_iter()
-        .map(|sysctl| (sysctl.name, sysctl.value, sysctl.writable))
-        .collect();
-    let row = |name: &str, value, writable| (format!("net.inet.carp.{name}"), value, writable);
-    assert_eq!(
-        listed,
-        [
-            row("allow", 1, true),
-            row("arpbalance", 0, true),
-            row("log", 2, true),
-            row("preempt", 1, true),
-            row("replay", 1, true),
-            row("replay_window", 30, true),
-            row("suppress_preempt", 0, false),
-        ]
-    );
+        .get_all(names::SYSCTL_INTERFACE.try_into().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(shown.len(), Sysctl::ALL.len());
+    let listed = client.sysctls().await.unwrap();
+    assert_eq!(listed.len(), Sysctl::ALL.len());
+    let mut expected = Sysctls::default();
+    for (sysctl, value) in [
+        (Sysctl::Log, 2),
+        (Sysctl::Preempt, 1),
+        (Sysctl::ReplayWindow, 30),
+    ] {
+        expected.set(sysctl, value).unwrap();
+    }
+    for (sysctl, row) in Sysctl::ALL.into_iter().zip(listed) {
+        let name = format!("{}{}", names::SYSCTL_PREFIX, sysctl.name());
+        let value = expected.get(sysctl);
+        assert_eq!(client.sysctl_get(&name).await.unwrap(), value, "{name}");
+        let shown = dict::number(&shown[property(sysctl)]);
+        assert_eq!(shown, Some(value), "{name}");
+        let expected = SysctlInfo {
+            name,
+            value,
+            description: sysctl.description().to_owned(),
+            writable: sysctl.range().is_some(),
+        };
+        assert_eq!(row, expected);
+    }
 }
 
 #[tokio::test]
