@@ -9,7 +9,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use carp_dbus::Change;
-use carptop::{Msg, draw};
+use carptop::{Msg, render};
 use common::{SECOND, Stage, crowd};
 
 const TIMES: usize = 200;
@@ -19,7 +19,7 @@ fn main() {
     let mut terminal = stage.terminal();
     let frame = median(|| {
         stage.pass(SECOND / 4);
-        let Ok(_) = terminal.draw(|frame| draw(&mut stage.app, frame));
+        let Ok(_) = terminal.draw(|frame| render(&mut stage.app, frame));
     });
     println!("a tick and a frame, 4,000 interfaces, 300x100: {frame:?}");
     let listed = median(|| {

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use carp_dbus::{EventInfo, InterfaceInfo, MasterInfo};
 
 /// Advertisements are counted in stretches of this many microseconds.
-pub(crate) const STRETCH: u64 = 5_000_000;
+pub(crate) const PERIOD: u64 = 5_000_000;
 
 /// How many stretches are kept: five minutes.
-const STRETCHES: usize = 60;
+const PERIODS: usize = 60;
 
 /// How many intervals between advertisements are kept.
 const INTERVALS: usize = 128;
@@ -18,7 +18,7 @@ const TRANSITIONS: usize = 64;
 
 /// A change of state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct Transition {
     /// Microseconds since the epoch.
     pub(crate) time: u64,
     pub(crate) from: String,
@@ -27,7 +27,7 @@ pub(crate) struct Step {
 
 /// Something wrong that an event told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct Incident {
     /// Microseconds since the epoch.
     pub(crate) time: u64,
     pub(crate) text: String,
@@ -37,12 +37,12 @@ pub(crate) struct Told {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     /// The last look at the counters: when, advertisements sent and received, bad packets.
-    last: Option<Look>,
+    last: Option<Counts>,
     /// Advertisements in each stretch, the present one last.
-    stretches: VecDeque<u16>,
+    periods: VecDeque<u16>,
     /// The number of the present stretch since the epoch. The one in which we began to look is
     /// cut and does not count.
-    stretch: Option<u64>,
+    period: Option<u64>,
     /// By how many microseconds intervals between advertisements missed what was announced.
     deviations: VecDeque<u32>,
     /// How many advertisements came later than a quarter of the interval.
@@ -52,21 +52,21 @@ pub(crate) struct History {
     /// When another host's good advertisement was last seen while this one was MASTER.
     pub(crate) rival: Option<u64>,
     /// The last event about a bad packet.
-    pub(crate) bad_packet: Option<Told>,
+    pub(crate) bad_packet: Option<Incident>,
     /// The last event about a second master.
-    pub(crate) two_masters: Option<Told>,
+    pub(crate) two_masters: Option<Incident>,
     /// The last event about what the kernel refused.
-    pub(crate) refused: Option<Told>,
+    pub(crate) refused: Option<Incident>,
     /// Whether advertisements cannot be sent, and since when.
-    pub(crate) sending_fails: Option<Told>,
+    pub(crate) sending_fails: Option<Incident>,
     /// Changes of state, the newest last.
-    pub(crate) steps: VecDeque<Step>,
+    pub(crate) transitions: VecDeque<Transition>,
     /// The master that was last heard.
-    pub(crate) other: Option<MasterInfo>,
+    pub(crate) last_master: Option<MasterInfo>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Look {
+struct Counts {
     advertisements: u64,
     received: u64,
     heard: u64,
@@ -83,33 +83,33 @@ impl History {
                 .sum()
         };
         let received = count(&["ipackets", "ipackets6"]);
-        let look = Look {
+        let counts = Counts {
             advertisements: received + count(&["opackets", "opackets6"]),
             received,
             heard: info.master.as_ref().map_or(0, |master| master.heard),
             bad: bad_packets(info),
         };
-        self.turn(now / STRETCH);
-        if let Some(last) = self.last.replace(look) {
+        self.turn(now / PERIOD);
+        if let Some(last) = self.last.replace(counts) {
             // A reset of the counters is no advertisement.
-            let new = look.advertisements.saturating_sub(last.advertisements);
-            if let Some(stretch) = self.stretches.back_mut() {
-                *stretch = stretch.saturating_add(u16::try_from(new).unwrap_or(u16::MAX));
+            let new = counts.advertisements.saturating_sub(last.advertisements);
+            if let Some(period) = self.periods.back_mut() {
+                *period = period.saturating_add(u16::try_from(new).unwrap_or(u16::MAX));
             }
-            let bad = look.bad.saturating_sub(last.bad);
+            let bad = counts.bad.saturating_sub(last.bad);
             if bad > 0 {
                 self.bad_grew = Some(now);
             }
-            if info.state == "MASTER" && look.received.saturating_sub(last.received) > bad {
+            if info.state == "MASTER" && counts.received.saturating_sub(last.received) > bad {
                 self.rival = Some(now);
             }
             if let Some(master) = &info.master
-                && look.received == last.received + 1
+                && counts.received == last.received + 1
                 && last.heard > 0
             {
                 let announced = u64::from(master.advbase) * 1_000_000
                     + u64::from(master.advskew) * 1_000_000 / 256;
-                self.interval(look.heard.saturating_sub(last.heard), announced);
+                self.interval(counts.heard.saturating_sub(last.heard), announced);
             }
         }
     }
@@ -117,23 +117,23 @@ impl History {
     /// Remembers who is master, for the time when nobody is heard.
     pub(crate) fn remember_master(&mut self, info: &InterfaceInfo) {
         if let Some(master) = &info.master {
-            self.other = Some(master.clone());
+            self.last_master = Some(master.clone());
         }
     }
 
     /// Takes over an event about this interface.
     pub(crate) fn event(&mut self, event: &EventInfo) {
         let detail = |name: &str| event.details.get(name).cloned().unwrap_or_default();
-        let told = Some(Told {
+        let told = Some(Incident {
             time: event.time,
             text: without_name(event),
         });
         match event.kind.as_str() {
             "transition" => {
-                if self.steps.len() == TRANSITIONS {
-                    self.steps.pop_front();
+                if self.transitions.len() == TRANSITIONS {
+                    self.transitions.pop_front();
                 }
-                self.steps.push_back(Step {
+                self.transitions.push_back(Transition {
                     time: event.time,
                     from: detail("from"),
                     to: detail("to"),
@@ -149,17 +149,17 @@ impl History {
     }
 
     /// Advertisements in each complete stretch, the newest last.
-    pub(crate) fn complete_stretches(&self) -> impl DoubleEndedIterator<Item = u16> + '_ {
-        let complete = self.stretches.len().saturating_sub(1);
-        self.stretches.iter().copied().take(complete)
+    pub(crate) fn complete_periods(&self) -> impl DoubleEndedIterator<Item = u16> + '_ {
+        let complete = self.periods.len().saturating_sub(1);
+        self.periods.iter().copied().take(complete)
     }
 
     /// Advertisements in a second, over the last two complete stretches.
     pub(crate) fn rate(&self) -> Option<f64> {
-        let last: Vec<u16> = self.complete_stretches().rev().take(2).collect();
-        let stretches = u32::try_from(last.len()).ok().filter(|count| *count > 0)?;
+        let last: Vec<u16> = self.complete_periods().rev().take(2).collect();
+        let periods = u32::try_from(last.len()).ok().filter(|count| *count > 0)?;
         let sum: u32 = last.iter().copied().map(u32::from).sum();
-        Some(f64::from(sum) / f64::from(stretches) / 5.0)
+        Some(f64::from(sum) / f64::from(periods) / 5.0)
     }
 
     /// By how many microseconds 99 of 100 intervals at most missed what was announced, and how
@@ -172,14 +172,14 @@ impl History {
     }
 
     /// Begins as many stretches as have passed.
-    fn turn(&mut self, stretch: u64) {
-        let before = self.stretch.replace(stretch).unwrap_or(stretch);
-        let passed = usize::try_from(stretch.saturating_sub(before)).unwrap_or(STRETCHES);
-        for _ in 0..passed.min(STRETCHES) {
-            if self.stretches.len() == STRETCHES {
-                self.stretches.pop_front();
+    fn turn(&mut self, period: u64) {
+        let before = self.period.replace(period).unwrap_or(period);
+        let passed = usize::try_from(period.saturating_sub(before)).unwrap_or(PERIODS);
+        for _ in 0..passed.min(PERIODS) {
+            if self.periods.len() == PERIODS {
+                self.periods.pop_front();
             }
-            self.stretches.push_back(0);
+            self.periods.push_back(0);
         }
     }
 
@@ -281,7 +281,7 @@ mod tests {
         for second in 0..100_000 {
             history.sample(&backup(second * SECOND, second), second * SECOND);
         }
-        assert_eq!(history.stretches.len(), STRETCHES);
+        assert_eq!(history.periods.len(), PERIODS);
         assert_eq!(history.deviations.len(), INTERVALS);
     }
 

@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
+pub(crate) enum Action {
     Up,
     Down,
     PageUp,
@@ -38,7 +38,7 @@ pub(crate) enum Act {
 pub struct Binding {
     /// The keys, without modifiers but for control.
     keys: &'static [(KeyCode, bool)],
-    pub(crate) act: Act,
+    pub(crate) action: Action,
     /// The keys in the help.
     pub shown: &'static str,
     /// One line in the help.
@@ -60,14 +60,14 @@ const fn control(c: char) -> (KeyCode, bool) {
 /// A key that shows something.
 const fn shows(
     keys: &'static [(KeyCode, bool)],
-    act: Act,
+    action: Action,
     shown: &'static str,
     hint: &'static str,
     help: &'static str,
 ) -> Binding {
     Binding {
         keys,
-        act,
+        action,
         shown,
         help,
         hint,
@@ -78,14 +78,14 @@ const fn shows(
 /// A key that changes something.
 const fn changes(
     keys: &'static [(KeyCode, bool)],
-    act: Act,
+    action: Action,
     shown: &'static str,
     hint: &'static str,
     help: &'static str,
 ) -> Binding {
     Binding {
         keys,
-        act,
+        action,
         shown,
         help,
         hint,
@@ -97,176 +97,182 @@ const fn changes(
 pub const KEYS: &[Binding] = &[
     shows(
         &[(KeyCode::Up, false), plain('k')],
-        Act::Up,
+        Action::Up,
         "Up k",
         "",
         "Select the interface above.",
     ),
     shows(
         &[(KeyCode::Down, false), plain('j')],
-        Act::Down,
+        Action::Down,
         "Down j",
         "",
         "Select the interface below.",
     ),
     shows(
         &[(KeyCode::PageUp, false), control('b')],
-        Act::PageUp,
+        Action::PageUp,
         "PageUp Ctrl-B",
         "",
         "One page up.",
     ),
     shows(
         &[(KeyCode::PageDown, false), control('f')],
-        Act::PageDown,
+        Action::PageDown,
         "PageDown Ctrl-F",
         "",
         "One page down.",
     ),
     shows(
         &[(KeyCode::Home, false), plain('0')],
-        Act::First,
+        Action::First,
         "Home 0",
         "",
         "Select the first interface.",
     ),
     shows(
         &[(KeyCode::End, false), plain('G')],
-        Act::Last,
+        Action::Last,
         "End G",
         "",
         "Select the last interface.",
     ),
     shows(
         &[plain('!'), (KeyCode::Tab, false)],
-        Act::NextTrouble,
+        Action::NextTrouble,
         "! Tab",
         "trouble",
         "Select the next interface with something wrong.",
     ),
     shows(
         &[(KeyCode::Enter, false)],
-        Act::Details,
+        Action::Details,
         "Enter",
         "details",
         "Show the selected interface in full, or no longer.",
     ),
     shows(
         &[plain('e')],
-        Act::Events,
+        Action::Events,
         "e",
         "events",
         "Show all events, or no longer.",
     ),
     shows(
         &[plain('K')],
-        Act::ScrollUp,
+        Action::ScrollUp,
         "K",
         "",
         "Scroll details, events or help up.",
     ),
     shows(
         &[plain('J')],
-        Act::ScrollDown,
+        Action::ScrollDown,
         "J",
         "",
         "Scroll details, events or help down.",
     ),
     shows(
         &[plain('/')],
-        Act::Filter,
+        Action::Filter,
         "/",
         "filter",
         "Show what has all words; -word excludes, ! is trouble.",
     ),
     shows(
         &[plain('s')],
-        Act::Sort,
+        Action::Sort,
         "s",
         "sort",
         "Sort by the next column.",
     ),
-    shows(&[plain('S')], Act::Reverse, "S", "", "Reverse the order."),
+    shows(
+        &[plain('S')],
+        Action::Reverse,
+        "S",
+        "",
+        "Reverse the order.",
+    ),
     shows(
         &[plain('g')],
-        Act::Group,
+        Action::Group,
         "g",
         "group",
         "Group by physical interface, or not.",
     ),
     changes(
         &[plain('u')],
-        Act::RaiseInterface,
+        Action::RaiseInterface,
         "u",
         "up",
         "Bring the selected interface up.",
     ),
     changes(
         &[plain('d')],
-        Act::LowerInterface,
+        Action::LowerInterface,
         "d",
         "down",
         "Bring it down: hand over, and take no part.",
     ),
     changes(
         &[plain('m')],
-        Act::ForceMaster,
+        Action::ForceMaster,
         "m",
         "master",
         "Force it to be MASTER.",
     ),
     changes(
         &[plain('b')],
-        Act::ForceBackup,
+        Action::ForceBackup,
         "b",
         "backup",
         "Force it to be BACKUP.",
     ),
     changes(
         &[plain('p')],
-        Act::Preempt,
+        Action::Preempt,
         "p",
         "preempt",
         "Turn net.inet.carp.preempt on or off.",
     ),
     changes(
         &[plain(':')],
-        Act::Command,
+        Action::Command,
         ":",
         "command",
         "Type a line as for carpctl; Tab completes.",
     ),
     shows(
         &[plain('?'), (KeyCode::F(1), false), plain('h')],
-        Act::Help,
+        Action::Help,
         "? F1 h",
         "help",
         "Show this help, or no longer.",
     ),
     shows(
         &[(KeyCode::Esc, false)],
-        Act::Close,
+        Action::Close,
         "Esc",
         "",
         "Close what is open; then clear the filter.",
     ),
     shows(
         &[control('l')],
-        Act::Redraw,
+        Action::Redraw,
         "Ctrl-L",
         "",
         "Draw the screen anew.",
     ),
     shows(
         &[control('z')],
-        Act::Suspend,
+        Action::Suspend,
         "Ctrl-Z",
         "",
         "Suspend carptop.",
     ),
     shows(
         &[plain('q'), control('c')],
-        Act::Quit,
+        Action::Quit,
         "q Ctrl-C",
         "quit",
         "Quit.",
@@ -298,19 +304,22 @@ mod tests {
 
     #[test]
     fn a_key_is_found_with_its_modifiers_alone() {
-        let key = |code, modifiers| find(KeyEvent::new(code, modifiers)).map(|row| row.act);
-        assert_eq!(key(KeyCode::Char('q'), KeyModifiers::NONE), Some(Act::Quit));
+        let key = |code, modifiers| find(KeyEvent::new(code, modifiers)).map(|row| row.action);
+        assert_eq!(
+            key(KeyCode::Char('q'), KeyModifiers::NONE),
+            Some(Action::Quit)
+        );
         assert_eq!(
             key(KeyCode::Char('G'), KeyModifiers::SHIFT),
-            Some(Act::Last)
+            Some(Action::Last)
         );
         assert_eq!(
             key(KeyCode::Char('b'), KeyModifiers::CONTROL),
-            Some(Act::PageUp)
+            Some(Action::PageUp)
         );
         assert_eq!(
             key(KeyCode::Char('b'), KeyModifiers::NONE),
-            Some(Act::ForceBackup)
+            Some(Action::ForceBackup)
         );
         assert_eq!(key(KeyCode::Char('b'), KeyModifiers::ALT), None);
     }

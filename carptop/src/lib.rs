@@ -11,24 +11,27 @@
 //! | `report` | `--once` and `--json` |
 
 mod app;
+mod columns;
 mod history;
 mod keys;
 mod layout;
 mod live;
+mod model;
 mod options;
-mod picture;
 mod report;
+mod sort;
 mod source;
-mod tally;
+mod summary;
 mod terminal;
+mod text;
 mod theme;
 mod trouble;
 mod ui;
 mod when;
 
-pub use app::{App, Effect, Msg, Order, Setup};
+pub use app::{App, Effect, Msg, Request, Setup};
 pub use keys::{Binding, KEYS};
+pub use live::render;
+pub use model::Snapshot;
 pub use options::{command, main};
-pub use picture::Snapshot;
 pub use theme::{Scheme, Theme};
-pub use ui::draw;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use crossterm::event::{self, Event};
+use ratatui::Frame;
 
 use crate::app::{App, Effect, Msg, Setup};
 use crate::source::Source;
@@ -38,13 +39,13 @@ pub(crate) fn run(setup: Setup) -> Result<()> {
         let begun = Instant::now();
         for effect in pending.drain(..) {
             match effect {
-                Effect::Order(order) => source.order(order),
+                Effect::Request(order) => source.order(order),
                 Effect::Redraw => screen.redraw()?,
                 Effect::Suspend => screen.suspend()?,
                 Effect::Quit => return Ok(()),
             }
         }
-        screen.terminal().draw(|frame| ui::draw(&mut app, frame))?;
+        screen.terminal().draw(|frame| render(&mut app, frame))?;
         let first = next(&messages, begun + tick)?;
         // Many messages at once, as in a failover of all interfaces, are one frame.
         thread::sleep(FRAME.saturating_sub(begun.elapsed()));
@@ -56,6 +57,13 @@ pub(crate) fn run(setup: Setup) -> Result<()> {
                 .flat_map(|msg| app.update(msg)),
         );
     }
+}
+
+/// Draws `app` in the size of `frame`, which the terminal may have changed before [`Msg::Resize`]
+/// arrives.
+pub fn render(app: &mut App, frame: &mut Frame<'_>) {
+    app.fit(frame.area().as_size());
+    ui::draw(app, frame);
 }
 
 /// The next message, or none until `end`.

@@ -8,8 +8,8 @@ use ratatui::text::Span;
 use serde::Serialize;
 
 use crate::app::{App, Msg, Row, Setup};
-use crate::picture::Snapshot;
-use crate::ui::columns;
+use crate::columns;
+use crate::model::Snapshot;
 use crate::when::now;
 
 /// Writes one table, and below it what is wrong.
@@ -58,8 +58,8 @@ pub(crate) fn json(snapshot: &Snapshot, out: &mut impl Write) -> io::Result<()> 
 
 fn app(setup: Setup, snapshot: Snapshot, now: u64) -> App {
     let mut app = App::new(setup);
-    app.choice.grouped = false;
-    for msg in [Msg::Tick(now), Msg::Found(Box::new(snapshot))] {
+    app.view.grouped = false;
+    for msg in [Msg::Tick(now), Msg::Snapshot(Box::new(snapshot))] {
         // A program that ends at once has no time for effects.
         drop(app.update(msg));
     }
@@ -68,8 +68,9 @@ fn app(setup: Setup, snapshot: Snapshot, now: u64) -> App {
 }
 
 fn write_table(app: &App, coloured: bool, out: &mut impl Write) -> io::Result<()> {
-    let places = columns::placed(app, app.size.0);
-    let indent = columns::MARKS;
+    let context = app.context();
+    let places = app.columns_in(app.size.0);
+    let indent = columns::MARKS_WIDTH;
     let line = |cells: Vec<(u16, Vec<Span<'static>>)>| {
         let mut text = String::new();
         let mut at = indent;
@@ -89,15 +90,17 @@ fn write_table(app: &App, coloured: bool, out: &mut impl Write) -> io::Result<()
     };
     let heads = places
         .iter()
-        .map(|place| (place.x, place.head(&app.theme, &app.choice)));
+        .map(|place| (place.x, place.head(&app.theme, app.view.sort)));
     writeln!(out, "{}", line(heads.collect()).trim_end())?;
-    for name in app.rows.iter().filter_map(Row::host) {
-        if let Some(host) = app.picture.hosts.get(name) {
-            let cells = places.iter().map(|place| (place.x, place.cell(app, host)));
+    for name in app.rows.iter().filter_map(Row::interface) {
+        if let Some(interface) = app.model.interfaces.get(name) {
+            let cells = places
+                .iter()
+                .map(|place| (place.x, place.cell(&context, interface)));
             writeln!(out, "{}", line(cells.collect()).trim_end())?;
         }
     }
-    for wrong in &app.tally.lines {
+    for wrong in &app.summary.lines {
         writeln!(out, "! {}", wrong.text)?;
     }
     Ok(())

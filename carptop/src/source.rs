@@ -15,8 +15,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{sleep, timeout};
 
-use crate::app::{Msg, NOT_RUNNING, Order};
-use crate::picture::Snapshot;
+use crate::app::{Msg, NOT_RUNNING, Request};
+use crate::model::Snapshot;
 
 /// How long carpd may take to answer one call.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ const BATCH: u32 = 500;
 /// Where orders go to.
 #[derive(Debug)]
 pub(crate) struct Source {
-    orders: UnboundedSender<Order>,
+    orders: UnboundedSender<Request>,
 }
 
 impl Source {
@@ -58,7 +58,7 @@ impl Source {
     }
 
     /// Gives an order. What becomes of it comes as a message.
-    pub(crate) fn order(&self, order: Order) {
+    pub(crate) fn order(&self, order: Request) {
         // The source lives as long as its messages are read, and then nobody gives orders.
         let _ = self.orders.send(order);
     }
@@ -107,7 +107,7 @@ fn forward(signals: Vec<tokio::signal::unix::Signal>, messages: &Sender<Msg>) {
 }
 
 /// Connects, follows, and connects again, until nobody gives orders any more.
-async fn follow(mut orders: UnboundedReceiver<Order>, messages: &Sender<Msg>) {
+async fn follow(mut orders: UnboundedReceiver<Request>, messages: &Sender<Msg>) {
     loop {
         let why = match timeout(PATIENCE * 2, Client::connect()).await {
             Ok(Ok(client)) => match serve(&client, &mut orders, messages).await {
@@ -118,7 +118,7 @@ async fn follow(mut orders: UnboundedReceiver<Order>, messages: &Sender<Msg>) {
             Ok(Err(error @ ConnectError::Failed { .. })) => error.to_string(),
             Err(_) => "carpd does not answer".to_owned(),
         };
-        if messages.send(Msg::Away(why)).is_err() {
+        if messages.send(Msg::Disconnected(why)).is_err() {
             return;
         }
         let mut again = pin!(sleep(AGAIN));
@@ -141,13 +141,13 @@ async fn follow(mut orders: UnboundedReceiver<Order>, messages: &Sender<Msg>) {
 /// Follows one carpd until it is gone. It ends well when nobody gives orders any more.
 async fn serve(
     client: &Client,
-    orders: &mut UnboundedReceiver<Order>,
+    orders: &mut UnboundedReceiver<Request>,
     messages: &Sender<Msg>,
 ) -> Result<(), Error> {
     // Watched first, so that nothing falls between what was and what comes.
     let mut watch = client.watch().await?;
     let snapshot = limited(read(client)).await?;
-    let mut wanted = messages.send(Msg::Found(Box::new(snapshot))).is_ok();
+    let mut wanted = messages.send(Msg::Snapshot(Box::new(snapshot))).is_ok();
     while wanted {
         tokio::select! {
             change = watch.next() => match change {
@@ -169,44 +169,50 @@ async fn serve(
     Ok(())
 }
 
-const fn changes(order: &Order) -> bool {
+const fn changes(order: &Request) -> bool {
     match order {
-        Order::List | Order::Look(_) | Order::Reread | Order::Suppressions => false,
-        Order::Create(..) | Order::Configure(..) | Order::Destroy(_) | Order::Sysctl(..) => true,
+        Request::List | Request::Refresh(_) | Request::ReadAll | Request::Suppressions => false,
+        Request::Create(..)
+        | Request::Configure(..)
+        | Request::Destroy(_)
+        | Request::Sysctl(..) => true,
     }
 }
 
-async fn obey(client: &Client, order: Order) -> Msg {
-    let unread = |error: Error| Msg::Unread(error.to_string());
+async fn obey(client: &Client, order: Request) -> Msg {
+    let unread = |error: Error| Msg::ReadFailed(error.to_string());
     match order {
-        Order::List => {
+        Request::List => {
             let listed = timed(client.interfaces()).await;
             listed.map_or_else(unread, |(interfaces, took)| Msg::Listed {
                 interfaces,
                 took,
             })
         }
-        Order::Look(names) => {
-            let looked = timed(look(client, &names)).await;
-            looked.map_or_else(unread, |(interfaces, took)| Msg::Looked {
+        Request::Refresh(names) => {
+            let looked = timed(refresh(client, &names)).await;
+            looked.map_or_else(unread, |(interfaces, took)| Msg::Refreshed {
                 interfaces,
                 took,
             })
         }
-        Order::Reread => limited(read(client))
+        Request::ReadAll => limited(read(client))
             .await
-            .map_or_else(unread, |snapshot| Msg::Found(Box::new(snapshot))),
-        Order::Suppressions => limited(client.suppressions())
+            .map_or_else(unread, |snapshot| Msg::Snapshot(Box::new(snapshot))),
+        Request::Suppressions => limited(client.suppressions())
             .await
             .map_or_else(unread, Msg::Suppressions),
-        change @ (Order::Create(..)
-        | Order::Configure(..)
-        | Order::Destroy(_)
-        | Order::Sysctl(..)) => Msg::Done(apply(client, change).await),
+        change @ (Request::Create(..)
+        | Request::Configure(..)
+        | Request::Destroy(_)
+        | Request::Sysctl(..)) => Msg::Done(apply(client, change).await),
     }
 }
 
-async fn look(client: &Client, names: &[String]) -> Result<Vec<carp_dbus::InterfaceInfo>, Error> {
+async fn refresh(
+    client: &Client,
+    names: &[String],
+) -> Result<Vec<carp_dbus::InterfaceInfo>, Error> {
     let mut found = Vec::new();
     for name in names {
         match client.interface(name).await {
@@ -220,28 +226,30 @@ async fn look(client: &Client, names: &[String]) -> Result<Vec<carp_dbus::Interf
 }
 
 /// Changes something, and says what.
-async fn apply(client: &Client, order: Order) -> Result<String, String> {
+async fn apply(client: &Client, order: Request) -> Result<String, String> {
     let in_words = |error: Error| error.to_string();
     match order {
-        Order::Create(name, changes) => {
+        Request::Create(name, changes) => {
             let settings = settings(changes).await?;
             let created = client.create(&name, settings).await.map_err(in_words)?;
             Ok(format!("{created} created"))
         }
-        Order::Configure(name, changes) => {
+        Request::Configure(name, changes) => {
             let settings = settings(changes).await?;
             client.configure(&name, settings).await.map_err(in_words)?;
             Ok(format!("{name} changed"))
         }
-        Order::Destroy(name) => {
+        Request::Destroy(name) => {
             client.destroy(&name).await.map_err(in_words)?;
             Ok(format!("{name} destroyed"))
         }
-        Order::Sysctl(name, value) => {
+        Request::Sysctl(name, value) => {
             let old = client.sysctl_set(&name, value).await.map_err(in_words)?;
             Ok(format!("{name}: {old} -> {value}"))
         }
-        Order::List | Order::Look(_) | Order::Reread | Order::Suppressions => Ok(String::new()),
+        Request::List | Request::Refresh(_) | Request::ReadAll | Request::Suppressions => {
+            Ok(String::new())
+        }
     }
 }
 

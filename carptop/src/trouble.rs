@@ -1,7 +1,7 @@
 //! What is wrong: judged from the picture, and said in words with what to do about it.
 
 use crate::history::{History, bad_packets};
-use crate::picture::{Host, Picture};
+use crate::model::{Interface, Model};
 use crate::when;
 
 /// How long something that was heard once counts as present, in microseconds.
@@ -25,7 +25,7 @@ pub(crate) enum Trouble {
     Refused,
     NoCarrier,
     NotRunning,
-    NobodyHeard,
+    NoMasterHeard,
     BadPackets,
     Demoted,
 }
@@ -37,7 +37,7 @@ impl Trouble {
         Self::Refused,
         Self::NoCarrier,
         Self::NotRunning,
-        Self::NobodyHeard,
+        Self::NoMasterHeard,
         Self::BadPackets,
         Self::Demoted,
     ];
@@ -45,7 +45,7 @@ impl Trouble {
     /// Whether traffic is in danger now, not only the redundancy.
     pub(crate) const fn is_alarm(self) -> bool {
         match self {
-            Self::TwoMasters | Self::SendingFails | Self::Refused | Self::NobodyHeard => true,
+            Self::TwoMasters | Self::SendingFails | Self::Refused | Self::NoMasterHeard => true,
             Self::NoCarrier | Self::NotRunning | Self::BadPackets | Self::Demoted => false,
         }
     }
@@ -58,14 +58,14 @@ impl Trouble {
             Self::Refused => "refused by the kernel",
             Self::NoCarrier => "no carrier",
             Self::NotRunning => "not running",
-            Self::NobodyHeard => "no master heard",
+            Self::NoMasterHeard => "no master heard",
             Self::BadPackets => "bad packets heard",
             Self::Demoted => "demoted",
         }
     }
 
     /// Whether `host` has it at `now`.
-    pub(crate) fn is_present(self, host: &Host, picture: &Picture, now: u64) -> bool {
+    pub(crate) fn is_present(self, interface: &Interface, model: &Model, now: u64) -> bool {
         let History {
             rival,
             two_masters,
@@ -74,8 +74,8 @@ impl Trouble {
             bad_grew,
             bad_packet,
             ..
-        } = &host.history;
-        let info = &host.info;
+        } = &interface.history;
+        let info = &interface.info;
         let recent = |time: u64| now.saturating_sub(time) < RECENT;
         match self {
             Self::TwoMasters => {
@@ -89,13 +89,13 @@ impl Trouble {
             Self::SendingFails => sending_fails.is_some(),
             Self::Refused => refused.as_ref().is_some_and(|told| recent(told.time)),
             Self::NoCarrier => {
-                info.up && info.state == "INIT" && lost_link(host, picture).is_some()
+                info.up && info.state == "INIT" && lost_link(interface, model).is_some()
             }
             Self::NotRunning => {
-                info.up && info.state == "INIT" && lost_link(host, picture).is_none()
+                info.up && info.state == "INIT" && lost_link(interface, model).is_none()
             }
-            Self::NobodyHeard => {
-                let since = host.last_advertisement().or_else(|| {
+            Self::NoMasterHeard => {
+                let since = interface.last_advertisement().or_else(|| {
                     info.last_transition
                         .as_ref()
                         .map(|transition| transition.time)
@@ -114,9 +114,9 @@ impl Trouble {
     }
 
     /// In the fewest words, for a cell of the table.
-    pub(crate) fn short(host: &Host, picture: &Picture) -> String {
-        let info = &host.info;
-        if let Some((_, why)) = lost_link(host, picture) {
+    pub(crate) fn short(interface: &Interface, model: &Model) -> String {
+        let info = &interface.info;
+        if let Some((_, why)) = lost_link(interface, model) {
             let words = why.strip_prefix("has ").or_else(|| why.strip_prefix("is "));
             return words.unwrap_or(why).to_owned();
         }
@@ -134,10 +134,15 @@ impl Trouble {
     }
 
     /// What `carpctl` would say of it: what was found, and what to do.
-    pub(crate) fn sentences(self, host: &Host, picture: &Picture, now: u64) -> (String, String) {
-        let history = &host.history;
-        let info = &host.info;
-        let told = |told: &Option<crate::history::Told>| {
+    pub(crate) fn sentences(
+        self,
+        interface: &Interface,
+        model: &Model,
+        now: u64,
+    ) -> (String, String) {
+        let history = &interface.history;
+        let info = &interface.info;
+        let told = |told: &Option<crate::history::Incident>| {
             told.as_ref()
                 .map_or_else(String::new, |told| told.text.clone())
         };
@@ -159,7 +164,7 @@ impl Trouble {
                 "another program may hold the address: see ip address",
             ),
             Self::NoCarrier => {
-                let (who, why) = lost_link(host, picture).unwrap_or(("the link", "is down"));
+                let (who, why) = lost_link(interface, model).unwrap_or(("the link", "is down"));
                 return (
                     format!("{who} {why}"),
                     format!("look at the cable and the switch's port, or ip link set {who} up"),
@@ -178,10 +183,10 @@ impl Trouble {
                 },
                 "complete it at the prompt: `:`, the interface's name, and what is missing",
             ),
-            Self::NobodyHeard => (
+            Self::NoMasterHeard => (
                 format!(
                     "no master is heard, and this host has not taken over for {}",
-                    when::short(now.saturating_sub(host.last_advertisement().unwrap_or(now)))
+                    when::short(now.saturating_sub(interface.last_advertisement().unwrap_or(now)))
                 ),
                 "see whether carpd runs smoothly on this host",
             ),
@@ -197,7 +202,7 @@ impl Trouble {
                 )
             }
             Self::Demoted => {
-                let by = causes(picture);
+                let by = causes(model);
                 (
                     format!(
                         "advskew {} is advertised instead of {}{}",
@@ -219,18 +224,18 @@ impl Trouble {
 
 /// Everything wrong with `host`, the worst first.
 pub(crate) fn of<'a>(
-    host: &'a Host,
-    picture: &'a Picture,
+    interface: &'a Interface,
+    model: &'a Model,
     now: u64,
 ) -> impl Iterator<Item = Trouble> + 'a {
     let all = Trouble::ALL.into_iter();
-    all.filter(move |trouble| trouble.is_present(host, picture, now))
+    all.filter(move |trouble| trouble.is_present(interface, model, now))
 }
 
 /// What suppresses preemption, each cause once: `eth2 has no carrier, eth3 is down`.
-pub(crate) fn causes(picture: &Picture) -> String {
+pub(crate) fn causes(model: &Model) -> String {
     let mut said: Vec<String> = Vec::new();
-    for cause in &picture.suppressions {
+    for cause in &model.suppressions {
         // A link "has no carrier"; what other holders say is no verb.
         let verb = cause.why.starts_with("is ") || cause.why.starts_with("has ");
         let text = format!("{}{} {}", cause.who, if verb { "" } else { ":" }, cause.why);
@@ -242,9 +247,9 @@ pub(crate) fn causes(picture: &Picture) -> String {
 }
 
 /// The physical interface of `host` that is down, and how that is said.
-pub(crate) fn lost_link<'a>(host: &Host, picture: &'a Picture) -> Option<(&'a str, &'a str)> {
-    let device = &host.info.carpdev;
-    let found = picture
+pub(crate) fn lost_link<'a>(interface: &Interface, model: &'a Model) -> Option<(&'a str, &'a str)> {
+    let device = &interface.info.carpdev;
+    let found = model
         .suppressions
         .iter()
         .find(|cause| cause.who == *device)?;

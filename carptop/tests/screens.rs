@@ -141,7 +141,7 @@ fn carpd_is_gone() {
         "away",
         with(|stage| {
             stage.pass(2 * SECOND);
-            stage.send(Msg::Away("carpd is not running".to_owned()));
+            stage.send(Msg::Disconnected("carpd is not running".to_owned()));
             stage.pass(10 * SECOND);
         }),
     );
@@ -166,7 +166,7 @@ fn carpd_has_no_interfaces() {
 fn no_characters_but_ascii() {
     holds("ascii", |size| {
         let mut stage = Stage::of(Theme::of_tests(true, false), 1000, size);
-        stage.send(Msg::Found(Box::new(firewall())));
+        stage.send(Msg::Snapshot(Box::new(firewall())));
         let shown = stage.screen();
         assert!(shown.is_ascii(), "{shown}");
         stage
@@ -218,7 +218,7 @@ fn states_have_colours_and_without_colours_their_words_are_the_same() {
         colour(&mut coloured, "B BACKUP")
     );
     let mut mono = Stage::of(Theme::of_tests(true, true), 0, (120, 40));
-    mono.send(Msg::Found(Box::new(firewall())));
+    mono.send(Msg::Snapshot(Box::new(firewall())));
     assert_eq!(colour(&mut mono, "M MASTER"), Some(Color::Reset));
     let modifier = place(&mut mono, "M MASTER").map(|cell| cell.modifier);
     assert!(modifier.is_some_and(|modifier| modifier.contains(Modifier::REVERSED)));

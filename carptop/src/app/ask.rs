@@ -2,8 +2,8 @@
 
 use carp_dbus::ifconfig::{self, Changes};
 
-use super::msg::Order;
-use crate::picture::{Host, Picture};
+use super::msg::Request;
+use crate::model::{Interface, Model};
 
 /// A question that waits for yes or no.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,22 +13,26 @@ pub(crate) struct Ask {
     /// One sentence.
     pub(crate) consequence: String,
     /// What yes means.
-    pub(crate) order: Order,
+    pub(crate) order: Request,
 }
 
 /// Asks whether `host` is to be up or down.
 ///
 /// # Errors
 /// Why there is nothing to ask.
-pub(crate) fn set_up(host: &Host, up: bool) -> Result<Ask, String> {
-    let name = &host.info.name;
+pub(crate) fn set_up(interface: &Interface, up: bool) -> Result<Ask, String> {
+    let name = &interface.info.name;
     let word = if up { "up" } else { "down" };
-    if host.info.up == up {
+    if interface.info.up == up {
         return Err(format!("{name} is {word} already"));
     }
     Ok(Ask {
         question: format!("bring {name} {word}?"),
-        consequence: if up { raised(host) } else { lowered(host) },
+        consequence: if up {
+            raised(interface)
+        } else {
+            lowered(interface)
+        },
         order: configure(name, ifconfig::Change::Up(up)),
     })
 }
@@ -37,19 +41,19 @@ pub(crate) fn set_up(host: &Host, up: bool) -> Result<Ask, String> {
 ///
 /// # Errors
 /// Why there is nothing to ask.
-pub(crate) fn force(host: &Host, state: &'static str) -> Result<Ask, String> {
-    let name = &host.info.name;
-    if host.info.state == state {
+pub(crate) fn force(interface: &Interface, state: &'static str) -> Result<Ask, String> {
+    let name = &interface.info.name;
+    if interface.info.state == state {
         return Err(format!("{name} is {state} already"));
     }
-    if host.info.state == "INIT" {
+    if interface.info.state == "INIT" {
         return Err(format!(
             "{name} does not run: it cannot be forced to {state}"
         ));
     }
     Ok(Ask {
         question: format!("force {name} to {state}?"),
-        consequence: forced(host, state),
+        consequence: forced(interface, state),
         order: configure(name, ifconfig::Change::State(state)),
     })
 }
@@ -58,20 +62,20 @@ pub(crate) fn force(host: &Host, state: &'static str) -> Result<Ask, String> {
 ///
 /// # Errors
 /// If carpd has no such sysctl.
-pub(crate) fn turn_preempt(picture: &Picture) -> Result<Ask, String> {
-    let now = picture
+pub(crate) fn turn_preempt(model: &Model) -> Result<Ask, String> {
+    let now = model
         .sysctl("preempt")
         .ok_or("carpd has no net.inet.carp.preempt")?;
     let value = u64::from(now == 0);
-    sysctl(picture, "net.inet.carp.preempt", value)
+    sysctl(model, "net.inet.carp.preempt", value)
 }
 
 /// Asks whether a sysctl is to be set.
 ///
 /// # Errors
 /// Why it cannot be.
-pub(crate) fn sysctl(picture: &Picture, name: &str, value: u64) -> Result<Ask, String> {
-    let found = picture.sysctls.iter().find(|sysctl| sysctl.name == name);
+pub(crate) fn sysctl(model: &Model, name: &str, value: u64) -> Result<Ask, String> {
+    let found = model.sysctls.iter().find(|sysctl| sysctl.name == name);
     let sysctl = found.ok_or_else(|| format!("unknown oid '{name}'"))?;
     if !sysctl.writable {
         return Err(format!("oid '{name}' is read only"));
@@ -98,18 +102,18 @@ pub(crate) fn sysctl(picture: &Picture, name: &str, value: u64) -> Result<Ask, S
     Ok(Ask {
         question: format!("set {name} to {value}?"),
         consequence,
-        order: Order::Sysctl(name.to_owned(), value),
+        order: Request::Sysctl(name.to_owned(), value),
     })
 }
 
 /// Asks whether `changes` are to be applied to `host`; `words` are the line that said so.
-pub(crate) fn changes(host: &Host, changes: Changes, words: &str) -> Ask {
+pub(crate) fn changes(interface: &Interface, changes: Changes, words: &str) -> Ask {
     let mut effects: Vec<String> = Vec::new();
     for change in &changes.settings {
         match change {
-            ifconfig::Change::Up(false) => effects.push(lowered(host)),
-            ifconfig::Change::Up(true) => effects.push(raised(host)),
-            ifconfig::Change::State(state) => effects.push(forced(host, state)),
+            ifconfig::Change::Up(false) => effects.push(lowered(interface)),
+            ifconfig::Change::Up(true) => effects.push(raised(interface)),
+            ifconfig::Change::State(state) => effects.push(forced(interface, state)),
             ifconfig::Change::Vhid(_)
             | ifconfig::Change::Password(_)
             | ifconfig::Change::Carpdev(_) => effects.push(
@@ -138,21 +142,21 @@ pub(crate) fn changes(host: &Host, changes: Changes, words: &str) -> Ask {
     Ask {
         question: format!("{words}?"),
         consequence: effects.join("; "),
-        order: Order::Configure(host.info.name.clone(), changes),
+        order: Request::Configure(interface.info.name.clone(), changes),
     }
 }
 
 /// Asks whether `host` is to be removed.
-pub(crate) fn destroy(host: &Host) -> Ask {
-    let name = &host.info.name;
-    let consequence = match host.info.state.as_str() {
-        "MASTER" => format!("{}; {name} and its settings are gone", lowered(host)),
+pub(crate) fn destroy(interface: &Interface) -> Ask {
+    let name = &interface.info.name;
+    let consequence = match interface.info.state.as_str() {
+        "MASTER" => format!("{}; {name} and its settings are gone", lowered(interface)),
         _ => format!("{name} and its settings are gone"),
     };
     Ask {
         question: format!("destroy {name}?"),
         consequence,
-        order: Order::Destroy(name.clone()),
+        order: Request::Destroy(name.clone()),
     }
 }
 
@@ -166,42 +170,42 @@ pub(crate) fn create(name: &str, changes: Changes, words: &str) -> Ask {
     Ask {
         question: format!("{words}?"),
         consequence,
-        order: Order::Create(name.to_owned(), changes),
+        order: Request::Create(name.to_owned(), changes),
     }
 }
 
-fn configure(name: &str, change: ifconfig::Change) -> Order {
+fn configure(name: &str, change: ifconfig::Change) -> Request {
     let changes = Changes {
         settings: vec![change],
         ..Changes::default()
     };
-    Order::Configure(name.to_owned(), changes)
+    Request::Configure(name.to_owned(), changes)
 }
 
-fn raised(host: &Host) -> String {
+fn raised(interface: &Interface) -> String {
     format!(
         "it becomes BACKUP, and takes {} if no faster host is heard",
-        what(host)
+        what(interface)
     )
 }
 
-fn lowered(host: &Host) -> String {
-    if host.info.state != "MASTER" {
+fn lowered(interface: &Interface) -> String {
+    if interface.info.state != "MASTER" {
         return "no address moves, and this host no longer stands by".to_owned();
     }
-    handed_over(host)
+    handed_over(interface)
 }
 
-fn forced(host: &Host, state: &str) -> String {
+fn forced(interface: &Interface, state: &str) -> String {
     if state == "BACKUP" {
-        return match host.info.state.as_str() {
-            "MASTER" => handed_over(host),
+        return match interface.info.state.as_str() {
+            "MASTER" => handed_over(interface),
             _ => "no address moves".to_owned(),
         };
     }
-    match &host.info.master {
+    match &interface.info.master {
         Some(master) => {
-            let ours = (host.info.advbase, host.info.effective_advskew);
+            let ours = (interface.info.advbase, interface.info.effective_advskew);
             let theirs = (master.advbase, master.advskew);
             let then = if theirs < ours {
                 format!(
@@ -213,25 +217,25 @@ fn forced(host: &Host, state: &str) -> String {
             };
             format!(
                 "this host takes {} from {}{then}",
-                what(host),
+                what(interface),
                 master.source
             )
         }
-        None => format!("this host takes {}", what(host)),
+        None => format!("this host takes {}", what(interface)),
     }
 }
 
-fn handed_over(host: &Host) -> String {
-    let next = host.history.other.as_ref().map_or_else(
+fn handed_over(interface: &Interface) -> String {
+    let next = interface.history.last_master.as_ref().map_or_else(
         || "the next backup takes over, if there is one".to_owned(),
         |other| format!("{} was heard before and may take over", other.source),
     );
-    format!("this host gives up {}; {next}", what(host))
+    format!("this host gives up {}; {next}", what(interface))
 }
 
 /// `192.0.2.1 and 2 more`
-fn what(host: &Host) -> String {
-    match host.addresses() {
+fn what(interface: &Interface) -> String {
+    match interface.addresses() {
         (None, _) => "no address".to_owned(),
         (Some(first), 1) => first.to_owned(),
         (Some(first), count) => format!("{first} and {} more", count - 1),

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use carp_dbus::ifconfig::{self, Action, Candidates, KEYWORDS, Keyword, Line, Secret};
 
 use super::ask::{self, Ask};
-use crate::picture::Picture;
+use crate::model::Model;
 
 /// How many candidates are looked for.
 const MOST: usize = 200;
@@ -27,21 +27,21 @@ pub(crate) enum Command {
 ///
 /// # Errors
 /// One line that says what is wrong with it.
-pub(crate) fn read(line: &str, picture: &Picture) -> Result<Command, String> {
+pub(crate) fn read(line: &str, model: &Model) -> Result<Command, String> {
     let words = split(line)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         [] => Err(String::new()),
         ["q" | "quit" | "exit"] => Ok(Command::Quit),
-        ["carpctl", rest @ ..] => of_words(rest, picture),
-        words => of_words(words, picture),
+        ["carpctl", rest @ ..] => of_words(rest, model),
+        words => of_words(words, model),
     }
 }
 
-fn of_words(words: &[&str], picture: &Picture) -> Result<Command, String> {
+fn of_words(words: &[&str], model: &Model) -> Result<Command, String> {
     match words {
-        ["sysctl", rest @ ..] => sysctl(rest, picture),
-        [name, rest @ ..] if name.starts_with("carp") => interface(name, rest, picture),
+        ["sysctl", rest @ ..] => sysctl(rest, model),
+        [name, rest @ ..] if name.starts_with("carp") => interface(name, rest, model),
         [other, ..] => Err(format!(
             "{other}: here are carpN PARAMETER..., carp create, sysctl NAME=VALUE and quit"
         )),
@@ -49,24 +49,24 @@ fn of_words(words: &[&str], picture: &Picture) -> Result<Command, String> {
     }
 }
 
-fn sysctl(words: &[&str], picture: &Picture) -> Result<Command, String> {
+fn sysctl(words: &[&str], model: &Model) -> Result<Command, String> {
     let [word] = words else {
         return Err("sysctl NAME shows, sysctl NAME=VALUE sets".to_owned());
     };
     if let Some((name, value)) = word.split_once('=') {
         let number = value.parse().ok().filter(|_| !value.starts_with('+'));
         let number = number.ok_or_else(|| format!("{name}: '{value}' must be a number"))?;
-        return ask::sysctl(picture, name, number).map(Command::Ask);
+        return ask::sysctl(model, name, number).map(Command::Ask);
     }
-    let found = picture.sysctls.iter().find(|sysctl| sysctl.name == *word);
+    let found = model.sysctls.iter().find(|sysctl| sysctl.name == *word);
     let sysctl = found.ok_or_else(|| format!("unknown oid '{word}'"))?;
     Ok(Command::Say(format!("{}: {}", sysctl.name, sysctl.value)))
 }
 
-fn interface(name: &str, words: &[&str], picture: &Picture) -> Result<Command, String> {
-    let host = || {
-        let host = picture.hosts.get(name);
-        host.ok_or_else(|| format!("interface {name} does not exist"))
+fn interface(name: &str, words: &[&str], model: &Model) -> Result<Command, String> {
+    let interface = || {
+        let interface = model.interfaces.get(name);
+        interface.ok_or_else(|| format!("interface {name} does not exist"))
     };
     let given: Vec<OsString> = words.iter().map(OsString::from).collect();
     let line = Line::parse(&given)?;
@@ -79,12 +79,12 @@ fn interface(name: &str, words: &[&str], picture: &Picture) -> Result<Command, S
             check(&changes)?;
             Ok(Command::Ask(ask::create(name, changes, &text)))
         }
-        Action::Show | Action::Vhaddr => host().map(|_| Command::Show(name.to_owned())),
+        Action::Show | Action::Vhaddr => interface().map(|_| Command::Show(name.to_owned())),
         Action::Configure(changes) => {
             check(&changes)?;
-            Ok(Command::Ask(ask::changes(host()?, changes, &text)))
+            Ok(Command::Ask(ask::changes(interface()?, changes, &text)))
         }
-        Action::Destroy => Ok(Command::Ask(ask::destroy(host()?))),
+        Action::Destroy => Ok(Command::Ask(ask::destroy(interface()?))),
     }
 }
 
@@ -157,21 +157,21 @@ fn stars(word: &str) -> String {
 }
 
 /// What may stand in the place of the last word of `line`, each with its explanation.
-pub(crate) fn candidates(line: &str, picture: &Picture) -> Vec<(String, String)> {
+pub(crate) fn candidates(line: &str, model: &Model) -> Vec<(String, String)> {
     let (before, typed) = line.rsplit_once(' ').unwrap_or(("", line));
     let mut before: Vec<&str> = before.split_whitespace().collect();
     if before.first() == Some(&"carpctl") {
         before.remove(0);
     }
     let mut found: Vec<(String, String)> = match before.as_slice() {
-        [] => first(picture),
-        ["sysctl"] => picture
+        [] => first(model),
+        ["sysctl"] => model
             .sysctls
             .iter()
             .filter(|sysctl| sysctl.writable)
             .map(|sysctl| (format!("{}=", sysctl.name), sysctl.description.clone()))
             .collect(),
-        [name, rest @ ..] if name.starts_with("carp") => parameter(name, rest, picture),
+        [name, rest @ ..] if name.starts_with("carp") => parameter(name, rest, model),
         _ => Vec::new(),
     };
     found.retain(|(word, _)| word.starts_with(typed));
@@ -189,11 +189,11 @@ pub(crate) fn common(candidates: &[(String, String)]) -> String {
     })
 }
 
-fn first(picture: &Picture) -> Vec<(String, String)> {
-    let mut hosts: Vec<_> = picture.hosts.values().collect();
-    hosts.sort_by_key(|host| host.unit());
-    let names = hosts.iter().map(|host| {
-        let info = &host.info;
+fn first(model: &Model) -> Vec<(String, String)> {
+    let mut interfaces: Vec<_> = model.interfaces.values().collect();
+    interfaces.sort_by_key(|interface| interface.unit());
+    let names = interfaces.iter().map(|interface| {
+        let info = &interface.info;
         let about = format!("{} vhid {} {}", info.state, info.vhid, info.description);
         (info.name.clone(), about.trim_end().to_owned())
     });
@@ -209,23 +209,25 @@ fn first(picture: &Picture) -> Vec<(String, String)> {
 }
 
 /// A word behind the name of an interface, or the value of the word before.
-fn parameter(name: &str, before: &[&str], picture: &Picture) -> Vec<(String, String)> {
+fn parameter(name: &str, before: &[&str], model: &Model) -> Vec<(String, String)> {
     let plain = |word: &str| (word.to_owned(), String::new());
     match open(before).map(|keyword| keyword.candidates) {
         Some(Candidates::Words(words)) => words.iter().map(|word| plain(word)).collect(),
         Some(Candidates::Devices) => {
-            let devices = picture
-                .hosts
+            let devices = model
+                .interfaces
                 .values()
-                .map(|host| host.info.carpdev.as_str());
+                .map(|interface| interface.info.carpdev.as_str());
             let mut devices: Vec<&str> = devices.filter(|device| !device.is_empty()).collect();
             devices.sort_unstable();
             devices.dedup();
             devices.into_iter().map(plain).collect()
         }
         Some(Candidates::Addresses) => {
-            let host = picture.hosts.get(name);
-            let addresses = host.into_iter().flat_map(|host| &host.info.addresses);
+            let interface = model.interfaces.get(name);
+            let addresses = interface
+                .into_iter()
+                .flat_map(|interface| &interface.info.addresses);
             addresses.map(|address| plain(&address.address)).collect()
         }
         Some(Candidates::Files | Candidates::Nothing) => Vec::new(),
@@ -279,11 +281,11 @@ fn split(line: &str) -> Result<Vec<String>, String> {
 mod tests {
     use carp_dbus::{AddressInfo, InterfaceInfo, SysctlInfo};
 
-    use super::super::msg::Order;
+    use super::super::msg::Request;
     use super::*;
 
-    fn picture() -> Picture {
-        let mut picture = Picture::default();
+    fn model() -> Model {
+        let mut model = Model::default();
         let info = InterfaceInfo {
             name: "carp0".to_owned(),
             state: "MASTER".to_owned(),
@@ -295,8 +297,8 @@ mod tests {
             }],
             ..InterfaceInfo::default()
         };
-        picture.list(vec![info], 1, 1);
-        picture.sysctls = [("preempt", true), ("suppress_preempt", false)]
+        model.list(vec![info], 1, 1);
+        model.sysctls = [("preempt", true), ("suppress_preempt", false)]
             .map(|(name, writable)| SysctlInfo {
                 name: format!("net.inet.carp.{name}"),
                 value: 0,
@@ -304,21 +306,21 @@ mod tests {
                 writable,
             })
             .to_vec();
-        picture
+        model
     }
 
     fn words(line: &str) -> Vec<String> {
-        let found = candidates(line, &picture());
+        let found = candidates(line, &model());
         found.into_iter().map(|(word, _)| word).collect()
     }
 
     fn refusal(line: &str) -> String {
-        read(line, &picture()).expect_err(line)
+        read(line, &model()).expect_err(line)
     }
 
     #[test]
     fn a_line_of_several_parameters_is_one_change() {
-        let Ok(Command::Ask(ask)) = read("carp0 advskew 50 state backup", &picture()) else {
+        let Ok(Command::Ask(ask)) = read("carp0 advskew 50 state backup", &model()) else {
             panic!("not a change")
         };
         assert_eq!(ask.question, "carp0 advskew 50 state backup?");
@@ -327,7 +329,7 @@ mod tests {
             "{}",
             ask.consequence
         );
-        let Order::Configure(name, changes) = ask.order else {
+        let Request::Configure(name, changes) = ask.order else {
             panic!("{:?}", ask.order)
         };
         assert_eq!((name.as_str(), changes.settings.len()), ("carp0", 2));
@@ -366,7 +368,7 @@ mod tests {
         assert_eq!(words("carp0 -alias "), ["192.0.2.1"]);
         assert_eq!(words("carpctl sysctl net"), ["net.inet.carp.preempt="]);
         assert_eq!(words("carp0 vhid "), Vec::<String>::new());
-        assert_eq!(common(&candidates("carp0 ad", &picture())), "adv");
+        assert_eq!(common(&candidates("carp0 ad", &model())), "adv");
     }
 
     #[test]
@@ -378,7 +380,7 @@ mod tests {
         assert_eq!(shown("carp0 accept_pass  x"), "carp0 accept_pass  *");
         assert_eq!(shown("carp0 pass pass x"), "carp0 pass **** x");
         assert_eq!(shown("carp0 pass 'a b' up"), "carp0 pass ** ** up");
-        let Ok(Command::Ask(ask)) = read("carp0 pass 'my secret'", &picture()) else {
+        let Ok(Command::Ask(ask)) = read("carp0 pass 'my secret'", &model()) else {
             panic!("not a change")
         };
         assert!(!format!("{ask:?}").contains("secret"), "{ask:?}");

@@ -4,11 +4,11 @@ use carp_dbus::ifconfig;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::command::{self, Command, shown};
-use super::{AT_ONCE, App, Ask, Editor, Effect, Forced, Mode, Order, Prompt, Sort, ask};
-use crate::keys::{self, Act};
+use super::{AT_ONCE, App, Ask, Editor, Effect, Forced, Mode, Prompt, Request, ask};
+use crate::keys::{self, Action};
 use crate::layout::Panel;
-use crate::picture::{Host, Picture};
-use crate::ui::columns;
+use crate::model::{Interface, Model};
+use crate::sort::Sort;
 
 /// How many lines of the prompt are kept.
 const LINES: usize = 50;
@@ -16,15 +16,17 @@ const LINES: usize = 50;
 impl App {
     pub(super) fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         let binding = keys::find(key);
-        let act = binding.map(|binding| binding.act);
+        let action = binding.map(|binding| binding.action);
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        if control && matches!(act, Some(Act::Redraw | Act::Suspend)) {
-            return self.act(act);
+        if control && matches!(action, Some(Action::Redraw | Action::Suspend)) {
+            return self.action(action);
         }
-        let key = match (act, &self.mode) {
-            (Some(Act::Quit), Mode::Browse | Mode::Help) if control => return self.act(act),
+        let key = match (action, &self.mode) {
+            (Some(Action::Quit), Mode::Browse | Mode::Help) if control => {
+                return self.action(action);
+            }
             // Ctrl-C leaves what is being typed or asked, as in a shell.
-            (Some(Act::Quit), _) if control => KeyEvent::from(KeyCode::Esc),
+            (Some(Action::Quit), _) if control => KeyEvent::from(KeyCode::Esc),
             _ => key,
         };
         match std::mem::take(&mut self.mode) {
@@ -35,15 +37,15 @@ impl App {
                     self.say(why, false);
                     return Vec::new();
                 }
-                self.act(act)
+                self.action(action)
             }
             Mode::Help => {
-                match act {
-                    Some(Act::Up | Act::ScrollUp | Act::PageUp) => {
+                match action {
+                    Some(Action::Up | Action::ScrollUp | Action::PageUp) => {
                         self.scroll = self.scroll.saturating_sub(1);
                         self.mode = Mode::Help;
                     }
-                    Some(Act::Down | Act::ScrollDown | Act::PageDown) => {
+                    Some(Action::Down | Action::ScrollDown | Action::PageDown) => {
                         self.scroll = (self.scroll + 1).min(keys::KEYS.len());
                         self.mode = Mode::Help;
                     }
@@ -55,7 +57,7 @@ impl App {
                 if key.code == KeyCode::Char('y') || key.code == KeyCode::Char('Y') {
                     self.say(format!("{} ...", ask.question.trim_end_matches('?')), true);
                     self.forced = forced(&ask.order, self.now);
-                    return vec![Effect::Order(ask.order)];
+                    return vec![Effect::Request(ask.order)];
                 }
                 self.say("nothing changed".to_owned(), true);
                 Vec::new()
@@ -68,64 +70,64 @@ impl App {
         }
     }
 
-    fn act(&mut self, act: Option<Act>) -> Vec<Effect> {
+    fn action(&mut self, action: Option<Action>) -> Vec<Effect> {
         let page = self.layout().rows().max(2) - 1;
-        let Some(act) = act else {
+        let Some(action) = action else {
             return Vec::new();
         };
-        match act {
-            Act::Up => self.step(-1),
-            Act::Down => self.step(1),
-            Act::PageUp => self.step(isize::try_from(page).unwrap_or(1).saturating_neg()),
-            Act::PageDown => self.step(isize::try_from(page).unwrap_or(1)),
-            Act::First => self.step(isize::MIN),
-            Act::Last => self.step(isize::MAX),
-            Act::NextTrouble => self.next_trouble(),
-            Act::Details => self.toggle(Panel::Details),
-            Act::Events => self.toggle(Panel::Events),
-            Act::ScrollUp => self.scroll_up(),
-            Act::ScrollDown => self.scroll_down(),
-            Act::Filter => {
-                let before = self.choice.filter.clone();
+        match action {
+            Action::Up => self.step(-1),
+            Action::Down => self.step(1),
+            Action::PageUp => self.step(isize::try_from(page).unwrap_or(1).saturating_neg()),
+            Action::PageDown => self.step(isize::try_from(page).unwrap_or(1)),
+            Action::First => self.step(isize::MIN),
+            Action::Last => self.step(isize::MAX),
+            Action::NextTrouble => self.next_trouble(),
+            Action::Details => self.toggle(Panel::Details),
+            Action::Events => self.toggle(Panel::Events),
+            Action::ScrollUp => self.scroll_up(),
+            Action::ScrollDown => self.scroll_down(),
+            Action::Filter => {
+                let before = self.view.filter.clone();
                 self.mode = Mode::Filter(Editor::new(&before), before);
             }
-            Act::Sort => {
-                self.choice.sort = next(&columns::orders(self), self.choice.sort);
+            Action::Sort => {
+                self.view.sort = next(&self.sort_keys(), self.view.sort);
                 self.rebuild();
             }
-            Act::Reverse => {
-                self.choice.reverse = !self.choice.reverse;
+            Action::Reverse => {
+                self.view.reverse = !self.view.reverse;
                 self.rebuild();
             }
-            Act::Group => {
-                self.choice.grouped = !self.choice.grouped;
+            Action::Group => {
+                self.view.grouped = !self.view.grouped;
                 self.keep_order_visible();
                 self.rebuild();
             }
-            Act::RaiseInterface => self.ask(|host, _| ask::set_up(host, true)),
-            Act::LowerInterface => self.ask(|host, _| ask::set_up(host, false)),
-            Act::ForceMaster => self.ask(|host, _| ask::force(host, "MASTER")),
-            Act::ForceBackup => self.ask(|host, _| ask::force(host, "BACKUP")),
-            Act::Preempt => match ask::turn_preempt(&self.picture) {
+            Action::RaiseInterface => self.ask(|interface, _| ask::set_up(interface, true)),
+            Action::LowerInterface => self.ask(|interface, _| ask::set_up(interface, false)),
+            Action::ForceMaster => self.ask(|interface, _| ask::force(interface, "MASTER")),
+            Action::ForceBackup => self.ask(|interface, _| ask::force(interface, "BACKUP")),
+            Action::Preempt => match ask::turn_preempt(&self.model) {
                 Ok(ask) => self.mode = Mode::Ask(ask),
                 Err(why) => self.say(why, false),
             },
-            Act::Command => self.mode = Mode::Prompt(Prompt::default()),
-            Act::Help => {
+            Action::Command => self.mode = Mode::Prompt(Prompt::default()),
+            Action::Help => {
                 self.scroll = 0;
                 self.mode = Mode::Help;
             }
-            Act::Close => {
+            Action::Close => {
                 if self.panel != Panel::Overview {
                     self.toggle(self.panel);
-                } else if !self.choice.filter.is_empty() {
-                    self.choice.filter.clear();
+                } else if !self.view.filter.is_empty() {
+                    self.view.filter.clear();
                     self.rebuild();
                 }
             }
-            Act::Redraw => return vec![Effect::Redraw],
-            Act::Suspend => return vec![Effect::Suspend],
-            Act::Quit => return vec![Effect::Quit],
+            Action::Redraw => return vec![Effect::Redraw],
+            Action::Suspend => return vec![Effect::Suspend],
+            Action::Quit => return vec![Effect::Quit],
         }
         Vec::new()
     }
@@ -135,10 +137,10 @@ impl App {
             return;
         }
         if key.code == KeyCode::Esc {
-            self.choice.filter = before;
+            self.view.filter = before;
         } else {
             editor.key(key);
-            self.choice.filter = editor.text();
+            self.view.filter = editor.text();
             self.mode = Mode::Filter(editor, before);
         }
         self.rebuild();
@@ -153,7 +155,7 @@ impl App {
             (KeyCode::Down, _) => self.recall(&mut prompt, -1),
             _ => {
                 if prompt.editor.key(key) && !prompt.candidates.is_empty() {
-                    prompt.candidates = command::candidates(prompt.editor.before(), &self.picture);
+                    prompt.candidates = command::candidates(prompt.editor.before(), &self.model);
                 }
             }
         }
@@ -167,7 +169,7 @@ impl App {
             self.lines.push_front(line.to_owned());
             self.lines.truncate(LINES);
         }
-        match command::read(line, &self.picture) {
+        match command::read(line, &self.model) {
             Ok(Command::Ask(ask)) => self.mode = Mode::Ask(ask),
             Ok(Command::Show(name)) => {
                 self.selected = Some(name);
@@ -184,7 +186,7 @@ impl App {
 
     fn complete(&self, prompt: &mut Prompt) {
         let before = prompt.editor.before().to_owned();
-        prompt.candidates = command::candidates(&before, &self.picture);
+        prompt.candidates = command::candidates(&before, &self.model);
         let start = before.rfind(' ').map_or(0, |blank| blank + 1);
         let mut common = command::common(&prompt.candidates);
         if prompt.candidates.len() == 1 && !common.ends_with('=') {
@@ -213,9 +215,9 @@ impl App {
         prompt.candidates.clear();
     }
 
-    fn ask(&mut self, of: impl FnOnce(&Host, &Picture) -> Result<Ask, String>) {
-        let asked = match self.host() {
-            Some(host) => of(host, &self.picture),
+    fn ask(&mut self, of: impl FnOnce(&Interface, &Model) -> Result<Ask, String>) {
+        let asked = match self.interface() {
+            Some(interface) => of(interface, &self.model),
             None => Err("no interface is selected".to_owned()),
         };
         match asked {
@@ -246,8 +248,8 @@ fn next(orders: &[Sort], sort: Sort) -> Sort {
 }
 
 /// The state that `order` forces, if it does.
-fn forced(order: &Order, now: u64) -> Option<Forced> {
-    let Order::Configure(name, changes) = order else {
+fn forced(order: &Request, now: u64) -> Option<Forced> {
+    let Request::Configure(name, changes) = order else {
         return None;
     };
     let state = changes.settings.iter().find_map(|change| {

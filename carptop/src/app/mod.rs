@@ -8,8 +8,8 @@ mod command;
 mod edit;
 mod input;
 mod msg;
-mod pace;
 mod pointer;
+mod polling;
 mod rows;
 mod selection;
 
@@ -23,18 +23,19 @@ use ratatui::layout::Size;
 pub(crate) use ask::Ask;
 pub(crate) use command::shown;
 pub(crate) use edit::Editor;
-pub use msg::{Effect, Msg, Order};
+pub use msg::{Effect, Msg, Request};
 pub(crate) use msg::{NOT_RUNNING, START};
-use pace::Pace;
-pub(crate) use rows::{Choice, Group, Row, Sort, since};
+use polling::Polling;
+pub(crate) use rows::{Group, Row, View};
 
+use crate::columns::{self, Context, Placed};
 use crate::history::reason;
 use crate::layout::{Layout, Panel};
-use crate::picture::{Host, Picture};
-use crate::tally::Tally;
+use crate::model::{Interface, Model};
+use crate::sort::Sort;
+use crate::summary::Summary;
 use crate::theme::Theme;
 use crate::trouble;
-use crate::ui::columns;
 
 /// How long a message stays, in microseconds.
 const MESSAGE: u64 = 4_000_000;
@@ -66,12 +67,12 @@ pub struct Setup {
 
 /// Whether there is a carpd.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Link {
+pub(crate) enum Connection {
     /// Not yet known.
     Connecting,
     Live,
     /// Not since then, and why.
-    Away(u64, String),
+    Disconnected(u64, String),
 }
 
 /// Who gets the keys.
@@ -125,10 +126,10 @@ pub struct App {
     pub(crate) size: (u16, u16),
     /// Microseconds since the epoch.
     pub(crate) now: u64,
-    pub(crate) link: Link,
-    pub(crate) picture: Picture,
-    pub(crate) tally: Tally,
-    pub(crate) choice: Choice,
+    pub(crate) link: Connection,
+    pub(crate) model: Model,
+    pub(crate) summary: Summary,
+    pub(crate) view: View,
     pub(crate) rows: Vec<Row>,
     /// The selected interface.
     pub(crate) selected: Option<String>,
@@ -141,7 +142,7 @@ pub struct App {
     pub(crate) message: Option<Message>,
     forced: Option<Forced>,
     lines: VecDeque<String>,
-    pace: Pace,
+    polling: Polling,
     /// Whether the rows and the tally are those of an older picture.
     unsettled: bool,
 }
@@ -166,13 +167,13 @@ impl App {
             uid,
             size,
             now: 0,
-            link: Link::Connecting,
-            picture: Picture::default(),
-            tally: Tally::default(),
-            choice: Choice {
+            link: Connection::Connecting,
+            model: Model::default(),
+            summary: Summary::default(),
+            view: View {
                 filter,
                 grouped: true,
-                ..Choice::default()
+                ..View::default()
             },
             rows: Vec::new(),
             selected: None,
@@ -183,7 +184,7 @@ impl App {
             message: None,
             forced: None,
             lines: VecDeque::new(),
-            pace: Pace::new(interval),
+            polling: Polling::new(interval),
             unsettled: false,
         }
     }
@@ -200,36 +201,38 @@ impl App {
             Msg::Key(_) => {}
             Msg::Mouse(event) => self.mouse(event),
             Msg::Resize(width, height) => self.resize((width, height)),
-            Msg::Found(snapshot) => {
-                self.link = Link::Live;
-                self.pace.answered(self.now);
-                self.picture.replace(*snapshot, self.now);
+            Msg::Snapshot(snapshot) => {
+                self.link = Connection::Live;
+                self.polling.answered(self.now);
+                self.model.replace(*snapshot, self.now);
                 self.unsettled = true;
             }
-            Msg::Away(why) => {
-                self.pace.answered(self.now);
+            Msg::Disconnected(why) => {
+                self.polling.answered(self.now);
                 match &mut self.link {
-                    Link::Away(_, before) => *before = why,
-                    Link::Connecting | Link::Live => self.link = Link::Away(self.now, why),
+                    Connection::Disconnected(_, before) => *before = why,
+                    Connection::Connecting | Connection::Live => {
+                        self.link = Connection::Disconnected(self.now, why);
+                    }
                 }
             }
             Msg::Listed { interfaces, took } => {
-                let asked = self.pace.listed(self.now, took);
-                self.picture.list(interfaces, asked, self.now);
+                let asked = self.polling.listed(self.now, took);
+                self.model.list(interfaces, asked, self.now);
                 self.unsettled = true;
             }
-            Msg::Looked { interfaces, took } => {
-                let asked = self.pace.looked(self.now, took);
-                self.picture.refresh(interfaces, asked, self.now);
+            Msg::Refreshed { interfaces, took } => {
+                let asked = self.polling.looked(self.now, took);
+                self.model.refresh(interfaces, asked, self.now);
                 self.unsettled = true;
             }
-            Msg::Unread(why) => {
-                self.pace.failed();
+            Msg::ReadFailed(why) => {
+                self.polling.failed();
                 self.say(why, false);
             }
             Msg::Change(change) => return self.change(*change),
             Msg::Suppressions(suppressions) => {
-                self.picture.suppressions = suppressions;
+                self.model.suppressions = suppressions;
                 self.unsettled = true;
             }
             // A success is no news where something worse was said since the order.
@@ -267,29 +270,29 @@ impl App {
     /// Whether what is shown may be out of date: since when. What was never read is not.
     pub(crate) fn stale(&self) -> Option<u64> {
         match &self.link {
-            Link::Connecting => None,
-            Link::Live => self.pace.silent_since(self.now),
-            Link::Away(since, _) => Some(*since).filter(|_| self.has_picture()),
+            Connection::Connecting => None,
+            Connection::Live => self.polling.silent_since(self.now),
+            Connection::Disconnected(since, _) => Some(*since).filter(|_| self.was_connected()),
         }
     }
 
     /// Whether carpd was ever there.
-    pub(crate) fn has_picture(&self) -> bool {
-        !self.picture.version.is_empty()
+    pub(crate) fn was_connected(&self) -> bool {
+        !self.model.version.is_empty()
     }
 
     /// Sorts by name where the column that the table was sorted by has no place any more.
     fn keep_order_visible(&mut self) {
-        if !columns::orders(self).contains(&self.choice.sort) {
-            self.choice.sort = Sort::default();
-            self.choice.reverse = false;
+        if !self.sort_keys().contains(&self.view.sort) {
+            self.view.sort = Sort::default();
+            self.view.reverse = false;
             self.unsettled = true;
         }
     }
 
     /// Why nothing can be changed by us.
     pub(crate) fn read_only(&self) -> Option<String> {
-        (self.uid != 0 && !self.picture.allowed).then(|| {
+        (self.uid != 0 && !self.model.allowed).then(|| {
             format!(
                 "only root may change carp interfaces, and you are user {}",
                 self.uid
@@ -301,13 +304,39 @@ impl App {
     pub(crate) fn layout(&self) -> Layout {
         let (width, height) = self.size;
         // Filtering does not move things about.
-        let rows = self.picture.hosts.len() + if self.choice.grouped { GROUPS } else { 0 };
-        Layout::new(width, height, self.panel, self.tally.lines.len(), rows)
+        let rows = self.model.interfaces.len() + if self.view.grouped { GROUPS } else { 0 };
+        Layout::new(width, height, self.panel, self.summary.lines.len(), rows)
     }
 
     /// The selected interface.
-    pub(crate) fn host(&self) -> Option<&Host> {
-        self.picture.hosts.get(self.selected.as_ref()?)
+    pub(crate) fn interface(&self) -> Option<&Interface> {
+        self.model.interfaces.get(self.selected.as_ref()?)
+    }
+
+    /// Returns the columns of the table.
+    pub(crate) fn columns(&self) -> Vec<Placed> {
+        let inner = self.layout().table.width.saturating_sub(2);
+        self.columns_in(inner)
+    }
+
+    /// Returns the columns of a table of this width.
+    pub(crate) fn columns_in(&self, width: u16) -> Vec<Placed> {
+        columns::place(&self.model, self.view.grouped, width)
+    }
+
+    /// Returns the sort keys of the columns of the table.
+    fn sort_keys(&self) -> Vec<Sort> {
+        self.columns().iter().filter_map(Placed::sort).collect()
+    }
+
+    /// Returns the data of the screen that cells need.
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context {
+            theme: &self.theme,
+            model: &self.model,
+            now: self.now,
+            read_at: self.stale().unwrap_or(self.now),
+        }
     }
 
     /// The rows that are on the screen.
@@ -326,45 +355,40 @@ impl App {
             self.message = None;
         }
         self.count();
-        if self
-            .choice
-            .filter
-            .split_whitespace()
-            .any(|word| word == "!")
-        {
+        if self.view.filter.split_whitespace().any(|word| word == "!") {
             self.rebuild();
         }
-        if self.link != Link::Live {
+        if self.link != Connection::Live {
             return Vec::new();
         }
         let names = || -> Vec<String> {
-            let names = self.visible().iter().filter_map(Row::host);
+            let names = self.visible().iter().filter_map(Row::interface);
             names.map(str::to_owned).collect()
         };
-        let hosts: Vec<&Host> = self
+        let interfaces: Vec<&Interface> = self
             .visible()
             .iter()
-            .filter_map(|row| self.picture.hosts.get(row.host()?))
+            .filter_map(|row| self.model.interfaces.get(row.interface()?))
             .collect();
-        let turn = self.pace.turn(now, &hosts);
+        let turn = self.polling.turn(now, &interfaces);
         let order = match turn {
-            pace::Turn::Rest => None,
-            pace::Turn::List => Some(Order::List),
-            pace::Turn::Look => Some(Order::Look(names())),
+            polling::Poll::Nothing => None,
+            polling::Poll::List => Some(Request::List),
+            polling::Poll::Visible => Some(Request::Refresh(names())),
         };
         if order.is_some() {
-            self.pace.asked(now);
+            self.polling.asked(now);
         }
-        order.map(Effect::Order).into_iter().collect()
+        order.map(Effect::Request).into_iter().collect()
     }
 
     fn change(&mut self, change: Change) -> Vec<Effect> {
         let order = match &change {
             Change::Sysctls(values) if values.contains_key("SuppressPreempt") => {
-                Some(Order::Suppressions)
+                Some(Request::Suppressions)
             }
-            Change::Lost => Some(Order::Reread),
-            Change::Event(event) if event.kind == "suppression" => Some(Order::Suppressions),
+            Change::Lost => Some(Request::ReadAll),
+            Change::Event(event) if event.kind == "suppression" => Some(Request::Suppressions),
             Change::Event(_)
             | Change::Added(_)
             | Change::Removed(_)
@@ -374,9 +398,9 @@ impl App {
         if let Change::Event(event) = &change {
             self.notice_lost_state(event);
         }
-        self.picture.change(change, self.now);
+        self.model.change(change, self.now);
         self.unsettled = true;
-        order.map(Effect::Order).into_iter().collect()
+        order.map(Effect::Request).into_iter().collect()
     }
 
     /// Says that a state that was forced did not last.
@@ -414,14 +438,16 @@ impl App {
     }
 
     /// Whether anything is wrong with `host`.
-    pub(crate) fn is_troubled(&self, host: &Host) -> bool {
-        trouble::of(host, &self.picture, self.now).next().is_some()
+    pub(crate) fn is_troubled(&self, interface: &Interface) -> bool {
+        trouble::of(interface, &self.model, self.now)
+            .next()
+            .is_some()
     }
 
     /// Builds the rows anew. What was selected stays selected, or else what stands in its place.
     fn rebuild(&mut self) {
         let before = self.selected_row();
-        self.rows = self.choice.rows(&self.picture, self.now);
+        self.rows = self.view.rows(&self.model, self.now);
         if self.selected_row().is_none() {
             let at = before.unwrap_or(0).min(self.rows.len().saturating_sub(1));
             self.select(at, true);
@@ -431,6 +457,6 @@ impl App {
     }
 
     fn count(&mut self) {
-        self.tally = Tally::of(&self.picture, self.now, &self.zone);
+        self.summary = Summary::of(&self.model, self.now, &self.zone);
     }
 }

@@ -4,7 +4,7 @@ use carp_dbus::ifconfig::Changes;
 use carp_dbus::{Change, InterfaceInfo, SuppressionInfo};
 use crossterm::event::{KeyEvent, MouseEvent};
 
-use crate::picture::Snapshot;
+use crate::model::Snapshot;
 
 /// Why there is nothing to show where carpd was not started.
 pub(crate) const NOT_RUNNING: &str = "carpd is not running";
@@ -24,9 +24,9 @@ pub enum Msg {
     /// The terminal has this many columns and rows.
     Resize(u16, u16),
     /// Connected to carpd, and everything was read.
-    Found(Box<Snapshot>),
+    Snapshot(Box<Snapshot>),
     /// There is no carpd, or it is gone: why.
-    Away(String),
+    Disconnected(String),
     /// Every interface, as asked for with [`Order::List`].
     Listed {
         /// The interfaces.
@@ -35,14 +35,14 @@ pub enum Msg {
         took: u64,
     },
     /// Some interfaces, as asked for with [`Order::Look`].
-    Looked {
+    Refreshed {
         /// The interfaces.
         interfaces: Vec<InterfaceInfo>,
         /// How many microseconds that took.
         took: u64,
     },
     /// What was asked for could not be read: why.
-    Unread(String),
+    ReadFailed(String),
     /// Something changed.
     Change(Box<Change>),
     /// Who suppresses preemption.
@@ -57,7 +57,7 @@ pub enum Msg {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Something for carpd.
-    Order(Order),
+    Request(Request),
     /// Draw the whole screen anew.
     Redraw,
     /// Give the terminal back until we are continued.
@@ -68,13 +68,13 @@ pub enum Effect {
 
 /// Something for carpd.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum Request {
     /// Read every interface.
     List,
     /// Read these interfaces.
-    Look(Vec<String>),
+    Refresh(Vec<String>),
     /// Read everything anew.
-    Reread,
+    ReadAll,
     /// Read who suppresses preemption.
     Suppressions,
     /// Create an interface with these settings.

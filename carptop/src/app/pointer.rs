@@ -4,8 +4,9 @@ use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
 use super::{App, Mode, Row};
+use crate::columns::Placed;
 use crate::layout::Panel;
-use crate::ui::columns;
+use crate::sort::Sort;
 
 impl App {
     pub(super) fn mouse(&mut self, event: MouseEvent) {
@@ -24,16 +25,24 @@ impl App {
         }
     }
 
+    /// Returns the sort key of the column at `x` of the screen.
+    fn sort_at(&self, x: u16) -> Option<Sort> {
+        let x = x.checked_sub(self.layout().table.x + 1)?;
+        let columns = self.columns();
+        let at = |column: &&Placed| (column.x..column.x + column.width).contains(&x);
+        columns.iter().find(at)?.sort()
+    }
+
     fn click(&mut self, place: Position) {
         let layout = self.layout();
         if layout.is_heads(place) {
-            if let Some(sort) = columns::sort_at(self, place.x) {
-                self.choice.reverse = self.choice.sort == sort && !self.choice.reverse;
-                self.choice.sort = sort;
+            if let Some(sort) = self.sort_at(place.x) {
+                self.view.reverse = self.view.sort == sort && !self.view.reverse;
+                self.view.sort = sort;
                 self.rebuild();
             }
         } else if let Some(row) = layout.row_at(place) {
-            let name = self.rows.get(self.top + row).and_then(Row::host);
+            let name = self.rows.get(self.top + row).and_then(Row::interface);
             let Some(name) = name.map(str::to_owned) else {
                 return;
             };

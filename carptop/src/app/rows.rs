@@ -1,60 +1,10 @@
 //! Which interfaces are shown, in which order, and how they are grouped.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
-use crate::history::bad_packets;
-use crate::picture::{Host, Picture};
+use crate::model::{Interface, Model};
+use crate::sort::Sort;
 use crate::trouble;
-
-/// What the table is sorted by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Sort {
-    #[default]
-    Name,
-    State,
-    Vhid,
-    Address,
-    Device,
-    Priority,
-    Master,
-    Heard,
-    Rate,
-    Bad,
-    Since,
-}
-
-impl Sort {
-    fn compare(self, one: &Host, other: &Host) -> Ordering {
-        let by = |of: fn(&Host) -> u64| of(one).cmp(&of(other));
-        let order = match self {
-            Self::Name => Ordering::Equal,
-            Self::State => by(|host| match host.info.state.as_str() {
-                "MASTER" => 0,
-                "BACKUP" => 1,
-                _ => 2,
-            }),
-            Self::Vhid => by(|host| u64::from(host.info.vhid)),
-            Self::Address => address(one).cmp(&address(other)),
-            Self::Device => one.info.carpdev.cmp(&other.info.carpdev),
-            Self::Priority => by(|host| {
-                u64::from(host.info.advbase) * 256 + u64::from(host.info.effective_advskew)
-            }),
-            Self::Master => master(one).cmp(&master(other)),
-            // The longest silence, most bad packets and highest rate first.
-            Self::Heard => by(|host| host.last_advertisement().unwrap_or(u64::MAX)),
-            Self::Rate => {
-                let rate = |host: &Host| host.history.rate().unwrap_or(-1.0);
-                rate(other).total_cmp(&rate(one))
-            }
-            Self::Bad => bad_packets(&other.info).cmp(&bad_packets(&one.info)),
-            // The last change first.
-            Self::Since => since(other).cmp(&since(one)),
-        };
-        order.then_with(|| one.unit().cmp(&other.unit()))
-    }
-}
 
 /// The interfaces on one physical interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,13 +22,13 @@ pub(crate) struct Group {
 pub(crate) enum Row {
     Group(Group),
     /// The name of an interface.
-    Host(String),
+    Interface(String),
 }
 
 impl Row {
-    pub(crate) fn host(&self) -> Option<&str> {
+    pub(crate) fn interface(&self) -> Option<&str> {
         match self {
-            Self::Host(name) => Some(name),
+            Self::Interface(name) => Some(name),
             Self::Group(_) => None,
         }
     }
@@ -86,70 +36,70 @@ impl Row {
 
 /// What of the picture is shown, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Choice {
+pub(crate) struct View {
     pub(crate) filter: String,
     pub(crate) sort: Sort,
     pub(crate) reverse: bool,
     pub(crate) grouped: bool,
 }
 
-impl Choice {
+impl View {
     /// The rows of `picture` at `now`.
-    pub(crate) fn rows(&self, picture: &Picture, now: u64) -> Vec<Row> {
+    pub(crate) fn rows(&self, model: &Model, now: u64) -> Vec<Row> {
         let words: Vec<String> = self
             .filter
             .split_whitespace()
             .map(str::to_lowercase)
             .collect();
-        let mut hosts: Vec<&Host> = picture
-            .hosts
+        let mut interfaces: Vec<&Interface> = model
+            .interfaces
             .values()
-            .filter(|host| words.is_empty() || fits(&words, host, picture, now))
+            .filter(|interface| words.is_empty() || fits(&words, interface, model, now))
             .collect();
-        hosts.sort_by(|one, other| {
+        interfaces.sort_by(|one, other| {
             let order = self.sort.compare(one, other);
             if self.reverse { order.reverse() } else { order }
         });
         if !self.grouped {
-            return hosts
+            return interfaces
                 .iter()
-                .map(|host| Row::Host(host.info.name.clone()))
+                .map(|interface| Row::Interface(interface.info.name.clone()))
                 .collect();
         }
-        let mut groups: BTreeMap<(bool, &str), Vec<&Host>> = BTreeMap::new();
-        for host in hosts {
-            let device = host.info.carpdev.as_str();
+        let mut groups: BTreeMap<(bool, &str), Vec<&Interface>> = BTreeMap::new();
+        for interface in interfaces {
+            let device = interface.info.carpdev.as_str();
             groups
                 .entry((device.is_empty(), device))
                 .or_default()
-                .push(host);
+                .push(interface);
         }
         groups
             .into_iter()
-            .flat_map(|((_, device), hosts)| {
-                let group = Row::Group(group(device, &hosts));
-                let hosts = hosts
+            .flat_map(|((_, device), interfaces)| {
+                let group = Row::Group(group(device, &interfaces));
+                let interfaces = interfaces
                     .into_iter()
-                    .map(|host| Row::Host(host.info.name.clone()));
-                std::iter::once(group).chain(hosts).collect::<Vec<_>>()
+                    .map(|interface| Row::Interface(interface.info.name.clone()));
+                std::iter::once(group).chain(interfaces).collect::<Vec<_>>()
             })
             .collect()
     }
 }
 
-fn group(device: &str, hosts: &[&Host]) -> Group {
+fn group(device: &str, interfaces: &[&Interface]) -> Group {
     let mut group = Group {
         device: device.to_owned(),
         ..Group::default()
     };
-    for host in hosts {
+    for interface in interfaces {
         let [master, backup, init] = &mut group.states;
-        match host.info.state.as_str() {
+        match interface.info.state.as_str() {
             "MASTER" => *master += 1,
             "BACKUP" => *backup += 1,
             _ => *init += 1,
         }
-        for address in &host.info.addresses {
+        for address in &interface.info.addresses {
             let backing = &address.backing;
             if group.backing.len() < 3 && !backing.is_empty() && !group.backing.contains(backing) {
                 group.backing.push(backing.clone());
@@ -160,8 +110,8 @@ fn group(device: &str, hosts: &[&Host]) -> Group {
 }
 
 /// Whether `host` has all of `words`, and none of those after a `-`.
-fn fits(words: &[String], host: &Host, picture: &Picture, now: u64) -> bool {
-    let info = &host.info;
+fn fits(words: &[String], interface: &Interface, model: &Model, now: u64) -> bool {
+    let info = &interface.info;
     let mut text = format!(
         "{} {} vhid={} {} {}",
         info.name, info.state, info.vhid, info.carpdev, info.description
@@ -178,27 +128,12 @@ fn fits(words: &[String], host: &Host, picture: &Picture, now: u64) -> bool {
     words
         .iter()
         .all(|word| match (word.as_str(), word.strip_prefix('-')) {
-            ("!", _) => trouble::of(host, picture, now).next().is_some(),
+            ("!", _) => trouble::of(interface, model, now).next().is_some(),
             // Half of a word that is still being typed.
             (_, Some("")) => true,
             (_, Some(unwanted)) => !text.contains(unwanted),
             (word, None) => text.contains(word),
         })
-}
-
-fn address(host: &Host) -> Option<IpAddr> {
-    host.addresses().0.and_then(|address| address.parse().ok())
-}
-
-fn master(host: &Host) -> Option<IpAddr> {
-    let master = host.info.master.as_ref();
-    master.and_then(|master| master.source.parse().ok())
-}
-
-/// When its state last changed, in microseconds since the epoch.
-pub(crate) fn since(host: &Host) -> u64 {
-    let last = host.info.last_transition.as_ref();
-    last.map_or(0, |transition| transition.time)
 }
 
 #[cfg(test)]
@@ -207,8 +142,8 @@ mod tests {
 
     use super::*;
 
-    fn picture(hosts: &[(&str, &str, &str, &str)]) -> Picture {
-        let interfaces = hosts
+    fn model(interfaces: &[(&str, &str, &str, &str)]) -> Model {
+        let interfaces = interfaces
             .iter()
             .map(|(name, state, device, address)| InterfaceInfo {
                 name: (*name).to_owned(),
@@ -221,22 +156,22 @@ mod tests {
                 ..InterfaceInfo::default()
             })
             .collect();
-        let mut picture = Picture::default();
-        picture.list(interfaces, 1, 1);
-        picture
+        let mut model = Model::default();
+        model.list(interfaces, 1, 1);
+        model
     }
 
-    fn names(choice: &Choice, picture: &Picture) -> String {
-        let rows = choice.rows(picture, 1);
+    fn names(view: &View, model: &Model) -> String {
+        let rows = view.rows(model, 1);
         let names = rows.iter().map(|row| match row {
             Row::Group(group) => format!("[{}]", group.device),
-            Row::Host(name) => name.clone(),
+            Row::Interface(name) => name.clone(),
         });
         names.collect::<Vec<_>>().join(" ")
     }
 
-    fn sample() -> Picture {
-        picture(&[
+    fn sample() -> Model {
+        model(&[
             ("carp10", "MASTER", "eth0", "192.0.2.10"),
             ("carp2", "BACKUP", "eth1", "192.0.2.9"),
             ("carp1", "INIT", "", "2001:db8::1"),
@@ -245,26 +180,26 @@ mod tests {
 
     #[test]
     fn units_and_addresses_are_sorted_as_numbers() {
-        let picture = sample();
-        let mut choice = Choice::default();
-        assert_eq!(names(&choice, &picture), "carp1 carp2 carp10");
-        choice.sort = Sort::Address;
-        assert_eq!(names(&choice, &picture), "carp2 carp10 carp1");
-        choice.reverse = true;
-        assert_eq!(names(&choice, &picture), "carp1 carp10 carp2");
-        choice.sort = Sort::State;
-        choice.reverse = false;
-        assert_eq!(names(&choice, &picture), "carp10 carp2 carp1");
+        let model = sample();
+        let mut view = View::default();
+        assert_eq!(names(&view, &model), "carp1 carp2 carp10");
+        view.sort = Sort::Address;
+        assert_eq!(names(&view, &model), "carp2 carp10 carp1");
+        view.reverse = true;
+        assert_eq!(names(&view, &model), "carp1 carp10 carp2");
+        view.sort = Sort::State;
+        view.reverse = false;
+        assert_eq!(names(&view, &model), "carp10 carp2 carp1");
     }
 
     #[test]
     fn groups_stand_in_order_and_what_has_no_device_last() {
-        let choice = Choice {
+        let view = View {
             grouped: true,
-            ..Choice::default()
+            ..View::default()
         };
         assert_eq!(
-            names(&choice, &sample()),
+            names(&view, &sample()),
             "[eth0] carp10 [eth1] carp2 [] carp1"
         );
     }
@@ -278,11 +213,11 @@ mod tests {
             ("-", "carp1 carp2 carp10"),
             ("nothing", ""),
         ] {
-            let choice = Choice {
+            let view = View {
                 filter: filter.to_owned(),
-                ..Choice::default()
+                ..View::default()
             };
-            assert_eq!(names(&choice, &sample()), expected, "{filter}");
+            assert_eq!(names(&view, &sample()), expected, "{filter}");
         }
     }
 }

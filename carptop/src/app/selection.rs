@@ -15,9 +15,9 @@ impl App {
     /// How many lines there can be to scroll over.
     fn scrollable(&self) -> usize {
         match self.panel {
-            Panel::Events => self.picture.events.len(),
-            Panel::Overview | Panel::Details => self.host().map_or(0, |host| {
-                host.info.addresses.len() + host.info.statistics.len() + 40
+            Panel::Events => self.model.events.len(),
+            Panel::Overview | Panel::Details => self.interface().map_or(0, |interface| {
+                interface.info.addresses.len() + interface.info.statistics.len() + 40
             }),
         }
     }
@@ -37,11 +37,11 @@ impl App {
                 .get(target..)
                 .unwrap_or_default()
                 .iter()
-                .find_map(Row::host)
+                .find_map(Row::interface)
         };
         let behind = || {
             let before = self.rows.get(..=target).unwrap_or(&self.rows);
-            before.iter().rev().find_map(Row::host)
+            before.iter().rev().find_map(Row::interface)
         };
         let found = if forwards {
             ahead().or_else(behind)
@@ -61,10 +61,10 @@ impl App {
     pub(super) fn next_trouble(&mut self) {
         let at = self.selected_row().map_or(0, |row| row + 1);
         let order = (at..self.rows.len()).chain(0..at);
-        let mut hosts = order.filter_map(|row| self.rows.get(row)?.host());
-        let found = hosts.find(|name| {
-            let host = self.picture.hosts.get(*name);
-            host.is_some_and(|host| self.is_troubled(host))
+        let mut interfaces = order.filter_map(|row| self.rows.get(row)?.interface());
+        let found = interfaces.find(|name| {
+            let interface = self.model.interfaces.get(*name);
+            interface.is_some_and(|interface| self.is_troubled(interface))
         });
         match found.map(str::to_owned) {
             Some(name) => {
@@ -83,7 +83,7 @@ impl App {
         let selected = self.selected.as_deref()?;
         self.rows
             .iter()
-            .position(|row| row.host() == Some(selected))
+            .position(|row| row.interface() == Some(selected))
     }
 
     /// Scrolls the table so that the selected row is on the screen, its group's row too if that
@@ -93,7 +93,7 @@ impl App {
         let last = self.rows.len().saturating_sub(rows);
         if let Some(at) = self.selected_row() {
             let above = at.checked_sub(1).and_then(|above| self.rows.get(above));
-            let with_group = at - usize::from(above.is_some_and(|row| row.host().is_none()));
+            let with_group = at - usize::from(above.is_some_and(|row| row.interface().is_none()));
             self.top = self.top.clamp(
                 (at + 1).saturating_sub(rows),
                 with_group.max((at + 1).saturating_sub(rows)),

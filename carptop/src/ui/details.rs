@@ -4,10 +4,13 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{boxed, columns, more, put, span, timeline, wrap};
-use crate::app::{App, since};
+use super::paint::{boxed, lines_below, put};
+use super::timeline;
+use crate::app::App;
+use crate::columns;
 use crate::layout::Panel;
-use crate::picture::Host;
+use crate::model::Interface;
+use crate::text::{span, wrap};
 use crate::theme::Role;
 use crate::{trouble, when};
 
@@ -20,37 +23,37 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         return;
     }
     let theme = &app.theme;
-    let Some(host) = app.host() else {
+    let Some(interface) = app.interface() else {
         boxed(theme, area, Line::from(" no interface selected "), buffer);
         return;
     };
-    let description = match host.info.description.as_str() {
+    let description = match interface.info.description.as_str() {
         "" => String::new(),
         text => format!("{text} "),
     };
     let title = Line::from(vec![
-        span(theme, Role::Title, format!(" {} ", host.info.name)),
+        span(theme, Role::Title, format!(" {} ", interface.info.name)),
         span(theme, Role::Dim, description),
     ]);
     let inner = boxed(theme, area, title, buffer);
     let full = app.panel == Panel::Details;
-    let lines = lines(app, host, inner.width, full);
+    let lines = lines(app, interface, inner.width, full);
     let hidden = lines.len().saturating_sub(usize::from(inner.height));
     let first = if full { app.scroll.min(hidden) } else { 0 };
     for (line, y) in lines.iter().skip(first).zip(0..inner.height) {
         put(theme, buffer, inner, 1, y, line);
     }
     if full {
-        more(theme, area, hidden - first, buffer);
+        lines_below(theme, area, hidden - first, buffer);
     }
 }
 
-fn lines(app: &App, host: &Host, width: u16, full: bool) -> Vec<Line<'static>> {
+fn lines(app: &App, interface: &Interface, width: u16, full: bool) -> Vec<Line<'static>> {
     let theme = &app.theme;
     let text = |label: &str, text: String| wrapped(app, label, &text, width);
-    let mut lines = vec![Line::from(headline(app, host))];
-    lines.extend(troubles(app, host, width.saturating_sub(2)));
-    if let Some(last) = &host.info.last_transition {
+    let mut lines = vec![Line::from(headline(app, interface))];
+    lines.extend(troubles(app, interface, width.saturating_sub(2)));
+    if let Some(last) = &interface.info.last_transition {
         let time = when::clock(last.time, app.now, &app.zone);
         let reason = last.reason.replace('-', " ");
         lines.extend(text(
@@ -58,20 +61,20 @@ fn lines(app: &App, host: &Host, width: u16, full: bool) -> Vec<Line<'static>> {
             format!("{time} from {}: {reason}", last.from),
         ));
     }
-    if !host.info.reason.is_empty() {
-        lines.extend(text("reason", host.info.reason.clone()));
+    if !interface.info.reason.is_empty() {
+        lines.extend(text("reason", interface.info.reason.clone()));
     }
-    lines.extend(text("on", link_layer(app, host)));
-    lines.extend(text("advertises", advertises(app, host)));
-    lines.extend(text("master", master(app, host)));
-    lines.extend(addresses(app, host, width, full));
+    lines.extend(text("on", link_layer(app, interface)));
+    lines.extend(text("advertises", advertises(app, interface)));
+    lines.extend(text("master", master(app, interface)));
+    lines.extend(addresses(app, interface, width, full));
     let room = width.saturating_sub(LABEL + 12);
-    let (mut cells, name) = timeline::of(app, host, room);
+    let (mut cells, name) = timeline::of(app, interface, room);
     cells.push(span(theme, Role::Dim, format!("  {name}")));
     lines.push(labelled(app, "timeline", cells));
-    lines.extend(text("traffic", traffic(host)));
+    lines.extend(text("traffic", traffic(interface)));
     if full {
-        lines.extend(counters(app, host, width));
+        lines.extend(counters(app, interface, width));
     }
     lines
 }
@@ -93,30 +96,30 @@ fn labelled(app: &App, label: &str, mut spans: Vec<Span<'static>>) -> Line<'stat
 }
 
 /// `M MASTER for 12d 3h`
-fn headline(app: &App, host: &Host) -> Vec<Span<'static>> {
+fn headline(app: &App, interface: &Interface) -> Vec<Span<'static>> {
     let theme = &app.theme;
-    let mut spans = vec![columns::state(theme, &host.info.state)];
-    if since(host) > 0 {
-        let time = when::span(app.now.saturating_sub(since(host)));
+    let mut spans = vec![columns::labelled_state(theme, &interface.info.state)];
+    if interface.last_change() > 0 {
+        let time = when::span(app.now.saturating_sub(interface.last_change()));
         spans.push(span(theme, Role::Text, format!(" for {time}")));
     }
-    if !host.info.up {
+    if !interface.info.up {
         spans.push(span(theme, Role::Warning, "  down"));
     }
     spans
 }
 
 /// What is wrong, and what to do about it.
-fn troubles(app: &App, host: &Host, width: u16) -> Vec<Line<'static>> {
+fn troubles(app: &App, interface: &Interface, width: u16) -> Vec<Line<'static>> {
     let theme = &app.theme;
     let mut lines = Vec::new();
-    for trouble in trouble::of(host, &app.picture, app.now) {
+    for trouble in trouble::of(interface, &app.model, app.now) {
         let role = if trouble.is_alarm() {
             Role::Alarm
         } else {
             Role::Warning
         };
-        let (found, remedy) = trouble.sentences(host, &app.picture, app.now);
+        let (found, remedy) = trouble.sentences(interface, &app.model, app.now);
         for (text, role, mark) in [(found, role, "! "), (remedy, Role::Text, "  ")] {
             for (line, first) in wrap(&text, width.saturating_sub(2))
                 .into_iter()
@@ -129,8 +132,8 @@ fn troubles(app: &App, host: &Host, width: u16) -> Vec<Line<'static>> {
     lines
 }
 
-fn link_layer(app: &App, host: &Host) -> String {
-    let info = &host.info;
+fn link_layer(app: &App, interface: &Interface) -> String {
+    let info = &interface.info;
     let none = app.theme.glyphs.none;
     let or_none = |text: &str| {
         if text.is_empty() {
@@ -148,8 +151,8 @@ fn link_layer(app: &App, host: &Host) -> String {
     )
 }
 
-fn advertises(app: &App, host: &Host) -> String {
-    let info = &host.info;
+fn advertises(app: &App, interface: &Interface) -> String {
+    let info = &interface.info;
     let skew = if info.effective_advskew == info.advskew {
         info.advskew.to_string()
     } else {
@@ -169,16 +172,16 @@ fn advertises(app: &App, host: &Host) -> String {
     )
 }
 
-fn master(app: &App, host: &Host) -> String {
-    let patience = when::seconds(host.info.master_down_time);
-    let age = host
+fn master(app: &App, interface: &Interface) -> String {
+    let patience = when::seconds(interface.info.master_down_time);
+    let age = interface
         .last_advertisement()
         .map(|last| when::seconds(app.stale().unwrap_or(app.now).saturating_sub(last)));
-    match (host.info.state.as_str(), &host.info.master, age) {
+    match (interface.info.state.as_str(), &interface.info.master, age) {
         ("MASTER", _, Some(age)) => {
-            let other = host
+            let other = interface
                 .history
-                .other
+                .last_master
                 .as_ref()
                 .map_or_else(String::new, |other| {
                     format!(
@@ -197,9 +200,9 @@ fn master(app: &App, host: &Host) -> String {
 }
 
 /// All on one line, or in full each on its own with its flags.
-fn addresses(app: &App, host: &Host, width: u16, full: bool) -> Vec<Line<'static>> {
+fn addresses(app: &App, interface: &Interface, width: u16, full: bool) -> Vec<Line<'static>> {
     let theme = &app.theme;
-    let all = &host.info.addresses;
+    let all = &interface.info.addresses;
     if all.is_empty() {
         return vec![labelled(
             app,
@@ -253,24 +256,24 @@ fn addresses(app: &App, host: &Host, width: u16, full: bool) -> Vec<Line<'static
     all.iter().enumerate().map(line).collect()
 }
 
-fn traffic(host: &Host) -> String {
+fn traffic(interface: &Interface) -> String {
     let count = |names: [&str; 2]| -> u64 {
         let values = names
             .iter()
-            .filter_map(|name| host.info.statistics.get(*name));
+            .filter_map(|name| interface.info.statistics.get(*name));
         values.sum()
     };
     let sent = count(["opackets", "opackets6"]);
     let heard = count(["ipackets", "ipackets6"]);
-    let rate = host
+    let rate = interface
         .history
         .rate()
         .map_or_else(String::new, |rate| format!("  {rate:.1}/s"));
-    let jitter = host
+    let jitter = interface
         .history
         .jitter()
         .map_or_else(String::new, |(micros, of)| {
-            let late = host.history.late;
+            let late = interface.history.late;
             format!(
                 "  jitter p99 {} of {of}  late {late}",
                 when::milliseconds(micros)
@@ -280,10 +283,10 @@ fn traffic(host: &Host) -> String {
 }
 
 /// Every counter, in columns.
-fn counters(app: &App, host: &Host, width: u16) -> Vec<Line<'static>> {
+fn counters(app: &App, interface: &Interface, width: u16) -> Vec<Line<'static>> {
     let theme = &app.theme;
     let across = usize::from((width.saturating_sub(LABEL + 1) / 20).max(1));
-    let all: Vec<(&String, &u64)> = host.info.statistics.iter().collect();
+    let all: Vec<(&String, &u64)> = interface.info.statistics.iter().collect();
     let chunks = all.chunks(across).enumerate();
     let line = |(at, chunk): (usize, &[(&String, &u64)])| {
         let cells = chunk.iter().map(|(name, value)| {

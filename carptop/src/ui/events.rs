@@ -5,9 +5,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{boxed, put, span, words, wrap};
+use super::paint::{boxed, put};
+use super::words;
 use crate::app::App;
 use crate::layout::Panel;
+use crate::text::{span, total_width, wrap};
 use crate::theme::Role;
 use crate::when;
 
@@ -17,7 +19,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         return;
     }
     let theme = &app.theme;
-    let all = app.picture.events.len();
+    let all = app.model.events.len();
     let first = if app.panel == Panel::Events {
         app.scroll
     } else {
@@ -36,12 +38,12 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         span(theme, Role::Dim, count),
     ]);
     let inner = boxed(theme, area, title, buffer);
-    let events = app.picture.events.iter().rev().skip(first);
+    let events = app.model.events.iter().rev().skip(first);
     let lines = events.flat_map(|event| lines(app, event, inner.width));
     for (line, y) in lines.zip(0..inner.height) {
         put(theme, buffer, inner, 0, y, &line);
     }
-    if all == 0 && app.has_picture() {
+    if all == 0 && app.was_connected() {
         let text = " nothing has happened since carpd was started";
         put(
             theme,
@@ -66,7 +68,7 @@ fn lines(app: &App, event: &EventInfo, width: u16) -> Vec<Line<'static>> {
         span(theme, Role::Dim, format!(" {time:>8}  ")),
         span(theme, Role::Title, format!("{name:<7} ")),
     ];
-    let indent = super::width(&first);
+    let indent = total_width(&first);
     let spans = words::of(app, event);
     let [text] = spans.as_slice() else {
         first.extend(spans);

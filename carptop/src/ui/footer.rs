@@ -4,9 +4,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::{put, span, width};
+use super::paint::put;
 use crate::app::{App, Editor, Mode, shown};
 use crate::keys::KEYS;
+use crate::text::{span, total_width};
 use crate::theme::Role;
 
 /// Draws the footer; gives where the cursor is, if something is being typed.
@@ -92,9 +93,9 @@ fn hints(app: &App, across: u16) -> Vec<Span<'static>> {
             (key, hint(key, binding.hint))
         })
         .partition(|(key, _)| matches!(*key, "?" | "q"));
-    let reserved: u16 = last.iter().map(|(_, hint)| width(hint)).sum();
+    let reserved: u16 = last.iter().map(|(_, hint)| total_width(hint)).sum();
     for (_, hint) in others {
-        if width(&spans) + width(&hint) + reserved <= across {
+        if total_width(&spans) + total_width(&hint) + reserved <= across {
             spans.extend(hint);
         }
     }

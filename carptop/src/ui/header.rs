@@ -4,18 +4,20 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{cut, put, span, width, words};
-use crate::app::{App, Link, NOT_RUNNING, START};
+use super::paint::put;
+use super::words;
+use crate::app::{App, Connection, NOT_RUNNING, START};
+use crate::text::{cut, span, total_width};
 use crate::theme::{Role, Theme};
 use crate::when;
 
 /// Draws the header.
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let theme = &app.theme;
-    let troubles = &app.tally.lines;
+    let troubles = &app.summary.lines;
     let room = usize::from(area.height.saturating_sub(3));
     let mut second = counts(app);
-    let is_away = matches!(app.link, Link::Away(..)) || app.stale().is_some();
+    let is_away = matches!(app.link, Connection::Disconnected(..)) || app.stale().is_some();
     let rest = if is_away {
         second = vec![Span::raw(" "), away(app)];
         troubles.as_slice()
@@ -24,13 +26,13 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
             0 => String::new(),
             several => format!(" (+{several})"),
         };
-        let taken = width(&second) + u16::try_from(others.len()).unwrap_or(0) + 2;
+        let taken = total_width(&second) + u16::try_from(others.len()).unwrap_or(0) + 2;
         let text = cut(theme, &first.text, area.width.saturating_sub(taken));
         second.push(shown(theme, first.alarm, &text));
         second.push(span(theme, Role::Warning, others));
         more
     } else {
-        if app.link == Link::Live {
+        if app.link == Connection::Live {
             second.push(span(theme, Role::Good, "nothing wrong"));
         }
         &[]
@@ -40,7 +42,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         lines.clear();
     }
     lines.push(Line::from(second));
-    let indent = width(&counts(app));
+    let indent = total_width(&counts(app));
     for trouble in rest.iter().take(room) {
         let blanks = " ".repeat(usize::from(indent));
         let text = shown(theme, trouble.alarm, &trouble.text);
@@ -50,10 +52,12 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let free = usize::from(area.height.saturating_sub(1)).saturating_sub(lines.len());
     lines.extend(std::iter::repeat_n(Line::default(), free));
     lines.push(match &app.link {
-        Link::Away(_, why) if why == NOT_RUNNING => {
+        Connection::Disconnected(_, why) if why == NOT_RUNNING => {
             Line::from(span(theme, Role::Text, format!(" {START}")))
         }
-        Link::Away(..) | Link::Connecting | Link::Live => last_change(app),
+        Connection::Disconnected(..) | Connection::Connecting | Connection::Live => {
+            last_change(app)
+        }
     });
     for (line, y) in lines.iter().zip(0..area.height) {
         put(theme, buffer, area, 0, y, line);
@@ -67,11 +71,11 @@ fn first_line(app: &App, across: u16) -> Line<'static> {
         span(theme, Role::Title, " carptop "),
         span(theme, Role::Text, format!(" {} ", app.hostname)),
     ];
-    if !app.picture.version.is_empty() {
+    if !app.model.version.is_empty() {
         spans.push(span(
             theme,
             Role::Dim,
-            format!(" carpd {} ", app.picture.version),
+            format!(" carpd {} ", app.model.version),
         ));
     }
     let clock = when::minute(app.now, &app.zone);
@@ -80,18 +84,18 @@ fn first_line(app: &App, across: u16) -> Line<'static> {
         right.push(span(theme, Role::Dim, "read-only  "));
     }
     right.push(match (&app.link, app.stale()) {
-        (Link::Connecting, _) => span(theme, Role::Dim, "connecting"),
-        (Link::Away(..), _) | (_, Some(_)) => span(theme, Role::Alarm, " not live "),
+        (Connection::Connecting, _) => span(theme, Role::Dim, "connecting"),
+        (Connection::Disconnected(..), _) | (_, Some(_)) => span(theme, Role::Alarm, " not live "),
         (_, None) => span(theme, Role::Good, format!("{} live", theme.glyphs.live)),
     });
     right.push(span(theme, Role::Dim, format!("  {clock} ")));
-    let room = across.saturating_sub(width(&spans) + width(&right) + 3);
+    let room = across.saturating_sub(total_width(&spans) + total_width(&right) + 3);
     let values = span(theme, Role::Text, sysctls(app, room));
-    let free = room.saturating_sub(width(std::slice::from_ref(&values)));
+    let free = room.saturating_sub(total_width(std::slice::from_ref(&values)));
     let left = if across >= 110 { free / 2 } else { 0 };
     spans.push(Span::raw(" ".repeat(usize::from(left) + 1)));
     spans.push(values);
-    let gap = across.saturating_sub(width(&spans) + width(&right));
+    let gap = across.saturating_sub(total_width(&spans) + total_width(&right));
     spans.push(Span::raw(" ".repeat(usize::from(gap))));
     spans.extend(right);
     Line::from(spans)
@@ -101,7 +105,7 @@ fn first_line(app: &App, across: u16) -> Line<'static> {
 fn sysctls(app: &App, room: u16) -> String {
     let mut text = String::new();
     for name in ["preempt", "allow", "log", "arpbalance"] {
-        let Some(value) = app.picture.sysctl(name) else {
+        let Some(value) = app.model.sysctl(name) else {
             continue;
         };
         let more = format!("{name} {value}");
@@ -119,7 +123,7 @@ fn sysctls(app: &App, room: u16) -> String {
 fn counts(app: &App) -> Vec<Span<'static>> {
     let theme = &app.theme;
     let mut spans = vec![Span::raw(" ")];
-    for (count, state) in app.tally.states.iter().zip(["MASTER", "BACKUP", "INIT"]) {
+    for (count, state) in app.summary.states.iter().zip(["MASTER", "BACKUP", "INIT"]) {
         let role = if *count == 0 {
             Role::Dim
         } else {
@@ -134,8 +138,8 @@ fn counts(app: &App) -> Vec<Span<'static>> {
 
 fn away(app: &App) -> Span<'static> {
     let why = match &app.link {
-        Link::Away(_, why) => why.as_str(),
-        Link::Connecting | Link::Live => "carpd does not answer",
+        Connection::Disconnected(_, why) => why.as_str(),
+        Connection::Connecting | Connection::Live => "carpd does not answer",
     };
     let text = app.stale().map_or_else(
         || format!(" ! {why} "),
@@ -155,10 +159,10 @@ fn shown(theme: &Theme, alarm: bool, text: &str) -> Span<'static> {
 /// `last change 12:03:51, 13s ago: carp2 MASTER → INIT  carrier lost`
 fn last_change(app: &App) -> Line<'static> {
     let theme = &app.theme;
-    if !app.has_picture() {
+    if !app.was_connected() {
         return Line::default();
     }
-    let mut events = app.picture.events.iter().rev();
+    let mut events = app.model.events.iter().rev();
     let Some(event) = events.find(|event| event.kind == "transition") else {
         return Line::from(span(theme, Role::Dim, " no state has changed yet"));
     };

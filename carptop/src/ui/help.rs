@@ -5,9 +5,10 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::{Clear, Widget};
 
-use super::{boxed, more, put, span};
+use super::paint::{boxed, lines_below, put};
 use crate::app::App;
 use crate::keys::KEYS;
+use crate::text::span;
 use crate::theme::Role;
 
 /// The columns of the box.
@@ -83,7 +84,7 @@ pub(super) fn draw(app: &App, screen: Rect, buffer: &mut Buffer) {
     };
     let title = Line::from(span(theme, Role::Title, title));
     let inner = boxed(theme, area, title, buffer);
-    more(theme, area, hidden - first, buffer);
+    lines_below(theme, area, hidden - first, buffer);
     for (line, y) in lines.iter().skip(first).zip(0..inner.height) {
         put(theme, buffer, inner, 0, y, line);
     }

@@ -5,8 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::{Clear, Widget};
 
-use super::{boxed, cut, put, span, wrap};
+use super::paint::{boxed, put};
 use crate::app::{App, Ask, Prompt};
+use crate::text::{cut, span, wrap};
 use crate::theme::Role;
 
 /// The most columns of a question.

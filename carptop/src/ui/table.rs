@@ -4,10 +4,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::columns::{self, Placed};
-use super::{boxed, put, span, under};
-use crate::app::{App, Group, Link, Row};
-use crate::picture::Host;
+use super::paint::{boxed, put};
+use crate::app::{App, Connection, Group, Row};
+use crate::columns::{self, Placed};
+use crate::model::Interface;
+use crate::text::{span, total_width};
 use crate::theme::Role;
 
 /// How long a row that changed its state is marked, in microseconds.
@@ -19,9 +20,9 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         return;
     }
     let inner = boxed(&app.theme, area, title(app), buffer);
-    let places = columns::placed(app, inner.width);
-    for place in &places {
-        let head = Line::from(place.head(&app.theme, &app.choice));
+    let columns = app.columns();
+    for place in &columns {
+        let head = Line::from(place.head(&app.theme, app.view.sort));
         put(&app.theme, buffer, inner, place.x, 0, &head);
     }
     let rows = Rect {
@@ -37,9 +38,9 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         };
         match row {
             Row::Group(group) => draw_group(app, group, place, buffer),
-            Row::Host(name) => {
-                if let Some(host) = app.picture.hosts.get(name) {
-                    draw_host(app, host, &places, place, buffer);
+            Row::Interface(name) => {
+                if let Some(interface) = app.model.interfaces.get(name) {
+                    draw_interface(app, interface, &columns, place, buffer);
                 }
             }
         }
@@ -51,20 +52,24 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
 
 fn title(app: &App) -> Line<'static> {
     let theme = &app.theme;
-    let all = app.picture.hosts.len();
-    let shown = app.rows.iter().filter(|row| row.host().is_some()).count();
+    let all = app.model.interfaces.len();
+    let shown = app
+        .rows
+        .iter()
+        .filter(|row| row.interface().is_some())
+        .count();
     let mut spans = vec![span(theme, Role::Title, " interfaces ")];
-    if app.choice.filter.is_empty() {
+    if app.view.filter.is_empty() {
         spans.push(span(theme, Role::Dim, format!("{all} ")));
     } else {
-        let text = format!("{shown} of {all} with {} ", app.choice.filter);
+        let text = format!("{shown} of {all} with {} ", app.view.filter);
         spans.push(span(theme, Role::Warning, text));
     }
-    let order = if app.choice.reverse { ", reversed" } else { "" };
+    let order = if app.view.reverse { ", reversed" } else { "" };
     spans.push(span(
         theme,
         Role::Dim,
-        format!("by {}{order} ", columns::name(app.choice.sort)),
+        format!("by {}{order} ", columns::sort_name(app.view.sort)),
     ));
     let hidden = app.rows.len().saturating_sub(app.layout().rows());
     if hidden > 0 {
@@ -80,13 +85,13 @@ fn title(app: &App) -> Line<'static> {
 }
 
 fn nothing(app: &App) -> Line<'static> {
-    let text = if app.link == Link::Connecting {
+    let text = if app.link == Connection::Connecting {
         "looking for carpd ..."
-    } else if !app.has_picture() {
+    } else if !app.was_connected() {
         "carptop shows carp interfaces as soon as carpd runs"
-    } else if !app.choice.filter.is_empty() {
+    } else if !app.view.filter.is_empty() {
         "no interface has all these words; Esc clears the filter"
-    } else if matches!(app.link, Link::Live) {
+    } else if matches!(app.link, Connection::Live) {
         "no carp interface yet: `:` and carp0 create vhid 1 pass ... 192.0.2.1/24"
     } else {
         ""
@@ -119,7 +124,7 @@ fn draw_group(app: &App, group: &Group, area: Rect, buffer: &mut Buffer) {
         .map(|(count, state)| format!("{count} {state}"))
         .collect();
     spans.push(span(theme, Role::Dim, format!(" {} ", counts.join(", "))));
-    let suppression = app.picture.suppressions.iter();
+    let suppression = app.model.suppressions.iter();
     let lost = suppression
         .into_iter()
         .find(|cause| cause.who == group.device);
@@ -131,16 +136,22 @@ fn draw_group(app: &App, group: &Group, area: Rect, buffer: &mut Buffer) {
             format!(" ! {} since {since} ", cause.why),
         ));
     }
-    let rest = area.width.saturating_sub(super::width(&spans));
+    let rest = area.width.saturating_sub(total_width(&spans));
     spans.push(span(theme, Role::Border, line.repeat(usize::from(rest))));
     put(&app.theme, buffer, area, 0, 0, &Line::from(spans));
 }
 
-fn draw_host(app: &App, host: &Host, places: &[Placed], area: Rect, buffer: &mut Buffer) {
+fn draw_interface(
+    app: &App,
+    interface: &Interface,
+    columns: &[Placed],
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     let theme = &app.theme;
-    let selected = app.selected.as_deref() == Some(host.info.name.as_str());
+    let selected = app.selected.as_deref() == Some(interface.info.name.as_str());
     let pointer = if selected { theme.glyphs.pointer } else { " " };
-    let worst = crate::trouble::of(host, &app.picture, app.now).next();
+    let worst = crate::trouble::of(interface, &app.model, app.now).next();
     let mark = match worst {
         Some(trouble) if trouble.is_alarm() => span(theme, Role::Alarm, "!"),
         Some(_) => span(theme, Role::Warning, "!"),
@@ -154,7 +165,8 @@ fn draw_host(app: &App, host: &Host, places: &[Placed], area: Rect, buffer: &mut
         0,
         &Line::from(vec![Span::raw(pointer), mark]),
     );
-    for place in places {
+    let context = app.context();
+    for place in columns {
         let cell = Rect {
             x: area.x + place.x.min(area.width),
             width: place.width.min(area.width.saturating_sub(place.x)),
@@ -166,14 +178,14 @@ fn draw_host(app: &App, host: &Host, places: &[Placed], area: Rect, buffer: &mut
             cell,
             0,
             0,
-            &Line::from(place.cell(app, host)),
+            &Line::from(place.cell(&context, interface)),
         );
     }
-    let changed = host.changed > 0 && app.now.saturating_sub(host.changed) < MARKED;
+    let changed = interface.changed > 0 && app.now.saturating_sub(interface.changed) < MARKED;
     if changed {
-        under(buffer, area, theme.style(Role::Changed));
+        buffer.set_style(area, theme.style(Role::Changed));
     }
     if selected {
-        under(buffer, area, theme.style(Role::Selected));
+        buffer.set_style(area, theme.style(Role::Selected));
     }
 }

@@ -2,9 +2,9 @@
 
 use ratatui::text::Span;
 
-use super::span;
 use crate::app::App;
-use crate::picture::Host;
+use crate::model::Interface;
+use crate::text::span;
 use crate::theme::{Role, Theme};
 
 const MINUTE: u64 = 60_000_000;
@@ -20,9 +20,13 @@ const SPANS: [(u64, &str); 5] = [
 
 /// The line in `width` columns and what span of time it is: the shortest one that all that is
 /// known fits into.
-pub(super) fn of(app: &App, host: &Host, width: u16) -> (Vec<Span<'static>>, &'static str) {
-    let steps = &host.history.steps;
-    let oldest = steps.front().map_or(app.now, |step| step.time);
+pub(super) fn of(
+    app: &App,
+    interface: &Interface,
+    width: u16,
+) -> (Vec<Span<'static>>, &'static str) {
+    let transitions = &interface.history.transitions;
+    let oldest = transitions.front().map_or(app.now, |step| step.time);
     let age = app.now.saturating_sub(oldest);
     let last = SPANS.last().copied().unwrap_or((MINUTE, ""));
     let (whole, name) = SPANS
@@ -35,26 +39,26 @@ pub(super) fn of(app: &App, host: &Host, width: u16) -> (Vec<Span<'static>>, &'s
     for cell in 0..cells {
         let start = begin + whole * cell / cells;
         let end = begin + whole * (cell + 1) / cells;
-        let (letter, role) = letter(host, start, end);
+        let (letter, role) = letter(interface, start, end);
         spans.push(span(&app.theme, role, letter));
     }
     (spans, name)
 }
 
 /// The state at the end of a stretch, or `*` if there were more than two changes in it.
-fn letter(host: &Host, start: u64, end: u64) -> (&'static str, Role) {
-    let steps = &host.history.steps;
-    let within = steps
+fn letter(interface: &Interface, start: u64, end: u64) -> (&'static str, Role) {
+    let transitions = &interface.history.transitions;
+    let within = transitions
         .iter()
         .filter(|step| step.time > start && step.time <= end);
     if within.count() > 2 {
         return ("*", Role::Warning);
     }
-    let before = steps.iter().rev().find(|step| step.time <= end);
-    let state = match (before, steps.front()) {
+    let before = transitions.iter().rev().find(|step| step.time <= end);
+    let state = match (before, transitions.front()) {
         (Some(step), _) => step.to.as_str(),
         (None, Some(first)) => first.from.as_str(),
-        (None, None) => host.info.state.as_str(),
+        (None, None) => interface.info.state.as_str(),
     };
     let role = Theme::state(state);
     match state {

@@ -3,9 +3,9 @@
 use carp_dbus::EventInfo;
 use ratatui::text::Span;
 
-use super::span;
 use crate::app::App;
 use crate::history::{reason, without_name};
+use crate::text::span;
 use crate::theme::{Role, Theme};
 
 /// What happened, without when and to whom: `MASTER → INIT  carrier lost`.

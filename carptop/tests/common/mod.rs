@@ -3,7 +3,7 @@
 use carp_dbus::{
     AddressInfo, EventInfo, InterfaceInfo, MasterInfo, SuppressionInfo, SysctlInfo, TransitionInfo,
 };
-use carptop::{App, Effect, Msg, Setup, Snapshot, Theme, draw};
+use carptop::{App, Effect, Msg, Setup, Snapshot, Theme, render};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
@@ -323,7 +323,7 @@ impl Stage {
     /// A program that has found `snapshot`.
     pub(crate) fn with(snapshot: Snapshot, size: (u16, u16)) -> Self {
         let mut stage = Self::new(size);
-        stage.send(Msg::Found(Box::new(snapshot)));
+        stage.send(Msg::Snapshot(Box::new(snapshot)));
         stage
     }
 
@@ -356,7 +356,7 @@ impl Stage {
     pub(crate) fn terminal(&mut self) -> Terminal<TestBackend> {
         let (width, height) = self.size;
         let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
-        let Ok(_) = terminal.draw(|frame| draw(&mut self.app, frame));
+        let Ok(_) = terminal.draw(|frame| render(&mut self.app, frame));
         terminal
     }
 

@@ -1,7 +1,7 @@
 //! What a key or a line at the prompt changes, and who may do it.
 
 use carp_dbus::Change;
-use carptop::{Effect, Msg, Order, Theme};
+use carptop::{Effect, Msg, Request, Theme};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::common::{SECOND, Stage, firewall, healthy, transition};
@@ -19,7 +19,7 @@ fn a_change_is_asked_for_with_its_consequence_and_sent_after_yes_alone() {
     assert_eq!(stage.press(KeyCode::Enter), []);
     stage.keys("b");
     let effects = stage.keys("y");
-    let [Effect::Order(Order::Configure(name, changes))] = effects.as_slice() else {
+    let [Effect::Request(Request::Configure(name, changes))] = effects.as_slice() else {
         panic!("{effects:?}");
     };
     assert_eq!(name, "carp0");
@@ -63,7 +63,7 @@ fn a_refusal_is_shown() {
 #[test]
 fn who_is_not_root_reads_and_is_told_why() {
     let mut stage = Stage::of(Theme::of_tests(false, true), 1000, SIZE);
-    stage.send(Msg::Found(Box::new(healthy())));
+    stage.send(Msg::Snapshot(Box::new(healthy())));
     assert!(stage.screen().contains("read-only"));
     for key in ["u", "d", "m", "b", "p", ":"] {
         assert_eq!(stage.keys(key), []);
@@ -85,7 +85,7 @@ fn whom_polkit_allows_it_changes_things() {
         allowed: true,
         ..healthy()
     };
-    stage.send(Msg::Found(Box::new(allowed)));
+    stage.send(Msg::Snapshot(Box::new(allowed)));
     assert!(!stage.screen().contains("read-only"));
     stage.keys("d");
     assert!(stage.screen().contains("carp0 down?"), "{}", stage.screen());
@@ -96,8 +96,8 @@ fn preemption_is_turned_off_and_on() {
     let mut stage = Stage::with(healthy(), SIZE);
     stage.keys("p");
     assert!(stage.screen().contains("set net.inet.carp.preempt to 0?"));
-    let order = Order::Sysctl("net.inet.carp.preempt".to_owned(), 0);
-    assert_eq!(stage.keys("y"), [Effect::Order(order)]);
+    let order = Request::Sysctl("net.inet.carp.preempt".to_owned(), 0);
+    assert_eq!(stage.keys("y"), [Effect::Request(order)]);
     change(
         &mut stage,
         Change::Sysctls([("Preempt".to_owned(), 0)].into()),
@@ -121,7 +121,7 @@ fn a_line_at_the_prompt_is_one_change() {
     );
     let effects = stage.keys("y");
     assert!(
-        matches!(effects.as_slice(), [Effect::Order(Order::Configure(name, _))] if name == "carp1"),
+        matches!(effects.as_slice(), [Effect::Request(Request::Configure(name, _))] if name == "carp1"),
         "{effects:?}"
     );
     stage.keys(":");

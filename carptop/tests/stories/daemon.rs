@@ -1,7 +1,7 @@
 //! What carpd is asked, and what is shown while it does not answer.
 
 use carp_dbus::Change;
-use carptop::{Effect, Msg, Order};
+use carptop::{Effect, Msg, Request};
 
 use crate::common::{SECOND, Stage, crowd, healthy, master};
 use crate::{SIZE, change, line};
@@ -10,7 +10,7 @@ use crate::{SIZE, change, line};
 fn the_daemon_is_lost_and_found() {
     let mut stage = Stage::with(healthy(), SIZE);
     stage.pass(SECOND);
-    stage.send(Msg::Away("carpd is not running".to_owned()));
+    stage.send(Msg::Disconnected("carpd is not running".to_owned()));
     stage.pass(20 * SECOND);
     let screen = stage.screen();
     assert!(
@@ -22,14 +22,14 @@ fn the_daemon_is_lost_and_found() {
         "{screen}"
     );
     assert!(stage.pass(SECOND).is_empty(), "nothing is asked of nobody");
-    stage.send(Msg::Found(Box::new(healthy())));
+    stage.send(Msg::Snapshot(Box::new(healthy())));
     assert!(stage.screen().contains("● live"));
 }
 
 #[test]
 fn a_stuck_daemon_does_not_freeze_the_screen_and_is_said_to_be_stuck() {
     let mut stage = Stage::with(healthy(), SIZE);
-    assert_eq!(stage.pass(SECOND), [Effect::Order(Order::List)]);
+    assert_eq!(stage.pass(SECOND), [Effect::Request(Request::List)]);
     assert_eq!(stage.pass(SECOND), []);
     stage.pass(2 * SECOND);
     assert!(
@@ -39,7 +39,7 @@ fn a_stuck_daemon_does_not_freeze_the_screen_and_is_said_to_be_stuck() {
     );
     stage.keys("j");
     assert!(line(&mut stage, "carp1").contains('▶'), "keys work");
-    stage.send(Msg::Unread("carpd does not answer".to_owned()));
+    stage.send(Msg::ReadFailed("carpd does not answer".to_owned()));
     assert!(stage.screen().contains("not live"));
     stage.pass(SECOND);
     stage.send(Msg::Listed {
@@ -53,7 +53,7 @@ fn a_stuck_daemon_does_not_freeze_the_screen_and_is_said_to_be_stuck() {
 fn without_carpd_the_screen_says_how_to_start_it_and_shows_no_picture() {
     for size in [(80, 24), SIZE] {
         let mut stage = Stage::new(size);
-        stage.send(Msg::Away("carpd is not running".to_owned()));
+        stage.send(Msg::Disconnected("carpd is not running".to_owned()));
         stage.pass(3 * SECOND);
         let screen = stage.screen();
         assert!(screen.contains("systemctl start carpd"), "{screen}");
@@ -69,7 +69,7 @@ fn what_is_signalled_is_not_asked_for() {
     let mut asked = 0;
     for _ in 0..40 {
         for effect in stage.pass(SECOND / 4) {
-            assert_eq!(effect, Effect::Order(Order::List));
+            assert_eq!(effect, Effect::Request(Request::List));
             asked += 1;
             let mut interfaces = healthy().interfaces;
             interfaces[1].master = Some(master("192.0.2.3", 0, stage.now));
@@ -84,11 +84,11 @@ fn what_is_signalled_is_not_asked_for() {
     let suppressed = Change::Sysctls([("SuppressPreempt".to_owned(), 1)].into());
     assert_eq!(
         change(&mut stage, suppressed),
-        [Effect::Order(Order::Suppressions)]
+        [Effect::Request(Request::Suppressions)]
     );
     assert_eq!(
         change(&mut stage, Change::Lost),
-        [Effect::Order(Order::Reread)]
+        [Effect::Request(Request::ReadAll)]
     );
 }
 
@@ -101,7 +101,7 @@ fn of_a_crowd_only_the_screen_is_looked_at_often() {
         took: 200_000,
     });
     let effects = stage.pass(SECOND);
-    let [Effect::Order(Order::Look(names))] = effects.as_slice() else {
+    let [Effect::Request(Request::Refresh(names))] = effects.as_slice() else {
         panic!("{effects:?}");
     };
     assert!(

@@ -56,7 +56,7 @@ fn the_bar_shrinks_until_an_advertisement_is_heard() {
     assert!(line(&mut stage, "B BACKUP").contains("2.2s"));
     let mut heard = healthy().interfaces[1].clone();
     heard.master = Some(master("192.0.2.3", 0, stage.now));
-    stage.send(Msg::Looked {
+    stage.send(Msg::Refreshed {
         interfaces: vec![heard],
         took: 1,
     });

@@ -28,7 +28,7 @@ pub struct Snapshot {
 
 /// One carp interface and what was seen of it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Host {
+pub(crate) struct Interface {
     /// As last told.
     pub(crate) info: InterfaceInfo,
     /// What came before.
@@ -41,9 +41,9 @@ pub(crate) struct Host {
 
 /// What is known of carpd.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Picture {
+pub(crate) struct Model {
     pub(crate) version: String,
-    pub(crate) hosts: BTreeMap<String, Host>,
+    pub(crate) interfaces: BTreeMap<String, Interface>,
     pub(crate) sysctls: Vec<SysctlInfo>,
     pub(crate) suppressions: Vec<SuppressionInfo>,
     /// The newest last.
@@ -52,7 +52,7 @@ pub(crate) struct Picture {
     pub(crate) allowed: bool,
 }
 
-impl Picture {
+impl Model {
     /// Takes over what was read at `now`. What was seen of interfaces that are still there stays.
     pub(crate) fn replace(&mut self, snapshot: Snapshot, now: u64) {
         let Snapshot {
@@ -86,22 +86,23 @@ impl Picture {
     /// What a signal told since then is newer than the list: of such interfaces only the counters
     /// and times are taken, which no signal tells.
     pub(crate) fn list(&mut self, interfaces: Vec<InterfaceInfo>, asked: u64, now: u64) {
-        let mut before = std::mem::take(&mut self.hosts);
+        let mut before = std::mem::take(&mut self.interfaces);
         for info in interfaces {
-            let mut host = before.remove(&info.name).unwrap_or_default();
-            host.listed(info, asked, now);
-            self.hosts.insert(host.info.name.clone(), host);
+            let mut interface = before.remove(&info.name).unwrap_or_default();
+            interface.listed(info, asked, now);
+            self.interfaces
+                .insert(interface.info.name.clone(), interface);
         }
         // Added by a signal while the list was on its way.
-        before.retain(|_, host| host.told > asked);
-        self.hosts.append(&mut before);
+        before.retain(|_, interface| interface.told > asked);
+        self.interfaces.append(&mut before);
     }
 
     /// Takes over a few interfaces that were asked for at `asked`.
     pub(crate) fn refresh(&mut self, interfaces: Vec<InterfaceInfo>, asked: u64, now: u64) {
         for info in interfaces {
-            if let Some(host) = self.hosts.get_mut(&info.name) {
-                host.listed(info, asked, now);
+            if let Some(interface) = self.interfaces.get_mut(&info.name) {
+                interface.listed(info, asked, now);
             }
         }
     }
@@ -111,22 +112,22 @@ impl Picture {
         match change {
             Change::Event(event) => self.event(event),
             Change::Added(info) => {
-                let host = self.hosts.entry(info.name.clone()).or_default();
-                host.info = *info;
-                host.told = now;
-                host.changed = now;
+                let interface = self.interfaces.entry(info.name.clone()).or_default();
+                interface.info = *info;
+                interface.told = now;
+                interface.changed = now;
             }
             Change::Removed(name) => {
-                self.hosts.remove(&name);
+                self.interfaces.remove(&name);
             }
             Change::Properties { name, changed } => {
-                if let Some(host) = self.hosts.get_mut(&name) {
-                    let before = host.info.state.clone();
-                    host.history.remember_master(&host.info);
-                    host.info.apply(changed);
-                    host.told = now;
-                    if host.info.state != before {
-                        host.changed = now;
+                if let Some(interface) = self.interfaces.get_mut(&name) {
+                    let before = interface.info.state.clone();
+                    interface.history.remember_master(&interface.info);
+                    interface.info.apply(changed);
+                    interface.told = now;
+                    if interface.info.state != before {
+                        interface.changed = now;
                     }
                 }
             }
@@ -162,8 +163,8 @@ impl Picture {
         if known {
             return;
         }
-        if let Some(host) = self.hosts.get_mut(&event.interface) {
-            host.history.event(&event);
+        if let Some(interface) = self.interfaces.get_mut(&event.interface) {
+            interface.history.event(&event);
         }
         if self.events.len() == EVENTS {
             self.events.pop_front();
@@ -172,7 +173,7 @@ impl Picture {
     }
 }
 
-impl Host {
+impl Interface {
     fn listed(&mut self, info: InterfaceInfo, asked: u64, now: u64) {
         self.history.sample(&info, now);
         self.history.remember_master(&self.info);
@@ -198,6 +199,13 @@ impl Host {
         {
             ours.heard = theirs.heard;
         }
+    }
+
+    /// Returns the time of the last change of state, in microseconds since the epoch; 0 if there was
+    /// none.
+    pub(crate) fn last_change(&self) -> u64 {
+        let last = self.info.last_transition.as_ref();
+        last.map_or(0, |transition| transition.time)
     }
 
     /// The number behind `carp`, to sort by.
@@ -275,44 +283,44 @@ mod tests {
 
     #[test]
     fn a_list_that_is_older_than_a_signal_does_not_undo_it() {
-        let mut picture = Picture::default();
-        picture.list(vec![interface("carp0", "BACKUP")], 1, 1);
-        picture.change(Change::Added(Box::new(interface("carp0", "MASTER"))), 5);
-        picture.change(Change::Added(Box::new(interface("carp1", "INIT"))), 5);
-        picture.list(vec![interface("carp0", "BACKUP")], 4, 6);
-        let states: Vec<_> = picture
-            .hosts
+        let mut model = Model::default();
+        model.list(vec![interface("carp0", "BACKUP")], 1, 1);
+        model.change(Change::Added(Box::new(interface("carp0", "MASTER"))), 5);
+        model.change(Change::Added(Box::new(interface("carp1", "INIT"))), 5);
+        model.list(vec![interface("carp0", "BACKUP")], 4, 6);
+        let states: Vec<_> = model
+            .interfaces
             .values()
-            .map(|host| host.info.state.as_str())
+            .map(|interface| interface.info.state.as_str())
             .collect();
         assert_eq!(states, ["MASTER", "INIT"]);
-        picture.list(vec![interface("carp0", "BACKUP")], 7, 8);
-        let states: Vec<_> = picture
-            .hosts
+        model.list(vec![interface("carp0", "BACKUP")], 7, 8);
+        let states: Vec<_> = model
+            .interfaces
             .values()
-            .map(|host| host.info.state.as_str())
+            .map(|interface| interface.info.state.as_str())
             .collect();
         assert_eq!(states, ["BACKUP"]);
     }
 
     #[test]
     fn events_are_bounded_and_none_is_taken_twice() {
-        let mut picture = Picture::default();
+        let mut model = Model::default();
         for number in 1..=2000 {
-            picture.change(event(number), 0);
-            picture.change(event(number), 0);
+            model.change(event(number), 0);
+            model.change(event(number), 0);
         }
-        assert_eq!(picture.events.len(), EVENTS);
+        assert_eq!(model.events.len(), EVENTS);
         assert_eq!(
-            picture.events.front().map(|event| event.number),
+            model.events.front().map(|event| event.number),
             Some(2000 - 1023)
         );
     }
 
     #[test]
     fn a_restarted_daemon_counts_its_events_anew() {
-        let mut picture = Picture::default();
-        picture.change(event(40), 0);
+        let mut model = Model::default();
+        model.change(event(40), 0);
         let snapshot = Snapshot {
             events: vec![EventInfo {
                 number: 1,
@@ -320,7 +328,7 @@ mod tests {
             }],
             ..Snapshot::default()
         };
-        picture.replace(snapshot, 9);
-        assert_eq!(picture.events.len(), 2);
+        model.replace(snapshot, 9);
+        assert_eq!(model.events.len(), 2);
     }
 }

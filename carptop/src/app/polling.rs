@@ -4,7 +4,7 @@
 //! screen, so that no bar shrinks for want of looking; and the list never takes more than a
 //! three-hundredth of the time.
 
-use crate::picture::Host;
+use crate::model::Interface;
 
 /// How many times as long as a reading took is waited at least.
 const RATIO: u64 = 300;
@@ -23,18 +23,18 @@ const SLACK: u64 = 60_000;
 
 /// What is to be read now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Poll {
     /// Nothing.
-    Rest,
+    Nothing,
     /// Every interface.
     List,
     /// Those on the screen.
-    Look,
+    Visible,
 }
 
 /// What was asked for when. Times are in microseconds.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Polling {
     interval: u64,
     /// When the answer that we wait for was asked for.
     waiting: Option<u64>,
@@ -49,7 +49,7 @@ pub(super) struct Pace {
     look_took: u64,
 }
 
-impl Pace {
+impl Polling {
     pub(super) const fn new(interval: u64) -> Self {
         Self {
             interval,
@@ -102,9 +102,9 @@ impl Pace {
     }
 
     /// What is to be read at `now`, with these hosts on the screen.
-    pub(super) fn turn(&self, now: u64, visible: &[&Host]) -> Turn {
+    pub(super) fn turn(&self, now: u64, visible: &[&Interface]) -> Poll {
         if self.waiting.is_some() {
-            return Turn::Rest;
+            return Poll::Nothing;
         }
         let list_pause = self.interval.max(self.list_took.saturating_mul(RATIO));
         let since = now.saturating_sub(self.last);
@@ -112,26 +112,26 @@ impl Pace {
         let passed = |pause: u64| since >= pause || now < self.last;
         if now.saturating_sub(self.list) >= list_pause || now < self.list {
             let soon = passed(self.interval.min(HURRY));
-            return if soon { Turn::List } else { Turn::Rest };
+            return if soon { Poll::List } else { Poll::Nothing };
         }
         // Where the whole list is cheap there is no need to choose.
         let (turn, took) = if list_pause == self.interval {
-            (Turn::List, self.list_took)
+            (Poll::List, self.list_took)
         } else {
-            (Turn::Look, self.look_took)
+            (Poll::Visible, self.look_took)
         };
         let pause = took.saturating_mul(RATIO).min(STALE);
-        let due = |host: &&Host| {
-            let expected = host
+        let due = |interface: &&Interface| {
+            let expected = interface
                 .last_advertisement()
-                .map(|last| last + host.interval() + SLACK);
+                .map(|last| last + interface.interval() + SLACK);
             expected.is_some_and(|expected| expected < now && expected > self.last)
         };
         let hurry = passed(pause.max(HURRY)) && visible.iter().any(due);
         if hurry || passed(pause.max(self.interval)) {
             return turn;
         }
-        Turn::Rest
+        Poll::Nothing
     }
 }
 
@@ -143,9 +143,9 @@ mod tests {
 
     const SECOND: u64 = 1_000_000;
 
-    fn backup(heard: u64) -> Host {
-        let mut host = Host::default();
-        host.info = InterfaceInfo {
+    fn backup(heard: u64) -> Interface {
+        let mut interface = Interface::default();
+        interface.info = InterfaceInfo {
             state: "BACKUP".to_owned(),
             master: Some(MasterInfo {
                 advbase: 1,
@@ -154,58 +154,67 @@ mod tests {
             }),
             ..InterfaceInfo::default()
         };
-        host
+        interface
     }
 
-    fn after_a_list(took: u64) -> Pace {
-        let mut pace = Pace::new(SECOND);
-        pace.asked(10 * SECOND);
-        pace.listed(10 * SECOND, took);
-        pace
+    fn after_a_list(took: u64) -> Polling {
+        let mut polling = Polling::new(SECOND);
+        polling.asked(10 * SECOND);
+        polling.listed(10 * SECOND, took);
+        polling
     }
 
     #[test]
     fn the_list_is_read_once_in_an_interval() {
-        let pace = after_a_list(1_000);
-        assert_eq!(pace.turn(10 * SECOND + 900_000, &[]), Turn::Rest);
-        assert_eq!(pace.turn(11 * SECOND, &[]), Turn::List);
+        let polling = after_a_list(1_000);
+        assert_eq!(polling.turn(10 * SECOND + 900_000, &[]), Poll::Nothing);
+        assert_eq!(polling.turn(11 * SECOND, &[]), Poll::List);
     }
 
     #[test]
     fn a_costly_list_is_read_seldom_and_the_screen_meanwhile() {
-        let pace = after_a_list(SECOND / 10);
-        assert_eq!(pace.turn(11 * SECOND, &[]), Turn::Look);
-        assert_eq!(pace.turn(39 * SECOND, &[]), Turn::Look);
-        assert_eq!(pace.turn(40 * SECOND, &[]), Turn::List);
+        let polling = after_a_list(SECOND / 10);
+        assert_eq!(polling.turn(11 * SECOND, &[]), Poll::Visible);
+        assert_eq!(polling.turn(39 * SECOND, &[]), Poll::Visible);
+        assert_eq!(polling.turn(40 * SECOND, &[]), Poll::List);
     }
 
     #[test]
     fn an_advertisement_that_is_due_is_looked_for() {
-        let pace = after_a_list(1_000);
-        let host = backup(9 * SECOND + 300_000);
-        assert_eq!(pace.turn(10 * SECOND + 300_000, &[&host]), Turn::Rest);
-        assert_eq!(pace.turn(10 * SECOND + 400_000, &[&host]), Turn::List);
+        let polling = after_a_list(1_000);
+        let interface = backup(9 * SECOND + 300_000);
+        assert_eq!(
+            polling.turn(10 * SECOND + 300_000, &[&interface]),
+            Poll::Nothing
+        );
+        assert_eq!(
+            polling.turn(10 * SECOND + 400_000, &[&interface]),
+            Poll::List
+        );
     }
 
     #[test]
     fn one_that_stays_away_is_looked_for_once() {
-        let mut pace = after_a_list(1_000);
-        let host = backup(9 * SECOND + 300_000);
-        pace.asked(10 * SECOND + 400_000);
-        pace.listed(10 * SECOND + 400_000, 1_000);
-        assert_eq!(pace.turn(10 * SECOND + 800_000, &[&host]), Turn::Rest);
+        let mut polling = after_a_list(1_000);
+        let interface = backup(9 * SECOND + 300_000);
+        polling.asked(10 * SECOND + 400_000);
+        polling.listed(10 * SECOND + 400_000, 1_000);
+        assert_eq!(
+            polling.turn(10 * SECOND + 800_000, &[&interface]),
+            Poll::Nothing
+        );
     }
 
     #[test]
     fn a_daemon_that_does_not_answer_is_silent_until_it_does() {
-        let mut pace = Pace::new(SECOND);
-        pace.asked(10 * SECOND);
-        assert_eq!(pace.silent_since(11 * SECOND), None);
-        assert_eq!(pace.silent_since(13 * SECOND), Some(10 * SECOND));
-        pace.failed();
-        pace.asked(15 * SECOND);
-        assert_eq!(pace.silent_since(15 * SECOND), Some(10 * SECOND));
-        pace.answered(16 * SECOND);
-        assert_eq!(pace.silent_since(16 * SECOND), None);
+        let mut polling = Polling::new(SECOND);
+        polling.asked(10 * SECOND);
+        assert_eq!(polling.silent_since(11 * SECOND), None);
+        assert_eq!(polling.silent_since(13 * SECOND), Some(10 * SECOND));
+        polling.failed();
+        polling.asked(15 * SECOND);
+        assert_eq!(polling.silent_since(15 * SECOND), Some(10 * SECOND));
+        polling.answered(16 * SECOND);
+        assert_eq!(polling.silent_since(16 * SECOND), None);
     }
 }
