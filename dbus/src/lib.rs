@@ -3,7 +3,7 @@
 //! The contract itself is the introspection files beside this package: `org.carpd1.Manager.xml`,
 //! `org.carpd1.Sysctl.xml` and `org.carpd1.Interface.xml`. This package holds the same names
 //! ([`names`]), proxies ([`proxy`]), error names ([`Error`]), the dictionaries that travel as
-//! `a{sv}` ([`dict`], [`row`], [`Settings`]), the words that make them ([`ifconfig`]) and a [`Client`] that
+//! `a{sv}` ([`properties`], [`row`], [`Settings`]), the words that make them ([`ifconfig`]) and a [`Client`] that
 //! carpctl and carptop share.
 //!
 //! **Invariant:** nothing here knows how carpd works inside.
@@ -15,6 +15,7 @@ mod error;
 pub mod ifconfig;
 pub mod names;
 mod one_line;
+pub mod properties;
 pub mod proxy;
 pub mod row;
 mod settings;
@@ -24,8 +25,7 @@ mod watch;
 pub use client::Client;
 pub use error::{ConnectError, Error};
 pub use one_line::one_line;
+pub use properties::InterfaceInfo;
 pub use settings::Settings;
-pub use types::{
-    AddressInfo, EventInfo, InterfaceInfo, MasterInfo, SuppressionInfo, SysctlInfo, TransitionInfo,
-};
+pub use types::{AddressInfo, EventInfo, MasterInfo, SuppressionInfo, SysctlInfo, TransitionInfo};
 pub use watch::{Change, Watch};

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use zbus::{OwnedFd, OwnedObjectPath, OwnedVariant, Variant, proxy};
 
-use crate::dict::Properties;
+use crate::properties::Properties;
 
 /// One event on the wire: number, time in microseconds since the epoch, interface, kind, text,
 /// details.

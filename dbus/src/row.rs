@@ -1,115 +1,97 @@
-//! One interface's row of `ListInterfaces`, or the columns of `ListProperties`, written and read as what they are: a
-//! dictionary of variants for each of thousands of interfaces takes many times as long, most of it for memory.
+//! The properties of `ListInterfaces` and `ListProperties`, written and read as what they are: a dictionary of variants
+//! for each of thousands of interfaces takes many times as long, most of it for memory.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use zbus::{Signature, Type, as_variant};
 
-use crate::dict::Dictionary;
-use crate::types::InterfaceInfo;
+use crate::properties::{self, Dictionary, Field, InterfaceInfo, Property, Source, Visit};
 
-/// A row to be sent.
+/// Every property of one interface, to be sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Sent<'a> {
-    /// The interface; its statistics are not looked at.
-    pub info: &'a InterfaceInfo,
-    /// Every counter by its name.
-    pub statistics: &'a [(&'static str, u64)],
-}
+pub struct Row<'a, S>(pub &'a S);
 
-impl Type for Sent<'_> {
+impl<S> Type for Row<'_, S> {
     const SIGNATURE: &'static Signature = Dictionary::SIGNATURE;
 }
 
-impl Serialize for Sent<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let InterfaceInfo {
-            name,
-            state,
-            up,
-            running,
-            reason,
-            vhid,
-            advbase,
-            advskew,
-            effective_advskew,
-            demotion,
-            carpdev,
-            lladdr,
-            link_layer,
-            mtu,
-            description,
-            has_password,
-            addresses,
-            master,
-            advertised,
-            master_down_time,
-            last_transition,
-            statistics: _,
-        } = self.info;
-        let addresses: Vec<(&str, u8, &str, &str)> = addresses
-            .iter()
-            .map(|row| {
-                let (address, backing) = (row.address.as_str(), row.backing.as_str());
-                (address, row.prefixlen, backing, row.flags.as_str())
-            })
-            .collect();
-        let master = master.as_ref().map_or(("", 0, 0, 0), |row| {
-            (row.source.as_str(), row.advbase, row.advskew, row.heard)
-        });
-        let last = last_transition.as_ref().map_or((0, "", "", ""), |row| {
-            let (from, to) = (row.from.as_str(), row.to.as_str());
-            (row.time, from, to, row.reason.as_str())
-        });
-
-        let mut row = serializer.serialize_map(None)?;
-        macro_rules! entries {
-            ($($name:literal: $value:expr,)*) => {
-                $(row.serialize_entry($name, &as_variant::Serialize(&$value))?;)*
-            };
-        }
-        entries! {
-            "Name": name.as_str(),
-            "State": state.as_str(),
-            "Up": *up,
-            "Running": *running,
-            "Reason": reason.as_str(),
-            "Vhid": *vhid,
-            "AdvBase": *advbase,
-            "AdvSkew": *advskew,
-            "EffectiveAdvSkew": *effective_advskew,
-            "Demotion": *demotion,
-            "Device": carpdev.as_str(),
-            "LinkLayerAddress": lladdr.as_str(),
-            "LinkLayer": link_layer.as_str(),
-            "Mtu": *mtu,
-            "Description": description.as_str(),
-            "HasPassword": *has_password,
-            "Addresses": addresses,
-            "Master": master,
-            "LastTransition": last,
-            "MasterDownTime": *master_down_time,
-            "Advertised": *advertised,
-            "Statistics": Counters(self.statistics),
-        }
-        row.end()
+impl<S: Source> Serialize for Row<'_, S> {
+    fn serialize<T: Serializer>(&self, serializer: T) -> Result<T::Ok, T::Error> {
+        let mut row = Cells {
+            source: self.0,
+            map: serializer.serialize_map(None)?,
+        };
+        properties::each(&mut row)?;
+        row.map.end()
     }
 }
 
-/// `a{st}`
-struct Counters<'a>(&'a [(&'static str, u64)]);
-
-impl Type for Counters<'_> {
-    const SIGNATURE: &'static Signature = <BTreeMap<&str, u64>>::SIGNATURE;
+struct Cells<'a, S, M> {
+    source: &'a S,
+    map: M,
 }
 
-impl Serialize for Counters<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().copied())
+impl<S: Source, M: SerializeMap> Visit<S> for Cells<'_, S, M> {
+    type Error = M::Error;
+
+    fn property<T: Field>(
+        &mut self,
+        property: Property,
+        value: for<'s> fn(&'s S) -> T::Shown<'s>,
+    ) -> Result<(), M::Error> {
+        let value = value(self.source);
+        self.map
+            .serialize_entry(property.name, &as_variant::Serialize(&value))
+    }
+}
+
+/// Properties of all interfaces, to be sent: of each that is wanted an array of its values.
+#[derive(Debug)]
+pub struct Columns<S> {
+    /// Every interface.
+    pub interfaces: Vec<S>,
+    /// Names of properties; unknown ones are passed over.
+    pub wanted: Vec<String>,
+}
+
+impl<S> Type for Columns<S> {
+    const SIGNATURE: &'static Signature = Dictionary::SIGNATURE;
+}
+
+impl<S: Source> Serialize for Columns<S> {
+    fn serialize<T: Serializer>(&self, serializer: T) -> Result<T::Ok, T::Error> {
+        let mut columns = Wanted {
+            columns: self,
+            map: serializer.serialize_map(None)?,
+        };
+        properties::each(&mut columns)?;
+        columns.map.end()
+    }
+}
+
+struct Wanted<'a, S, M> {
+    columns: &'a Columns<S>,
+    map: M,
+}
+
+impl<S: Source, M: SerializeMap> Visit<S> for Wanted<'_, S, M> {
+    type Error = M::Error;
+
+    fn property<T: Field>(
+        &mut self,
+        property: Property,
+        value: for<'s> fn(&'s S) -> T::Shown<'s>,
+    ) -> Result<(), M::Error> {
+        let Columns { interfaces, wanted } = self.columns;
+        if !wanted.iter().any(|name| name == property.name) {
+            return Ok(());
+        }
+        let column: Vec<T::Shown<'_>> = interfaces.iter().map(value).collect();
+        self.map
+            .serialize_entry(property.name, &as_variant::Serialize(&column))
     }
 }
 
@@ -192,36 +174,7 @@ impl<'de, S: Sink> Visitor<'de> for Properties<S> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Received<S>, A::Error> {
         let mut sink = S::default();
         while let Some(name) = map.next_key::<&str>()? {
-            let map = &mut map;
-            match name {
-                "Name" => sink.take(map, |info, value| info.name = value)?,
-                "State" => sink.take(map, |info, value| info.state = value)?,
-                "Up" => sink.take(map, |info, value| info.up = value)?,
-                "Running" => sink.take(map, |info, value| info.running = value)?,
-                "Reason" => sink.take(map, |info, value| info.reason = value)?,
-                "Vhid" => sink.take(map, |info, value| info.vhid = value)?,
-                "AdvBase" => sink.take(map, |info, value| info.advbase = value)?,
-                "AdvSkew" => sink.take(map, |info, value| info.advskew = value)?,
-                "EffectiveAdvSkew" => {
-                    sink.take(map, |info, value| info.effective_advskew = value)?;
-                }
-                "Demotion" => sink.take(map, |info, value| info.demotion = value)?,
-                "Device" => sink.take(map, |info, value| info.carpdev = value)?,
-                "LinkLayerAddress" => sink.take(map, |info, value| info.lladdr = value)?,
-                "LinkLayer" => sink.take(map, |info, value| info.link_layer = value)?,
-                "Mtu" => sink.take(map, |info, value| info.mtu = value)?,
-                "Description" => sink.take(map, |info, value| info.description = value)?,
-                "HasPassword" => sink.take(map, |info, value| info.has_password = value)?,
-                "Addresses" => sink.take(map, InterfaceInfo::set_addresses)?,
-                "Master" => sink.take(map, InterfaceInfo::set_master)?,
-                "LastTransition" => sink.take(map, InterfaceInfo::set_last_transition)?,
-                "MasterDownTime" => sink.take(map, |info, value| info.master_down_time = value)?,
-                "Advertised" => sink.take(map, |info, value| info.advertised = value)?,
-                "Statistics" => sink.take(map, |info, value| info.statistics = value)?,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
+            properties::read(name, &mut map, &mut sink)?;
         }
         Ok(Received(sink))
     }
@@ -267,83 +220,73 @@ mod tests {
     use zbus::{OwnedVariant, Variant};
 
     use super::*;
-    use crate::dict::{Properties, address_rows, tests::everything};
-
-    const STATISTICS: [(&str, u64); 2] = [("ipackets", 3), ("badif", 4)];
-
-    fn statistics() -> BTreeMap<String, u64> {
-        STATISTICS
-            .map(|(name, value)| (name.to_owned(), value))
-            .into()
-    }
+    use crate::properties::PROPERTIES;
+    use crate::properties::tests::{everything, received};
 
     #[test]
-    fn a_row_has_what_the_dictionary_of_the_same_interface_has() {
+    fn row_equals_the_dictionary_of_the_same_interface() {
         let context = Context::new(LE, 0);
         for info in [everything(), InterfaceInfo::default()] {
-            let sent = Sent {
-                info: &info,
-                statistics: &STATISTICS,
-            };
-            let row = to_bytes(context, &sent).unwrap();
-            let read: Properties = row.deserialize().unwrap().0;
-            let expected = InterfaceInfo {
-                statistics: statistics(),
-                ..info.clone()
-            };
-            let properties: Properties = expected
-                .properties()
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.try_into_owned().unwrap()))
-                .collect();
-            assert_eq!(read, properties);
+            let row = to_bytes(context, &Row(&info)).unwrap();
+            let read: properties::Properties = row.deserialize().unwrap().0;
+            assert_eq!(read, received(properties::all(&info)));
 
-            let Received::<InterfaceInfo>(received) = row.deserialize().unwrap().0;
-            assert_eq!(received, expected);
+            let Received::<InterfaceInfo>(read) = row.deserialize().unwrap().0;
+            assert_eq!(read, info);
         }
-    }
-
-    fn columns(of: &[InterfaceInfo]) -> BTreeMap<&'static str, Variant<'static>> {
-        let names = of.iter().map(|info| info.name.clone());
-        let numbers = of.iter().map(|info| info.vhid);
-        let addresses = of.iter().map(address_rows);
-        BTreeMap::from([
-            ("Name", Variant::from(names.collect::<Vec<_>>())),
-            ("Vhid", Variant::from(numbers.collect::<Vec<_>>())),
-            ("Addresses", Variant::from(addresses.collect::<Vec<_>>())),
-        ])
     }
 
     #[test]
     fn columns_are_interfaces_with_those_properties() {
         let context = Context::new(LE, 0);
-        let some = |info: InterfaceInfo| InterfaceInfo {
-            name: info.name,
-            vhid: info.vhid,
-            addresses: info.addresses,
-            ..InterfaceInfo::default()
-        };
-        let all = [everything(), InterfaceInfo::default(), everything()].map(some);
+        let all = [everything(), InterfaceInfo::default(), everything()];
         for count in 0..=all.len() {
-            let bytes = to_bytes(context, &columns(&all[..count])).unwrap();
+            let every = Columns {
+                interfaces: all[..count].to_vec(),
+                wanted: PROPERTIES.iter().map(|row| row.name.to_owned()).collect(),
+            };
+            let bytes = to_bytes(context, &every).unwrap();
             let Received(received): Received<Vec<_>> = bytes.deserialize().unwrap().0;
             assert_eq!(received, &all[..count]);
         }
-        let mut columns = columns(&all);
-        columns.insert("Colour", Variant::from(vec!["green"]));
-        columns.insert("Vhid", Variant::from(7_u8));
-        columns.insert("State", Variant::from(vec!["MASTER"]));
-        let bytes = to_bytes(context, &columns).unwrap();
+        let some = Columns {
+            interfaces: all.to_vec(),
+            wanted: ["Name", "Colour", "Addresses"].map(str::to_owned).to_vec(),
+        };
+        let bytes = to_bytes(context, &some).unwrap();
         let Received(received): Received<Vec<_>> = bytes.deserialize().unwrap().0;
-        let states = received.iter().map(|info| info.state.as_str());
-        assert_eq!(states.collect::<Vec<_>>(), ["MASTER", "", ""]);
+        let expected = all.map(|info| InterfaceInfo {
+            name: info.name,
+            addresses: info.addresses,
+            ..InterfaceInfo::default()
+        });
+        assert_eq!(received, expected);
+    }
+
+    #[test]
+    fn columns_of_unknown_names_types_and_lengths_are_passed_over() {
+        let columns = Dictionary::from([
+            ("Colour", Variant::from(vec!["green"])),
+            ("Vhid", Variant::from(7_u8)),
+            ("Name", Variant::from(vec!["carp0", "carp1"])),
+            ("State", Variant::from(vec!["MASTER"])),
+        ]);
+        let bytes = to_bytes(Context::new(LE, 0), &columns).unwrap();
+        let Received(received): Received<Vec<InterfaceInfo>> = bytes.deserialize().unwrap().0;
+        let states = received
+            .iter()
+            .map(|info| (info.name.as_str(), info.state.as_str()));
+        assert_eq!(
+            states.collect::<Vec<_>>(),
+            [("carp0", "MASTER"), ("carp1", "")]
+        );
         assert!(received.iter().all(|info| info.vhid == 0));
     }
 
     #[test]
     fn unknown_properties_and_types_are_passed_over() {
         let context = Context::new(LE, 0);
-        let mut properties = everything().properties();
+        let mut properties = properties::all(&everything());
         properties.insert("Colour", Variant::from(vec![("green", 7_u8)]));
         properties.insert("Vhid", Variant::from("seven"));
         properties.insert("Addresses", Variant::from(7_u64));
@@ -358,8 +301,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_is_an_error() {
-        let bytes = to_bytes(Context::new(LE, 0), &everything().properties()).unwrap();
+    fn message_that_is_cut_short_is_an_error() {
+        let bytes = to_bytes(Context::new(LE, 0), &Row(&everything())).unwrap();
         for length in 0..bytes.len() {
             let (cut, context) = (&bytes[..length], Context::new(LE, 0));
             let cut = zbus::wire::serialized::Data::new(cut, context);

@@ -2,7 +2,7 @@
 
 use zbus::Variant;
 
-use crate::dict::Dictionary;
+use crate::properties::Dictionary;
 
 /// Changes to a carp interface, applied as one: all of them or none.
 ///

@@ -18,11 +18,13 @@ use zbus::message::Type;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, Message, MessageStream, OwnedObjectPath};
 
-use crate::dict::{Properties, number};
+use crate::dict::number;
 use crate::names::{
     BUS_NAME, INTERFACE_INTERFACE, MANAGER_INTERFACE, ROOT_PATH, SYSCTL_INTERFACE, interface_of,
 };
+use crate::properties::Properties;
 use crate::proxy::EventRow;
+use crate::row::Received;
 use crate::{Error, EventInfo, InterfaceInfo};
 
 /// How many changes wait for a reader before some are lost.
@@ -152,13 +154,11 @@ fn decode(message: &Message) -> zbus::Result<Vec<Change>> {
             vec![Change::Event(row.into())]
         }
         ("org.freedesktop.DBus.ObjectManager", "InterfacesAdded") => {
-            let (_, mut interfaces): (OwnedObjectPath, BTreeMap<String, Properties>) =
+            let (_, mut interfaces): (OwnedObjectPath, BTreeMap<String, Received<_>>) =
                 body.deserialize()?;
             interfaces
                 .remove(INTERFACE_INTERFACE)
-                .map(|properties| {
-                    Change::Added(Box::new(InterfaceInfo::from_properties(properties)))
-                })
+                .map(|Received(info)| Change::Added(Box::new(info)))
                 .into_iter()
                 .collect()
         }

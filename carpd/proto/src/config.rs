@@ -130,6 +130,25 @@ pub enum LinkLayer {
     Parent,
 }
 
+impl LinkLayer {
+    /// As `lladdr` takes it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Virtual => "virtual",
+            Self::Parent => "parent",
+        }
+    }
+
+    /// The one with this word, if there is one.
+    #[must_use]
+    pub fn find(word: &str) -> Option<Self> {
+        [Self::Virtual, Self::Parent]
+            .into_iter()
+            .find(|lladdr| lladdr.word() == word)
+    }
+}
+
 /// A state that `ifconfig carpN state …` may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForcedState {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use carp_dbus::EventInfo;
-use carp_dbus::dict::Dictionary;
+use carp_dbus::properties::{self, Dictionary};
 use carp_proto::{
     Counters, Peer, Reason, StateName, Status, Suppression, Sysctl, Sysctls, Transition, Unit,
 };
 
-use super::convert;
+use super::convert::View;
 use super::events::Happening;
 use crate::publish::Everything;
 
@@ -61,8 +61,8 @@ pub(super) struct Board {
 
 impl Board {
     /// All carp interfaces in the order of their numbers.
-    pub(super) fn all(&self) -> Vec<Arc<Status>> {
-        self.interfaces.values().cloned().collect()
+    pub(super) fn all(&self) -> Vec<View> {
+        self.interfaces.values().cloned().map(View).collect()
     }
 
     /// An interface as it is now.
@@ -79,11 +79,11 @@ impl Board {
         }
         // A copy of this thread's own: what stays here for long would hold on to a page each of
         // what the loop took for thousands of messages.
-        let shown = Arc::new(status.clone());
-        match self.interfaces.insert(unit, Arc::clone(&shown)) {
-            None => Some(Signal::Added(unit, convert::interface(&shown).properties())),
+        let shown = View(Arc::new(status.clone()));
+        match self.interfaces.insert(unit, Arc::clone(&shown.0)) {
+            None => Some(Signal::Added(unit, properties::all(&shown))),
             Some(before) => {
-                let changed = convert::told(&shown).changed_since(&convert::told(&before));
+                let changed = properties::changed(&shown, &View(before));
                 (!changed.is_empty()).then_some(Signal::Changed(unit, changed))
             }
         }

@@ -1,93 +1,120 @@
 //! From the protocol's types to the bus's: every field and every variant, none passed over.
 
-use carp_dbus::{AddressInfo, Error, InterfaceInfo, MasterInfo, TransitionInfo};
-use carp_proto::{
-    AddressStatus, Counters, DeviceName, IfIndex, LinkLayer, Peer, Refusal, RefusalKind, StateName,
-    Status, Transition, UnixTime, Vhid,
-};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
+
+use carp_dbus::properties::Source;
+use carp_dbus::{AddressInfo, Error, MasterInfo, TransitionInfo};
+use carp_proto::{
+    AddressStatus, Counters, Peer, Refusal, RefusalKind, StateName, Status, Transition, UnixTime,
+    Vhid,
+};
 
 /// A carp interface as the bus shows it.
-pub(super) fn interface(status: &Status) -> InterfaceInfo {
-    InterfaceInfo {
-        statistics: statistics(&status.counters),
-        ..told(status)
+#[derive(Clone, Debug)]
+pub(super) struct View(pub(super) Arc<Status>);
+
+impl Source for View {
+    fn name(&self) -> Cow<'_, str> {
+        self.0.unit.to_string().into()
+    }
+
+    fn state(&self) -> Cow<'_, str> {
+        self.0.state.text().into()
+    }
+
+    fn up(&self) -> bool {
+        self.0.up
+    }
+
+    fn running(&self) -> bool {
+        self.0.running
+    }
+
+    fn reason(&self) -> Cow<'_, str> {
+        text(self.0.obstacle.as_ref()).into()
+    }
+
+    fn vhid(&self) -> u8 {
+        self.0.vhid.map_or(0, Vhid::get)
+    }
+
+    fn advbase(&self) -> u8 {
+        self.0.advbase
+    }
+
+    fn advskew(&self) -> u8 {
+        self.0.advskew
+    }
+
+    fn effective_advskew(&self) -> u8 {
+        self.0.effective_advskew
+    }
+
+    fn demotion(&self) -> u8 {
+        self.0.demotion
+    }
+
+    /// A `carpdev` that was named is shown only once there is such a device.
+    fn carpdev(&self) -> Cow<'_, str> {
+        let device = self.0.device.as_ref();
+        device.map_or("", |(_, name)| name.as_str()).into()
+    }
+
+    fn lladdr(&self) -> Cow<'_, str> {
+        text(self.0.mac).into()
+    }
+
+    fn link_layer(&self) -> Cow<'_, str> {
+        self.0.lladdr.word().into()
+    }
+
+    fn mtu(&self) -> u32 {
+        self.0.mtu
+    }
+
+    fn description(&self) -> Cow<'_, str> {
+        self.0.description.as_str().into()
+    }
+
+    fn has_password(&self) -> bool {
+        self.0.has_password
+    }
+
+    fn addresses(&self) -> Vec<AddressInfo> {
+        self.0.addresses.iter().map(address).collect()
+    }
+
+    fn master(&self) -> MasterInfo {
+        self.0.master.as_ref().map(master).unwrap_or_default()
+    }
+
+    fn advertised(&self) -> u64 {
+        self.0.advertised.map_or(0, UnixTime::micros)
+    }
+
+    fn master_down_time(&self) -> u64 {
+        self.0.master_down_micros
+    }
+
+    fn last_transition(&self) -> TransitionInfo {
+        let last = self.0.last_transition.as_ref();
+        last.map(transition).unwrap_or_default()
+    }
+
+    fn statistics(&self) -> BTreeMap<&str, u64> {
+        let counters = self.0.counters.iter();
+        counters
+            .map(|(counter, value)| (counter.name(), value))
+            .collect()
     }
 }
 
-/// The same without its counters, of which nobody is told, and which are the greater part of it.
-pub(super) fn told(status: &Status) -> InterfaceInfo {
-    let Status {
-        unit,
-        state,
-        up,
-        running,
-        obstacle,
-        vhid,
-        advbase,
-        advskew,
-        effective_advskew,
-        demotion,
-        device,
-        // The name that was asked for is shown only once there is such a device.
-        carpdev: _,
-        lladdr,
-        mac,
-        mtu,
-        addresses,
-        has_password,
-        description,
-        master,
-        advertised,
-        master_down_micros,
-        last_transition,
-        counters: _,
-    } = status;
-    InterfaceInfo {
-        name: unit.to_string(),
-        state: state.text().to_owned(),
-        up: *up,
-        running: *running,
-        reason: text_of(obstacle.as_ref()),
-        vhid: vhid_number(*vhid),
-        advbase: *advbase,
-        advskew: *advskew,
-        effective_advskew: *effective_advskew,
-        demotion: *demotion,
-        carpdev: device_name(device.as_ref()).to_owned(),
-        lladdr: text_of(*mac),
-        link_layer: link_layer(*lladdr).to_owned(),
-        mtu: *mtu,
-        description: description.clone(),
-        has_password: *has_password,
-        addresses: addresses.iter().map(address).collect(),
-        master: master.as_ref().map(master_info),
-        advertised: micros(*advertised),
-        master_down_time: *master_down_micros,
-        last_transition: last_transition.as_ref().map(transition),
-        statistics: BTreeMap::new(),
-    }
-}
-
-/// A vhid; 0 while there is none.
-pub(super) fn vhid_number(vhid: Option<Vhid>) -> u8 {
-    vhid.map_or(0, Vhid::get)
-}
-
-/// The name of a physical interface; empty while there is none.
-pub(super) fn device_name(device: Option<&(IfIndex, DeviceName)>) -> &str {
-    device.map_or("", |(_, name)| name.as_str())
-}
-
-/// What is shown of something; empty while there is none.
-pub(super) fn text_of(shown: Option<impl fmt::Display>) -> String {
-    shown.map(|shown| shown.to_string()).unwrap_or_default()
-}
-
-/// Microseconds since 1970; 0 for never.
-pub(super) fn micros(time: Option<UnixTime>) -> u64 {
-    time.map_or(0, UnixTime::micros)
+/// The text of a value; empty while there is none.
+fn text(value: Option<impl fmt::Display>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
 }
 
 /// Counters by their names.
@@ -96,22 +123,6 @@ pub(super) fn statistics(counters: &Counters) -> BTreeMap<String, u64> {
         .iter()
         .map(|(counter, value)| (counter.name().to_owned(), value))
         .collect()
-}
-
-/// The same where only what is sent is wanted.
-pub(super) fn counters(counters: &Counters) -> Vec<(&'static str, u64)> {
-    counters
-        .iter()
-        .map(|(counter, value)| (counter.name(), value))
-        .collect()
-}
-
-/// `virtual` or `parent`, as in `ifconfig carp0 lladdr …`.
-pub(super) const fn link_layer(lladdr: LinkLayer) -> &'static str {
-    match lladdr {
-        LinkLayer::Virtual => "virtual",
-        LinkLayer::Parent => "parent",
-    }
 }
 
 /// The number of a state in `struct carpreq`, as `CARP_STATES` counts them.
@@ -137,7 +148,7 @@ pub(super) fn refusal(Refusal { kind, message }: Refusal) -> Error {
     }
 }
 
-pub(super) fn address(status: &AddressStatus) -> AddressInfo {
+fn address(status: &AddressStatus) -> AddressInfo {
     let AddressStatus {
         address,
         backing,
@@ -148,12 +159,12 @@ pub(super) fn address(status: &AddressStatus) -> AddressInfo {
     AddressInfo {
         address: address.address.to_string(),
         prefixlen: address.prefix,
-        backing: text_of(*backing),
+        backing: text(*backing),
         flags: format!("{}{}", letter(*owner, "O"), letter(*active, "A")),
     }
 }
 
-pub(super) fn master_info(peer: &Peer) -> MasterInfo {
+fn master(peer: &Peer) -> MasterInfo {
     // The demotion byte is told by the advertisement's effect alone.
     let Peer {
         source,
@@ -170,7 +181,7 @@ pub(super) fn master_info(peer: &Peer) -> MasterInfo {
     }
 }
 
-pub(super) fn transition(transition: &Transition) -> TransitionInfo {
+fn transition(transition: &Transition) -> TransitionInfo {
     // Whose advertisement it was is in the event, and where it was.
     let Transition {
         unit: _,

@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use carp_dbus::dict::{Dictionary, EventTuple};
+use carp_dbus::dict::EventTuple;
 use carp_dbus::names::{
     INTERFACE_INTERFACE, MANAGER_INTERFACE, ROOT_PATH, SYSCTL_INTERFACE, interface_path,
 };
+use carp_dbus::properties::Dictionary;
 use carp_proto::Unit;
 use tokio::sync::mpsc::Receiver;
 use tracing::{debug, warn};

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use carp_dbus::dict::{self, AddressRow, MasterRow, TransitionRow};
 use carp_dbus::proxy::VhRow;
-use carp_dbus::{Error, InterfaceInfo};
+use carp_dbus::{AddressInfo, Error, InterfaceInfo, MasterInfo, TransitionInfo};
 use carp_proto::{Change, Request, Unit};
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
@@ -13,7 +12,7 @@ use zbus::{Connection, OwnedVariant, interface};
 
 use super::authorisation::{Action, Deed};
 use super::callers::Callers;
-use super::convert;
+use super::convert::View;
 use super::hub::{Hub, not_found};
 use super::settings::{self, only};
 use super::vh;
@@ -34,7 +33,7 @@ impl InterfaceObject {
     fn info(&self) -> Result<InterfaceInfo, Error> {
         let status = self.hub.board().interfaces.get(&self.unit).cloned();
         status
-            .map(|status| convert::interface(&status))
+            .map(|status| InterfaceInfo::of(&View(status)))
             .ok_or_else(|| not_found(self.unit))
     }
 
@@ -312,18 +311,19 @@ impl InterfaceObject {
     }
 
     #[zbus(property)]
-    fn addresses(&self) -> Result<Vec<AddressRow>, Error> {
-        self.show(dict::address_rows)
+    fn addresses(&self) -> Result<Vec<AddressInfo>, Error> {
+        self.show(|info| info.addresses.clone())
     }
 
     #[zbus(property)]
-    async fn master(&self) -> Result<MasterRow, Error> {
-        self.show_fresh(dict::master_row).await
+    async fn master(&self) -> Result<MasterInfo, Error> {
+        self.show_fresh(|info| info.master.clone().unwrap_or_default())
+            .await
     }
 
     #[zbus(property)]
-    fn last_transition(&self) -> Result<TransitionRow, Error> {
-        self.show(dict::transition_row)
+    fn last_transition(&self) -> Result<TransitionInfo, Error> {
+        self.show(|info| info.last_transition.clone().unwrap_or_default())
     }
 
     #[zbus(property(emits_changed_signal = "false"))]

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use carp_dbus::dict::EventTuple;
 use carp_dbus::names::interface_path;
-use carp_dbus::row::Sent;
+use carp_dbus::properties::{Announced, PROPERTIES, Source as _};
+use carp_dbus::row::{Columns, Row};
 use carp_dbus::{Error, one_line};
-use carp_proto::{Answer, Request, Status, Unit};
+use carp_proto::{Answer, Request, Unit};
 use serde::ser::{Error as _, Serialize, SerializeSeq as _, Serializer};
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
@@ -19,7 +20,7 @@ use zbus::{
 
 use super::authorisation::{Action, Deed, Verdict};
 use super::callers::Callers;
-use super::columns::Columns;
+use super::convert::View;
 use super::hub::{Hub, not_found, unexpected};
 use super::{configuration, convert, holders, settings};
 
@@ -113,8 +114,17 @@ impl Manager {
     }
 
     #[zbus(out_args("columns"))]
-    async fn list_properties(&self, names: Vec<&str>) -> (Columns,) {
-        (Columns::of(&self.hub, names).await,)
+    async fn list_properties(&self, names: Vec<&str>) -> (Columns<View>,) {
+        let may_have_moved_on = PROPERTIES
+            .iter()
+            .filter(|property| property.announced != Announced::Always)
+            .any(|property| names.contains(&property.name));
+        if may_have_moved_on {
+            self.hub.refresh().await;
+        }
+        let interfaces = self.hub.board().all();
+        let wanted = names.into_iter().map(str::to_owned).collect();
+        (Columns { interfaces, wanted },)
     }
 
     #[zbus(out_args("hold"))]
@@ -249,22 +259,19 @@ impl Manager {
 /// What `ListInterfaces` answers. Each row is made when it is written and gone afterwards: those of
 /// thousands of interfaces would fill megabytes.
 #[derive(Debug)]
-struct Rows(Vec<Arc<Status>>);
+struct Rows(Vec<View>);
 
 impl Type for Rows {
-    const SIGNATURE: &'static Signature = <Vec<(ObjectPath<'_>, Sent<'_>)>>::SIGNATURE;
+    const SIGNATURE: &'static Signature = <Vec<(ObjectPath<'_>, Row<'_, View>)>>::SIGNATURE;
 }
 
 impl Serialize for Rows {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut rows = serializer.serialize_seq(Some(self.0.len()))?;
-        for status in &self.0 {
-            let info = &convert::told(status);
-            let statistics = &convert::counters(&status.counters);
-            let path = ObjectPath::try_from(interface_path(&info.name));
+        for interface in &self.0 {
+            let path = ObjectPath::try_from(interface_path(&interface.name()));
             let path = path.map_err(S::Error::custom)?;
-            let row = Sent { info, statistics };
-            rows.serialize_element(&(path, row))?;
+            rows.serialize_element(&(path, Row(interface)))?;
         }
         rows.end()
     }

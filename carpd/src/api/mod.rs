@@ -16,7 +16,6 @@ mod authorisation;
 mod board;
 mod bus;
 mod callers;
-mod columns;
 mod configuration;
 mod convert;
 mod emitter;

@@ -6,12 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use carp_dbus::dict::Dictionary;
 use carp_dbus::names::{INTERFACE_INTERFACE, interface_path};
+use carp_dbus::properties::{Dictionary, Source as _, all};
 use zbus::object_server::SignalEmitter;
 use zbus::{OwnedObjectPath, fdo, interface};
 
-use super::convert;
 use super::hub::Hub;
 
 /// What an object has: for each of its interfaces the properties.
@@ -36,16 +35,13 @@ impl ObjectManager {
     #[zbus(out_args("objects"))]
     async fn get_managed_objects(&self) -> fdo::Result<HashMap<OwnedObjectPath, Interfaces>> {
         self.hub.refresh().await;
-        let interfaces: Vec<_> = self.hub.board().interfaces.values().cloned().collect();
+        let interfaces = self.hub.board().all();
         interfaces
             .iter()
-            .map(|status| {
-                let info = convert::interface(status);
-                let path = OwnedObjectPath::try_from(interface_path(&info.name))?;
-                Ok((
-                    path,
-                    BTreeMap::from([(INTERFACE_INTERFACE, info.properties())]),
-                ))
+            .map(|interface| {
+                let path = OwnedObjectPath::try_from(interface_path(&interface.name()))?;
+                let properties = BTreeMap::from([(INTERFACE_INTERFACE, all(interface))]);
+                Ok((path, properties))
             })
             .collect()
     }

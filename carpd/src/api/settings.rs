@@ -97,11 +97,9 @@ const KEYS: &[(&str, Read)] = &[
         Ok(())
     }),
     ("LinkLayer", |value, changes| {
-        let lladdr = match typed::<String>(value)?.as_str() {
-            "virtual" => LinkLayer::Virtual,
-            "parent" => LinkLayer::Parent,
-            other => return Err(format!("virtual or parent, not '{other}'")),
-        };
+        let word = typed::<String>(value)?;
+        let lladdr =
+            LinkLayer::find(&word).ok_or_else(|| format!("virtual or parent, not '{word}'"))?;
         changes.push(Change::Lladdr(lladdr));
         Ok(())
     }),

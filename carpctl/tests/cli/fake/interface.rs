@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
-use carp_dbus::dict::{self, AddressRow, MasterRow, TransitionRow};
-use carp_dbus::{Error, InterfaceInfo};
+use carp_dbus::{AddressInfo, Error, InterfaceInfo, MasterInfo, TransitionInfo};
 use zbus::{OwnedVariant, interface};
 
 use super::State;
@@ -129,17 +128,17 @@ impl Interface {
     }
 
     #[zbus(property)]
-    fn addresses(&self) -> Vec<AddressRow> {
-        dict::address_rows(&self.0)
+    fn addresses(&self) -> Vec<AddressInfo> {
+        self.0.addresses.clone()
     }
 
     #[zbus(property)]
-    fn master(&self) -> MasterRow {
-        dict::master_row(&self.0)
+    fn master(&self) -> MasterInfo {
+        self.0.master.clone().unwrap_or_default()
     }
 
     #[zbus(property)]
-    fn last_transition(&self) -> TransitionRow {
-        dict::transition_row(&self.0)
+    fn last_transition(&self) -> TransitionInfo {
+        self.0.last_transition.clone().unwrap_or_default()
     }
 }

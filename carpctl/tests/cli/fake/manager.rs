@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 
+use carp_dbus::properties::{Dictionary, all};
+use carp_dbus::row::Columns;
 use carp_dbus::{Error, EventInfo, InterfaceInfo, SysctlInfo, names};
 use zbus::object_server::SignalEmitter;
 use zbus::{OwnedObjectPath, OwnedVariant, Variant, interface};
@@ -53,36 +55,21 @@ impl Manager {
         ))
     }
 
-    fn list_interfaces(&self) -> Vec<(OwnedObjectPath, BTreeMap<&'static str, Variant<'static>>)> {
+    fn list_interfaces(&self) -> Vec<(OwnedObjectPath, Dictionary)> {
         let state = self.0.lock().unwrap();
         let row = |info: &InterfaceInfo| {
             (
                 names::interface_path(&info.name).try_into().unwrap(),
-                info.properties(),
+                all(info),
             )
         };
         state.interfaces.iter().map(row).collect()
     }
 
-    fn list_properties(&self, names: Vec<&str>) -> BTreeMap<&'static str, Variant<'static>> {
-        let state = self.0.lock().unwrap();
-        let rows = state.interfaces.iter().map(InterfaceInfo::properties);
-        let mut columns: BTreeMap<&str, Vec<Variant<'static>>> = BTreeMap::new();
-        for (name, value) in rows.flatten().filter(|(name, _)| names.contains(name)) {
-            columns.entry(name).or_default().push(value);
-        }
-        let array = |values: Vec<Variant<'static>>| {
-            let kind = values.first().unwrap().value_signature().clone();
-            let mut array = zbus::wire::Array::new(&kind);
-            for value in values {
-                array.append(value).unwrap();
-            }
-            Variant::from(array)
-        };
-        columns
-            .into_iter()
-            .map(|(name, values)| (name, array(values)))
-            .collect()
+    fn list_properties(&self, names: Vec<String>) -> (Columns<InterfaceInfo>,) {
+        let interfaces = self.0.lock().unwrap().interfaces.clone();
+        let wanted = names;
+        (Columns { interfaces, wanted },)
     }
 
     fn get_statistics(&self) -> BTreeMap<String, u64> {

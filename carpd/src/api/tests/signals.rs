@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use carp_dbus::dict::Properties;
+use carp_dbus::properties::Properties;
 use carp_dbus::proxy::InterfaceProxy;
 use carp_dbus::{Change, Client, EventInfo, InterfaceInfo, Settings, names};
 use carp_proto::{Input, Link};

@@ -1,0 +1,495 @@
+//! The properties of `org.carpd1.Interface`: a property is a row of the table below.
+//!
+//! What is read, written, listed and announced follows from it, and so does [`InterfaceInfo`]; carpd
+//! says in its [`Source`] where each value comes from.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess};
+use zbus::{OwnedVariant, Type, Variant};
+
+use crate::row::Sink;
+use crate::types::{AddressInfo, MasterInfo, TransitionInfo};
+
+/// Properties as they are received.
+pub type Properties = HashMap<String, OwnedVariant>;
+
+/// Properties as they are sent.
+pub type Dictionary = BTreeMap<&'static str, Variant<'static>>;
+
+/// Makes [`InterfaceInfo`] and what goes through its properties of rows
+/// `"Name" field: Type, Announced;`.
+macro_rules! properties {
+    ($($(#[doc = $doc:literal])* $name:literal $field:ident: $type:ty, $announced:ident;)*) => {
+        /// Everything the bus shows of one carp interface: the properties of `org.carpd1.Interface`.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+        pub struct InterfaceInfo {
+            $($(#[doc = $doc])* pub $field: $type,)*
+        }
+
+        /// A carp interface that is shown: the value of each property.
+        pub trait Source {
+            $($(#[doc = $doc])* fn $field(&self) -> <$type as Field>::Shown<'_>;)*
+        }
+
+        impl Source for InterfaceInfo {
+            $(fn $field(&self) -> <$type as Field>::Shown<'_> {
+                self.$field.shown()
+            })*
+        }
+
+        impl InterfaceInfo {
+            /// What `source` shows.
+            #[must_use]
+            pub fn of(source: &impl Source) -> Self {
+                Self {
+                    $($field: <$type as Field>::of(source.$field()),)*
+                }
+            }
+
+            /// Takes over changed properties; unknown ones, and values of another type than ours,
+            /// are passed over.
+            pub fn apply(&mut self, mut properties: Properties) {
+                $(if let Some(value) = properties.remove($name)
+                    && let Ok(value) = <$type as Field>::Wire::try_from(value)
+                {
+                    self.$field = Field::from_wire(value);
+                })*
+            }
+        }
+
+        /// Every property.
+        pub const PROPERTIES: &[Property] = &[
+            $(Property { name: $name, announced: Announced::$announced },)*
+        ];
+
+        /// Lets `visitor` see every property.
+        pub(crate) fn each<S: Source, V: Visit<S>>(visitor: &mut V) -> Result<(), V::Error> {
+            $({
+                let property = Property { name: $name, announced: Announced::$announced };
+                visitor.property::<$type>(property, S::$field)?;
+            })*
+            Ok(())
+        }
+
+        /// Reads the value of the property `name` into `sink`.
+        pub(crate) fn read<'de, M: MapAccess<'de>>(
+            name: &str,
+            map: &mut M,
+            sink: &mut impl Sink,
+        ) -> Result<(), M::Error> {
+            match name {
+                $($name => sink.take(map, |info, value| info.$field = Field::from_wire(value)),)*
+                _ => map.next_value::<IgnoredAny>().map(|_| ()),
+            }
+        }
+    };
+}
+
+properties! {
+    /// `carp0`
+    "Name" name: String, Always;
+    /// `INIT`, `BACKUP` or `MASTER`; treat anything else as unknown.
+    "State" state: String, Always;
+    /// Administratively up.
+    "Up" up: bool, Always;
+    /// Not INIT.
+    "Running" running: bool, Always;
+    /// Why it is INIT, in words; empty otherwise.
+    "Reason" reason: String, Always;
+    /// 1 to 255; 0 while unset.
+    "Vhid" vhid: u8, Always;
+    /// Seconds.
+    "AdvBase" advbase: u8, Always;
+    /// 1/256 seconds.
+    "AdvSkew" advskew: u8, Always;
+    /// Advertised now: at least 240 while preemption is suppressed.
+    "EffectiveAdvSkew" effective_advskew: u8, Always;
+    /// The demotion byte advertised now.
+    "Demotion" demotion: u8, Always;
+    /// The physical interface; empty while there is none.
+    "Device" carpdev: String, Always;
+    /// `00:00:5e:00:01:01`; empty while there is no vhid.
+    "LinkLayerAddress" lladdr: String, Always;
+    /// `virtual` or `parent`.
+    "LinkLayer" link_layer: String, Always;
+    /// Bytes.
+    "Mtu" mtu: u32, Always;
+    /// Free text; empty if unset.
+    "Description" description: String, Always;
+    /// Whether a password is set.
+    "HasPassword" has_password: bool, Always;
+    /// In configured order.
+    "Addresses" addresses: Vec<AddressInfo>, Always;
+    /// The master, as last heard; `None` while this host is MASTER or nothing was heard.
+    "Master" master: Option<MasterInfo>, ExceptTimes;
+    /// When this host last advertised, in microseconds since the epoch; 0 if it is not MASTER.
+    "Advertised" advertised: u64, Never;
+    /// After how many microseconds without an advertisement a BACKUP takes over.
+    "MasterDownTime" master_down_time: u64, Always;
+    /// The last change of state.
+    "LastTransition" last_transition: Option<TransitionInfo>, Always;
+    /// The counters by their names of `netstat -s -p carp`.
+    "Statistics" statistics: BTreeMap<String, u64>, Never;
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Property {
+    /// The name on the bus.
+    pub name: &'static str,
+    /// Which of its changes are announced.
+    pub announced: Announced,
+}
+
+/// Which changes of a property are announced by `PropertiesChanged`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announced {
+    /// Each.
+    Always,
+    /// Not if only a time moved on.
+    ExceptTimes,
+    /// None: it changes with each packet.
+    Never,
+}
+
+/// The type of a property.
+pub trait Field: Sized {
+    /// A value that is sent, borrowed from its source where it can be.
+    type Shown<'a>: Type + Serialize + PartialEq;
+
+    /// A value that was received.
+    type Wire: Type + DeserializeOwned + Into<Variant<'static>> + TryFrom<OwnedVariant>;
+
+    /// The value of a field as it is sent.
+    fn shown(&self) -> Self::Shown<'_>;
+
+    /// A value that is sent, on its own.
+    fn into_wire(shown: Self::Shown<'_>) -> Self::Wire;
+
+    /// The value of a field as it was received.
+    fn from_wire(value: Self::Wire) -> Self;
+
+    /// The value of a field that is sent.
+    fn of(shown: Self::Shown<'_>) -> Self {
+        Self::from_wire(Self::into_wire(shown))
+    }
+
+    /// Whether the difference between two values is announced.
+    fn differs(one: &Self::Shown<'_>, other: &Self::Shown<'_>) -> bool;
+}
+
+macro_rules! numbers {
+    ($($type:ty)*) => {
+        $(impl Field for $type {
+            type Shown<'a> = Self;
+            type Wire = Self;
+
+            fn shown(&self) -> Self {
+                *self
+            }
+
+            fn into_wire(shown: Self) -> Self {
+                shown
+            }
+
+            fn from_wire(value: Self) -> Self {
+                value
+            }
+
+            fn differs(one: &Self, other: &Self) -> bool {
+                one != other
+            }
+        })*
+    };
+}
+
+numbers! { bool u8 u32 u64 }
+
+impl Field for String {
+    type Shown<'a> = Cow<'a, str>;
+    type Wire = Self;
+
+    fn shown(&self) -> Cow<'_, str> {
+        self.into()
+    }
+
+    fn into_wire(shown: Cow<'_, str>) -> Self {
+        shown.into_owned()
+    }
+
+    fn from_wire(value: Self) -> Self {
+        value
+    }
+
+    fn differs(one: &Cow<'_, str>, other: &Cow<'_, str>) -> bool {
+        one != other
+    }
+}
+
+impl Field for Vec<AddressInfo> {
+    type Shown<'a> = Self;
+    type Wire = Self;
+
+    fn shown(&self) -> Self {
+        self.clone()
+    }
+
+    fn into_wire(shown: Self) -> Self {
+        shown
+    }
+
+    fn from_wire(value: Self) -> Self {
+        value
+    }
+
+    fn differs(one: &Self, other: &Self) -> bool {
+        one != other
+    }
+}
+
+/// An empty source is none.
+impl Field for Option<MasterInfo> {
+    type Shown<'a> = MasterInfo;
+    type Wire = MasterInfo;
+
+    fn shown(&self) -> MasterInfo {
+        self.clone().unwrap_or_default()
+    }
+
+    fn into_wire(shown: MasterInfo) -> MasterInfo {
+        shown
+    }
+
+    fn from_wire(value: MasterInfo) -> Self {
+        (!value.source.is_empty()).then_some(value)
+    }
+
+    fn differs(one: &MasterInfo, other: &MasterInfo) -> bool {
+        let heard_with_the_other = MasterInfo {
+            heard: other.heard,
+            ..one.clone()
+        };
+        heard_with_the_other != *other
+    }
+}
+
+/// An empty new state is none.
+impl Field for Option<TransitionInfo> {
+    type Shown<'a> = TransitionInfo;
+    type Wire = TransitionInfo;
+
+    fn shown(&self) -> TransitionInfo {
+        self.clone().unwrap_or_default()
+    }
+
+    fn into_wire(shown: TransitionInfo) -> TransitionInfo {
+        shown
+    }
+
+    fn from_wire(value: TransitionInfo) -> Self {
+        (!value.to.is_empty()).then_some(value)
+    }
+
+    fn differs(one: &TransitionInfo, other: &TransitionInfo) -> bool {
+        one != other
+    }
+}
+
+impl Field for BTreeMap<String, u64> {
+    type Shown<'a> = BTreeMap<&'a str, u64>;
+    type Wire = Self;
+
+    fn shown(&self) -> BTreeMap<&str, u64> {
+        self.iter()
+            .map(|(name, value)| (name.as_str(), *value))
+            .collect()
+    }
+
+    fn into_wire(shown: BTreeMap<&str, u64>) -> Self {
+        shown
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    fn from_wire(value: Self) -> Self {
+        value
+    }
+
+    fn differs(one: &BTreeMap<&str, u64>, other: &BTreeMap<&str, u64>) -> bool {
+        one != other
+    }
+}
+
+/// Sees the properties of sources of one type.
+pub(crate) trait Visit<S> {
+    /// Why it wants to see no more.
+    type Error;
+
+    /// A property, and its value of a source.
+    fn property<T: Field>(
+        &mut self,
+        property: Property,
+        value: for<'s> fn(&'s S) -> T::Shown<'s>,
+    ) -> Result<(), Self::Error>;
+}
+
+/// Every property of `source`.
+#[must_use]
+pub fn all<S: Source>(source: &S) -> Dictionary {
+    let mut entries = Written {
+        source,
+        before: None,
+        entries: Dictionary::new(),
+    };
+    let Ok(()) = each(&mut entries);
+    entries.entries
+}
+
+/// The properties of `source` that `PropertiesChanged` announces to a client that knows `before`.
+#[must_use]
+pub fn changed<S: Source>(source: &S, before: &S) -> Dictionary {
+    let mut entries = Written {
+        source,
+        before: Some(before),
+        entries: Dictionary::new(),
+    };
+    let Ok(()) = each(&mut entries);
+    entries.entries
+}
+
+struct Written<'a, S> {
+    source: &'a S,
+    before: Option<&'a S>,
+    entries: Dictionary,
+}
+
+impl<S: Source> Visit<S> for Written<'_, S> {
+    type Error = core::convert::Infallible;
+
+    fn property<T: Field>(
+        &mut self,
+        Property { name, announced }: Property,
+        value: for<'s> fn(&'s S) -> T::Shown<'s>,
+    ) -> Result<(), Self::Error> {
+        let now = value(self.source);
+        let is_wanted = self
+            .before
+            .is_none_or(|before| announced != Announced::Never && T::differs(&now, &value(before)));
+        if is_wanted {
+            self.entries.insert(name, T::into_wire(now).into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn everything() -> InterfaceInfo {
+        InterfaceInfo {
+            name: "carp0".to_owned(),
+            state: "BACKUP".to_owned(),
+            up: true,
+            running: true,
+            reason: "eth0 has no carrier".to_owned(),
+            vhid: 7,
+            advbase: 1,
+            advskew: 100,
+            effective_advskew: 240,
+            demotion: 1,
+            carpdev: "eth0".to_owned(),
+            lladdr: "00:00:5e:00:01:07".to_owned(),
+            link_layer: "virtual".to_owned(),
+            mtu: 1500,
+            description: "the gateway".to_owned(),
+            has_password: true,
+            addresses: vec![AddressInfo {
+                address: "192.0.2.1".to_owned(),
+                prefixlen: 24,
+                backing: "192.0.2.10".to_owned(),
+                flags: "A".to_owned(),
+            }],
+            master: Some(MasterInfo {
+                source: "192.0.2.11".to_owned(),
+                advbase: 1,
+                advskew: 0,
+                heard: 1_700_000_000_000_000,
+            }),
+            advertised: 5,
+            master_down_time: 3_390_625,
+            last_transition: Some(TransitionInfo {
+                time: 9,
+                from: "INIT".to_owned(),
+                to: "BACKUP".to_owned(),
+                reason: "became-runnable".to_owned(),
+            }),
+            statistics: BTreeMap::from([("ipackets".to_owned(), 3)]),
+        }
+    }
+
+    pub(crate) fn received(sent: Dictionary) -> Properties {
+        sent.into_iter()
+            .map(|(name, value)| (name.to_owned(), value.try_into_owned().unwrap()))
+            .collect()
+    }
+
+    fn read(properties: Properties) -> InterfaceInfo {
+        let mut info = InterfaceInfo::default();
+        info.apply(properties);
+        info
+    }
+
+    #[test]
+    fn interface_survives_the_journey_as_properties() {
+        for info in [everything(), InterfaceInfo::default()] {
+            let properties = received(all(&info));
+            assert_eq!(properties.len(), PROPERTIES.len());
+            assert_eq!(read(properties), info);
+            assert_eq!(InterfaceInfo::of(&info), info);
+        }
+    }
+
+    #[test]
+    fn unknown_properties_and_types_are_passed_over() {
+        let mut properties = received(all(&everything()));
+        properties.insert(
+            "Colour".to_owned(),
+            Variant::from("green").try_into_owned().unwrap(),
+        );
+        properties.insert(
+            "Vhid".to_owned(),
+            Variant::from("seven").try_into_owned().unwrap(),
+        );
+        assert_eq!(
+            read(properties),
+            InterfaceInfo {
+                vhid: 0,
+                ..everything()
+            }
+        );
+    }
+
+    #[test]
+    fn announced_changes_leave_out_counters_and_times() {
+        let before = everything();
+        let mut after = everything();
+        after.state = "MASTER".to_owned();
+        after.advertised = 99;
+        after.statistics.insert("ipackets".to_owned(), 4);
+        if let Some(master) = &mut after.master {
+            master.heard += 1;
+        }
+        let changes = changed(&after, &before);
+        assert_eq!(changes.keys().copied().collect::<Vec<_>>(), ["State"]);
+
+        after.master = None;
+        let mut known = before.clone();
+        known.apply(received(changed(&after, &before)));
+        assert_eq!((known.state.as_str(), known.master), ("MASTER", None));
+    }
+}
