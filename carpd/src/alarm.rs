@@ -1,13 +1,13 @@
-//! Wakes the protocol loop when something is due.
+//! Timer of the protocol loop.
 //!
-//! A timer of the kernel on the clock that [`Clock`] reads: it goes off as
-//! soon as a suspended machine wakes up, where one on `CLOCK_MONOTONIC` would first wait out what
-//! was left when it fell asleep; and to the microsecond, where tokio's go by milliseconds, which is
-//! much of the 4 milliseconds of `advbase 0 advskew 1`.
+//! It is a kernel timer on the clock of [`Clock`]. It expires as soon as a suspended machine resumes,
+//! where a timer on `CLOCK_MONOTONIC` would first wait for the remaining time. It is precise to the
+//! microsecond; a millisecond, the resolution of tokio's timers, is a quarter of the interval of
+//! `advbase 0 advskew 1`.
 
 #![expect(
     unsafe_code,
-    reason = "tokio has no sound way to register a descriptor that is safe"
+    reason = "tokio has no safe function that registers a descriptor soundly"
 )]
 
 use std::io;
@@ -25,32 +25,32 @@ use tokio::io::unix::AsyncFd;
 
 use crate::clock::Clock;
 
-/// Goes off once for each time that it is set to.
+/// Timer that expires once for each time it is set to.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     timer: AsyncFd<OwnedFd>,
-    /// What it is set to, by the kernel's clock.
+    /// Time it is set to, by the kernel's clock.
     at: Option<Duration>,
 }
 
 impl Alarm {
-    /// Not set to anything. To be made inside of a runtime.
+    /// Returns a timer that is not set. Call this inside a runtime.
     ///
     /// # Errors
-    /// If there are no descriptors left.
+    /// No descriptors are left.
     pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;
-        // SAFETY: as for the sockets, the descriptor moves into the `AsyncFd`, nobody else can
-        // close or replace it, and it is deregistered before it is closed.
+        // SAFETY: the descriptor moves into the `AsyncFd`, so no other code can close or replace it,
+        // and the `AsyncFd` deregisters it before closing it.
         let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?;
         Ok(Self { timer, at: None })
     }
 
-    /// Goes off at `at`, at once if that has passed, and not at what it was set to before.
+    /// Sets the timer to `at`; a time that has passed expires at once. Replaces any earlier time.
     ///
     /// # Errors
-    /// None that a valid timer can have.
+    /// None, for a valid timer.
     pub(crate) fn set(&mut self, at: Option<Instant>) -> io::Result<()> {
         let at = at.map(|at| Clock.boottime(at));
         if self.at == at {
@@ -69,11 +69,11 @@ impl Alarm {
         Ok(())
     }
 
-    /// Waits until it goes off. Nothing is lost if this is dropped before.
+    /// Waits until the timer expires. Cancel safe.
     ///
     /// # Errors
-    /// None that a valid timer can have.
-    pub(crate) async fn gone_off(&mut self) -> io::Result<()> {
+    /// None, for a valid timer.
+    pub(crate) async fn expired(&mut self) -> io::Result<()> {
         loop {
             let mut ready = self.timer.readable().await?;
             let mut times = [0; 8];
@@ -82,14 +82,14 @@ impl Alarm {
                     self.at = None;
                     return result.map(drop);
                 }
-                // It was set to something else since.
+                // The timer was set again meanwhile.
                 Err(_would_block) => {}
             }
         }
     }
 }
 
-/// Never zero, which would mean not to go off.
+/// Converts a time for `timerfd_settime(2)`, where zero would disarm the timer.
 fn timespec(time: Duration) -> Timespec {
     let time = time.max(Duration::from_nanos(1));
     Timespec {
@@ -109,42 +109,42 @@ mod tests {
         Clock.now().instant
     }
 
-    fn has_gone_off(alarm: &mut Alarm) -> bool {
-        let waiting = std::pin::pin!(alarm.gone_off());
+    fn has_expired(alarm: &mut Alarm) -> bool {
+        let waiting = std::pin::pin!(alarm.expired());
         waiting
             .poll(&mut Context::from_waker(Waker::noop()))
             .is_ready()
     }
 
     #[tokio::test]
-    async fn it_goes_off_at_its_time_and_once() {
+    async fn alarm_expires_once_at_its_time() {
         let mut alarm = Alarm::new().unwrap();
         let due = now() + Duration::from_micros(2_500);
         alarm.set(Some(due)).unwrap();
-        alarm.gone_off().await.unwrap();
+        alarm.expired().await.unwrap();
         assert!(now() >= due);
         tokio::task::yield_now().await;
-        assert!(!has_gone_off(&mut alarm));
+        assert!(!has_expired(&mut alarm));
     }
 
     #[tokio::test]
-    async fn what_has_passed_goes_off_at_once_even_time_zero() {
+    async fn alarm_in_the_past_expires_at_once() {
         let mut alarm = Alarm::new().unwrap();
         for passed in [Instant::ZERO, now()] {
             alarm.set(Some(passed)).unwrap();
-            alarm.gone_off().await.unwrap();
+            alarm.expired().await.unwrap();
         }
     }
 
     #[tokio::test]
-    async fn setting_it_anew_forgets_what_it_was_set_to() {
+    async fn alarm_that_is_set_again_forgets_the_earlier_time() {
         let mut alarm = Alarm::new().unwrap();
         alarm.set(Some(now())).unwrap();
         alarm.set(Some(now() + Duration::from_secs(3_600))).unwrap();
         tokio::task::yield_now().await;
-        assert!(!has_gone_off(&mut alarm));
+        assert!(!has_expired(&mut alarm));
         alarm.set(None).unwrap();
         tokio::task::yield_now().await;
-        assert!(!has_gone_off(&mut alarm));
+        assert!(!has_expired(&mut alarm));
     }
 }

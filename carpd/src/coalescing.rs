@@ -1,48 +1,49 @@
-//! Frames that come one behind the other: when to let some come in before they are read.
+//! Coalescing of received frames: one wake-up of the protocol thread for many frames.
 
 use std::thread;
 use std::time::Duration;
 
 use carp_proto::Instant;
 
-/// Frames that come within such a time of others are read together with what follows: 255 virtual
-/// hosts of a peer advertise in a row, and each frame would wake the protocol's thread.
+/// Frames that arrive within this time of the previous one are read together. 255 virtual hosts of a
+/// peer advertise in a row, and each frame would wake the protocol thread.
 const GATHER: Duration = Duration::from_millis(1);
 
-/// Nothing is gathered that near to a deadline, nor, therefore, where peers advertise that often.
+/// No pause this close to a deadline, and therefore none for peers that advertise this often.
 const NEAR: Duration = Duration::from_millis(50);
 
-/// Coalesces frames as network cards coalesce their interrupts.
+/// Coalesces frames as network cards coalesce interrupts.
 ///
-/// **Invariant:** the first of a row is never kept waiting, nor is a deadline.
+/// **Invariant:** neither the first frame of a row nor a deadline ever waits.
 #[derive(Debug)]
 pub(crate) struct Coalescing {
     heard: Instant,
 }
 
 impl Coalescing {
-    /// Nothing was heard yet.
+    /// Returns the state before the first frame.
     pub(crate) const fn new() -> Self {
         Self {
             heard: Instant::ZERO,
         }
     }
 
-    /// Lets frames come in for a moment, now that all were read, if they come one behind the other.
+    /// Sleeps until more frames have arrived, if they arrive in a row. Call this when all frames are
+    /// read.
     pub(crate) fn wait(&mut self, now: Instant, deadline: Option<Instant>) {
         if let Some(pause) = self.pause(now, deadline) {
-            // Not tokio's: every frame would wake that.
+            // Not tokio's sleep, which every frame would interrupt.
             thread::sleep(pause);
         }
     }
 
-    /// How long to wait; `None` if the frames to come shall wake us.
+    /// Returns the pause; `None` if the next frame must wake the thread.
     fn pause(&mut self, now: Instant, deadline: Option<Instant>) -> Option<Duration> {
-        let goes_on = now.since(self.heard) < GATHER;
+        let is_in_a_row = now.since(self.heard) < GATHER;
         let is_free = deadline.is_none_or(|deadline| deadline.since(now) > NEAR);
         self.heard = now;
-        (goes_on && is_free).then(|| {
-            // What comes after the pause still belongs to the row.
+        (is_in_a_row && is_free).then(|| {
+            // The first frame after the pause still belongs to the row.
             self.heard = now + GATHER;
             GATHER
         })
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_a_row_is_not_kept_waiting_and_the_others_are() {
+    fn first_frame_of_a_row_does_not_wait_and_the_others_do() {
         let mut coalescing = Coalescing::new();
         assert_eq!(coalescing.pause(at(0), None), None);
         assert_eq!(coalescing.pause(at(20), None), Some(GATHER));
@@ -67,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_come_one_by_one_are_never_kept_waiting() {
+    fn single_frames_never_wait() {
         let mut coalescing = Coalescing::new();
         for micros in (0..100_000).step_by(1_000) {
             assert_eq!(coalescing.pause(at(micros), None), None, "{micros}");
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_waits_when_a_deadline_is_near_or_has_passed() {
+    fn no_frame_waits_near_a_deadline() {
         let mut coalescing = Coalescing::new();
         assert_eq!(coalescing.pause(at(0), None), None);
         for due in [0, 500, 50_010] {

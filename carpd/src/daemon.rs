@@ -204,7 +204,7 @@ impl Daemon {
                     }
                 }
                 Some(news) = kernel_news.recv() => self.news(news),
-                _ = self.alarm.gone_off() => self.timers(),
+                _ = self.alarm.expired() => self.timers(),
                 stop = &mut stop => break Some(stop.unwrap_or(Stop::GiveBack)),
                 Some(ask) = asks.recv(), if self.links_known => self.ask(ask),
             }

@@ -1,6 +1,7 @@
-//! The CARP daemon: speaks CARP on real interfaces, and serves `org.carpd1`.
+//! CARP daemon: speaks CARP on real interfaces and serves `org.carpd1`.
 
 mod alarm;
+mod allocator;
 mod api;
 mod clock;
 mod coalescing;
@@ -8,11 +9,9 @@ mod config;
 mod daemon;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
-mod heap;
 mod hooks;
 mod kernel;
 mod log;
-mod memory;
 mod net;
 mod options;
 mod privilege;
@@ -42,27 +41,27 @@ use self::hooks::Hooks;
 use self::options::Options;
 use self::state::Keeper;
 
-/// The exit status after SIGUSR2, `EX_TEMPFAIL` of sysexits(3): whoever watches over carpd starts
-/// it again.
+/// Exit status after SIGUSR2, `EX_TEMPFAIL` of sysexits(3), on which a service manager starts carpd
+/// again.
 const START_AGAIN: u8 = 75;
 
-/// The program: reads its arguments, and runs until it is told to stop.
+/// Runs carpd with the arguments of the process, until a signal stops it.
 #[must_use]
 pub fn main() -> ExitCode {
-    be(&Options::parse())
+    run_with(&Options::parse())
 }
 
-/// What the arguments ask for, until that is done.
-fn be(options: &Options) -> ExitCode {
+/// Checks the configuration or runs the daemon.
+fn run_with(options: &Options) -> ExitCode {
     if let Some(path) = &options.check {
         return check(options, path.as_deref());
     }
-    // Before there is a second thread, and the log has one.
+    // Before any other thread starts; the log has one.
     let locked = options.realtime.map_or(Ok(()), |_| realtime::lock_memory());
     let confined = confine(options);
     let _log = options.start_log();
     if let Err(error) = locked {
-        warn!("memory is not locked, and carpd may have to wait for a disk: {error:#}");
+        warn!("memory is not locked, so carpd can wait for a disk: {error:#}");
     }
     match confined.and_then(|()| run(options)) {
         Ok(exit) => exit,
@@ -73,7 +72,7 @@ fn be(options: &Options) -> ExitCode {
     }
 }
 
-/// Gives up what root may do and carpd need not.
+/// Gives up all privileges that carpd does not need.
 fn confine(options: &Options) -> anyhow::Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("carpd must be started by root: it opens packet sockets and changes addresses");
@@ -81,9 +80,9 @@ fn confine(options: &Options) -> anyhow::Result<()> {
     privilege::confine(options.realtime.is_some())
 }
 
-/// Everything is opened before anything is served; this thread then serves until a signal comes.
+/// Opens sockets, bus and state, starts the threads, and serves until a signal arrives.
 fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    heap::set_up();
+    allocator::set_up();
     prepare(&options.run_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -131,14 +130,14 @@ fn run(options: &Options) -> anyhow::Result<ExitCode> {
         .context("cannot start the protocol")?;
 
         let signals = async {
-            let told = if options.keep {
+            let on_signal = if options.keep {
                 Stop::Keep
             } else {
                 Stop::GiveBack
             };
             let (stop, exit) = tokio::select! {
-                _ = terminate.recv() => (told, ExitCode::SUCCESS),
-                _ = interrupt.recv() => (told, ExitCode::SUCCESS),
+                _ = terminate.recv() => (on_signal, ExitCode::SUCCESS),
+                _ = interrupt.recv() => (on_signal, ExitCode::SUCCESS),
                 _ = keep.recv() => (Stop::Keep, ExitCode::from(START_AGAIN)),
             };
             match stop {
@@ -146,14 +145,14 @@ fn run(options: &Options) -> anyhow::Result<ExitCode> {
                 Stop::Keep => info!("stopping, and keeping everything for the next carpd"),
             }
             systemd.stopping();
-            // If the loop is gone, so is what could be stopped.
+            // Fails only if the loop has ended already.
             let _ = stopper.send(stop);
             exit
         };
-        // Serving ends with the loop, which ends with the signal, or by a fault of its own.
+        // Serving ends with the loop, which ends on the signal or on a failure.
         let ready = || info!("carpd {} is ready on {socket}", env!("CARGO_PKG_VERSION"));
-        tokio::spawn(heap::keep_low());
-        let serving = systemd::telling(outbox, api.serve(api_end, start, hangups, ready));
+        tokio::spawn(allocator::trim_after_growth());
+        let serving = systemd::notify_during(outbox, api.serve(api_end, start, hangups, ready));
         tokio::pin!(serving);
         let exit = tokio::select! {
             exit = signals => {
@@ -164,27 +163,27 @@ fn run(options: &Options) -> anyhow::Result<ExitCode> {
         };
         match protocol.join() {
             Ok(true) => Ok(exit),
-            Ok(false) => bail!("the kernel did not take everything back in time"),
+            Ok(false) => bail!("the kernel did not undo all changes in time"),
             Err(_) => bail!("the protocol thread failed"),
         }
     })
 }
 
-/// Checks the configuration: each fault is a line on standard error, and makes it fail.
+/// Checks the configuration and prints each fault as a line on standard error.
 fn check(options: &Options, path: Option<&Path>) -> ExitCode {
-    // Root that reads whatever it likes would not see what carpd will see.
+    // Without capabilities, the check reads only the files that carpd itself can read.
     if let Err(error) = privilege::renounce() {
         eprintln!("carpd: cannot give up capabilities: {error}");
         return ExitCode::FAILURE;
     }
     match config::check(&options.config_dir, path, &mut io::stderr().lock()) {
         Ok(true) => ExitCode::SUCCESS,
-        // If standard error is gone, nobody is left to tell.
+        // An error is one of writing to standard error.
         Ok(false) | Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// The run directory, for root alone.
+/// Creates the run directory, readable by root only.
 fn prepare(run_dir: &Path) -> anyhow::Result<()> {
     DirBuilder::new()
         .recursive(true)

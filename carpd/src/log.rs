@@ -1,7 +1,9 @@
-//! Where the log goes: systemd's journal with fields, or lines on standard error.
+//! Log output: systemd's journal, with fields, or lines on standard error.
 //!
-//! **Invariant:** nobody who logs waits. What is logged is queued for a thread of its own; if its
-//! reader is too slow, lines are dropped.
+//! The crate `tracing-journald` would block a thread that logs while journald is slow.
+//!
+//! **Invariant:** logging never blocks. Lines are queued for a separate thread, and dropped if the
+//! reader is too slow.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -21,27 +23,26 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Where the journal listens, see `systemd-journald-sockets(8)`.
+/// Socket of the journal, see `systemd-journald(8)`.
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
-/// The fact that not every text says.
+/// Field that not every message text contains.
 const PEER: &str = "CARP_PEER";
 
-/// How many lines may wait, more than one for each of thousands of interfaces; what comes then is
-/// dropped. The room for them is taken from the start.
-const LINES: usize = 8192;
+/// Maximum length of the queue, in lines: more than one for each of thousands of interfaces. Further
+/// lines are dropped. The memory is allocated at start.
+const QUEUE_LIMIT: usize = 8192;
 
-/// Starts to log what is at least as loud as `level`. What is queued is written when the guard is
-/// dropped.
+/// Starts logging messages of `level` and above. Dropping the guard writes all queued lines.
 ///
-/// The journal gets it directly if standard error is connected to it (`JOURNAL_STREAM`, see
-/// `systemd.exec(5)`) and nobody asked for the `foreground`.
+/// Messages go directly to the journal if standard error is connected to it (`JOURNAL_STREAM`, see
+/// `systemd.exec(5)`), unless `foreground` is set.
 pub(crate) fn start(level: LevelFilter, foreground: bool) -> WorkerGuard {
     let journal = if foreground { None } else { Journal::connect() };
     let thread = || {
         NonBlockingBuilder::default()
             .thread_name("log")
-            .buffered_lines_limit(LINES)
+            .buffered_lines_limit(QUEUE_LIMIT)
     };
     let (layer, guard) = if let Some(journal) = journal {
         let (queue, guard) = thread().finish(journal);
@@ -57,9 +58,9 @@ pub(crate) fn start(level: LevelFilter, foreground: bool) -> WorkerGuard {
     guard
 }
 
-/// Events of `level` or louder. The netlink library logs each message that it cannot decode as an
-/// error with a dump of several kilobytes; one interface whose name is not UTF-8 would flood the
-/// log. carpd does without such a message, so only an administrator who debugs sees these.
+/// Selects messages of `level` and above. The netlink library logs each message that it cannot decode
+/// as an error with a dump of several kilobytes: one interface whose name is not UTF-8 would flood the
+/// log. carpd does not need such messages, so they appear only at debug level.
 fn filter(level: LevelFilter) -> Targets {
     let netlink = if level >= LevelFilter::DEBUG {
         level
@@ -71,7 +72,7 @@ fn filter(level: LevelFilter) -> Targets {
         .with_target("netlink_proto", netlink)
 }
 
-/// Lines with times, the facts being in the text.
+/// Lines with times, for standard error.
 fn lines<S>(queue: NonBlocking) -> impl Layer<S> + Send + Sync
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -83,7 +84,7 @@ where
         .fmt_fields(Facts)
 }
 
-/// Writes the text, then what it does not say.
+/// Writes the text, then the fields that it does not contain.
 struct Facts;
 
 impl<'writer> FormatFields<'writer> for Facts {
@@ -133,12 +134,12 @@ impl Visit for Line {
     }
 }
 
-/// Where in its source a library said something through the `log` crate: nothing to an operator.
+/// Whether the `log` crate's bridge added the field: the source line in a library.
 fn is_of_the_bridge(field: &str) -> bool {
     field.starts_with("log.")
 }
 
-/// A socket that sends each write as one entry.
+/// Socket of the journal that sends each write as one entry.
 #[derive(Debug)]
 struct Journal {
     socket: UnixDatagram,
@@ -155,10 +156,10 @@ impl Journal {
         Self::at(Path::new(JOURNAL)).ok()
     }
 
-    /// The journal that listens at `path`.
+    /// Connects to the journal at `path`.
     fn at(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
-        // journald takes no notice of an empty entry, but there must be somebody to send it to.
+        // journald ignores an empty entry, but sending it fails if nothing listens.
         socket.send_to(&[], path)?;
         Ok(Self {
             socket,
@@ -169,7 +170,7 @@ impl Journal {
 
 impl Write for Journal {
     fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
-        // Not connected: journald may be started anew, with another socket at the same place.
+        // Not connected: a restarted journald has another socket at the same path.
         self.socket.send_to(entry, &self.path)?;
         Ok(entry.len())
     }
@@ -179,7 +180,7 @@ impl Write for Journal {
     }
 }
 
-/// Makes entries of events.
+/// Layer that queues events as journal entries.
 struct JournalLayer {
     queue: NonBlocking,
 }
@@ -190,12 +191,12 @@ impl<S: Subscriber> Layer<S> for JournalLayer {
         entry.put("SYSLOG_IDENTIFIER", env!("CARGO_PKG_NAME"));
         entry.put("PRIORITY", priority(*event.metadata().level()));
         event.record(&mut entry);
-        // Where there is no room it is dropped.
+        // A full queue drops the entry.
         let _ = self.queue.clone().write_all(&entry.0);
     }
 }
 
-/// As `syslog(3)` numbers them.
+/// Priority of syslog(3).
 fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "3",
@@ -205,7 +206,7 @@ fn priority(level: Level) -> &'static str {
     }
 }
 
-/// An entry in the journal's native protocol: `systemd.io/JOURNAL_NATIVE_PROTOCOL`.
+/// Entry in the journal's native protocol, see `systemd.io/JOURNAL_NATIVE_PROTOCOL`.
 struct Entry(Vec<u8>);
 
 impl Entry {
@@ -229,7 +230,7 @@ impl Visit for Entry {
         if is_of_the_bridge(name) {
             return;
         }
-        // Its own rules: capital letters, digits and underscores, not at the beginning.
+        // journald accepts capital letters, digits and underscores, the latter not at the beginning.
         let name = if name == "message" {
             "MESSAGE".to_owned()
         } else {
@@ -254,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_what_was_said_and_not_where_in_a_library() {
+    fn line_omits_the_source_line_of_a_library() {
         let shown = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&shown);
         let (queue, guard) = NonBlockingBuilder::default().finish(Shared(sink));
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_has_its_facts_as_fields() {
+    fn journal_entry_has_its_facts_as_fields() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let journald = UnixDatagram::bind(&path).unwrap();
@@ -303,7 +304,7 @@ mod tests {
         drop(guard);
 
         let entry = || carp_tests::receive(&journald, Duration::from_secs(10)).unwrap();
-        assert_eq!(entry(), "", "asking whether somebody listens");
+        assert_eq!(entry(), "", "the connection test");
         assert_eq!(
             entry(),
             "SYSLOG_IDENTIFIER=carpd\nPRIORITY=6\nMESSAGE=BACKUP -> MASTER\nCARP_INTERFACE=carp0\n"
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_every_fact_once() {
+    fn line_has_every_fact_once() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         let file = std::fs::File::create(&path).unwrap();

@@ -1,4 +1,4 @@
-//! The command line, and the log it asks for.
+//! Command line of carpd.
 
 use std::path::PathBuf;
 
@@ -10,73 +10,73 @@ use crate::api::Bus;
 use crate::log;
 use crate::realtime::Priority;
 
-/// The CARP daemon: several hosts share addresses, and when the one that holds them dies, another
-/// takes over.
+/// CARP daemon: several hosts share addresses, and when the host that holds them dies, another takes
+/// over.
 #[derive(Debug, Parser)]
 #[command(name = "carpd", version)]
 pub(crate) struct Options {
-    /// Where rc.conf and sysctl.conf are
+    /// Directory of rc.conf and sysctl.conf
     #[arg(long, value_name = "DIR", default_value = "/etc/carpd")]
     pub(crate) config_dir: PathBuf,
 
-    /// Check the configuration, or a file or a directory of it, and do nothing else
+    /// Check the configuration, or the given file or directory, and exit
     #[arg(long, value_name = "PATH", num_args = 0..=1)]
     #[expect(
         clippy::option_option,
-        reason = "this is how clap knows an optional value"
+        reason = "clap represents an option with an optional value like this"
     )]
     pub(crate) check: Option<Option<PathBuf>>,
 
-    /// What to run on changes of state; "hooks.d" in the configuration directory by default
+    /// Directory of programs to run on changes of state [default: hooks.d in the configuration directory]
     #[arg(long, value_name = "DIR")]
     hooks_dir: Option<PathBuf>,
 
-    /// Where run-time state and the private socket are
+    /// Directory of run-time state and the private socket
     #[arg(long, value_name = "DIR", default_value = "/run/carpd")]
     pub(crate) run_dir: PathBuf,
 
-    /// Which D-Bus to serve org.carpd1 on: system, none, or a D-Bus address
+    /// D-Bus to serve org.carpd1 on: system, none, or a D-Bus address
     #[arg(long, value_name = "BUS", default_value = "system")]
     pub(crate) bus: Bus,
 
-    /// The private socket, which is root's and needs no bus; "bus" in the run directory by default
+    /// Socket that serves root without a bus [default: bus in the run directory]
     #[arg(long, value_name = "PATH")]
     private_socket: Option<PathBuf>,
 
-    /// Let the protocol's threads go before all ordinary ones, and keep everything in memory
+    /// Run the protocol with this real-time priority and lock all memory
     #[arg(long, value_name = "PRIORITY", num_args = 0..=1, require_equals = true,
           default_missing_value = "10")]
     pub(crate) realtime: Option<Priority>,
 
-    /// When told to stop, leave everything as it is for the next carpd, and do not hand over
+    /// On a stop, leave everything in place for the next carpd and do not hand over
     #[arg(long)]
     pub(crate) keep: bool,
 
-    /// Log to standard error, with times, even if systemd's journal listens there
+    /// Log to standard error, with times, even if it is connected to systemd's journal
     #[arg(long)]
     foreground: bool,
 
-    /// How much to log: error, warn, info, debug or trace
+    /// Lowest level to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: LevelFilter,
 }
 
 impl Options {
-    /// The path of the private socket.
+    /// Path of the private socket.
     pub(crate) fn private_socket(&self) -> PathBuf {
         self.private_socket
             .clone()
             .unwrap_or_else(|| self.run_dir.join("bus"))
     }
 
-    /// Where hooks are.
+    /// Directory of the hooks.
     pub(crate) fn hooks_dir(&self) -> PathBuf {
         self.hooks_dir
             .clone()
             .unwrap_or_else(|| self.config_dir.join("hooks.d"))
     }
 
-    /// Starts to log. What is queued is written when the guard is dropped.
+    /// Starts logging. Dropping the guard writes all queued lines.
     pub(crate) fn start_log(&self) -> WorkerGuard {
         log::start(self.log_level, self.foreground)
     }
@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    /// The options in a script: what stands between one of the marks and the end of the word.
+    /// Options in a completion script: the words that follow `mark`.
     fn completed(script: &'static str, mark: &str) -> BTreeSet<&'static str> {
         let lines = script
             .lines()

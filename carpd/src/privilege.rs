@@ -1,8 +1,7 @@
-//! What carpd may do beyond what any process may: as little as it needs, for all its threads and
-//! for whatever it starts.
+//! Privileges of carpd, of its threads and of the programs it starts.
 //!
-//! **Invariant:** this happens while there is one thread. Capabilities belong to threads, and
-//! every thread has those of the one that started it.
+//! **Invariant:** privileges are given up while there is one thread. Capabilities belong to threads,
+//! and each thread inherits those of its creator.
 
 use std::io;
 
@@ -17,18 +16,19 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
-/// Devices, addresses and their settings; packet sockets.
+/// Capabilities for devices, addresses, their settings, and packet sockets.
 const NEEDED: CapabilitySet = CapabilitySet::NET_ADMIN.union(CapabilitySet::NET_RAW);
 
-/// Threads that go before all others.
+/// Capability for real-time threads.
 const REALTIME: CapabilitySet = CapabilitySet::SYS_NICE;
 
-/// Gives up every privilege but those on the network and, with `realtime`, on the scheduler; makes
-/// files that only root can read, and never shows its memory, where passwords are: no core is
-/// dumped, and only root can trace or read it.
+/// Gives up every privilege except those on the network and, with `realtime`, on the scheduler.
+///
+/// Also sets a umask for files that only root can read, and protects the memory, which contains
+/// passwords: no core is dumped, and only root can trace the process.
 ///
 /// # Errors
-/// A privilege is missing, or cannot be given up: one line that names it.
+/// A privilege is missing or cannot be given up; one line names it.
 pub(crate) fn confine(realtime: bool) -> anyhow::Result<()> {
     let wanted = if realtime {
         NEEDED.union(REALTIME)
@@ -41,10 +41,9 @@ pub(crate) fn confine(realtime: bool) -> anyhow::Result<()> {
         "carpd must be started with {}",
         names(missing)
     );
-    // First what needs a privilege that goes below.
+    // First: this needs a privilege that is given up below.
     bound(wanted)?;
-    // A process that was started with an ambient set on an old kernel, which has none, has no
-    // worry either.
+    // EINVAL: an old kernel has no ambient set.
     match clear_ambient_capability_set() {
         Ok(()) | Err(Errno::INVAL) => {}
         Err(error) => return Err(error).context("cannot clear the ambient capabilities"),
@@ -57,15 +56,15 @@ pub(crate) fn confine(realtime: bool) -> anyhow::Result<()> {
         ..getrlimit(Resource::Core)
     };
     setrlimit(Resource::Core, limit).context("cannot forbid core dumps")?;
-    // Last: the kernel makes who changes its capabilities dumpable or not as it sees fit.
+    // Last: a change of capabilities resets this flag.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot forbid core dumps")?;
     Ok(())
 }
 
-/// Gives up every capability, which whoever runs can: files are then read as carpd will read them.
+/// Gives up every capability, as any user can: the process then reads files as carpd does.
 ///
 /// # Errors
-/// Those of the system call.
+/// Those of capset(2).
 pub(crate) fn renounce() -> io::Result<()> {
     keep(CapabilitySet::empty())
 }
@@ -79,14 +78,14 @@ fn keep(wanted: CapabilitySet) -> io::Result<()> {
     Ok(set_capabilities(None, sets)?)
 }
 
-/// Nothing that is executed gets more than `wanted`.
+/// Limits the capabilities of executed programs to `wanted`.
 fn bound(wanted: CapabilitySet) -> anyhow::Result<()> {
     for number in 0..u64::BITS {
         let one = CapabilitySet::from_bits_retain(1 << number);
         match capability_is_in_bounding_set(one) {
             Ok(true) if !wanted.contains(one) => {}
             Ok(_) => continue,
-            // The kernel knows no further ones.
+            // The kernel has no further capabilities.
             Err(Errno::INVAL) => break,
             Err(error) => return Err(error).context("cannot read the bounding set"),
         }
@@ -102,7 +101,7 @@ fn bound(wanted: CapabilitySet) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As `capabilities(7)` spells them.
+/// Names of capabilities(7).
 fn names(set: CapabilitySet) -> String {
     let known: Vec<String> = set
         .iter_names()
@@ -121,9 +120,9 @@ mod tests {
 
     use super::*;
 
-    /// Capabilities are the thread's own: those of the other tests stay.
+    // Capabilities belong to the thread: other tests keep theirs.
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_capabilities_are_named() {
         let confined = thread::spawn(|| {
             keep(CapabilitySet::NET_ADMIN).unwrap();
             confine(true).unwrap_err().to_string()
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_given_up_is_named() {
+    fn capability_that_cannot_be_given_up_is_named() {
         let bounded = thread::spawn(|| {
             keep(NEEDED).unwrap();
             bound(CapabilitySet::all().difference(CapabilitySet::CHOWN))

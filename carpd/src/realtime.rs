@@ -1,4 +1,4 @@
-//! `--realtime`: the threads of the protocol go before all ordinary ones, and their memory stays.
+//! `--realtime`: real-time priority for the protocol's threads, and locked memory.
 
 use std::os::unix::thread::JoinHandleExt as _;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// A priority of `SCHED_FIFO`, 1 to 99.
+/// Priority of `SCHED_FIFO`, 1 to 99.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Priority(u8);
 
@@ -25,17 +25,17 @@ impl FromStr for Priority {
 }
 
 impl Priority {
-    /// Gives `thread` this priority. What the thread starts has an ordinary one.
+    /// Gives `thread` this priority. Its child threads and processes have an ordinary one.
     ///
     /// # Errors
-    /// `EPERM` without `CAP_SYS_NICE`, or where a control group has no time for real-time threads.
+    /// `EPERM` without `CAP_SYS_NICE`, or in a control group without real-time budget.
     #[expect(unsafe_code, reason = "no safe crate sets the policy of a thread")]
     pub(crate) fn give<T>(self, thread: &JoinHandle<T>) -> io::Result<()> {
-        // SAFETY: all bytes of a `sched_param` are numbers, for which zero is a value.
+        // SAFETY: a `sched_param` consists of integers, for which zero is valid.
         let mut parameters: libc::sched_param = unsafe { mem::zeroed() };
         parameters.sched_priority = self.0.into();
         let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
-        // SAFETY: the thread is neither joined nor detached while its handle is borrowed, and the
+        // SAFETY: the borrowed handle keeps the thread from being joined or detached, and the
         // parameters outlive the call.
         let error = unsafe {
             libc::pthread_setschedparam(thread.as_pthread_t(), policy, &raw const parameters)
@@ -47,15 +47,14 @@ impl Priority {
     }
 }
 
-/// Keeps everything in memory that is there, and from now on whatever is used once: no
-/// advertisement waits for a disk.
+/// Locks all present memory, and future memory once it is used: no advertisement waits for a disk.
 ///
-/// Asked for before privileges are given up.
+/// Call this before privileges are given up.
 ///
 /// # Errors
 /// The limit on locked memory is low and cannot be raised.
 pub(crate) fn lock_memory() -> anyhow::Result<()> {
-    // A limit that is reached later would be a failed allocation, and the end of carpd.
+    // With a limit, a later allocation would fail and end carpd.
     let unlimited = Rlimit {
         current: None,
         maximum: None,
@@ -67,7 +66,7 @@ pub(crate) fn lock_memory() -> anyhow::Result<()> {
          or ulimit -l unlimited"
     );
     mlockall(MlockAllFlags::CURRENT)
-        // Stacks and heaps are much larger than what is used of them.
+        // ONFAULT: stacks and heaps are much larger than their used part.
         .and_then(|()| mlockall(MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT))
         .context("mlockall")
 }

@@ -1,4 +1,4 @@
-//! Who waits until the kernel has done what was asked of it, or has refused it.
+//! Requests that wait for the kernel before they are answered.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -7,8 +7,8 @@ use carp_proto::{Answer, Engine, Instant, Refusal, RefusalKind, RequestId, Unit}
 
 use crate::publish::{News, Publisher};
 
-/// How long the answer waits for the kernel at most.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for the kernel before a request is answered.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Requests without an answer yet.
 #[derive(Debug, Default)]
@@ -16,25 +16,25 @@ pub(crate) struct Settling(BTreeMap<RequestId, Waiting>);
 
 #[derive(Debug)]
 struct Waiting {
-    /// Which carp interface it is about; `None` for all.
+    /// Carp interface of the request; `None` for all.
     of: Option<Unit>,
     until: Instant,
 }
 
 impl Settling {
-    /// The request of this number is answered when the kernel thread has confirmed it, or two
-    /// seconds from `now`.
+    /// Adds a request, which is answered when the kernel thread confirms it, at most two seconds after
+    /// `now`.
     pub(crate) fn begin(&mut self, id: RequestId, of: Option<Unit>, now: Instant) {
-        let until = now + PATIENCE;
+        let until = now + REPLY_TIMEOUT;
         self.0.insert(id, Waiting { of, until });
     }
 
-    /// When [`expire`](Self::expire) has something to do.
+    /// Returns the time of the next call of [`expire`](Self::expire).
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.0.values().map(|waiting| waiting.until).min()
     }
 
-    /// The kernel thread has confirmed: the answer is what the kernel refuses now.
+    /// Answers a request that the kernel thread has confirmed, with the kernel's current refusals.
     pub(crate) fn done(&mut self, id: RequestId, engine: &Engine, publisher: &mut Publisher) {
         let Some(Waiting { of, .. }) = self.0.remove(&id) else {
             return;
@@ -51,7 +51,7 @@ impl Settling {
         publisher.tell(News::Answer(id, answer));
     }
 
-    /// Answers those that have waited long enough.
+    /// Answers the requests that have waited for two seconds.
     pub(crate) fn expire(&mut self, now: Instant, engine: &Engine, publisher: &mut Publisher) {
         let late = self.0.iter().filter(|(_, waiting)| waiting.until <= now);
         let late: Vec<RequestId> = late.map(|(id, _)| *id).collect();

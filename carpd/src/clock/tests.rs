@@ -111,7 +111,7 @@ fn reason(carpd: &Carpd) -> Result<String> {
 fn as_carpd(arguments: OsString) {
     let arguments = arguments.into_string().unwrap();
     let arguments = std::iter::once("carpd").chain(arguments.split_whitespace());
-    crate::be(&Options::parse_from(arguments));
+    crate::run_with(&Options::parse_from(arguments));
 }
 
 #[test]

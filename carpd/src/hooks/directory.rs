@@ -1,4 +1,4 @@
-//! Which files of the directory are hooks: the rules of run-parts(8), and root's alone.
+//! Selection of hooks in their directory: the rules of run-parts(8), and files of root only.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
@@ -7,14 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Who may write besides the owner: the group, and everybody.
+/// Write permission for group and others.
 const WRITABLE: u32 = 0o022;
 
-/// Who may execute.
+/// Execute permission for owner, group and others.
 const EXECUTABLE: u32 = 0o111;
 
-/// The hooks in the order of their names, and what is wrong with the others. A directory that is
-/// not there has none.
+/// Returns the hooks in the order of their names, and the faults of the other files. An absent
+/// directory has no hooks.
 pub(super) fn programs(directory: &Path) -> (Vec<PathBuf>, BTreeSet<String>) {
     let mut faults = BTreeSet::new();
     match fs::metadata(directory) {
@@ -60,9 +60,9 @@ pub(super) fn programs(directory: &Path) -> (Vec<PathBuf>, BTreeSet<String>) {
     (programs, faults)
 }
 
-/// Whether `path` is a hook; an error is what keeps it from being one although it is executable.
+/// Returns whether `path` is a hook. The error is the fault of an executable that is not.
 fn judge(path: &Path) -> Result<bool, String> {
-    // Behind a link as behind a name.
+    // Links are followed.
     let metadata = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
     if !metadata.is_file() || metadata.mode() & EXECUTABLE == 0 {
         return Ok(false);
@@ -75,16 +75,16 @@ fn judge(path: &Path) -> Result<bool, String> {
     if name.iter().all(fits) {
         Ok(true)
     } else {
-        Err("has a name with more than letters, digits, '-' and '_' in it".to_owned())
+        Err("has a name with characters other than letters, digits, '-' and '_'".to_owned())
     }
 }
 
-/// Why somebody other than root could change it.
+/// Reason why a user other than root could change the file.
 fn unsafe_because(metadata: &Metadata) -> Option<&'static str> {
     if metadata.uid() != 0 {
         Some("is not owned by root")
     } else if metadata.mode() & WRITABLE != 0 {
-        Some("can be written by others than its owner")
+        Some("can be written by users other than its owner")
     } else {
         None
     }

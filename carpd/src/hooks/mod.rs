@@ -1,9 +1,9 @@
 //! Hooks: programs in a directory that run on changes of state, with the facts in their
 //! environment.
 //!
-//! **Invariant:** one interface's changes run one after the other in their order, each with all
-//! hooks in the order of their names; those of different interfaces do not wait for each other
-//! beyond [`AT_ONCE`]. Nothing here waits for a hook but its own queue.
+//! **Invariant:** hooks for one interface run one after the other, in the order of its changes, and
+//! for each change in the order of their names. Hooks of different interfaces are independent, up to
+//! [`CONCURRENT_INTERFACES`]. Only the queue of its interface waits for a hook.
 
 mod directory;
 mod program;
@@ -20,64 +20,64 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tracing::warn;
 
-use self::program::LIMIT;
+use self::program::RUN_TIMEOUT;
 
-/// Of how many interfaces hooks run at once.
-const AT_ONCE: usize = 8;
+/// Number of interfaces whose hooks run at the same time.
+const CONCURRENT_INTERFACES: usize = 8;
 
-/// How many changes of one interface wait at most; hooks that hang must not fill the memory.
-const WAITING: usize = 1000;
+/// Maximum number of queued changes of one interface, so that hanging hooks cannot fill the memory.
+const QUEUE_LIMIT: usize = 1000;
 
-/// How long hooks have when carpd stops: for the one that runs, and for one after it.
-const FAREWELL: Duration = LIMIT.saturating_mul(2);
+/// Time for hooks when carpd stops: for the running hook and one more.
+const STOP_TIMEOUT: Duration = RUN_TIMEOUT.saturating_mul(2);
 
-/// Runs the hooks. A clone is another handle to the same queues.
+/// Runner of the hooks. Clones share the queues.
 #[derive(Clone, Debug)]
 pub(crate) struct Hooks(Option<Arc<Shared>>);
 
 #[derive(Debug)]
 struct Shared {
     directory: PathBuf,
-    /// The address at which programs find carpd again.
+    /// D-Bus address at which hooks reach carpd.
     bus: String,
-    /// What waits, for each interface of which a hook runs.
+    /// Queued changes of each interface whose hooks are running.
     queues: Mutex<BTreeMap<Unit, VecDeque<Transition>>>,
     slots: Semaphore,
-    /// How many interfaces have hooks running.
+    /// Number of interfaces whose hooks are running.
     busy: watch::Sender<usize>,
-    /// What was wrong with the directory when it was told last.
-    told: Mutex<BTreeSet<String>>,
+    /// Faults of the directory that were last logged.
+    logged: Mutex<BTreeSet<String>>,
 }
 
 impl Hooks {
-    /// Hooks from `directory`, which may come and go; what they run finds carpd at the private
-    /// socket `socket`.
+    /// Returns a runner of the hooks in `directory`, which can come and go. Hooks reach carpd at the
+    /// private socket `socket`.
     pub(crate) fn new(directory: PathBuf, socket: &Path) -> Self {
         Self(Some(Arc::new(Shared {
             directory,
             bus: format!("unix:path={}", socket.display()),
             queues: Mutex::default(),
-            slots: Semaphore::new(AT_ONCE),
+            slots: Semaphore::new(CONCURRENT_INTERFACES),
             busy: watch::Sender::new(0),
-            told: Mutex::default(),
+            logged: Mutex::default(),
         })))
     }
 
-    /// No hooks.
+    /// Returns a runner without hooks.
     pub(crate) const fn none() -> Self {
         Self(None)
     }
 
-    /// Lets the hooks run for `transition`, behind the earlier ones of its interface. Within a
-    /// tokio runtime.
+    /// Queues the hooks for `transition` behind earlier ones of its interface. Call this inside a tokio
+    /// runtime.
     pub(crate) fn run(&self, transition: &Transition) {
         let Some(shared) = &self.0 else { return };
         let mut queues = lock(&shared.queues);
         if let Some(queue) = queues.get_mut(&transition.unit) {
-            if queue.len() == WAITING {
+            if queue.len() == QUEUE_LIMIT {
                 queue.pop_front();
                 let unit = transition.unit;
-                warn!("{unit}: hooks are too slow: a change of state is not told to them");
+                warn!("{unit}: hooks are too slow: a change of state is skipped");
             }
             queue.push_back(transition.clone());
             return;
@@ -88,21 +88,21 @@ impl Hooks {
         tokio::spawn(Arc::clone(shared).work(transition.clone()));
     }
 
-    /// Waits until all hooks have run, or have had time enough.
+    /// Waits until all hooks have run, or until [`STOP_TIMEOUT`].
     pub(crate) async fn finish(&self) {
         let Some(shared) = &self.0 else { return };
         let mut busy = shared.busy.subscribe();
-        if timeout(FAREWELL, busy.wait_for(|busy| *busy == 0))
+        if timeout(STOP_TIMEOUT, busy.wait_for(|busy| *busy == 0))
             .await
             .is_err()
         {
-            warn!("hooks still run, and are ended");
+            warn!("hooks still run and are killed");
         }
     }
 }
 
 impl Shared {
-    /// Runs the hooks for `transition`, and then for what waits behind it.
+    /// Runs the hooks for `transition`, and then for the queued changes.
     async fn work(self: Arc<Self>, transition: Transition) {
         let unit = transition.unit;
         let mut next = Some(transition);
@@ -121,7 +121,7 @@ impl Shared {
 
     async fn run_all(&self, transition: &Transition) {
         let (programs, faults) = directory::programs(&self.directory);
-        self.tell(faults);
+        self.log_new(faults);
         if programs.is_empty() {
             return;
         }
@@ -132,17 +132,18 @@ impl Shared {
         }
     }
 
-    /// Warns of what is wrong with the directory, once for as long as it is.
-    fn tell(&self, faults: BTreeSet<String>) {
-        let mut told = lock(&self.told);
-        for fault in faults.difference(&told) {
+    /// Logs each fault of the directory once, for as long as it lasts.
+    fn log_new(&self, faults: BTreeSet<String>) {
+        let mut logged = lock(&self.logged);
+        for fault in faults.difference(&logged) {
             warn!("{fault}");
         }
-        *told = faults;
+        *logged = faults;
     }
 }
 
-/// A panic elsewhere leaves whole values behind: each is changed by one call.
+/// Locks and ignores poisoning: every critical section is a single call, so a panic cannot leave a
+/// value half-updated.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

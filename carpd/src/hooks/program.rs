@@ -1,4 +1,4 @@
-//! One hook: what it is told, how long it may take, and what becomes of what it prints.
+//! One hook: its environment, its time limit and its output.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -13,19 +13,19 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-/// How long a hook may run.
-pub(super) const LIMIT: Duration = Duration::from_secs(10);
+/// Longest run of a hook.
+pub(super) const RUN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long what a hook left running keeps us reading after it has ended.
-const LINGER: Duration = Duration::from_millis(100);
+/// Wait for further output after a hook has exited, from processes that it left running.
+const OUTPUT_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How much of what a hook prints is kept, in bytes.
-const PRINTED: usize = 16_384;
+/// Maximum logged output of a hook, in bytes.
+const OUTPUT_LIMIT: usize = 16_384;
 
-/// As for root at a shell: carpd's own may have been started with less.
+/// `PATH` of a hook, as for root at a shell; that of carpd itself can be shorter.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The facts, under the names that hooks know. What there is not is empty.
+/// Environment of a hook, see carpd(8). Variables that do not apply are empty.
 pub(super) fn environment(transition: &Transition) -> Vec<(&'static str, String)> {
     let Transition {
         unit,
@@ -61,7 +61,7 @@ pub(super) fn environment(transition: &Transition) -> Vec<(&'static str, String)
     ]
 }
 
-/// Runs `program` to its end or to the end of its time, and logs what it printed.
+/// Runs `program` to its end or to its time limit, and logs its output.
 pub(super) async fn run(program: &Path, unit: Unit, environment: &[(&'static str, String)]) {
     let name = program.file_name().unwrap_or_default().display();
     let mut printed = Vec::new();
@@ -73,13 +73,14 @@ pub(super) async fn run(program: &Path, unit: Unit, environment: &[(&'static str
     let problem = match outcome {
         Ok(Some(status)) if status.success() => return,
         Ok(Some(status)) => format!("ended with {status}"),
-        Ok(None) => format!("was killed: it ran for {} seconds", LIMIT.as_secs()),
+        Ok(None) => format!("was killed: it ran for {} seconds", RUN_TIMEOUT.as_secs()),
         Err(error) => format!("cannot be run: {error}"),
     };
     warn!(CARP_INTERFACE = unit_name, "{unit}: hook {name} {problem}");
 }
 
-/// The status; `None` if its time was over, and it is dead with all that it started.
+/// Runs a hook and returns its status. `None` means that it reached its time limit and was killed, with
+/// all processes that it started.
 async fn attend(
     program: &Path,
     environment: &[(&'static str, String)],
@@ -97,19 +98,21 @@ async fn attend(
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
-    // Where a host short of memory is told to spare carpd, that is not meant for what it starts.
-    // No privilege is needed to be spared less; the program may have ended already.
+    // A negative score protects carpd, not its hooks. Raising the score needs no privilege. The write
+    // fails if the program has already ended.
     if let Some(pid) = child.id() {
         let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "0");
     }
-    let status = timeout(LIMIT, ended(&mut child, &output, printed)).await;
+    let status = timeout(RUN_TIMEOUT, ended(&mut child, &output, printed)).await;
     let Ok(status) = status else {
         kill(&child);
         child.wait().await?;
         return Ok(None);
     };
-    // What it left running may hold the pipe open for as long as it likes.
-    let _late = timeout(LINGER, read(&output, printed)).await.is_err();
+    // Processes that it left running can hold the pipe open for any time.
+    let _late = timeout(OUTPUT_TIMEOUT, read(&output, printed))
+        .await
+        .is_err();
     status.map(Some)
 }
 
@@ -124,18 +127,18 @@ async fn ended(
         status = child.wait() => return status,
         () = read(output, printed) => {}
     }
-    // It has closed its output, and goes on.
+    // It has closed its output and still runs.
     child.wait().await
 }
 
-/// Reads to the end. What is more than enough is thrown away, so that nobody waits to write it.
+/// Reads to the end. Output beyond the limit is discarded, so that the writer never blocks.
 async fn read(output: &Receiver, printed: &mut Vec<u8>) {
     let mut buffer = [0; 4096];
     while output.readable().await.is_ok() {
         match output.try_read(&mut buffer) {
             Ok(0) => return,
             Ok(count) => {
-                let room = PRINTED.saturating_sub(printed.len()).min(count);
+                let room = OUTPUT_LIMIT.saturating_sub(printed.len()).min(count);
                 printed.extend_from_slice(buffer.get(..room).unwrap_or_default());
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -144,11 +147,11 @@ async fn read(output: &Receiver, printed: &mut Vec<u8>) {
     }
 }
 
-/// Kills the program's process group, which is its own.
+/// Kills the program's process group.
 fn kill(child: &Child) {
     let pid = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(group) = pid.and_then(Pid::from_raw) {
-        // It may have ended just now.
+        // Fails if it has just ended.
         let _ = kill_process_group(group, Signal::KILL);
     }
 }

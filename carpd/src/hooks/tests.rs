@@ -1,4 +1,4 @@
-//! Hooks as scripts in a directory. They need root, as hooks do.
+//! Hooks as scripts in a directory. The tests need root, as hooks do.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A directory for hooks, and beside it the file that they write to.
+/// Directory for hooks, beside the file that they write to.
 struct Bench {
     directory: TempDir,
     hooks: Hooks,
@@ -26,7 +26,7 @@ impl Bench {
         Self { directory, hooks }
     }
 
-    /// A hook that appends what `line` prints to the file.
+    /// Writes a hook that appends the output of `line` to the file.
     fn hook(&self, name: &str, line: &str) -> PathBuf {
         let path = self.directory.path().join("hooks.d").join(name);
         let out = self.directory.path().join("out");
@@ -60,7 +60,7 @@ fn transition(unit: u16, seconds: u64) -> Transition {
 }
 
 #[tokio::test]
-async fn a_hook_knows_what_happened() {
+async fn hook_has_the_facts_in_its_environment() {
     let bench = Bench::new();
     bench.hook(
         "facts",
@@ -78,7 +78,7 @@ async fn a_hook_knows_what_happened() {
 }
 
 #[tokio::test]
-async fn none_is_lost_and_none_overtakes_another_of_the_same_interface() {
+async fn hooks_of_one_interface_run_in_order_and_none_is_lost() {
     let bench = Bench::new();
     bench.hook(
         "10-first",
@@ -106,7 +106,7 @@ async fn none_is_lost_and_none_overtakes_another_of_the_same_interface() {
 }
 
 #[tokio::test]
-async fn one_that_hangs_is_killed_with_its_children_and_holds_up_its_own_interface_alone() {
+async fn hanging_hook_is_killed_and_delays_its_own_interface_only() {
     let bench = Bench::new();
     let started = Instant::now();
     bench.hook(
@@ -121,25 +121,25 @@ async fn one_that_hangs_is_killed_with_its_children_and_holds_up_its_own_interfa
             break written.lines().find_map(|line| line.parse::<u32>().ok());
         }
         assert!(
-            started.elapsed() < LIMIT,
+            started.elapsed() < RUN_TIMEOUT,
             "carp1 waits for carp0: {written:?}"
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     bench.hooks.finish().await;
-    assert!(started.elapsed() >= LIMIT && started.elapsed() < FAREWELL);
+    assert!(started.elapsed() >= RUN_TIMEOUT && started.elapsed() < STOP_TIMEOUT);
     assert!(!bench.written().contains("carp0"), "{:?}", bench.written());
-    // The kernel ends it in its own time, and nobody here reaps it: it may be left as a zombie.
+    // The kernel kills it in its own time, and no parent reaps it: it can stay a zombie.
     let stat = || fs::read_to_string(format!("/proc/{}/stat", child.unwrap())).unwrap_or_default();
     let gone = |stat: &str| stat.is_empty() || stat.contains(") Z ");
     while !gone(&stat()) {
-        assert!(started.elapsed() < FAREWELL, "{}", stat());
+        assert!(started.elapsed() < STOP_TIMEOUT, "{}", stat());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
 #[tokio::test]
-async fn what_a_hook_leaves_running_keeps_nobody_waiting() {
+async fn process_left_running_does_not_delay_the_next_hook() {
     let bench = Bench::new();
     bench.hook("daemon", "echo began; exec >&2; sleep 3 &");
     let started = Instant::now();
@@ -150,7 +150,7 @@ async fn what_a_hook_leaves_running_keeps_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn what_others_could_change_is_not_run() {
+async fn file_that_other_users_can_change_is_not_run() {
     let bench = Bench::new();
     let plain = bench.hook("plain", "echo plain");
     fs::set_permissions(plain, fs::Permissions::from_mode(0o644)).unwrap();
@@ -164,9 +164,9 @@ async fn what_others_could_change_is_not_run() {
     assert_eq!(bench.written(), "good\n");
     let faults = bench.faults();
     assert_eq!(faults.len(), 3, "{faults:?}");
-    assert!(faults[0].ends_with("good.bak is not run as a hook: it has a name with more than letters, digits, '-' and '_' in it"));
+    assert!(faults[0].ends_with("good.bak is not run as a hook: it has a name with characters other than letters, digits, '-' and '_'"));
     assert!(faults[1].ends_with("theirs is not run as a hook: it is not owned by root"));
-    assert!(faults[2].contains("can be written by others"));
+    assert!(faults[2].contains("can be written by users other"));
 
     fs::set_permissions(
         bench.directory.path().join("hooks.d"),
@@ -180,7 +180,7 @@ async fn what_others_could_change_is_not_run() {
 }
 
 #[tokio::test]
-async fn without_a_directory_nothing_happens() {
+async fn absent_directory_has_no_hooks() {
     let hooks = Hooks::new("/nowhere".into(), Path::new("/run/carpd/bus"));
     hooks.run(&transition(0, 1));
     hooks.finish().await;

@@ -1,8 +1,8 @@
-//! What the service manager is told, see `sd_notify(3)`: that carpd is ready, how it stands, that
-//! it reloads or stops, that it is alive. Where nobody started us who wants to know, nothing.
+//! Notifications to the service manager, see `sd_notify(3)`: ready, status, reloading, stopping, and
+//! watchdog pings. Without `NOTIFY_SOCKET`, none are sent.
 //!
-//! **Invariant:** nobody waits for systemd. What is told is queued, and [`Outbox::run`] sends it;
-//! a sign of life is written by the protocol's own thread, or dropped where there is no room.
+//! **Invariant:** no thread waits for systemd. Notifications are queued, and [`Outbox::run`] sends
+//! them. The protocol thread itself sends watchdog pings, and drops them if the socket is full.
 
 mod watchdog;
 
@@ -22,31 +22,31 @@ use tracing::warn;
 
 pub(crate) use self::watchdog::Watchdog;
 
-/// How much may wait to be told. There is little to tell, and more only while systemd hangs.
-const QUEUE: usize = 256;
+/// Maximum number of queued notifications. The queue fills only while systemd hangs.
+const QUEUE_LIMIT: usize = 256;
 
-/// How long to wait when systemd's socket is full.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Pause before sending again when systemd's socket is full.
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Tells systemd things. Clones tell the same one.
+/// Sender of notifications. Clones share the queue.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Systemd {
     queue: Option<mpsc::Sender<String>>,
     ready: Arc<AtomicBool>,
 }
 
-/// What waits to be told.
+/// Queue of notifications.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     socket: Arc<Socket>,
     queue: mpsc::Receiver<String>,
 }
 
-/// A reload under way: ends when dropped.
+/// Reload in progress, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Reloading<'a>(&'a Systemd);
 
-/// Who started us, if it wants to be told (`NOTIFY_SOCKET`), and if it wants signs of life
+/// Connects to the service manager if it wants notifications (`NOTIFY_SOCKET`) and watchdog pings
 /// (`WATCHDOG_USEC`).
 pub(crate) fn connect() -> (Systemd, Option<Outbox>, Option<Watchdog>) {
     let Some(address) = env::var_os("NOTIFY_SOCKET") else {
@@ -60,9 +60,9 @@ pub(crate) fn connect() -> (Systemd, Option<Outbox>, Option<Watchdog>) {
         }
     };
     let watchdog = sd_notify::watchdog_enabled()
-        .filter(|patience| !patience.is_zero())
-        .map(|patience| Watchdog::new(Arc::clone(&socket), patience));
-    let (sender, queue) = mpsc::channel(QUEUE);
+        .filter(|timeout| !timeout.is_zero())
+        .map(|timeout| Watchdog::new(Arc::clone(&socket), timeout));
+    let (sender, queue) = mpsc::channel(QUEUE_LIMIT);
     let systemd = Systemd {
         queue: Some(sender),
         ready: Arc::default(),
@@ -71,38 +71,38 @@ pub(crate) fn connect() -> (Systemd, Option<Outbox>, Option<Watchdog>) {
 }
 
 impl Systemd {
-    /// Sockets, bus and configuration are up.
+    /// Reports that sockets, bus and configuration are up.
     pub(crate) fn ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
-        self.tell(&[NotifyState::Ready]);
+        self.notify(&[NotifyState::Ready]);
     }
 
-    /// One line that `systemctl status` shows.
+    /// Sets the line that `systemctl status` shows.
     pub(crate) fn status(&self, line: &str) {
-        self.tell(&[NotifyState::Status(line)]);
+        self.notify(&[NotifyState::Status(line)]);
     }
 
-    /// The configuration is read again, until the guard is dropped. Before carpd is ready that is
-    /// part of starting.
+    /// Reports a reload, until the guard is dropped. `None` before carpd is ready, when reading the
+    /// configuration is part of starting.
     pub(crate) fn reloading(&self) -> Option<Reloading<'_>> {
         if !self.ready.load(Ordering::Relaxed) {
             return None;
         }
         // Without the time, systemd 253 and later would take the reload for failed.
         let now = NotifyState::monotonic_usec_now().ok()?;
-        self.tell(&[NotifyState::Reloading, now]);
+        self.notify(&[NotifyState::Reloading, now]);
         Some(Reloading(self))
     }
 
-    /// carpd gives everything back and ends.
+    /// Reports that carpd is stopping.
     pub(crate) fn stopping(&self) {
-        self.tell(&[NotifyState::Stopping, NotifyState::Status("handing over")]);
+        self.notify(&[NotifyState::Stopping, NotifyState::Status("handing over")]);
     }
 
-    fn tell(&self, states: &[NotifyState<'_>]) {
+    fn notify(&self, states: &[NotifyState<'_>]) {
         if let Some(queue) = &self.queue {
             let lines: Vec<String> = states.iter().map(ToString::to_string).collect();
-            // Full: systemd has not read for a long time, and has more to catch up with than this.
+            // A full queue drops the notification: systemd has not read for a long time.
             let _ = queue.try_send(lines.join("\n"));
         }
     }
@@ -114,8 +114,8 @@ impl Drop for Reloading<'_> {
     }
 }
 
-/// Does `work`, and meanwhile sends what is told.
-pub(crate) async fn telling(outbox: Option<Outbox>, work: impl Future<Output = ()>) {
+/// Runs `work`, and sends queued notifications meanwhile.
+pub(crate) async fn notify_during(outbox: Option<Outbox>, work: impl Future<Output = ()>) {
     let Some(mut outbox) = outbox else {
         return work.await;
     };
@@ -127,7 +127,7 @@ pub(crate) async fn telling(outbox: Option<Outbox>, work: impl Future<Output = (
 }
 
 impl Outbox {
-    /// Sends what is told, for as long as it is polled.
+    /// Sends queued notifications. Never ends.
     async fn run(&mut self) {
         while let Some(message) = self.queue.recv().await {
             self.send(&message).await;
@@ -135,7 +135,7 @@ impl Outbox {
         std::future::pending::<()>().await;
     }
 
-    /// Sends what still waits, as far as there is room for it.
+    /// Sends the remaining notifications, as far as the socket has room.
     fn finish(mut self) {
         while let Ok(message) = self.queue.try_recv() {
             let _ = self.socket.send(&message);
@@ -145,15 +145,15 @@ impl Outbox {
     async fn send(&self, message: &str) {
         while let Err(error) = self.socket.send(message) {
             if error.kind() != ErrorKind::WouldBlock {
-                warn!("cannot tell systemd {message:?}: {error}");
+                warn!("cannot notify systemd {message:?}: {error}");
                 return;
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 }
 
-/// systemd's end. It is not connected to: systemd may bind its socket anew when it is updated.
+/// Socket to systemd. It is not connected, since systemd can bind a new socket when it is updated.
 #[derive(Debug)]
 struct Socket {
     socket: UnixDatagram,
@@ -161,7 +161,7 @@ struct Socket {
 }
 
 impl Socket {
-    /// A path, or with `@` an abstract name.
+    /// Returns a socket for a path, or for an abstract name after `@`.
     fn to(address: &OsStr) -> io::Result<Self> {
         let address = match address.as_bytes().strip_prefix(b"@") {
             Some(name) => SocketAddr::from_abstract_name(name)?,
@@ -172,7 +172,7 @@ impl Socket {
         Ok(Self { socket, address })
     }
 
-    /// Never waits.
+    /// Sends without blocking.
     fn send(&self, message: &str) -> io::Result<()> {
         let message = message.as_bytes();
         self.socket.send_to_addr(message, &self.address).map(|_| ())
@@ -188,7 +188,7 @@ mod tests {
         let path = directory.path().join("notify");
         let theirs = UnixDatagram::bind(&path).unwrap();
         let socket = Arc::new(Socket::to(path.as_os_str()).unwrap());
-        let (sender, queue) = mpsc::channel(QUEUE);
+        let (sender, queue) = mpsc::channel(QUEUE_LIMIT);
         let systemd = Systemd {
             queue: Some(sender),
             ready: Arc::default(),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_is_framed_and_one_before_we_are_ready_is_not_told() {
+    fn reload_is_reported_once_carpd_is_ready() {
         let (theirs, systemd, outbox, _directory) = pair();
         assert!(systemd.reloading().is_none());
         systemd.ready();
@@ -217,15 +217,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_finds_no_room_is_told_when_there_is_some_and_a_sign_of_life_is_not() {
+    async fn watchdog_ping_is_dropped_when_the_socket_is_full() {
         let (theirs, systemd, mut outbox, _directory) = pair();
         // The queue of a socket is as long as net.unix.max_dgram_qlen.
         let mut filled = 0;
         while outbox.socket.send("STATUS=busy").is_ok() {
             filled += 1;
         }
-        let patience = Duration::from_secs(4);
-        let mut watchdog = Watchdog::new(Arc::clone(&outbox.socket), patience);
+        let timeout = Duration::from_secs(4);
+        let mut watchdog = Watchdog::new(Arc::clone(&outbox.socket), timeout);
         watchdog.feed(carp_proto::Instant::from_micros(0));
         systemd.ready();
         let reader = tokio::task::spawn_blocking(move || {
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abstract_name_is_an_address_too() {
+    fn abstract_name_is_an_address() {
         let name = format!("carpd-test-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let theirs = UnixDatagram::bind_addr(&address).unwrap();

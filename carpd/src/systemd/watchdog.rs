@@ -1,4 +1,4 @@
-//! Signs of life, from the protocol's thread itself: where it hangs, they end.
+//! Watchdog pings, sent by the protocol thread: if it hangs, they stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,39 +8,40 @@ use sd_notify::NotifyState;
 
 use super::Socket;
 
-/// How many signs fit into systemd's patience; it advises two, but one may find no room.
-const SIGNS: u32 = 4;
+/// Pings per timeout of systemd's watchdog. `sd_watchdog_enabled(3)` advises two; a full socket can
+/// drop one.
+const PINGS: u32 = 4;
 
-/// Gives signs of life, for as long as somebody calls [`Watchdog::feed`].
+/// Sender of watchdog pings.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     socket: Arc<Socket>,
     period: Duration,
     next: Option<Instant>,
-    sign: String,
+    ping: String,
 }
 
 impl Watchdog {
-    pub(super) fn new(socket: Arc<Socket>, patience: Duration) -> Self {
+    pub(super) fn new(socket: Arc<Socket>, timeout: Duration) -> Self {
         Self {
             socket,
-            period: patience / SIGNS,
+            period: timeout / PINGS,
             next: None,
-            sign: NotifyState::Watchdog.to_string(),
+            ping: NotifyState::Watchdog.to_string(),
         }
     }
 
-    /// When the next sign is due; `None` before the first.
+    /// Returns the time of the next ping; `None` before the first.
     pub(crate) const fn next(&self) -> Option<Instant> {
         self.next
     }
 
-    /// Gives a sign if one is due. Never waits.
+    /// Sends a ping if one is due. Never blocks.
     pub(crate) fn feed(&mut self, now: Instant) {
         if self.next.is_none_or(|next| next <= now) {
             self.next = Some(now + self.period);
-            // If there is no room, there are three more.
-            let _ = self.socket.send(&self.sign);
+            // If the socket is full, three more pings follow within the timeout.
+            let _ = self.socket.send(&self.ping);
         }
     }
 }
