@@ -94,6 +94,17 @@ impl Carpd {
         sysctl_conf: &str,
         arguments: &[&str],
     ) -> Result<Self> {
+        Self::start_configured_under(host, rc_conf, sysctl_conf, arguments, Vec::new())
+    }
+
+    /// As [`Carpd::start_configured_with`], with further variables in its environment.
+    pub fn start_configured_under(
+        host: &Host,
+        rc_conf: &str,
+        sysctl_conf: &str,
+        arguments: &[&str],
+        environment: Environment,
+    ) -> Result<Self> {
         let directory = host.file("carpd", "d");
         fs::create_dir_all(directory.join("etc"))?;
         for (name, text) in [("rc.conf", rc_conf), ("sysctl.conf", sysctl_conf)] {
@@ -101,14 +112,14 @@ impl Carpd {
             fs::write(&path, text)?;
             fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         }
-        Self::start_in(host, directory, arguments)
+        Self::start_all(host, directory, arguments, environment)
     }
 
     /// As [`Carpd::start`], with further `arguments`, which name a bus.
     pub fn start_with(host: &Host, arguments: &[&str]) -> Result<Self> {
         let directory = host.file("carpd", "d");
         fs::create_dir_all(directory.join("etc"))?;
-        Self::start_in(host, directory, arguments)
+        Self::start_all(host, directory, arguments, Vec::new())
     }
 
     /// As [`Carpd::start_with`], started by way of `program`, which becomes it.
@@ -123,10 +134,6 @@ impl Carpd {
         let directory = host.file("carpd", "d");
         fs::create_dir_all(directory.join("etc"))?;
         Self::start_all(host, directory, arguments, environment)
-    }
-
-    fn start_in(host: &Host, directory: PathBuf, arguments: &[&str]) -> Result<Self> {
-        Self::start_all(host, directory, arguments, Vec::new())
     }
 
     fn start_all(

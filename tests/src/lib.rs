@@ -43,6 +43,7 @@ mod root;
 mod sweep;
 mod terminal;
 mod wait;
+mod wall_clock;
 mod wire;
 
 pub use bus::Bus;
@@ -68,4 +69,5 @@ pub use root::{Root, succeeds};
 pub use sweep::sweep;
 pub use terminal::Terminal;
 pub use wait::{AT_ONCE, MARGIN, check_interrupted, interrupt, master_down, wait_until};
+pub use wall_clock::WallClock;
 pub use wire::Wire;

@@ -1,9 +1,9 @@
 //! The lab itself: what every other story relies on.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{Capture, Frame, Lab, Ping, ping, wait_until};
+use carp_tests::{Capture, Carpd, Frame, Lab, Ping, WallClock, ping, wait_until};
 
 #[test]
 fn hosts_of_a_segment_reach_each_other_by_readable_addresses() -> Result<()> {
@@ -99,5 +99,25 @@ fn what_a_killed_run_left_behind_can_be_swept_up() -> Result<()> {
         .args(["netns", "list"])
         .output()?;
     assert!(!String::from_utf8(namespaces.stdout)?.contains(leftover));
+    Ok(())
+}
+
+#[test]
+fn carpd_follows_the_steps_of_a_wall_clock_of_its_own() -> Result<()> {
+    let lab = Lab::new()?;
+    let a = lab.host("a", &[("lan", "192.168.1.2/24")])?;
+    let clock = WallClock::new(&lab, "a")?;
+    let carpd = Carpd::start_under(&a, &["--bus", "none"], clock.environment())?;
+    carpd.carpctl("carp0 create vhid 1 192.168.1.1/24")?;
+    for hours in [2, -2, 0] {
+        clock.set_ahead(hours * 3_600_000)?;
+        carpd.carpctl("carp0 down")?;
+        carpd.carpctl("carp0 up")?;
+        let last = carpd.interface("carp0")?.last_transition;
+        let stamp = i64::try_from(last.context("a transition")?.time / 1_000_000)?;
+        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
+        let ahead = stamp - now;
+        ensure!((ahead - hours * 3_600).abs() < 60, "{ahead} s ahead");
+    }
     Ok(())
 }
