@@ -2,31 +2,29 @@
 //! from the protocol.
 
 use std::fmt;
-use std::net::IpAddr;
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use carp_proto::Mac;
-use carp_proto::wire::frames;
-use carp_tests::{Bus, Random, forged, master_down};
-use rustix::process::Signal;
+use carp_tests::{Random, master_down};
 
-use crate::world::{HOSTS, NUMBER, PASSWORDS, UNITS, World};
+use crate::world::{HOSTS, UNITS};
 
 /// A fault, with the host that it strikes, if it is one alone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
-    what: What,
-    host: usize,
-    unit: &'static str,
+    pub(crate) what: What,
+    pub(crate) host: usize,
+    pub(crate) unit: &'static str,
     /// A part of three seconds, for what lasts.
-    time: Duration,
+    pub(crate) time: Duration,
+    /// For what has a value.
+    pub(crate) number: u64,
+    /// Whether hosts compare the time of what they hear with their own (`net.inet.carp.replay=2`).
+    pub(crate) compares_clocks: bool,
 }
 
 /// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+pub(crate) enum What {
     /// A cable is pulled, with its interface.
     Cable(&'static str),
     /// An administrator takes an interface down.
@@ -48,10 +46,35 @@ enum What {
     Mac,
     Force,
     Suppress,
+    /// On the two best hosts.
+    SuppressTwo,
+    /// On all hosts, with this advbase.
+    SuppressAll(u32),
     Noise,
     Passwords,
+    /// Without a time in which both are accepted.
+    PasswordAtOnce,
     BusRestart,
     Partition,
+    /// The advertisements of one family do not reach a host, or do not come from it, or both.
+    Family(&'static str),
+    /// The queue of an interface takes no frame any more.
+    Queue(&'static str),
+    /// The wall clock of one host steps by so many milliseconds.
+    Clock(i64),
+    /// Those of all hosts do.
+    Clocks(i64),
+    /// carpd starts while the clock of its host is that wrong.
+    LateClock(i64),
+    Advskew,
+    Advbase(u32),
+    /// On all hosts.
+    Advbases(u32),
+    /// An address more, on all hosts.
+    Alias(&'static str),
+    Description,
+    /// From then on hosts compare clocks, or do not any more.
+    Replay,
 }
 
 /// How long clients may notice a fault by the protocol, on a machine that has time.
@@ -87,10 +110,14 @@ const LEASE: Duration = Duration::from_secs(3);
 /// preemption is suppressed there is one every 1 + 240/256 s.
 const INTERVAL: Duration = Duration::from_millis(1938);
 
-/// What carpd ends with that has kept everything (carpd(8)).
-const KEPT: i32 = 75;
+/// As [`INTERVAL`], for hosts with an advbase of 2: 2 + 100/256 s.
+const LONGER_INTERVAL: Duration = Duration::from_millis(2391);
 
-const ALL: [What; 24] = [
+/// In milliseconds: less than `net.inet.carp.replay_window`, and more.
+const SMALL_STEP: i64 = 2_500;
+const LARGE_STEP: i64 = 7_200_000;
+
+const ALL: [What; 49] = [
     What::Cable("eth0"),
     What::Cable("eth1"),
     What::Interface,
@@ -111,40 +138,100 @@ const ALL: [What; 24] = [
     What::Mac,
     What::Force,
     What::Suppress,
+    What::SuppressTwo,
+    What::SuppressAll(1),
+    What::SuppressAll(0),
     What::Noise,
     What::Passwords,
+    What::PasswordAtOnce,
     What::BusRestart,
     What::Partition,
+    What::Family("IPv4"),
+    What::Family("IPv6"),
+    What::Queue("eth0"),
+    What::Queue("eth1"),
+    What::Clock(SMALL_STEP),
+    What::Clock(-SMALL_STEP),
+    What::Clock(LARGE_STEP),
+    What::Clock(-LARGE_STEP),
+    What::Clocks(LARGE_STEP),
+    What::Clocks(-LARGE_STEP),
+    What::LateClock(LARGE_STEP),
+    What::Advskew,
+    What::Advbase(0),
+    What::Advbase(2),
+    What::Advbase(10),
+    What::Advbases(0),
+    What::Advbases(2),
+    What::Alias("192.168.1.77/24"),
+    What::Alias("inet6 2001:db8:1::77 prefixlen 64"),
+    What::Description,
+    What::Replay,
 ];
 
 impl Fault {
     /// One or two faults at once; two strike two hosts, so that the third is whole.
-    pub(crate) fn some(random: &mut Random) -> Vec<Self> {
-        let one = Self::any(random);
+    pub(crate) fn some(random: &mut Random, compares_clocks: bool) -> Vec<Self> {
+        let one = Self::any(random, compares_clocks);
         if one.is_everywhere() || random.below(4) > 0 {
             return vec![one];
         }
         loop {
-            let other = Self::any(random);
+            let other = Self::any(random, compares_clocks);
             if !other.is_everywhere() && other.host != one.host {
                 return vec![one, other];
             }
         }
     }
 
-    fn any(random: &mut Random) -> Self {
-        Self {
-            what: random.one_of(ALL),
-            // The master is the most interesting one.
-            host: random.one_of([0, 0, 1, 2]),
-            unit: random.one_of(UNITS),
-            time: Duration::from_millis(random.below(2500)),
+    fn any(random: &mut Random, compares_clocks: bool) -> Self {
+        loop {
+            let any = Self {
+                what: random.one_of(ALL),
+                // The master is the most interesting one.
+                host: random.one_of([0, 0, 1, 2]),
+                unit: random.one_of(UNITS),
+                time: Duration::from_millis(random.below(2500)),
+                number: random.number(),
+                compares_clocks,
+            };
+            if !any.is_known() {
+                return any;
+            }
         }
+    }
+
+    /// Whether it is known not to be survived: the counters of a host whose clock was ahead stay it.
+    const fn is_known(self) -> bool {
+        matches!(self.what, What::Clock(by) | What::Clocks(by) | What::LateClock(by)
+            if by.abs() == LARGE_STEP)
     }
 
     /// Whether it is nothing that strikes one host.
     const fn is_everywhere(self) -> bool {
-        matches!(self.what, What::Passwords | What::Partition)
+        matches!(
+            self.what,
+            What::SuppressTwo
+                | What::SuppressAll(_)
+                | What::Passwords
+                | What::PasswordAtOnce
+                | What::Partition
+                | What::Clocks(_)
+                | What::Advbases(_)
+                | What::Alias(_)
+                | What::Replay
+        )
+    }
+
+    /// The advskews that one host has in turn.
+    pub(crate) fn skews(self) -> [u64; 3] {
+        [1, 255, 255 * 255].map(|scale| self.number / scale % 255)
+    }
+
+    /// Whether a host refuses what the others say, and they what it says.
+    const fn parts_clocks(self) -> bool {
+        self.compares_clocks
+            && matches!(self.what, What::Clock(by) | What::LateClock(by) if by.abs() == LARGE_STEP)
     }
 
     /// Its line in the table.
@@ -169,190 +256,113 @@ impl Fault {
             What::Mac => "MAC of the physical interface changed",
             What::Force => "state forced",
             What::Suppress => "preemption suppressed by a holder",
+            What::SuppressTwo => "preemption suppressed on two hosts",
+            What::SuppressAll(1) => "preemption suppressed on all hosts",
+            What::SuppressAll(_) => "advbase 0, preemption suppressed on all hosts",
             What::Noise => "flood of bad advertisements",
             What::Passwords => "password changed, and back",
+            What::PasswordAtOnce => "password changed at once, and back",
             What::BusRestart => "message bus restarted",
             What::Partition => "hosts cut off from each other, not from the clients",
+            What::Family(_) => "one family of advertisements cut",
+            What::Queue(_) => "send queue full",
+            What::Clock(by) if by.abs() == SMALL_STEP => "clock 2.5 s off, and right again",
+            What::Clock(_) => "clock 2 h off, and right again",
+            What::Clocks(_) => "clocks of all hosts 2 h off, and right again",
+            What::LateClock(_) => "started with the clock 2 h off, then right again",
+            What::Advskew => "advskew changed thrice, and back",
+            What::Advbase(_) => "advbase changed, and back",
+            What::Advbases(_) => "advbase changed on all hosts, and back",
+            What::Alias(_) => "address added on all hosts, and removed",
+            What::Description => "description changed",
+            What::Replay => "replay changed on all hosts",
         }
     }
 
     /// Whether every address is answered for by one host while it lasts.
     pub(crate) fn settles(self) -> bool {
-        self.what != What::Partition
+        self.what != What::Partition && !self.parts_clocks()
+    }
+
+    /// How long it takes until a backup shows that it no longer hears a master, after what may
+    /// keep it from hearing one.
+    pub(crate) fn shows_after(self) -> Duration {
+        let changes_what_is_heard = matches!(
+            self.what,
+            What::SuppressTwo
+                | What::SuppressAll(_)
+                | What::PasswordAtOnce
+                | What::Family(_)
+                | What::Queue(_)
+                | What::Clock(_)
+                | What::Clocks(_)
+                | What::LateClock(_)
+                | What::Advskew
+                | What::Advbase(_)
+                | What::Advbases(_)
+                | What::Alias(_)
+                | What::Replay
+        );
+        if changes_what_is_heard {
+            takeover() + INTERVAL
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// How long it takes at most, by the protocol, until the best host has everything again that
+    /// was mended after `struck`.
+    pub(crate) fn return_time(self, struck: Duration) -> Duration {
+        if matches!(self.what, What::Queue(_)) {
+            // A BACKUP that could not send tries again after a time that doubles: it is no longer
+            // than all before it together, and one more.
+            return struck + takeover() + INTERVAL;
+        }
+        takeover()
     }
 
     /// By the protocol, from when it strikes.
     pub(crate) fn strike_bounds(self) -> Bounds {
-        let silent = Bounds {
-            outage: takeover(),
-            twice: LEASE,
-        };
-        // A bow-out, or something put right at once.
-        let at_once = Bounds {
-            outage: Duration::ZERO,
-            twice: INTERVAL,
-        };
-        match self.what {
-            // carpd lives, and gives the addresses up at once.
-            What::Cable(_) | What::Interface => Bounds {
-                outage: takeover(),
-                twice: INTERVAL,
+        // The kernel answers for a carpd that does not live, until its lease ends.
+        let is_dead = matches!(
+            self.what,
+            What::Kill | What::KillAndBack | What::Hang | What::Nap
+        );
+        let is_silent = matches!(self.what, What::Cable(_) | What::Interface | What::Queue(_));
+        Bounds {
+            // A bow-out, or something put right at once, makes no one wait.
+            outage: if is_dead || is_silent {
+                takeover()
+            } else {
+                Duration::ZERO
             },
-            What::Kill | What::KillAndBack | What::Hang | What::Nap => silent,
-            What::Partition => Bounds {
-                outage: Duration::ZERO,
-                twice: Duration::MAX,
+            twice: if !self.settles() {
+                Duration::MAX
+            } else if is_dead {
+                LEASE
+            } else {
+                self.handover()
             },
-            What::Stop
-            | What::Restart
-            | What::KeepRestart
-            | What::Down
-            | What::Destroy
-            | What::Reload
-            | What::Flush
-            | What::Delete
-            | What::Sysctls
-            | What::Mtu
-            | What::Mac
-            | What::Force
-            | What::Suppress
-            | What::Noise
-            | What::Passwords
-            | What::BusRestart => at_once,
         }
     }
 
     /// By the protocol, from when it is mended: a better host preempts, or one of several masters
     /// yields, and nobody has to be waited for.
-    pub(crate) const fn mend_bounds() -> Bounds {
+    pub(crate) const fn mend_bounds(self) -> Bounds {
         Bounds {
             outage: Duration::ZERO,
-            twice: INTERVAL,
+            twice: self.handover(),
         }
     }
 
-    /// Makes it happen.
-    pub(crate) fn strike(self, world: &mut World) -> Result<()> {
-        let host = world.at(self.host)?.host().clone();
-        let unit = self.unit;
-        match self.what {
-            What::Cable(interface) => host.pull(interface),
-            What::Interface => host.run("ip link set eth0 down").map(drop),
-            What::Kill => world.at(self.host)?.kill(),
-            What::KillAndBack => {
-                world.at(self.host)?.kill()?;
-                thread::sleep(self.time);
-                world.at(self.host)?.restart()
-            }
-            What::Hang => world.at(self.host)?.signal(Signal::STOP),
-            What::Nap => {
-                world.at(self.host)?.signal(Signal::STOP)?;
-                thread::sleep(self.time);
-                world.at(self.host)?.signal(Signal::CONT)
-            }
-            What::Stop => stop(world, self.host),
-            What::Restart => {
-                stop(world, self.host)?;
-                world.at(self.host)?.restart()
-            }
-            What::KeepRestart => {
-                let carpd = world.at(self.host)?;
-                let status = carpd.keep()?;
-                ensure!(status.code() == Some(KEPT), "carpd ended with {status}");
-                carpd.restart()
-            }
-            What::Down => carpctl(world, self.host, &format!("{unit} down")),
-            What::Destroy => carpctl(world, self.host, &format!("{unit} destroy")),
-            What::Reload => {
-                world.rewrite(self.host, 1)?;
-                world.at(self.host)?.signal(Signal::HUP)
-            }
-            // The one without a device of its own has nothing that could be meddled with alone.
-            What::Flush => host.output("ip address flush dev carp0").map(drop),
-            What::Delete => host.output("ip link delete carp0").map(drop),
-            What::Sysctls => {
-                let line = "sysctl -qw net.ipv4.conf.eth0.arp_ignore=0 \
-                            net.ipv4.conf.eth0.arp_announce=0";
-                host.run(line).map(drop)
-            }
-            What::Mtu => host.run("ip link set eth0 mtu 1400").map(drop),
-            What::Mac => {
-                let line = format!("ip link set eth0 address 02:00:00:00:aa:{:02x}", self.host);
-                host.run(&line).map(drop)
-            }
-            What::Force => {
-                let state = world.at(self.host)?.state(unit)?;
-                let other = if state == "MASTER" {
-                    "backup"
-                } else {
-                    "master"
-                };
-                carpctl(world, self.host, &format!("{unit} state {other}"))
-            }
-            What::Suppress => {
-                let mut command = world.at(self.host)?.carpctl_command()?;
-                command.args(["suppress", "--who", "soak", "--why", "it is tried out"]);
-                command.args(["--", "sleep", "60"]);
-                let holder = host.spawn("suppress", command)?;
-                world.holders.push(holder);
-                Ok(())
-            }
-            What::Noise => world.client.inject("eth0", &noise()),
-            What::Passwords => {
-                let [old, new] = PASSWORDS;
-                change_password(world, old, new)
-            }
-            What::BusRestart => {
-                world.bus = None;
-                Ok(())
-            }
-            What::Partition => isolate(world, "on"),
-        }
-    }
-
-    /// Makes it good again.
-    pub(crate) fn mend(self, world: &mut World) -> Result<()> {
-        let host = world.at(self.host)?.host().clone();
-        let unit = self.unit;
-        match self.what {
-            What::Cable(interface) => host.plug(interface),
-            What::Interface => host.run("ip link set eth0 up").map(drop),
-            What::Kill | What::Stop => world.at(self.host)?.restart(),
-            What::Hang => world.at(self.host)?.signal(Signal::CONT),
-            What::Down => carpctl(world, self.host, &format!("{unit} up")),
-            What::Destroy => carpctl(world, self.host, "reload"),
-            What::Reload => {
-                world.rewrite(self.host, 0)?;
-                world.at(self.host)?.signal(Signal::HUP)
-            }
-            What::Mtu => host.run("ip link set eth0 mtu 1500").map(drop),
-            What::Mac => {
-                let number = self.host + 1;
-                let line = format!("ip link set eth0 address 02:00:00:00:{number:02x}:00");
-                host.run(&line).map(drop)
-            }
-            What::Suppress => {
-                world.holders.clear();
-                Ok(())
-            }
-            What::Passwords => {
-                let [old, new] = PASSWORDS;
-                change_password(world, new, old)
-            }
-            What::BusRestart => {
-                world.bus = Some(Bus::start(&world.lab)?);
-                Ok(())
-            }
-            What::Partition => isolate(world, "off"),
-            What::KillAndBack
-            | What::Nap
-            | What::Restart
-            | What::KeepRestart
-            | What::Flush
-            | What::Delete
-            | What::Sysctls
-            | What::Force
-            | What::Noise => Ok(()),
+    /// How long two masters last that hear each other.
+    const fn handover(self) -> Duration {
+        if matches!(self.what, What::Advbases(_)) {
+            LONGER_INTERVAL
+        } else if matches!(self.what, What::Description | What::Replay) {
+            Duration::ZERO
+        } else {
+            INTERVAL
         }
     }
 }
@@ -360,14 +370,24 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind();
-        if self.is_everywhere() {
-            return f.write_str(kind);
-        }
         let (name, _) = HOSTS.get(self.host).copied().unwrap_or_default();
         match self.what {
-            What::Cable(interface) => write!(f, "{kind} ({name}, {interface})"),
+            What::Cable(which) | What::Queue(which) => write!(f, "{kind} ({name}, {which})"),
+            What::Family(family) => write!(f, "{kind} ({name}, {family}, {})", self.number % 3),
             What::Down | What::Destroy | What::Force => write!(f, "{kind} ({name}, {})", self.unit),
             What::KillAndBack | What::Nap => write!(f, "{kind} ({name}, {:.1?})", self.time),
+            What::Clock(by) | What::LateClock(by) => write!(f, "{kind} ({name}, {by} ms)"),
+            What::Clocks(by) => write!(f, "{kind} ({by} ms)"),
+            What::Advskew => write!(f, "{kind} ({name}, {}, {:?})", self.unit, self.skews()),
+            What::Advbase(base) => write!(f, "{kind} ({name}, {}, {base})", self.unit),
+            What::Advbases(base) => write!(f, "{kind} ({base})"),
+            What::Alias(address) => write!(f, "{kind} ({address})"),
+            What::SuppressTwo
+            | What::SuppressAll(_)
+            | What::Passwords
+            | What::PasswordAtOnce
+            | What::Partition
+            | What::Replay => f.write_str(kind),
             What::Interface
             | What::Kill
             | What::Hang
@@ -382,63 +402,8 @@ impl fmt::Display for Fault {
             | What::Mac
             | What::Suppress
             | What::Noise
-            | What::Passwords
             | What::BusRestart
-            | What::Partition => write!(f, "{kind} ({name})"),
+            | What::Description => write!(f, "{kind} ({name})"),
         }
     }
-}
-
-fn carpctl(world: &mut World, host: usize, line: &str) -> Result<()> {
-    world.at(host)?.carpctl(line).map(drop)
-}
-
-fn stop(world: &mut World, host: usize) -> Result<()> {
-    let status = world.at(host)?.stop()?;
-    ensure!(status.success(), "carpd stopped with {status}");
-    Ok(())
-}
-
-/// As the manual says: the new one is accepted everywhere, then sent everywhere, then alone.
-fn change_password(world: &mut World, old: &str, new: &str) -> Result<()> {
-    let steps = [
-        format!("accept_pass {new}"),
-        format!("pass {new} accept_pass {old}"),
-        "-accept_pass".to_owned(),
-    ];
-    for step in steps {
-        for host in 0..NUMBER {
-            for unit in UNITS {
-                carpctl(world, host, &format!("{unit} {step}"))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The hosts' ports reach the clients', and not each other.
-fn isolate(world: &mut World, on: &str) -> Result<()> {
-    for host in 0..NUMBER {
-        let host = world.at(host)?.host().clone();
-        for interface in ["eth0", "eth1"] {
-            host.set_port(interface, &format!("isolated {on}"))?;
-        }
-    }
-    Ok(())
-}
-
-/// Advertisements for the first group with a wrong digest and a wrong length, and of no group. The
-/// client's own MAC is their source: who takes the virtual one takes the traffic, from any master.
-fn noise() -> Vec<Vec<u8>> {
-    let source = IpAddr::from([192, 168, 1, 100]);
-    let mac = Mac([2, 0, 0, 0, 4, 0]);
-    let wrong = frames::advertisement(mac, source, &forged(1));
-    let foreign = frames::advertisement(mac, source, &forged(9));
-    let mut short = wrong.clone();
-    short.pop();
-    [wrong, short, foreign]
-        .into_iter()
-        .cycle()
-        .take(3000)
-        .collect()
 }

@@ -3,6 +3,7 @@
 //!
 //! Everything happens in network namespaces that are gone when this ends, whatever ends it.
 
+mod deeds;
 mod faults;
 mod report;
 mod view;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use carp_tests::{Carpd, MARGIN, Random, interrupt, keep_quiet, master_down};
+use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::faults::{Bounds, Fault, takeover};
@@ -20,7 +22,18 @@ use self::report::Report;
 use self::view::{Trouble, now};
 use self::world::World;
 
-const USAGE: &str = "usage: soak [--minutes MINUTES] [--seed SEED]";
+/// Faults at random over three hosts, while clients ask who answers.
+#[derive(Parser)]
+#[command(name = "soak")]
+struct Options {
+    /// How long it lasts
+    #[arg(long, default_value_t = 1)]
+    minutes: u64,
+
+    /// Repeats the run of this seed; a new one by default
+    #[arg(long)]
+    seed: Option<u64>,
+}
 
 /// What a shell reports of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -35,11 +48,8 @@ const LOOK: Duration = Duration::from_secs(2);
 const LINES: usize = 200;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let Some((minutes, seed)) = arguments(&words) else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
-    };
+    let Options { minutes, seed } = Options::parse();
+    let seed = seed.unwrap_or_else(now);
     keep_quiet();
     match run(minutes, seed) {
         Ok(code) => code,
@@ -48,19 +58,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Minutes and seed; the seed is the time if none is given.
-fn arguments(words: &[String]) -> Option<(u64, u64)> {
-    let (mut minutes, mut seed) = (1, now());
-    for pair in words.chunks(2) {
-        match pair {
-            [option, value] if option == "--minutes" => minutes = value.parse().ok()?,
-            [option, value] if option == "--seed" => seed = value.parse().ok()?,
-            _ => return None,
-        }
-    }
-    Some((minutes, seed))
 }
 
 fn run(minutes: u64, seed: u64) -> Result<ExitCode> {
@@ -98,7 +95,7 @@ fn soak(minutes: u64, seed: u64) -> Result<()> {
     let outcome = (|| {
         settle(&mut world, Some(0), master_down(1, 0)).context("at the beginning")?;
         while Instant::now() < end {
-            let faults = Fault::some(&mut random);
+            let faults = Fault::some(&mut random, world.compares_clocks);
             let rest = Duration::from_millis(random.below(1500));
             let label: Vec<String> = faults.iter().map(ToString::to_string).collect();
             let label = label.join(" + ");
@@ -151,8 +148,10 @@ fn survive(
     let mut told = Vec::new();
     let mut worst = Trouble::default();
     let mut allowed = Bounds::default();
+    let begin = Instant::now();
     for mended in [false, true] {
         let since = now();
+        let struck = begin.elapsed();
         for fault in faults {
             if mended {
                 fault.mend(world)?;
@@ -162,8 +161,9 @@ fn survive(
         }
         let bounds = bounds(faults, mended);
         let best = mended.then_some(0);
-        // Until then a kernel may still answer for a carpd that is no more.
-        world.watch_for(bounds.outage)?;
+        // Until then a kernel may still answer for a carpd that is no more, or nothing be seen of it.
+        let shown = faults.iter().map(|fault| fault.shows_after());
+        world.watch_for(shown.fold(bounds.outage, Duration::max))?;
         if mended {
             let revived = world.revive()?;
             if revived > 0 {
@@ -171,7 +171,8 @@ fn survive(
             }
         }
         if mended || faults.iter().all(|fault| fault.settles()) {
-            settle(world, best, bounds.outage.max(takeover()))?;
+            let times = faults.iter().map(|fault| fault.return_time(struck));
+            settle(world, best, times.fold(bounds.outage, Duration::max))?;
         } else {
             world.watch_for(takeover() + MARGIN)?;
         }
@@ -205,7 +206,7 @@ fn survive(
 fn bounds(faults: &[Fault], mended: bool) -> Bounds {
     let each = |fault: &Fault| {
         if mended {
-            Fault::mend_bounds()
+            fault.mend_bounds()
         } else {
             fault.strike_bounds()
         }

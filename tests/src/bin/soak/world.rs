@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use carp_tests::{Bus, Carpd, Host, Lab, MARGIN, Process, wait_until};
+use carp_tests::{Bus, Carpd, Host, Lab, MARGIN, Process, WallClock, wait_until};
 
 use crate::view::View;
 
@@ -32,6 +32,11 @@ pub(crate) struct World {
     pub(crate) view: View,
     /// carpd on each host.
     pub(crate) carpd: Vec<Carpd>,
+    /// The wall clock of each.
+    clocks: Vec<WallClock>,
+    /// Whether hosts compare the time of what they hear with their own
+    /// (`net.inet.carp.replay=2`), and do not only refuse exact repetitions.
+    pub(crate) compares_clocks: bool,
     /// Programs that hold preemption suppressed.
     pub(crate) holders: Vec<Process>,
     /// The bus that the first host is on; `None` while it is down.
@@ -47,7 +52,7 @@ impl World {
     pub(crate) fn new() -> Result<Self> {
         let lab = Lab::new()?;
         let bus = Bus::start(&lab)?;
-        let mut carpd = Vec::new();
+        let (mut carpd, mut clocks) = (Vec::new(), Vec::new());
         for (number, (name, skew)) in HOSTS.into_iter().enumerate() {
             let own = number + 2;
             let lan = format!("192.168.1.{own}/24 2001:db8:1::{own}/64");
@@ -56,12 +61,15 @@ impl World {
             // Taken down by somebody, an interface shall come up as it was.
             host.run("sysctl -qw net.ipv6.conf.eth0.keep_addr_on_down=1")?;
             let address = if number == 0 { bus.address() } else { "none" };
-            carpd.push(Carpd::start_configured_with(
+            let clock = WallClock::new(&lab, name)?;
+            carpd.push(Carpd::start_configured_under(
                 &host,
                 &rc_conf(skew),
-                "net.inet.carp.preempt=1\nnet.inet.carp.log=2\n",
+                &sysctl_conf(true),
                 &["--bus", address],
+                clock.environment(),
             )?);
+            clocks.push(clock);
         }
         let client = lab.host("one", &[("lan", "192.168.1.100/24 2001:db8:1::100/64")])?;
         let other = lab.host("two", &[("dmz", "192.168.2.100/24")])?;
@@ -70,6 +78,8 @@ impl World {
         Ok(Self {
             view,
             carpd,
+            clocks,
+            compares_clocks: true,
             holders: Vec::new(),
             bus: Some(bus),
             client,
@@ -104,6 +114,26 @@ impl World {
         )?)
     }
 
+    /// Sets the wall clock of a host's carpd to so many milliseconds before the machine's.
+    pub(crate) fn set_clock(&self, host: usize, milliseconds: i64) -> Result<()> {
+        let clock = self.clocks.get(host).context("there are three hosts")?;
+        clock.set_ahead(milliseconds)
+    }
+
+    /// Has all hosts compare clocks, or not any more, now and after their next start.
+    pub(crate) fn change_replay(&mut self) -> Result<()> {
+        self.compares_clocks = !self.compares_clocks;
+        let replay = replay(self.compares_clocks);
+        for carpd in &self.carpd {
+            fs::write(
+                carpd.config("sysctl.conf"),
+                sysctl_conf(self.compares_clocks),
+            )?;
+            carpd.carpctl(&format!("sysctl {replay}"))?;
+        }
+        Ok(())
+    }
+
     /// Memory in kB and descriptors of each carpd that runs, with its process id.
     pub(crate) fn costs(&self) -> Vec<(u32, u64, u64)> {
         let cost = |carpd: &Carpd| {
@@ -125,6 +155,16 @@ impl World {
             Ok((Instant::now() >= end).then_some(()))
         })
     }
+}
+
+/// The parameters of all hosts.
+fn sysctl_conf(compares_clocks: bool) -> String {
+    let replay = replay(compares_clocks);
+    format!("net.inet.carp.preempt=1\nnet.inet.carp.log=2\n{replay}\n")
+}
+
+fn replay(compares_clocks: bool) -> String {
+    format!("net.inet.carp.replay={}", 1 + u8::from(compares_clocks))
 }
 
 /// The configuration of a host.
