@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use carp_tests::{Pair, Terminal, master_down};
+use carp_tests::{Pair, Terminal, master_down, program};
 
 const SIZE: (u16, u16) = (144, 32);
 
@@ -38,11 +38,18 @@ fn main() -> Result<()> {
             anyhow::ensure!(described.status.success(), "{name} has no description");
         }
     }
-    let terminal = Terminal::start(&pair.a, SIZE, "")?;
+    // With a name that is no machine's.
+    let line = format!(
+        "exec unshare --uts sh -c 'echo host-a >/proc/sys/kernel/hostname; \
+         CARPD_BUS_ADDRESS={} exec {}'",
+        pair.a.address(),
+        program("carptop")?.display()
+    );
+    let terminal = Terminal::run(pair.a.host(), SIZE, &line)?;
     // The rates are those of complete stretches of five seconds.
-    let settled = master_down(1, 100) + Duration::from_secs(40);
+    let settled = master_down(1, 100) + Duration::from_secs(60);
     terminal.wait_for(
-        &["2 MASTER  2 BACKUP", "nothing wrong", "2.0/s", "▄"],
+        &["2 MASTER  2 BACKUP", "nothing wrong", "2.0/s", "▄▄▄▄▄▄"],
         settled,
     )?;
     take(&terminal, "overview")?;
