@@ -68,7 +68,7 @@ fn what_others_do_to_a_master_is_put_right_at_once_and_the_log_names_it() -> Res
     let deeds = [
         (
             "ip address delete 192.168.1.5/24 dev carp0",
-            "carp0: somebody has removed 192.168.1.5: put back",
+            "carp0: somebody has removed 192.168.1.5: put back, but not others' routes by way of it",
         ),
         (
             "ip link set carp0 down",

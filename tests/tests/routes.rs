@@ -91,6 +91,85 @@ fn own_address_takes_the_route_over_without_a_gap_and_gives_it_back() -> Result<
 }
 
 #[test]
+fn own_wider_subnet_keeps_its_way_whenever_it_comes_and_goes() -> Result<()> {
+    const OWN: [&str; 2] = ["10.99.0.2/16", "2001:db8:99::2/64"];
+    let lab = Lab::new()?;
+    let client = lab.host("client", &[("lan", "10.99.0.9/16 2001:db8:99::9/64")])?;
+    let a = lab.host("a", &[("lan", &OWN.join(" "))])?;
+    a.run("sysctl -qw net.ipv4.conf.eth0.rp_filter=1")?;
+    let mut carpd = Carpd::start(&a)?;
+    carpd.carpctl(
+        "carp0 create carpdev eth0 vhid 1 pass mekmitasdigoat \
+         10.99.0.201/24 10.99.0.202/24 inet6 2001:db8:99::201/80",
+    )?;
+    carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
+    let leaves_by = |device: &str| {
+        wait_until(&format!("both ways are by {device}"), AT_ONCE, || {
+            let ways = ["10.99.0.9", "2001:db8:99::9"].map(|to| format!("ip route get {to}"));
+            let device = format!("dev {device}");
+            let all = ways.iter().try_fold(true, |all, way| {
+                a.run(way).map(|way| all && way.contains(&device))
+            });
+            Ok(all?.then_some(()))
+        })
+    };
+    let answers = |address: &str| {
+        wait_until(&format!("{address} answers the client"), MARGIN, || {
+            Ok(ping(&client, address, 1).ok())
+        })
+    };
+    let all_answer = || -> Result<()> {
+        leaves_by("eth0")?;
+        for address in ["10.99.0.2", "2001:db8:99::2"] {
+            answers(address)?;
+        }
+        for address in ["10.99.0.201", "10.99.0.202", "2001:db8:99::201"] {
+            answers(address)?;
+        }
+        Ok(())
+    };
+    let own_ones_come = || -> Result<()> {
+        for address in OWN {
+            a.run(&format!("ip address replace {address} dev eth0 nodad"))?;
+        }
+        all_answer()
+    };
+    all_answer()?;
+
+    a.run("ip address flush dev eth0")?;
+    leaves_by("carp0")?;
+    answers("10.99.0.201")?;
+    answers("2001:db8:99::201")?;
+    own_ones_come()?;
+
+    a.run("ip address flush dev eth0")?;
+    leaves_by("carp0")?;
+    carpd.kill()?;
+    carpd.restart()?;
+    carpd.wait_for_state("carp0", "MASTER", Duration::ZERO)?;
+    leaves_by("carp0")?;
+    own_ones_come()?;
+
+    // The kernel takes the own IPv6 address away when the interface goes down.
+    a.run("ip link set eth0 down")?;
+    carpd.wait_for_state("carp0", "INIT", AT_ONCE)?;
+    a.run("ip link set eth0 up")?;
+    carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
+    own_ones_come()
+}
+
+#[test]
+fn routes_that_are_flushed_come_back() -> Result<()> {
+    let lab = Lab::new()?;
+    let (carpd, client) = master(&lab, "")?;
+    reaches_all(&client)?;
+    let a = carpd.host();
+    a.run("ip route flush dev carp0")?;
+    a.run("ip -6 route flush dev carp0")?;
+    reaches_all(&client)
+}
+
+#[test]
 fn routes_of_a_killed_carpd_end_with_its_lease_and_are_kept_by_a_restart() -> Result<()> {
     let lab = Lab::new()?;
     let (mut carpd, client) = master(&lab, "")?;

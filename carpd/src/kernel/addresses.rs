@@ -1,13 +1,9 @@
-//! Virtual addresses in the kernel: with a lease, and with the prefix that was configured.
-//!
-//! On a carp device each brings the kernel's route to its prefix, with [`METRIC`]: a physical
-//! interface without an address in that prefix has no other way to the neighbours there, and
-//! link-local neighbours can be answered by way of that device alone. The kernel makes, renews and
-//! removes the route together with the address. A host's own route to the same prefix is better.
+//! Virtual addresses in the kernel: each with a lease, and with the route to its prefix if it shall
+//! have one.
 
 use core::net::IpAddr;
 
-use carp_proto::{DeviceAddress, Place, VirtualAddress};
+use carp_proto::{DeviceAddress, VirtualAddress};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
@@ -15,6 +11,7 @@ use netlink_packet_route::address::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::netlink::{Change, Netlink, Refused};
+use super::routes;
 
 /// `IFA_PROTO` of every address of ours, by which they are known again: CARP's own IP protocol
 /// number. Kernels before 5.18 do not keep it.
@@ -23,17 +20,31 @@ const PROTOCOL: AddressProtocol = AddressProtocol::Other(PROTOCOL_NUMBER);
 /// The same as a number.
 pub(super) const PROTOCOL_NUMBER: u8 = 112;
 
-/// Metric of the route that an address brings: worse than that of every route of the kernel, of
-/// DHCP clients and of network managers, so that the host's own route is used while there is one.
-pub(super) const METRIC: u32 = 11_200_000;
+/// How an address is in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Placed {
+    address: VirtualAddress,
+    /// Whether the kernel makes the route to its prefix.
+    brings_route: bool,
+}
+
+impl Placed {
+    /// `is_routed` says whether there shall be a route to its prefix.
+    pub(super) const fn new(address: VirtualAddress, is_routed: bool) -> Self {
+        Self {
+            address,
+            brings_route: is_routed,
+        }
+    }
+}
 
 /// Adds `address` to the interface numbered `index`, or makes its lease start anew.
 ///
 /// At each such request for an IPv6 address the kernel reports the interface's multicast groups
 /// again, whatever the flags (`net/ipv6/addrconf.c`, `inet6_rtm_newaddr()`, which by way of
 /// `ipv6_find_idev()` comes to `ipv6_mc_up()`). They are the groups that it is in.
-pub(super) fn put(index: u32, place: Place, address: VirtualAddress, lease: u32) -> Change {
-    let message = RouteNetlinkMessage::NewAddress(leased(index, place, address, lease));
+pub(super) fn put(index: u32, placed: Placed, lease: u32) -> Change {
+    let message = RouteNetlinkMessage::NewAddress(leased(index, placed, lease));
     (message, NLM_F_CREATE | NLM_F_REPLACE)
 }
 
@@ -44,11 +55,10 @@ pub(super) fn put(index: u32, place: Place, address: VirtualAddress, lease: u32)
 pub(super) async fn add(
     netlink: &Netlink,
     index: u32,
-    place: Place,
-    address: VirtualAddress,
+    placed: Placed,
     lease: u32,
 ) -> Result<bool, Refused> {
-    let message = RouteNetlinkMessage::NewAddress(leased(index, place, address, lease));
+    let message = RouteNetlinkMessage::NewAddress(leased(index, placed, lease));
     match netlink.change(message, NLM_F_CREATE | NLM_F_EXCL).await {
         Ok(()) => Ok(true),
         Err(Refused {
@@ -148,11 +158,15 @@ fn plain(index: u32, VirtualAddress { address, prefix }: VirtualAddress) -> Addr
     message
 }
 
-fn leased(index: u32, place: Place, address: VirtualAddress, lease: u32) -> AddressMessage {
+fn leased(index: u32, placed: Placed, lease: u32) -> AddressMessage {
+    let Placed {
+        address,
+        brings_route,
+    } = placed;
     let mut message = plain(index, address);
     let mut cache = CacheInfo::default();
     cache.ifa_valid = lease;
-    let mut flags = if brings_route(place, address) {
+    let mut flags = if brings_route {
         AddressFlags::empty()
     } else {
         AddressFlags::Noprefixroute
@@ -170,19 +184,7 @@ fn leased(index: u32, place: Place, address: VirtualAddress, lease: u32) -> Addr
         AddressAttribute::Flags(flags),
         AddressAttribute::CacheInfo(cache),
         AddressAttribute::Protocol(PROTOCOL),
-        AddressAttribute::RoutePriority(METRIC),
+        AddressAttribute::RoutePriority(routes::METRIC),
     ]);
     message
-}
-
-/// Whether the kernel shall make a route to the prefix of `address`.
-const fn brings_route(place: Place, VirtualAddress { address, prefix }: VirtualAddress) -> bool {
-    let whole = match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    };
-    match place {
-        Place::Device | Place::SilentDevice => prefix < whole,
-        Place::Parent(_) => false,
-    }
 }

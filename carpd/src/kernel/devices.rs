@@ -9,7 +9,8 @@ use netlink_packet_core::{
     DefaultNla, Emitable as _, NLA_F_NESTED, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE,
 };
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
+    InfoData, InfoKind, InfoMacVlan, InfoVrf, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    MacVlanMode,
 };
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -80,7 +81,8 @@ pub(super) struct Seen {
     pub(super) protodown: bool,
     /// The bridge, bond or VRF that it belongs to.
     pub(super) master: Option<u32>,
-    pub(super) is_vrf: bool,
+    /// If it is a VRF, its table.
+    pub(super) table: Option<u32>,
     /// If it is a macvlan.
     pub(super) mode: Option<MacVlanMode>,
 }
@@ -107,12 +109,25 @@ impl Seen {
             } else if let LinkAttribute::Controller(master) = attribute {
                 seen.master = Some(*master);
             } else if let LinkAttribute::LinkInfo(infos) = attribute {
-                seen.is_vrf = infos.contains(&LinkInfo::Kind(InfoKind::Vrf));
+                seen.table = infos.iter().find_map(table_of);
                 seen.mode = infos.iter().find_map(mode_of);
             }
         }
         seen
     }
+}
+
+fn table_of(info: &LinkInfo) -> Option<u32> {
+    let LinkInfo::Data(InfoData::Vrf(data)) = info else {
+        return None;
+    };
+    data.iter().find_map(|each| {
+        if let InfoVrf::TableId(table) = each {
+            Some(*table)
+        } else {
+            None
+        }
+    })
 }
 
 fn mode_of(info: &LinkInfo) -> Option<MacVlanMode> {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use carp_proto::{Family, IfIndex, Instant, Place, Unit, VirtualAddress};
 use tracing::warn;
 
+use super::addresses::Placed;
 use super::conf::Conf;
 use super::devices::DISABLE_IPV6;
 use super::netlink::{Change, Refused};
@@ -33,6 +34,7 @@ impl Worker {
         if lease == 0 {
             return self.leave(unit);
         }
+        let had_some = self.state(unit).is_some_and(|state| state.held.is_some());
         self.give_up_others(unit, place, &wanted);
         let index = match place {
             Place::Parent(parent) => {
@@ -47,7 +49,7 @@ impl Worker {
                 None => return,
             },
         };
-        let mut changes = puts(index, place, &wanted, lease);
+        let mut changes = self.puts(unit, index, place, &wanted, lease);
         if let Place::Device | Place::SilentDevice = place {
             changes.push(devices::hear(index));
         }
@@ -62,6 +64,29 @@ impl Worker {
             until,
             deaf: false,
         });
+        // The kernel does not change the route of an IPv4 address that was there before.
+        if had_some {
+            self.settle_routes(unit);
+        }
+    }
+
+    fn puts(
+        &self,
+        unit: Unit,
+        index: u32,
+        place: Place,
+        addresses: &[VirtualAddress],
+        lease: u32,
+    ) -> Vec<Change> {
+        addresses
+            .iter()
+            .map(|address| addresses::put(index, self.placed(unit, place, *address), lease))
+            .collect()
+    }
+
+    /// How the kernel shall have `address`.
+    pub(super) fn placed(&self, unit: Unit, place: Place, address: VirtualAddress) -> Placed {
+        Placed::new(address, self.is_routed(unit, place, address))
     }
 
     /// Takes away what the unit holds and shall not hold any more.
@@ -193,7 +218,7 @@ impl Worker {
             let Some(index) = self.index_of(unit, held.place) else {
                 continue;
             };
-            changes.extend(puts(index, held.place, &held.addresses, lease));
+            changes.extend(self.puts(unit, index, held.place, &held.addresses, lease));
             renewed.push((unit, held.addresses.len()));
         }
         let mut answers = self.netlink.change_all(changes).into_iter();
@@ -356,9 +381,11 @@ impl Worker {
             .clone()
             .map(|address| addresses::take_away(index, *address))
             .collect();
-        for (address, answer) in addresses.zip(self.netlink.change_all(changes)) {
+        let answers = self.netlink.change_all(changes);
+        for (address, answer) in addresses.clone().zip(answers) {
             report(unit, *address, answer);
         }
+        self.remove_routes(unit, index, addresses);
     }
 }
 
@@ -375,13 +402,6 @@ fn report(unit: Unit, address: VirtualAddress, taken_away: Result<(), Refused>) 
     if let Err(error) = addresses::is_away(taken_away) {
         warn!("{unit}: cannot take {} away: {error}", address.address);
     }
-}
-
-fn puts(index: u32, place: Place, addresses: &[VirtualAddress], lease: u32) -> Vec<Change> {
-    addresses
-        .iter()
-        .map(|address| addresses::put(index, place, *address, lease))
-        .collect()
 }
 
 /// Whether the interface is gone.

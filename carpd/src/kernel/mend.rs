@@ -9,7 +9,7 @@ use core::ops::Bound;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use carp_proto::{Family, IfIndex, Instant, Place, Unit, VirtualAddress};
+use carp_proto::{DeviceAddress, Family, IfIndex, Instant, Place, Unit, VirtualAddress};
 use netlink_packet_route::link::{LinkFlags, MacVlanMode};
 use tokio::time::{Interval, MissedTickBehavior, sleep_until};
 use tracing::{debug, warn};
@@ -25,7 +25,8 @@ use crate::clock::Clock;
 /// What is changed together is looked at together, our own changes among it.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The kernel tells nobody of most sysctls: they are read so often,
+/// The kernel tells nobody of most sysctls, and of routes those alone who ask for all of a
+/// router's: they are looked at so often,
 const ROUND: Duration = Duration::from_secs(2);
 
 /// those of so many devices at a time.
@@ -38,7 +39,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 const IPV6_LEAST_MTU: u32 = 1280;
 
 /// What was seen to happen to something that may be ours, by whomever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Sighting {
     /// An address has gone from the interface of this number.
     AddressGone(u32, IpAddr),
@@ -46,6 +47,8 @@ pub(super) enum Sighting {
     Device(u32),
     /// A physical interface has got another name or MTU.
     Parent(IfIndex),
+    /// The own addresses of a physical interface, all that are usable.
+    Own(IfIndex, Vec<DeviceAddress>),
     /// Changes were lost: anything may have happened.
     Anything,
 }
@@ -60,8 +63,8 @@ struct Sightings {
 }
 
 impl Sightings {
-    fn add(&mut self, sighting: Sighting) {
-        match sighting {
+    fn add(&mut self, sighting: &Sighting) {
+        match *sighting {
             Sighting::AddressGone(index, address) => {
                 self.gone.insert((index, address));
             }
@@ -71,6 +74,7 @@ impl Sightings {
             Sighting::Parent(index) => {
                 self.parents.insert(index);
             }
+            Sighting::Own(..) => {}
             Sighting::Anything => self.anything = true,
         }
     }
@@ -167,12 +171,6 @@ impl Mending {
         self.said.retain(|(who, _), _| *who != name);
     }
 
-    /// Has looked at what `sighting` is about, if it is ours.
-    pub(super) fn sight(&mut self, sighting: Sighting) {
-        self.sightings.add(sighting);
-        self.wake();
-    }
-
     fn suspect(&mut self, unit: Unit) -> &mut Suspect {
         self.wake();
         self.suspects.entry(unit).or_default()
@@ -227,6 +225,16 @@ async fn until(moment: Option<tokio::time::Instant>) {
 }
 
 impl Worker {
+    /// Has looked at what `sighting` is about, if it is ours; routes follow at once.
+    pub(super) fn sight(&mut self, sighting: Sighting) {
+        if let Sighting::Own(interface, own) = sighting {
+            self.follow_own(interface, own);
+        } else {
+            self.mending.sightings.add(&sighting);
+            self.mending.wake();
+        }
+    }
+
     /// Looks at one suspect, and puts right what others have done to it.
     pub(super) async fn mend(&mut self) {
         if self.mending.suspects.is_empty() {
@@ -349,7 +357,7 @@ impl Worker {
         if let Some(master) = seen.master.filter(|master| *master != 0) {
             let mut is_vrf = false;
             self.netlink.links_numbered([master], |link| {
-                is_vrf = Seen::of(link).is_vrf;
+                is_vrf = Seen::of(link).table.is_some();
             })?;
             // That is where its physical interface may be, too.
             if !is_vrf {
@@ -403,12 +411,17 @@ impl Worker {
                 Err(error) => debug!("{unit}: cannot put {} back: {error}", address.address),
             }
         }
+        if suspect.everything {
+            self.settle_routes(unit);
+        }
         if let Some(first) = missing.first() {
             let others = match missing.len() {
                 1 => String::new(),
                 count => format!(" and {} more", count - 1),
             };
-            let what = format!("somebody has removed {first}{others}: put back");
+            let what = format!(
+                "somebody has removed {first}{others}: put back, but not others' routes by way of it"
+            );
             self.mending.say(&unit.to_string(), "address", &what);
         }
     }
@@ -422,7 +435,8 @@ impl Worker {
         address: VirtualAddress,
         lease: u32,
     ) -> Result<bool, Refused> {
-        let result = addresses::add(&self.netlink, index, place, address, lease).await;
+        let placed = self.placed(unit, place, address);
+        let result = addresses::add(&self.netlink, index, placed, lease).await;
         match (place, &result) {
             // Disabling IPv6 takes the addresses away and lets no new one in.
             (
@@ -433,7 +447,7 @@ impl Worker {
                 }),
             ) => {
                 self.set_sysctl_back(index, &unit.to_string(), DISABLE_IPV6, 0);
-                addresses::add(&self.netlink, index, place, address, lease).await
+                addresses::add(&self.netlink, index, placed, lease).await
             }
             _ => result,
         }
@@ -469,6 +483,7 @@ impl Worker {
         for unit in units {
             self.check_sysctls_of(unit, &confs);
             self.check_queue_of(unit);
+            self.settle_routes(unit);
         }
         if !self.units.is_empty() {
             self.mending.name_silencing();

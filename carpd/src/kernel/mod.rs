@@ -17,6 +17,7 @@ mod netlink;
 mod progress;
 mod queue;
 mod retry;
+mod routes;
 mod silence;
 mod sysctls;
 #[cfg(test)]

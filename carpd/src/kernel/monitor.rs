@@ -299,6 +299,7 @@ impl View {
 
     /// Tells of every link that is not as it was told before.
     fn report(&mut self, tell: Tell<'_>) {
+        let mut items = Vec::new();
         for index in core::mem::take(&mut self.changed) {
             let link = self.links.get(&index).map(|link| Link {
                 addresses: self
@@ -310,26 +311,30 @@ impl View {
                     .collect(),
                 ..link.clone()
             });
-            if self.told.get(&index) == link.as_ref() {
+            let before = self.told.remove(&index);
+            self.told.extend(link.clone().map(|link| (index, link)));
+            if before == link {
                 continue;
             }
-            let item = if let Some(link) = link {
-                if let Some(before) = self.told.get(&index)
-                    && (&before.name, before.mtu) != (&link.name, link.mtu)
-                {
-                    self.sightings.push(Sighting::Parent(index));
-                }
-                self.told.insert(index, link.clone());
-                News::Link(link)
-            } else {
-                self.told.remove(&index);
-                News::LinkGone(index)
-            };
-            // Nobody listens: the caller notices by itself.
-            let _ = tell.news.send(item);
+            let own = |link: &Option<Link>| link.as_ref().map(|link| link.addresses.clone());
+            if own(&before).unwrap_or_default() != own(&link).unwrap_or_default() {
+                let own = own(&link).unwrap_or_default();
+                self.sightings.push(Sighting::Own(index, own));
+            }
+            if let (Some(before), Some(link)) = (&before, &link)
+                && (&before.name, before.mtu) != (&link.name, link.mtu)
+            {
+                self.sightings.push(Sighting::Parent(index));
+            }
+            items.push(link.map_or(News::LinkGone(index), News::Link));
         }
+        // First, so that what is asked for because of the news comes after it. Where nobody
+        // listens the caller notices by itself.
         for sighting in self.sightings.drain(..) {
             let _ = tell.sightings.send(sighting);
+        }
+        for item in items {
+            let _ = tell.news.send(item);
         }
     }
 }

@@ -17,6 +17,7 @@ use super::mend::{Mending, Sighting, Turn};
 use super::netlink::{Netlink, Refused};
 use super::progress::Done;
 use super::queue::Queue;
+use super::routes::Own;
 use super::sysctls::{Kept, Sysctl};
 use super::{Job, News, Options, devices};
 use crate::net::Sender;
@@ -37,6 +38,7 @@ pub(super) struct Worker {
     /// In the order in which they may begin.
     pub(super) chores: VecDeque<(tokio::time::Instant, Chore)>,
     pub(super) mending: Mending,
+    pub(super) own: Own,
     pub(super) leftovers: Leftovers,
     /// The sysctls that cannot be set here, as was said.
     pub(super) unsettable: BTreeSet<Sysctl>,
@@ -135,6 +137,7 @@ impl Worker {
             bowed_out: None,
             chores: VecDeque::new(),
             mending: Mending::new(),
+            own: Own::default(),
             leftovers: Leftovers::default(),
             unsettable: BTreeSet::new(),
             ears: BTreeMap::new(),
@@ -167,6 +170,10 @@ impl Worker {
         mut sightings: UnboundedReceiver<Sighting>,
     ) {
         loop {
+            // What was asked for because of these comes after them.
+            while let Ok(sighting) = sightings.try_recv() {
+                self.sight(sighting);
+            }
             self.collect(&mut jobs);
             if let Some(job) = self.next_job() {
                 self.perform(job).await;
@@ -184,7 +191,7 @@ impl Worker {
                     None => self.ending = true,
                 },
                 chore = next(&mut self.chores) => self.do_chore(chore).await,
-                Some(sighting) = sightings.recv() => self.mending.sight(sighting),
+                Some(sighting) = sightings.recv() => self.sight(sighting),
                 turn = self.mending.turn() => match turn {
                     Turn::Suspects => self.mend().await,
                     Turn::Sysctls => self.check_sysctls(),
