@@ -195,9 +195,9 @@ fn an_address_on_the_physical_interface_is_put_back_too() -> Result<()> {
     carpd.carpctl("carp0 create")?;
     carpd.carpctl("carp0 vhid 1 advbase 20 lladdr parent 192.168.1.1/24")?;
     carpd.carpctl("carp0 state master")?;
-    let has_it = || Ok(host.addresses()?.contains("192.168.1.1/24").then_some(()));
+    let has_it = || Ok(host.addresses()?.contains("192.168.1.1/32").then_some(()));
     wait_until("eth0 has the address", MARGIN, has_it)?;
-    host.run("ip address delete 192.168.1.1/24 dev eth0")?;
+    host.run("ip address delete 192.168.1.1/32 dev eth0")?;
     wait_until("it is back", MARGIN, has_it)?;
     carpd.wait_for_log("carp0: somebody has removed 192.168.1.1: put back")
 }

@@ -159,6 +159,53 @@ fn own_wider_subnet_keeps_its_way_whenever_it_comes_and_goes() -> Result<()> {
 }
 
 #[test]
+fn own_address_beside_a_virtual_one_on_its_interface_has_its_route_and_stays() -> Result<()> {
+    let lab = Lab::new()?;
+    let client = lab.host("client", &[("lan", "10.99.0.9/16 2001:db8:99::9/64")])?;
+    let a = lab.host("a", &[("lan", "")])?;
+    let mut carpd = Carpd::start(&a)?;
+    carpd.carpctl(
+        "carp0 create carpdev eth0 vhid 1 lladdr parent pass mekmitasdigoat \
+         10.99.1.1/16 10.99.1.2/16 inet6 2001:db8:99::1/64",
+    )?;
+    carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
+    let answer = |addresses: &[&str]| -> Result<()> {
+        for address in addresses {
+            wait_until(&format!("{address} answers the client"), MARGIN, || {
+                ping(&client, address, 1).map(Some)
+            })?;
+        }
+        Ok(())
+    };
+    let virtual_ones = ["10.99.1.1", "10.99.1.2", "2001:db8:99::1"];
+    answer(&virtual_ones)?;
+
+    a.run("ip address add 10.99.0.2/16 dev eth0")?;
+    a.run("ip address add 2001:db8:99::2/64 dev eth0 nodad")?;
+    let way = a.run("ip route get 10.99.0.9")?;
+    ensure!(way.contains("dev eth0 src 10.99.0.2"), "{way}");
+    answer(&["10.99.0.2", "2001:db8:99::2"])?;
+    answer(&virtual_ones)?;
+
+    carpd.kill()?;
+    carpd.restart()?;
+    carpd.wait_for_state("carp0", "MASTER", Duration::ZERO)?;
+    answer(&virtual_ones)?;
+    // A removed address takes no other one's route with it.
+    carpd.carpctl("carp0 -alias 10.99.1.1")?;
+    carpd.carpctl("carp0 down")?;
+    carpd.wait_for_state("carp0", "INIT", AT_ONCE)?;
+    wait_until("the own addresses alone are left", AT_ONCE, || {
+        let left = a.run("ip -o address show dev eth0 scope global")?;
+        let routes = a.run("ip route show dev eth0")? + &a.run("ip -6 route show dev eth0")?;
+        let own = left.contains("10.99.0.2/16") && left.contains("2001:db8:99::2/64");
+        let alone = left.lines().count() == 2 && !routes.contains("11200000");
+        Ok((own && alone).then_some(()))
+    })?;
+    answer(&["10.99.0.2", "2001:db8:99::2"])
+}
+
+#[test]
 fn routes_that_are_flushed_come_back() -> Result<()> {
     let lab = Lab::new()?;
     let (carpd, client) = master(&lab, "")?;

@@ -3,10 +3,11 @@
 //! **Invariant:** what is resumed is never less than what was sent or accepted before, however long
 //! before the end it was remembered.
 
+use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use crate::config::{Settings, VirtualAddress};
+use crate::config::Settings;
 use crate::link::IfIndex;
 use crate::name::Unit;
 use crate::seal::Sealed;
@@ -71,7 +72,7 @@ pub struct Lease {
     /// Where it is.
     pub on: LeasedOn,
     /// The address.
-    pub address: VirtualAddress,
+    pub address: IpAddr,
 }
 
 /// What a leased address is on.

@@ -3,7 +3,7 @@
 
 use core::net::IpAddr;
 
-use carp_proto::{DeviceAddress, VirtualAddress};
+use carp_proto::{DeviceAddress, Place, VirtualAddress};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
@@ -30,10 +30,23 @@ pub(super) struct Placed {
 
 impl Placed {
     /// `is_routed` says whether there shall be a route to its prefix.
-    pub(super) const fn new(address: VirtualAddress, is_routed: bool) -> Self {
-        Self {
-            address,
-            brings_route: is_routed,
+    ///
+    /// An IPv4 address on a physical interface is alone in its prefix: one of the host's own that
+    /// came later would be its secondary one, without a route, and be removed with it
+    /// (`inet_insert_ifa()`, `inet_del_ifa()`).
+    pub(super) const fn new(place: Place, address: VirtualAddress, is_routed: bool) -> Self {
+        match (place, address.address) {
+            (Place::Parent(_), IpAddr::V4(_)) => Self {
+                address: VirtualAddress {
+                    prefix: 32,
+                    ..address
+                },
+                brings_route: false,
+            },
+            (Place::Parent(_) | Place::Device | Place::SilentDevice, _) => Self {
+                address,
+                brings_route: is_routed,
+            },
         }
     }
 }
@@ -69,9 +82,10 @@ pub(super) async fn add(
     }
 }
 
-/// Takes `address` away.
-pub(super) fn take_away(index: u32, address: VirtualAddress) -> Change {
-    (RouteNetlinkMessage::DelAddress(plain(index, address)), 0)
+/// Takes an address away.
+pub(super) fn take_away(index: u32, placed: Placed) -> Change {
+    let message = plain(index, placed.address);
+    (RouteNetlinkMessage::DelAddress(message), 0)
 }
 
 /// What was to be taken away is so too if its lease has run out, or its interface is gone.

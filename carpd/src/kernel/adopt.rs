@@ -60,11 +60,10 @@ impl Worker {
             let Some(DeviceAddress { address, prefix }) = addresses::own(&message) else {
                 continue;
             };
-            let address = VirtualAddress { address, prefix };
             let index = message.header.index;
             if let Some((_, device)) = found.get_mut(&index) {
                 device.until = device.until.min(end_of(&message));
-                device.addresses.push(address);
+                device.addresses.push(VirtualAddress { address, prefix });
             } else if addresses::is_virtual(&message) {
                 let on = LeasedOn::Parent(IfIndex(index));
                 leases.insert(Lease { on, address });
@@ -77,7 +76,10 @@ impl Worker {
             self.take_over(unit, found);
             if hears {
                 let on = LeasedOn::Device { unit, parent, mac };
-                leases.extend(addresses.into_iter().map(|address| Lease { on, address }));
+                leases.extend(addresses.iter().map(|each| Lease {
+                    on,
+                    address: each.address,
+                }));
             } else {
                 // It ended on the way from or to MASTER, or while it made the device.
                 self.leave(unit);

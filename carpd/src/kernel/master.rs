@@ -64,8 +64,9 @@ impl Worker {
             until,
             deaf: false,
         });
-        // The kernel does not change the route of an IPv4 address that was there before.
-        if had_some {
+        // The kernel does not change the route of an IPv4 address that was there before, and makes
+        // none on a physical interface.
+        if had_some || matches!(place, Place::Parent(_)) {
             self.settle_routes(unit);
         }
     }
@@ -86,7 +87,7 @@ impl Worker {
 
     /// How the kernel shall have `address`.
     pub(super) fn placed(&self, unit: Unit, place: Place, address: VirtualAddress) -> Placed {
-        Placed::new(address, self.is_routed(unit, place, address))
+        Placed::new(place, address, self.is_routed(unit, place, address))
     }
 
     /// Takes away what the unit holds and shall not hold any more.
@@ -102,7 +103,7 @@ impl Worker {
                 .addresses
                 .iter()
                 .filter(|address| !wanted.contains(address));
-            self.take_away_all(unit, index, surplus);
+            self.take_away_all(unit, index, held.place, surplus);
         }
     }
 
@@ -295,7 +296,8 @@ impl Worker {
                 held.addresses = v6;
             }
             for address in v4 {
-                changes.push(addresses::take_away(device.index, address));
+                let placed = self.placed(*unit, Place::Device, address);
+                changes.push(addresses::take_away(device.index, placed));
                 stripped.push((*unit, address));
             }
         }
@@ -338,7 +340,7 @@ impl Worker {
         };
         let (v4, v6) = by_family(held.addresses);
         if let Place::Parent(_) = held.place {
-            self.take_away_all(unit, index, v4.iter().chain(&v6));
+            self.take_away_all(unit, index, held.place, v4.iter().chain(&v6));
             return;
         }
         let mut changes = Vec::new();
@@ -347,7 +349,7 @@ impl Worker {
         }
         changes.extend(
             v4.iter()
-                .map(|address| addresses::take_away(index, *address)),
+                .map(|each| addresses::take_away(index, self.placed(unit, held.place, *each))),
         );
         let mut answers = self.netlink.change_all(changes).into_iter();
         if !held.deaf
@@ -367,7 +369,7 @@ impl Worker {
             state.ipv6_off = DISABLE_IPV6.write(&unit.to_string(), 1).is_ok();
         }
         if !state.ipv6_off {
-            self.take_away_all(unit, index, v6.iter());
+            self.take_away_all(unit, index, held.place, v6.iter());
         }
     }
 
@@ -375,11 +377,12 @@ impl Worker {
         &self,
         unit: Unit,
         index: u32,
+        place: Place,
         addresses: impl Iterator<Item = &'a VirtualAddress> + Clone,
     ) {
         let changes = addresses
             .clone()
-            .map(|address| addresses::take_away(index, *address))
+            .map(|address| addresses::take_away(index, self.placed(unit, place, *address)))
             .collect();
         let answers = self.netlink.change_all(changes);
         for (address, answer) in addresses.clone().zip(answers) {

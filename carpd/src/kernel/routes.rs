@@ -8,8 +8,8 @@
 //! interface. There is none then.
 //!
 //! Most of them the kernel makes, renews and removes together with the addresses. It does not
-//! change them with an IPv4 address that is there, so those are changed here; without their source
-//! address the kernel removes these, too.
+//! change them with an IPv4 address that is there, and makes none for one that is alone in its
+//! prefix: those are made here, and the kernel removes them together with their source address.
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;

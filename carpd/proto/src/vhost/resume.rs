@@ -57,7 +57,7 @@ impl Vhost {
         self.settings.addresses.iter().any(|address| {
             leases.contains(&Lease {
                 on,
-                address: *address,
+                address: address.address,
             })
         })
     }

@@ -81,7 +81,7 @@ fn a_master_keeps_its_addresses_without_a_moment_in_between() {
         kernel.finish().await;
         assert!(!succeeds("ip link show dev carp0"));
         assert_eq!(get("ipv4/conf/eth0/arp_ignore"), 0);
-        assert!(!addresses_of("eth0").join("\n").contains("192.0.2.3/24"));
+        assert!(!addresses_of("eth0").join("\n").contains("192.0.2.3/32"));
     });
 }
 
@@ -97,7 +97,7 @@ fn what_nobody_asks_for_is_removed() {
         assert!(!succeeds("ip link show dev carp0") && !succeeds("ip link show dev carp1"));
         assert!(succeeds("ip link show dev macvlan0"));
         let addresses = addresses_of("eth0").join("\n");
-        assert!(!addresses.contains("192.0.2.3/24") && addresses.contains("192.0.2.2/24"));
+        assert!(!addresses.contains("192.0.2.3/32") && addresses.contains("192.0.2.2/24"));
         assert_eq!(get("ipv4/conf/eth0/arp_ignore"), 0);
     });
 }
@@ -136,7 +136,7 @@ fn a_device_that_shall_be_another_one_is_replaced() {
         assert!(run("ip -o link show dev carp0").contains("00:00:5e:00:01:08"));
         eventually("carp1 is gone", || !succeeds("ip link show dev carp1"));
         let addresses = addresses_of("eth0").join("\n");
-        assert!(addresses.contains("192.0.2.5/24") && !addresses.contains("192.0.2.3/24"));
+        assert!(addresses.contains("192.0.2.5/32") && !addresses.contains("192.0.2.3/32"));
     });
 }
 

@@ -17,14 +17,14 @@ fn the_next_one_removes_everything_and_nothing_else() {
         let run_dir = RunDir::new();
         work_and_be_killed(&run_dir).await;
         assert!(succeeds("ip link show dev carp0") && succeeds("ip link show dev carp1"));
-        assert!(addresses_of("eth0").join("\n").contains("192.0.2.3/24"));
+        assert!(addresses_of("eth0").join("\n").contains("192.0.2.3/32"));
         run("ip link add macvlan0 link eth0 type macvlan mode bridge");
 
         let kernel = Kernel::start_in(run_dir).await;
         assert!(!succeeds("ip link show dev carp0") && !succeeds("ip link show dev carp1"));
         assert!(succeeds("ip link show dev macvlan0"));
         let addresses = addresses_of("eth0").join("\n");
-        assert!(!addresses.contains("192.0.2.3/24") && addresses.contains("192.0.2.2/24"));
+        assert!(!addresses.contains("192.0.2.3/32") && addresses.contains("192.0.2.2/24"));
         assert_eq!(super::lab::get("ipv4/conf/eth0/arp_ignore"), 0);
         let names: Vec<&str> = kernel.links.iter().map(|link| link.name.as_str()).collect();
         assert!(

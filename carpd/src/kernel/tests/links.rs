@@ -147,7 +147,7 @@ fn our_own_devices_and_addresses_are_not_told() {
                     assert_ne!(link.name.as_str(), "carp0");
                     let addresses = addresses(&link);
                     assert!(
-                        !addresses.contains(&"192.0.2.3/24".to_owned()),
+                        !addresses.contains(&"192.0.2.3/32".to_owned()),
                         "{addresses:?}"
                     );
                     assert!(

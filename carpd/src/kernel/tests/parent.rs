@@ -20,7 +20,7 @@ fn they_are_leased_there_and_taken_away_again() {
         );
         assert_eq!(kernel.settle().await, Vec::<String>::new());
         let addresses = addresses_of("eth0").join("\n");
-        assert!(addresses.contains("192.0.2.1/24") && addresses.contains("2001:db8::1/64"));
+        assert!(addresses.contains("192.0.2.1/32") && addresses.contains("2001:db8::1/64"));
         assert!(addresses.contains("valid_lft 30sec") || addresses.contains("valid_lft 29sec"));
         assert_eq!(lab.who_has("192.0.2.1"), lab.who_has("192.0.2.2"));
         assert!(lab.peer_succeeds("ping -c 1 -W 2 2001:db8::1"));
@@ -28,7 +28,7 @@ fn they_are_leased_there_and_taken_away_again() {
         kernel.leave(0);
         kernel.settle().await;
         let addresses = addresses_of("eth0").join("\n");
-        assert!(!addresses.contains("192.0.2.1/24") && !addresses.contains("2001:db8::1/64"));
+        assert!(!addresses.contains("192.0.2.1/32") && !addresses.contains("2001:db8::1/64"));
         assert!(addresses.contains("192.0.2.2/24") && addresses.contains("2001:db8::2/64"));
     });
 }
@@ -49,7 +49,7 @@ fn an_address_of_its_own_stays_its_own() {
         });
         kernel.settle().await;
         let gone = eventually("the lease has run out", || {
-            !addresses_of("eth0").join("\n").contains("192.0.2.1/24")
+            !addresses_of("eth0").join("\n").contains("192.0.2.1/32")
         });
         assert!(gone < Duration::from_millis(3500), "{gone:?}");
         kernel.leave(0);
@@ -73,11 +73,11 @@ fn addresses_move_when_their_place_changes() {
         );
         assert_eq!(kernel.settle().await, Vec::<String>::new());
         assert_eq!(addresses_of("carp0"), Vec::<String>::new());
-        assert!(addresses_of("eth0").join("\n").contains("192.0.2.1/24"));
+        assert!(addresses_of("eth0").join("\n").contains("192.0.2.1/32"));
 
         kernel.take(0, Place::Device, &["192.0.2.1/24", "2001:db8::1/64"], 30);
         assert_eq!(kernel.settle().await, Vec::<String>::new());
         assert_eq!(addresses_of("carp0").len(), 2);
-        assert!(!addresses_of("eth0").join("\n").contains("192.0.2.1/24"));
+        assert!(!addresses_of("eth0").join("\n").contains("192.0.2.1/32"));
     });
 }

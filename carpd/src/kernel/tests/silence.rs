@@ -82,7 +82,7 @@ fn addresses_that_move_to_the_physical_interface_leave_no_device_behind() {
         eventually("carp0 has gone", || !succeeds("ip link show dev carp0"));
         let there = addresses_of("eth0").join("\n");
         assert!(
-            there.contains("192.0.2.1/24") && there.contains("2001:db8::1/64"),
+            there.contains("192.0.2.1/32") && there.contains("2001:db8::1/64"),
             "{there}"
         );
     });

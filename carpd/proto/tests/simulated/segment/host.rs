@@ -239,7 +239,7 @@ impl Kernel {
             let held = addresses.filter(|each| held.contains(&each.address));
             found.extend(held.map(|address| Lease {
                 on,
-                address: *address,
+                address: address.address,
             }));
         }
         found
