@@ -46,6 +46,7 @@ impl Conf {
             ("ipv4", "forwarding") => v4.map(|conf| conf.forwarding),
             ("ipv4", "proxy_arp") => v4.map(|conf| conf.proxy_arp),
             ("ipv4", "arp_filter") => v4.map(|conf| conf.arpfilter),
+            ("ipv4", "tag") => v4.map(|conf| conf.tag),
             ("ipv4", "medium_id") => v4.map(|conf| conf.medium_id),
             ("ipv4", "arp_notify") => v4.map(|conf| conf.arp_notify),
             ("ipv4", "proxy_arp_pvlan") => v4.map(|conf| conf.proxy_arp_pvlan),

@@ -11,12 +11,11 @@ use super::addresses::Placed;
 use super::conf::Conf;
 use super::devices::DISABLE_IPV6;
 use super::netlink::{Change, Refused};
-use super::sysctls::{ARP_IGNORE_ALL, ARP_IGNORE_OTHERS, Sysctl};
+use super::sysctls::{ARP_IGNORE, ARP_IGNORE_ALL, ARP_IGNORE_OTHERS, Sysctl};
 use super::worker::{Device, Held, Worker};
 use super::{News, addresses, devices};
 use crate::clock::Clock;
 
-pub(super) const ARP_IGNORE: Sysctl = Sysctl::v4("arp_ignore");
 const FORWARDING_V4: Sysctl = Sysctl::v4("forwarding");
 const FORWARDING_V6: Sysctl = Sysctl::v6("forwarding");
 

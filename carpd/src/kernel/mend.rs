@@ -571,7 +571,7 @@ fn wanted_sysctls(state: &State) -> Vec<(Sysctl, i32)> {
         for (sysctl, value) in &mut wanted {
             if *sysctl == DISABLE_IPV6 {
                 *value = disabled;
-            } else if *sysctl == master::ARP_IGNORE {
+            } else if *sysctl == sysctls::ARP_IGNORE {
                 *value = master::arp_ignore(*place);
             }
         }

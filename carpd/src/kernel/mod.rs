@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How kernel work is done.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// Where the old values of sysctls are kept; the directory exists.
+    /// Where earlier versions kept the old values of sysctls.
     pub(crate) run_dir: PathBuf,
     /// Whether devices and addresses that another carpd left behind are kept until
     /// [`Handle::sweep`], and not removed at once.

@@ -1,13 +1,13 @@
 //! Sysctls of one interface: written when it is attached, put back when it is detached.
 //!
-//! The old values are also kept in a file, so that a carpd that starts after a crash can put them
-//! back.
+//! The kernel also keeps the old values, in `net.ipv4.conf.<interface>.tag`, which means nothing to
+//! it: a carpd that starts after a crash can put them back, whatever became of files, and they end
+//! with the interface.
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use carp_proto::IfIndex;
@@ -57,6 +57,7 @@ impl Sysctl {
             ("ipv4", "forwarding") => Some(1),
             ("ipv4", "proxy_arp") => Some(3),
             ("ipv4", "rp_filter") => Some(8),
+            ("ipv4", "tag") => Some(12),
             ("ipv4", "arp_filter") => Some(13),
             ("ipv4", "medium_id") => Some(14),
             ("ipv4", "arp_announce") => Some(18),
@@ -101,11 +102,14 @@ impl Sysctl {
     }
 }
 
+/// For which addresses an interface answers ARP requests.
+pub(super) const ARP_IGNORE: Sysctl = Sysctl::v4("arp_ignore");
+
 /// What a physical interface needs so that it neither answers ARP requests for virtual addresses
 /// nor asks with one of them (the "weak host model" of RFC 1122 §3.3.4.2).
 const WANTED: [Wanted; 2] = [
     Wanted {
-        sysctl: Sysctl::v4("arp_ignore"),
+        sysctl: ARP_IGNORE,
         value: ARP_IGNORE_OTHERS,
         // 3 is about scopes: it answers for any interface's addresses.
         suffices: |old| matches!(old, ARP_IGNORE_OTHERS | 2 | ARP_IGNORE_ALL),
@@ -184,19 +188,54 @@ struct Old {
     ours: i32,
 }
 
-/// The old values of all attached interfaces, here and in the file.
-#[derive(Debug)]
+/// Where the kernel keeps the old values of an interface.
+const TAG: Sysctl = Sysctl::v4("tag");
+
+/// The upper half of a tag of ours: "CA" in ASCII. Below it each of [`WANTED`] has four bits, the
+/// first the lowest: its old value, or [`UNCHANGED`].
+const OURS: i32 = 0x4341_0000;
+const UNCHANGED: i32 = 15;
+
+/// The tag that keeps `changes`. An old value that has no room becomes 0, which is the kernel's
+/// own and means the same (`arp_ignore()` and `arp_solicit()` in net/ipv4/arp.c).
+fn tag_of(changes: &[Old]) -> i32 {
+    let mut tag = OURS;
+    for (shift, wanted) in (0..).step_by(4).zip(&WANTED) {
+        let old = changes.iter().find(|old| old.sysctl == wanted.sysctl);
+        let value = old.map_or(UNCHANGED, |old| match old.theirs {
+            theirs @ 0..UNCHANGED => theirs,
+            _ => 0,
+        });
+        tag |= value << shift;
+    }
+    tag
+}
+
+/// What a tag keeps; `None` if it is not ours.
+fn kept_by(tag: i32) -> Option<Vec<Old>> {
+    const EACH: i32 = 0xf;
+    let all = (0..).step_by(4).zip(&WANTED);
+    let old = all.map(|(shift, wanted)| Old {
+        sysctl: wanted.sysctl,
+        theirs: (tag >> shift) & EACH,
+        ours: wanted.value,
+    });
+    (tag & !0xffff == OURS).then(|| old.filter(|old| old.theirs != UNCHANGED).collect())
+}
+
+/// The old values of all attached interfaces.
+#[derive(Debug, Default)]
 pub(super) struct Kept {
-    file: PathBuf,
     devices: BTreeMap<IfIndex, Vec<Old>>,
     /// Those of them that only a carpd before us has attached.
     left: BTreeSet<IfIndex>,
 }
 
 impl Kept {
-    /// Attached is what another carpd left in `file`.
-    pub(super) fn load(file: PathBuf) -> Self {
-        let devices = match fs::read_to_string(&file) {
+    /// Attached is what another carpd left: in the tags of interfaces, or in `file`, as earlier
+    /// versions did. The file is not needed any more then.
+    pub(super) fn load(file: &Path, netlink: &Netlink) -> Self {
+        let mut devices = match fs::read_to_string(file) {
             Ok(text) => parse(&text),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
@@ -205,12 +244,21 @@ impl Kept {
                 BTreeMap::new()
             }
         };
-        let left = devices.keys().copied().collect();
-        Self {
-            file,
-            devices,
-            left,
+        for (device, changes) in &devices {
+            let settings = vec![(TAG, tag_of(changes))];
+            set(*device, &format!("interface {device}"), settings, netlink);
         }
+        // There is none as a rule, and one that stays is read again.
+        let _ = fs::remove_file(file);
+        let read = netlink.each_link(|link| {
+            let changes = Conf::of(link).value(TAG).and_then(kept_by);
+            devices.extend(changes.map(|changes| (IfIndex(link.header.index), changes)));
+        });
+        if let Err(error) = read {
+            warn!("cannot see which sysctls a carpd before has changed: {error}");
+        }
+        let left = devices.keys().copied().collect();
+        Self { devices, left }
     }
 
     /// Sets what `device` needs and keeps what was there.
@@ -235,10 +283,12 @@ impl Kept {
             }
         }
         self.devices.insert(device, changes.clone());
-        // Kept before anything is changed, or a crash in between would lose the old values.
-        self.save();
-        let settings = changes.iter().map(|old| (old.sysctl, old.ours)).collect();
-        set(device, &name, settings, netlink);
+        if !write(device, &name, &changes, netlink) {
+            warn!(
+                "net.ipv4.conf.{name}.tag is somebody else's: should carpd crash, arp_ignore and \
+                 arp_announce of {name} stay changed"
+            );
+        }
     }
 
     /// What is attached.
@@ -272,11 +322,10 @@ impl Kept {
                 }
             }
         }
-        if !meddled.is_empty() {
-            self.save();
-        }
-        for Meddled { index, device, old } in &meddled {
-            set(*index, device, vec![(old.sysctl, old.ours)], netlink);
+        for Meddled { index, device, .. } in &meddled {
+            if let Some(changes) = self.devices.get(index) {
+                write(*index, device, changes, netlink);
+            }
         }
         meddled
     }
@@ -285,7 +334,6 @@ impl Kept {
     pub(super) async fn detach(&mut self, device: IfIndex, netlink: &Netlink) {
         if let Some(changes) = self.devices.remove(&device) {
             put_back(device, &changes, netlink).await;
-            self.save();
         }
     }
 
@@ -301,34 +349,28 @@ impl Kept {
         for (device, changes) in core::mem::take(&mut self.devices) {
             put_back(device, &changes, netlink).await;
         }
-        self.save();
-    }
-
-    fn save(&self) {
-        let result = if self.devices.values().all(Vec::is_empty) {
-            match fs::remove_file(&self.file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                Ok(()) | Err(_) => Ok(()),
-            }
-        } else {
-            replace(&self.file, &print(&self.devices))
-        };
-        if let Err(error) = result {
-            warn!(
-                "cannot keep old sysctls in {}: {error}",
-                self.file.display()
-            );
-        }
     }
 }
 
-async fn put_back(device: IfIndex, changes: &[Old], netlink: &Netlink) {
-    if changes.is_empty() {
-        return;
+/// Sets what was changed to ours, and the tag before: a crash in between loses no old value. A tag
+/// of somebody else's stays; `false` if there is one.
+fn write(device: IfIndex, name: &str, changes: &[Old], netlink: &Netlink) -> bool {
+    let tag = TAG.read(name).unwrap_or_default();
+    let is_free = tag == 0 || kept_by(tag).is_some();
+    let mut settings = Vec::new();
+    if is_free && !changes.is_empty() {
+        settings.push((TAG, tag_of(changes)));
     }
+    settings.extend(changes.iter().map(|old| (old.sysctl, old.ours)));
+    set(device, name, settings, netlink);
+    is_free
+}
+
+async fn put_back(device: IfIndex, changes: &[Old], netlink: &Netlink) {
     let Some(name) = netlink.name_of(device).await else {
         return;
     };
+    let mut settings = Vec::new();
     for Old {
         sysctl,
         theirs,
@@ -336,9 +378,7 @@ async fn put_back(device: IfIndex, changes: &[Old], netlink: &Netlink) {
     } in changes
     {
         match sysctl.read(&name) {
-            Ok(value) if value == *ours => {
-                set(device, &name, vec![(*sysctl, *theirs)], netlink);
-            }
+            Ok(value) if value == *ours => settings.push((*sysctl, *theirs)),
             Ok(value) => debug!(
                 "{} of {name} is {value} by somebody else, stays",
                 sysctl.key
@@ -346,6 +386,11 @@ async fn put_back(device: IfIndex, changes: &[Old], netlink: &Netlink) {
             Err(error) => debug!("cannot read {} of {name}: {error}", sysctl.key),
         }
     }
+    // Last, for a crash in between.
+    if TAG.read(&name).is_ok_and(|tag| kept_by(tag).is_some()) {
+        settings.push((TAG, 0));
+    }
+    set(device, &name, settings, netlink);
 }
 
 /// By netlink, which works where /proc/sys is read-only, as in containers.
@@ -361,36 +406,7 @@ fn set(device: IfIndex, name: &str, settings: Vec<(Sysctl, i32)>, netlink: &Netl
     }
 }
 
-/// Atomic for whoever reads it later; readable by root alone.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let new = file.with_extension("new");
-    fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?
-        .write_all(text.as_bytes())?;
-    fs::rename(&new, file)
-}
-
 /// One line for each value: interface number, key, old value, our value.
-fn print(devices: &BTreeMap<IfIndex, Vec<Old>>) -> String {
-    let mut text = String::new();
-    for (device, changes) in devices {
-        for Old {
-            sysctl,
-            theirs,
-            ours,
-        } in changes
-        {
-            // Writing to a `String` does not fail.
-            let _ = writeln!(text, "{device} {} {theirs} {ours}", sysctl.key);
-        }
-    }
-    text
-}
-
 /// Lines that make no sense are passed over.
 fn parse(text: &str) -> BTreeMap<IfIndex, Vec<Old>> {
     let mut devices: BTreeMap<IfIndex, Vec<Old>> = BTreeMap::new();
@@ -426,31 +442,37 @@ fn parse_line(line: &str) -> Option<(IfIndex, Old)> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_file_is_read_as_it_was_written() {
-        let old = |key, theirs, ours| Old {
+    fn old(key: &'static str, theirs: i32, ours: i32) -> Old {
+        Old {
             sysctl: Sysctl::v4(key),
             theirs,
             ours,
-        };
-        let devices = BTreeMap::from([
-            (
-                IfIndex(2),
-                vec![old("arp_ignore", 0, 1), old("arp_announce", 1, 2)],
-            ),
-            (IfIndex(17), vec![old("arp_announce", 0, 2)]),
-        ]);
-        let text = print(&devices);
-        assert_eq!(
-            text,
-            "2 arp_ignore 0 1\n2 arp_announce 1 2\n17 arp_announce 0 2\n"
-        );
-        assert_eq!(parse(&text), devices);
+        }
+    }
+
+    #[test]
+    fn a_tag_keeps_old_values() {
+        for changes in [
+            vec![],
+            vec![old("arp_ignore", 0, 1)],
+            vec![old("arp_announce", 1, 2)],
+            vec![old("arp_ignore", 3, 1), old("arp_announce", 0, 2)],
+        ] {
+            assert_eq!(kept_by(tag_of(&changes)), Some(changes));
+        }
+        for odd in [-1, 15, 16, i32::MAX, i32::MIN] {
+            let kept = kept_by(tag_of(&[old("arp_ignore", odd, 1)]));
+            assert_eq!(kept, Some(vec![old("arp_ignore", 0, 1)]));
+        }
+        for theirs in [0, 1, -1, 255, OURS >> 16, OURS << 1] {
+            assert_eq!(kept_by(theirs), None, "{theirs:#x}");
+        }
     }
 
     #[test]
     fn nonsense_in_the_file_is_passed_over() {
         let text = "\n2 arp_ignore\nx arp_ignore 0 1\n2 ../../x 0 1\n2 arp_ignore 0 1 later\n";
-        assert_eq!(print(&parse(text)), "2 arp_ignore 0 1\n");
+        let kept = BTreeMap::from([(IfIndex(2), vec![old("arp_ignore", 0, 1)])]);
+        assert_eq!(parse(text), kept);
     }
 }

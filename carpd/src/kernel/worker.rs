@@ -125,7 +125,7 @@ impl Worker {
         sender: Sender,
         news: UnboundedSender<News>,
     ) -> Self {
-        let sysctls = Kept::load(options.run_dir.join("sysctls"));
+        let sysctls = Kept::load(&options.run_dir.join("sysctls"), &netlink);
         let mut worker = Self {
             netlink,
             sender,

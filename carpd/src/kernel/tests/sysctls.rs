@@ -1,5 +1,6 @@
 //! Sysctls of physical interfaces: set while attached, put back afterwards.
 
+use super::crash::work_and_be_killed;
 use super::lab::{get, index_of, on_a_cable, run, set};
 use super::{Kernel, RunDir, eth0};
 
@@ -8,6 +9,11 @@ fn arp_of(device: &str) -> (u8, u8) {
         get(&format!("ipv4/conf/{device}/arp_ignore")),
         get(&format!("ipv4/conf/{device}/arp_announce")),
     )
+}
+
+fn tag_of(device: &str) -> i32 {
+    let line = run(&format!("cat /proc/sys/net/ipv4/conf/{device}/tag"));
+    line.trim().parse().unwrap()
 }
 
 #[test]
@@ -21,16 +27,15 @@ fn they_are_set_while_attached_and_put_back_when_detached() {
         kernel.handle.attach(device);
         kernel.handle.detach(device);
         kernel.handle.attach(device);
-        let file = kernel.run_dir.0.join("sysctls");
         kernel.settle().await;
         assert_eq!(arp_of("eth0.7"), (1, 2));
-        assert!(file.exists());
+        assert_ne!(tag_of("eth0.7"), 0);
 
         run("ip link set eth0.7 down && ip link set eth0.7 name lan && ip link set lan up");
         kernel.handle.detach(device);
         kernel.settle().await;
         assert_eq!(arp_of("lan"), (0, 1), "under its new name too");
-        assert!(!file.exists());
+        assert_eq!(tag_of("lan"), 0);
     });
 }
 
@@ -61,7 +66,36 @@ fn a_clean_stop_puts_them_back() {
 }
 
 #[test]
-fn they_are_put_back_after_a_crash() {
+fn they_are_put_back_after_a_crash_whatever_became_of_the_run_directory() {
+    on_a_cable(async |_lab| {
+        set("ipv4/conf/eth0/arp_announce", 1);
+        work_and_be_killed(&RunDir::new()).await;
+        assert_eq!(arp_of("eth0"), (1, 2));
+        let mut kernel = Kernel::start().await;
+        assert_eq!(arp_of("eth0"), (0, 1));
+        kernel.handle.attach(eth0());
+        kernel.settle().await;
+        assert_eq!(arp_of("eth0"), (1, 2));
+        kernel.finish().await;
+        assert_eq!((arp_of("eth0"), tag_of("eth0")), ((0, 1), 0));
+    });
+}
+
+#[test]
+fn somebody_elses_tag_stays() {
+    on_a_cable(async |_lab| {
+        set("ipv4/conf/eth0/tag", 7);
+        let mut kernel = Kernel::start().await;
+        kernel.handle.attach(eth0());
+        kernel.settle().await;
+        assert_eq!((arp_of("eth0"), tag_of("eth0")), ((1, 2), 7));
+        kernel.finish().await;
+        assert_eq!((arp_of("eth0"), tag_of("eth0")), ((0, 0), 7));
+    });
+}
+
+#[test]
+fn a_file_of_an_older_version_is_heeded() {
     on_a_cable(async |_lab| {
         // As a carpd that was killed leaves it.
         let run_dir = RunDir::new();
