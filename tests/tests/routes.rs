@@ -239,6 +239,31 @@ fn routes_of_a_killed_carpd_end_with_its_lease_and_are_kept_by_a_restart() -> Re
 }
 
 #[test]
+fn log_names_who_loses_by_a_carp_interface() -> Result<()> {
+    const SILENCED: &str =
+        "eth0: ARP requests for 10.99.0.50 of another interface are not answered";
+    let lab = Lab::new()?;
+    let client = lab.host("client", &[("lan", "10.99.0.9/16")])?;
+    let a = lab.host("a", &[("lan", "10.99.0.2/16")])?;
+    a.run("ip address add 10.99.0.50/32 dev lo")?;
+    a.run("ip address add 10.98.0.50/32 dev lo")?;
+    a.run("ip link add guest0 link eth0 type macvlan mode bridge")?;
+    ping(&client, "10.99.0.50", 1)?;
+    let carpd = Carpd::start(&a)?;
+    carpd.carpctl("carp0 create carpdev eth0 vhid 1 pass mekmitasdigoat 10.99.1.1/16")?;
+    carpd.wait_for_log(SILENCED)?;
+    carpd.wait_for_log("guest0: as a macvlan on eth0 it gets no replies from virtual addresses")?;
+    a.run("ip address add 10.99.0.51/32 dev lo")?;
+    a.run("ip link add guest1 link eth0 type macvtap mode bridge")?;
+    carpd.wait_for_log("eth0: ARP requests for 10.99.0.51 of another interface")?;
+    carpd.wait_for_log("guest1: as a macvlan on eth0 it gets no replies")?;
+    let log = carpd.log()?;
+    ensure!(log.matches(SILENCED).count() == 1, "{log}");
+    ensure!(!log.contains("10.98.0.50"), "{log}");
+    Ok(())
+}
+
+#[test]
 fn macvlan_as_physical_interface_is_refused_in_words() -> Result<()> {
     let lab = Lab::new()?;
     let a = lab.host("a", &[("lan", "")])?;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use carp_proto::{DeviceAddress, IfIndex, Instant, Lease, LeasedOn, Place, Unit, VirtualAddress};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkMessage, MacVlanMode};
+use netlink_packet_route::link::{LinkMessage, MacVlanMode};
 use tracing::{debug, warn};
 
 use super::addresses;
@@ -98,7 +98,7 @@ impl Worker {
         let mut found = BTreeMap::new();
         for link in links.iter().filter(|link| devices::is_ours(link)) {
             let (index, seen) = (link.header.index, Seen::of(link));
-            let parent = parent_of(link);
+            let parent = devices::parent_of(link);
             let parent_name = parent.and_then(|parent| names.get(&parent.0).cloned());
             let (Ok(unit), Some(parent), Some(parent_name), Some(mac)) =
                 (seen.name.parse::<Unit>(), parent, parent_name, seen.mac)
@@ -203,16 +203,6 @@ pub(super) async fn remove_everything(netlink: &Netlink) {
     if let Err(error) = addresses::sweep(netlink).await {
         warn!("cannot remove addresses left behind: {error}");
     }
-}
-
-fn parent_of(link: &LinkMessage) -> Option<IfIndex> {
-    link.attributes.iter().find_map(|attribute| {
-        if let LinkAttribute::Link(parent) = attribute {
-            Some(IfIndex(*parent))
-        } else {
-            None
-        }
-    })
 }
 
 /// When the lease of an address ends.

@@ -371,6 +371,17 @@ pub(super) fn is_macvlan(link: &LinkMessage) -> bool {
     })
 }
 
+/// The interface that a device is on (`IFLA_LINK`).
+pub(super) fn parent_of(link: &LinkMessage) -> Option<IfIndex> {
+    link.attributes.iter().find_map(|attribute| {
+        if let LinkAttribute::Link(parent) = attribute {
+            Some(IfIndex(*parent))
+        } else {
+            None
+        }
+    })
+}
+
 /// What every device has while it is deaf.
 pub(super) const fn all_settings() -> &'static [(Sysctl, i32)] {
     &SETTINGS

@@ -49,6 +49,9 @@ pub(super) enum Sighting {
     Parent(IfIndex),
     /// The own addresses of a physical interface, all that are usable.
     Own(IfIndex, Vec<DeviceAddress>),
+    /// The macvlan of this number is somebody else's: on which interface, and its name; `None` if
+    /// it is gone.
+    Guest(u32, Option<(IfIndex, String)>),
     /// Changes were lost: anything may have happened.
     Anything,
 }
@@ -74,7 +77,7 @@ impl Sightings {
             Sighting::Parent(index) => {
                 self.parents.insert(index);
             }
-            Sighting::Own(..) => {}
+            Sighting::Own(..) | Sighting::Guest(..) => {}
             Sighting::Anything => self.anything = true,
         }
     }
@@ -226,11 +229,15 @@ async fn until(moment: Option<tokio::time::Instant>) {
 
 impl Worker {
     /// Has looked at what `sighting` is about, if it is ours; routes follow at once.
-    pub(super) fn sight(&mut self, sighting: Sighting) {
+    pub(super) async fn sight(&mut self, sighting: Sighting) {
+        self.mending.sightings.add(&sighting);
         if let Sighting::Own(interface, own) = sighting {
             self.follow_own(interface, own);
+            self.name_silenced().await;
+        } else if let Sighting::Guest(number, guest) = sighting {
+            self.bystanders.follow(number, guest);
+            self.name_guests().await;
         } else {
-            self.mending.sightings.add(&sighting);
             self.mending.wake();
         }
     }

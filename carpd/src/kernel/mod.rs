@@ -7,6 +7,7 @@
 
 mod addresses;
 mod adopt;
+mod bystanders;
 mod conf;
 mod devices;
 mod ears;

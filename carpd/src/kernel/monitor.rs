@@ -246,6 +246,12 @@ impl View {
             return;
         }
         if let Some(link) = link_of(message, self.links.get(&index)) {
+            if devices::is_macvlan(message)
+                && let Some(below) = devices::parent_of(message)
+            {
+                let guest = (below, link.name.to_string());
+                self.sightings.push(Sighting::Guest(index.0, Some(guest)));
+            }
             self.links.insert(index, link);
             self.changed.insert(index);
         }
@@ -256,6 +262,8 @@ impl View {
             let index = IfIndex(message.header.index);
             if devices::is_ours(message) {
                 self.sightings.push(Sighting::Device(index.0));
+            } else if devices::is_macvlan(message) {
+                self.sightings.push(Sighting::Guest(index.0, None));
             }
             self.links.remove(&index);
             self.addresses.remove(&index);

@@ -12,7 +12,7 @@
 //! prefix: those are made here, and the kernel removes them together with their source address.
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use carp_proto::{DeviceAddress, Family, IfIndex, Place, Unit, VirtualAddress};
 use ipnet::IpNet;
@@ -43,6 +43,21 @@ impl Own {
         let own = self.0.get(&interface).into_iter().flatten();
         let mut wider = own.filter(|own| own.prefix < address.prefix);
         wider.any(|own| own.holds(address.address))
+    }
+}
+
+impl Own {
+    /// The IPv4 addresses of all others in the subnets of `interface`, but those that it has, too.
+    pub(super) fn elsewhere_in_subnets_of(&self, interface: IfIndex) -> BTreeSet<IpAddr> {
+        let own: &[DeviceAddress] = self.0.get(&interface).map_or(&[], Vec::as_slice);
+        let others = self.0.iter().filter(|(other, _)| **other != interface);
+        others
+            .flat_map(|(_, addresses)| addresses)
+            .map(|each| each.address)
+            .filter(IpAddr::is_ipv4)
+            .filter(|address| own.iter().any(|own| own.holds(*address)))
+            .filter(|address| !own.iter().any(|own| own.address == *address))
+            .collect()
     }
 }
 

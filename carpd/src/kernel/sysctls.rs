@@ -291,6 +291,14 @@ impl Kept {
         }
     }
 
+    /// Those attached that answered ARP requests for addresses of other interfaces before.
+    pub(super) fn answering_less(&self) -> impl Iterator<Item = IfIndex> {
+        let is_less = |old: &Old| old.sysctl == ARP_IGNORE;
+        let all = self.devices.iter();
+        all.filter(move |(_, changes)| changes.iter().any(is_less))
+            .map(|(device, _)| *device)
+    }
+
     /// What is attached.
     pub(super) fn attached(&self) -> impl Iterator<Item = IfIndex> {
         self.devices.keys().copied()

@@ -12,6 +12,7 @@ use tokio::time::sleep_until;
 use tracing::{debug, warn};
 
 use super::adopt::{self, Leftovers};
+use super::bystanders::Bystanders;
 use super::devices::{Found, Seen};
 use super::mend::{Mending, Sighting, Turn};
 use super::netlink::{Netlink, Refused};
@@ -39,6 +40,7 @@ pub(super) struct Worker {
     pub(super) chores: VecDeque<(tokio::time::Instant, Chore)>,
     pub(super) mending: Mending,
     pub(super) own: Own,
+    pub(super) bystanders: Bystanders,
     pub(super) leftovers: Leftovers,
     /// The sysctls that cannot be set here, as was said.
     pub(super) unsettable: BTreeSet<Sysctl>,
@@ -138,6 +140,7 @@ impl Worker {
             chores: VecDeque::new(),
             mending: Mending::new(),
             own: Own::default(),
+            bystanders: Bystanders::default(),
             leftovers: Leftovers::default(),
             unsettable: BTreeSet::new(),
             ears: BTreeMap::new(),
@@ -172,7 +175,7 @@ impl Worker {
         loop {
             // What was asked for because of these comes after them.
             while let Ok(sighting) = sightings.try_recv() {
-                self.sight(sighting);
+                self.sight(sighting).await;
             }
             self.collect(&mut jobs);
             if let Some(job) = self.next_job() {
@@ -191,7 +194,7 @@ impl Worker {
                     None => self.ending = true,
                 },
                 chore = next(&mut self.chores) => self.do_chore(chore).await,
-                Some(sighting) = sightings.recv() => self.sight(sighting),
+                Some(sighting) = sightings.recv() => self.sight(sighting).await,
                 turn = self.mending.turn() => match turn {
                     Turn::Suspects => self.mend().await,
                     Turn::Sysctls => self.check_sysctls(),
@@ -255,7 +258,7 @@ impl Worker {
 
     pub(super) async fn perform(&mut self, job: Job) {
         match job {
-            Job::Attach(device) => self.sysctls.attach(device, &self.netlink).await,
+            Job::Attach(device) => self.attach(device).await,
             Job::Detach(device) => {
                 self.drop_ear(device);
                 self.sysctls.detach(device, &self.netlink).await;
