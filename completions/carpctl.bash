@@ -1,14 +1,14 @@
 # bash completion for carpctl(8); bash-completion is not needed.
 
 _carpctl() {
-    # readline breaks words at = and :, carpctl does not: take the line as it is typed.
+    # readline breaks words at = and :, carpctl does not: split the line at blanks.
     local line=${COMP_LINE:0:COMP_POINT}
     local -a words
     read -ra words <<<"$line"
     [[ $line == *[[:space:]] ]] && words+=('')
     local last=$((${#words[@]} - 1))
 
-    # What readline replaces is the part behind the last break, so that is what it must be given.
+    # readline replaces only the part after the last break, so candidates lose the part before it.
     local kept=${words[last]%"${words[last]##*[=:]}"}
 
     COMPREPLY=()
@@ -17,7 +17,7 @@ _carpctl() {
         COMPREPLY+=("${candidate#"$kept"}")
     done < <("${words[0]}" --complete "${words[@]:1}" 2>/dev/null)
 
-    # Files are the shell's own to complete.
+    # The shell completes files.
     case " ${words[*]:1:last-1} " in
     ' check ' | *' passfile ' | *' -- '*) compopt -o default ;;
     esac

@@ -6,5 +6,5 @@ function __carpctl_candidates
 end
 
 complete -c carpctl -f -a '(__carpctl_candidates)'
-# Files are the shell's own to complete.
+# The shell completes files.
 complete -c carpctl -n '__fish_prev_arg_in passfile check' -F

@@ -4,7 +4,7 @@ _carpd() {
     local options='--bus --check --config-dir --foreground --help --hooks-dir --keep --log-level
         --private-socket --realtime --run-dir --version'
     local current=${COMP_WORDS[COMP_CWORD]}
-    # readline breaks words at =, which may stand before a value.
+    # readline breaks words at =, which can precede a value.
     local before=${COMP_WORDS[COMP_CWORD-1]}
     if [[ $before == '=' ]]; then
         before=${COMP_WORDS[COMP_CWORD-2]}

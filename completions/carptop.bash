@@ -3,7 +3,7 @@
 _carptop() {
     local options='--ascii --filter --help --interval --json --once --theme --version'
     local current=${COMP_WORDS[COMP_CWORD]}
-    # readline breaks words at =, which may stand before a value.
+    # readline breaks words at =, which can precede a value.
     local before=${COMP_WORDS[COMP_CWORD-1]}
     if [[ $before == '=' ]]; then
         before=${COMP_WORDS[COMP_CWORD-2]}

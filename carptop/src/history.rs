@@ -1,22 +1,22 @@
-//! What was seen of one carp interface over time, in rings of bounded size.
+//! History of one carp interface, of bounded size.
 
 use std::collections::VecDeque;
 
 use carp_dbus::{EventInfo, InterfaceInfo, MasterInfo};
 
-/// Advertisements are counted in stretches of this many microseconds.
+/// Length of a counting period of advertisements, in microseconds.
 pub(crate) const PERIOD: u64 = 5_000_000;
 
-/// How many stretches are kept: five minutes.
+/// Number of kept periods: five minutes.
 const PERIODS: usize = 60;
 
-/// How many intervals between advertisements are kept.
+/// Number of kept intervals between advertisements.
 const INTERVALS: usize = 128;
 
-/// How many changes of state are kept.
+/// Number of kept changes of state.
 const TRANSITIONS: usize = 64;
 
-/// A change of state.
+/// Change of state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Transition {
     /// Microseconds since the epoch.
@@ -25,7 +25,7 @@ pub(crate) struct Transition {
     pub(crate) to: String,
 }
 
-/// Something wrong that an event told.
+/// Trouble that an event reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Incident {
     /// Microseconds since the epoch.
@@ -33,38 +33,39 @@ pub(crate) struct Incident {
     pub(crate) text: String,
 }
 
-/// What was seen of one carp interface.
+/// History of one carp interface.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
-    /// The last look at the counters: when, advertisements sent and received, bad packets.
+    /// Counters of the last sample.
     last: Option<Counts>,
-    /// Advertisements in each stretch, the present one last.
+    /// Advertisements in each period, the current one last.
     periods: VecDeque<u16>,
-    /// The number of the present stretch since the epoch. The one in which we began to look is
-    /// cut and does not count.
+    /// Number of the current period since the epoch. The period of the first sample is incomplete
+    /// and is not kept.
     period: Option<u64>,
-    /// By how many microseconds intervals between advertisements missed what was announced.
+    /// Differences between measured and advertised intervals, in microseconds.
     deviations: VecDeque<u32>,
-    /// How many advertisements came later than a quarter of the interval.
+    /// Number of advertisements that were late by more than a quarter of the interval.
     pub(crate) late: u32,
-    /// When the counters of bad packets last grew.
+    /// Time when the counters of bad packets last grew.
     pub(crate) bad_grew: Option<u64>,
-    /// When another host's good advertisement was last seen while this one was MASTER.
-    pub(crate) rival: Option<u64>,
-    /// The last event about a bad packet.
+    /// Time of the last valid advertisement of another master while this host was MASTER.
+    pub(crate) rival_heard: Option<u64>,
+    /// Last event about a bad packet.
     pub(crate) bad_packet: Option<Incident>,
-    /// The last event about a second master.
+    /// Last event about a second master.
     pub(crate) two_masters: Option<Incident>,
-    /// The last event about what the kernel refused.
+    /// Last event about a refusal of the kernel.
     pub(crate) refused: Option<Incident>,
-    /// Whether advertisements cannot be sent, and since when.
+    /// Event since which advertisements cannot be sent.
     pub(crate) sending_fails: Option<Incident>,
     /// Changes of state, the newest last.
     pub(crate) transitions: VecDeque<Transition>,
-    /// The master that was last heard.
+    /// Master that was last heard.
     pub(crate) last_master: Option<MasterInfo>,
 }
 
+/// Counters of one sample.
 #[derive(Clone, Copy, Debug)]
 struct Counts {
     advertisements: u64,
@@ -74,24 +75,24 @@ struct Counts {
 }
 
 impl History {
-    /// Takes a look at the counters at `now`.
+    /// Adds a sample of the counters at `now`.
     pub(crate) fn sample(&mut self, info: &InterfaceInfo, now: u64) {
-        let count = |names: &[&str]| -> u64 {
+        let sum = |names: &[&str]| -> u64 {
             names
                 .iter()
                 .filter_map(|name| info.statistics.get(*name))
                 .sum()
         };
-        let received = count(&["ipackets", "ipackets6"]);
+        let received = sum(&["ipackets", "ipackets6"]);
         let counts = Counts {
-            advertisements: received + count(&["opackets", "opackets6"]),
+            advertisements: received + sum(&["opackets", "opackets6"]),
             received,
             heard: info.master.as_ref().map_or(0, |master| master.heard),
             bad: bad_packets(info),
         };
-        self.turn(now / PERIOD);
+        self.advance(now / PERIOD);
         if let Some(last) = self.last.replace(counts) {
-            // A reset of the counters is no advertisement.
+            // Counters can be reset; then nothing was received.
             let new = counts.advertisements.saturating_sub(last.advertisements);
             if let Some(period) = self.periods.back_mut() {
                 *period = period.saturating_add(u16::try_from(new).unwrap_or(u16::MAX));
@@ -101,7 +102,7 @@ impl History {
                 self.bad_grew = Some(now);
             }
             if info.state == "MASTER" && counts.received.saturating_sub(last.received) > bad {
-                self.rival = Some(now);
+                self.rival_heard = Some(now);
             }
             if let Some(master) = &info.master
                 && counts.received == last.received + 1
@@ -109,22 +110,22 @@ impl History {
             {
                 let announced = u64::from(master.advbase) * 1_000_000
                     + u64::from(master.advskew) * 1_000_000 / 256;
-                self.interval(counts.heard.saturating_sub(last.heard), announced);
+                self.add_interval(counts.heard.saturating_sub(last.heard), announced);
             }
         }
     }
 
-    /// Remembers who is master, for the time when nobody is heard.
+    /// Keeps the master for the time when none is heard.
     pub(crate) fn remember_master(&mut self, info: &InterfaceInfo) {
         if let Some(master) = &info.master {
             self.last_master = Some(master.clone());
         }
     }
 
-    /// Takes over an event about this interface.
-    pub(crate) fn event(&mut self, event: &EventInfo) {
+    /// Adds an event about this interface.
+    pub(crate) fn add_event(&mut self, event: &EventInfo) {
         let detail = |name: &str| event.details.get(name).cloned().unwrap_or_default();
-        let told = Some(Incident {
+        let incident = Some(Incident {
             time: event.time,
             text: without_name(event),
         });
@@ -139,22 +140,22 @@ impl History {
                     to: detail("to"),
                 });
             }
-            "bad-packet" => self.bad_packet = told,
-            "two-masters" => self.two_masters = told,
-            "kernel-refused" => self.refused = told,
-            "sending" if detail("works") == "false" => self.sending_fails = told,
+            "bad-packet" => self.bad_packet = incident,
+            "two-masters" => self.two_masters = incident,
+            "kernel-refused" => self.refused = incident,
+            "sending" if detail("works") == "false" => self.sending_fails = incident,
             "sending" => self.sending_fails = None,
             _ => {}
         }
     }
 
-    /// Advertisements in each complete stretch, the newest last.
+    /// Returns the advertisements in each complete period, the newest last.
     pub(crate) fn complete_periods(&self) -> impl DoubleEndedIterator<Item = u16> + '_ {
         let complete = self.periods.len().saturating_sub(1);
         self.periods.iter().copied().take(complete)
     }
 
-    /// Advertisements in a second, over the last two complete stretches.
+    /// Returns the advertisements per second in the last two complete periods.
     pub(crate) fn rate(&self) -> Option<f64> {
         let last: Vec<u16> = self.complete_periods().rev().take(2).collect();
         let periods = u32::try_from(last.len()).ok().filter(|count| *count > 0)?;
@@ -162,8 +163,8 @@ impl History {
         Some(f64::from(sum) / f64::from(periods) / 5.0)
     }
 
-    /// By how many microseconds 99 of 100 intervals at most missed what was announced, and how
-    /// many intervals that is about.
+    /// Returns the 99th percentile of the differences between measured and advertised intervals, in
+    /// microseconds, and the number of intervals.
     pub(crate) fn jitter(&self) -> Option<(u32, usize)> {
         let mut sorted: Vec<u32> = self.deviations.iter().copied().collect();
         sorted.sort_unstable();
@@ -171,8 +172,8 @@ impl History {
         sorted.get(at).map(|deviation| (*deviation, sorted.len()))
     }
 
-    /// Begins as many stretches as have passed.
-    fn turn(&mut self, period: u64) {
+    /// Starts a new period for each one that has passed.
+    fn advance(&mut self, period: u64) {
         let before = self.period.replace(period).unwrap_or(period);
         let passed = usize::try_from(period.saturating_sub(before)).unwrap_or(PERIODS);
         for _ in 0..passed.min(PERIODS) {
@@ -183,9 +184,10 @@ impl History {
         }
     }
 
-    fn interval(&mut self, measured: u64, announced: u64) {
+    /// Adds an interval between two advertisements.
+    fn add_interval(&mut self, measured: u64, announced: u64) {
         let deviation = measured.abs_diff(announced);
-        // Another master or a pause, not an uneven interval.
+        // A change of master or a pause, not jitter.
         if announced == 0 || measured == 0 || deviation > announced * 4 {
             return;
         }
@@ -200,10 +202,10 @@ impl History {
     }
 }
 
-/// How many packets were refused.
+/// Returns the number of refused packets.
 pub(crate) fn bad_packets(info: &InterfaceInfo) -> u64 {
     let bad = |name: &str| name.starts_with("bad") || name == "hdrops";
-    // `badaddrs` counts packets that `badauth` counts, too.
+    // `badauth` counts the packets of `badaddrs` too.
     let counted = info
         .statistics
         .iter()
@@ -211,7 +213,7 @@ pub(crate) fn bad_packets(info: &InterfaceInfo) -> u64 {
     counted.map(|(_, value)| value).sum()
 }
 
-/// The text of an event without the interface's name before it.
+/// Returns the text of an event without the name of the interface at its beginning.
 pub(crate) fn without_name(event: &EventInfo) -> String {
     let text = event.text.strip_prefix(event.interface.as_str());
     text.and_then(|rest| rest.strip_prefix(": "))
@@ -219,7 +221,7 @@ pub(crate) fn without_name(event: &EventInfo) -> String {
         .to_owned()
 }
 
-/// Why a transition happened, as the text of its event has it: the words in parentheses.
+/// Returns the reason of a transition: the words in parentheses in the text of its event.
 pub(crate) fn reason(event: &EventInfo) -> String {
     let text = without_name(event);
     let reason = text.split_once(" (").map_or("", |(_, reason)| reason);
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn one_advertisement_a_second_is_a_rate_of_one() {
+    fn one_advertisement_per_second_is_a_rate_of_one() {
         let mut history = History::default();
         for second in 0..60 {
             history.sample(&backup(second * SECOND, second), second * SECOND);
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_advertisement_is_counted_and_shows_in_the_jitter() {
+    fn late_advertisement_counts_and_raises_the_jitter() {
         let mut history = History::default();
         history.sample(&backup(SECOND, 1), SECOND);
         history.sample(&backup(2 * SECOND, 2), 2 * SECOND);
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_looked_at_in_time_is_no_interval() {
+    fn samples_that_miss_an_advertisement_give_no_interval() {
         let mut history = History::default();
         history.sample(&backup(SECOND, 1), SECOND);
         history.sample(&backup(3 * SECOND, 3), 3 * SECOND);
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn days_of_looking_do_not_grow_it() {
+    fn history_stays_bounded_after_many_samples() {
         let mut history = History::default();
         for second in 0..100_000 {
             history.sample(&backup(second * SECOND, second), second * SECOND);
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn reset_counters_are_no_bad_packets() {
+    fn reset_counters_are_not_bad_packets() {
         let mut history = History::default();
         let bad = |count| InterfaceInfo {
             statistics: [

@@ -1,8 +1,8 @@
-//! The keys: one table from which what they do, the help and the footer all follow.
+//! Keys: the table of their actions, help lines and hints.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// What a key asks for.
+/// Action of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Up,
@@ -33,20 +33,20 @@ pub(crate) enum Action {
     Quit,
 }
 
-/// One row: the keys that do the same.
+/// Keys with the same action.
 #[derive(Debug)]
 pub struct Binding {
-    /// The keys, without modifiers but for control.
+    /// Codes of the keys; `true` with the control key.
     keys: &'static [(KeyCode, bool)],
     pub(crate) action: Action,
-    /// The keys in the help.
+    /// Keys as the help names them.
     pub shown: &'static str,
-    /// One line in the help.
+    /// Line of the help.
     pub help: &'static str,
-    /// The word in the footer, after the key; empty if it is not shown there.
+    /// Word after the key in the footer; empty if the footer does not show it.
     pub(crate) hint: &'static str,
-    /// Whether it changes something, which only root may.
-    pub(crate) changes: bool,
+    /// The action changes carpd, which requires root or an authorisation.
+    pub(crate) is_change: bool,
 }
 
 const fn plain(c: char) -> (KeyCode, bool) {
@@ -57,7 +57,7 @@ const fn control(c: char) -> (KeyCode, bool) {
     (KeyCode::Char(c), true)
 }
 
-/// A key that shows something.
+/// Returns a row of keys that show something.
 const fn shows(
     keys: &'static [(KeyCode, bool)],
     action: Action,
@@ -71,11 +71,11 @@ const fn shows(
         shown,
         help,
         hint,
-        changes: false,
+        is_change: false,
     }
 }
 
-/// A key that changes something.
+/// Returns a row of keys that change something.
 const fn changes(
     keys: &'static [(KeyCode, bool)],
     action: Action,
@@ -89,11 +89,11 @@ const fn changes(
         shown,
         help,
         hint,
-        changes: true,
+        is_change: true,
     }
 }
 
-/// Every key, in the order of the help.
+/// All keys, in the order of the help.
 pub const KEYS: &[Binding] = &[
     shows(
         &[(KeyCode::Up, false), plain('k')],
@@ -114,14 +114,14 @@ pub const KEYS: &[Binding] = &[
         Action::PageUp,
         "PageUp Ctrl-B",
         "",
-        "One page up.",
+        "Move one page up.",
     ),
     shows(
         &[(KeyCode::PageDown, false), control('f')],
         Action::PageDown,
         "PageDown Ctrl-F",
         "",
-        "One page down.",
+        "Move one page down.",
     ),
     shows(
         &[(KeyCode::Home, false), plain('0')],
@@ -142,21 +142,21 @@ pub const KEYS: &[Binding] = &[
         Action::NextTrouble,
         "! Tab",
         "trouble",
-        "Select the next interface with something wrong.",
+        "Select the next interface in trouble.",
     ),
     shows(
         &[(KeyCode::Enter, false)],
         Action::Details,
         "Enter",
         "details",
-        "Show the selected interface in full, or no longer.",
+        "Toggle the details of the selected interface.",
     ),
     shows(
         &[plain('e')],
         Action::Events,
         "e",
         "events",
-        "Show all events, or no longer.",
+        "Toggle the list of all events.",
     ),
     shows(
         &[plain('K')],
@@ -177,7 +177,7 @@ pub const KEYS: &[Binding] = &[
         Action::Filter,
         "/",
         "filter",
-        "Show what has all words; -word excludes, ! is trouble.",
+        "Filter by words; -word excludes, ! selects trouble.",
     ),
     shows(
         &[plain('s')],
@@ -198,7 +198,7 @@ pub const KEYS: &[Binding] = &[
         Action::Group,
         "g",
         "group",
-        "Group by physical interface, or not.",
+        "Toggle groups by physical interface.",
     ),
     changes(
         &[plain('u')],
@@ -212,56 +212,56 @@ pub const KEYS: &[Binding] = &[
         Action::LowerInterface,
         "d",
         "down",
-        "Bring it down: hand over, and take no part.",
+        "Bring it down: hand over and leave the group.",
     ),
     changes(
         &[plain('m')],
         Action::ForceMaster,
         "m",
         "master",
-        "Force it to be MASTER.",
+        "Force it to MASTER.",
     ),
     changes(
         &[plain('b')],
         Action::ForceBackup,
         "b",
         "backup",
-        "Force it to be BACKUP.",
+        "Force it to BACKUP.",
     ),
     changes(
         &[plain('p')],
         Action::Preempt,
         "p",
         "preempt",
-        "Turn net.inet.carp.preempt on or off.",
+        "Toggle net.inet.carp.preempt.",
     ),
     changes(
         &[plain(':')],
         Action::Command,
         ":",
         "command",
-        "Type a line as for carpctl; Tab completes.",
+        "Enter a carpctl command line; Tab completes.",
     ),
     shows(
         &[plain('?'), (KeyCode::F(1), false), plain('h')],
         Action::Help,
         "? F1 h",
         "help",
-        "Show this help, or no longer.",
+        "Toggle this help.",
     ),
     shows(
         &[(KeyCode::Esc, false)],
         Action::Close,
         "Esc",
         "",
-        "Close what is open; then clear the filter.",
+        "Close details or events, else clear the filter.",
     ),
     shows(
         &[control('l')],
         Action::Redraw,
         "Ctrl-L",
         "",
-        "Draw the screen anew.",
+        "Redraw the screen.",
     ),
     shows(
         &[control('z')],
@@ -279,7 +279,7 @@ pub const KEYS: &[Binding] = &[
     ),
 ];
 
-/// The row of a key.
+/// Returns the row of a key.
 pub(crate) fn find(key: KeyEvent) -> Option<&'static Binding> {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     if key.modifiers.contains(KeyModifiers::ALT) {
@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_key_stands_in_two_rows() {
+    fn key_stands_in_one_row_only() {
         let mut all: Vec<_> = KEYS.iter().flat_map(|row| row.keys).collect();
         let count = all.len();
         all.sort_by_key(|key| format!("{key:?}"));
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_found_with_its_modifiers_alone() {
+    fn key_is_found_only_with_its_modifiers() {
         let key = |code, modifiers| find(KeyEvent::new(code, modifiers)).map(|row| row.action);
         assert_eq!(
             key(KeyCode::Char('q'), KeyModifiers::NONE),
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_has_a_sentence() {
+    fn every_row_has_a_short_sentence_of_help() {
         for row in KEYS {
             assert!(
                 row.help.ends_with('.') && row.help.len() < 60,

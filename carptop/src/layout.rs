@@ -1,20 +1,20 @@
-//! Where things are on the screen: a function of its size and of what is open.
+//! Areas of the screen, from its size and the open panel.
 
 use ratatui::layout::{Position, Rect};
 
-/// From this width on events and details stand side by side.
-const WIDE: u16 = 110;
+/// From this width on, events and details stand side by side.
+const SIDE_BY_SIDE_FROM: u16 = 110;
 
-/// The lines of the table that are no rows: its border and the heads of its columns.
-const FRAME: u16 = 3;
+/// Lines of the table that are not rows: its border and the heads of its columns.
+const TABLE_FRAME: u16 = 3;
 
-/// The most lines of the overview's lower part.
-const MOST: u16 = 24;
+/// Most lines of the lower part of the overview.
+const MAX_LOWER: u16 = 24;
 
-/// What the lower part of the screen shows.
+/// Contents of the lower part of the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Panel {
-    /// The last events, and beside them the selected interface.
+    /// The last events beside the selected interface.
     #[default]
     Overview,
     /// The selected interface in full.
@@ -23,7 +23,7 @@ pub(crate) enum Panel {
     Events,
 }
 
-/// The areas of one screen; those without a place are empty.
+/// Areas of one screen; an area that is not shown is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) header: Rect,
@@ -34,8 +34,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The layout of a screen of this size, where so many things are wrong and so many `rows`
-    /// would like to be shown.
+    /// Returns the layout of a screen of this size with `troubles` lines of troubles and, if
+    /// possible, room for `rows`.
     pub(crate) fn new(width: u16, height: u16, panel: Panel, troubles: usize, rows: usize) -> Self {
         let more = u16::try_from(troubles)
             .unwrap_or(u16::MAX)
@@ -57,11 +57,11 @@ impl Layout {
             footer: Rect::new(0, footer, width, height.min(1)),
             ..Self::default()
         };
-        let spare = u16::try_from(rows + usize::from(FRAME)).unwrap_or(u16::MAX);
+        let spare = u16::try_from(rows + usize::from(TABLE_FRAME)).unwrap_or(u16::MAX);
         let spare = main.height.saturating_sub(spare);
         let lower = match panel {
             Panel::Overview if main.height < 12 => 0,
-            Panel::Overview => (main.height / 3).max(spare).clamp(5, MOST),
+            Panel::Overview => (main.height / 3).max(spare).clamp(5, MAX_LOWER),
             Panel::Details => (main.height * 3 / 5).max(main.height.min(8)).max(spare),
             Panel::Events => main.height,
         };
@@ -76,9 +76,9 @@ impl Layout {
         };
         let left = match panel {
             Panel::Events => width,
-            Panel::Overview if width >= WIDE => width / 2,
+            Panel::Overview if width >= SIDE_BY_SIDE_FROM => width / 2,
             Panel::Overview => width,
-            Panel::Details if width >= WIDE => width * 2 / 5,
+            Panel::Details if width >= SIDE_BY_SIDE_FROM => width * 2 / 5,
             Panel::Details => 0,
         };
         Self {
@@ -96,21 +96,21 @@ impl Layout {
         }
     }
 
-    /// How many rows of interfaces and groups the table has.
+    /// Returns the number of rows that the table shows.
     pub(crate) fn rows(&self) -> usize {
-        usize::from(self.table.height.saturating_sub(FRAME))
+        usize::from(self.table.height.saturating_sub(TABLE_FRAME))
     }
 
-    /// The row of the table at a place, counted from the first one that is shown.
-    pub(crate) fn row_at(&self, place: Position) -> Option<usize> {
+    /// Returns the row of the table at a position, counted from the first row shown.
+    pub(crate) fn row_at(&self, position: Position) -> Option<usize> {
         let first = self.table.y + 2;
-        let inside = self.table.contains(place) && place.y >= first;
-        (inside && place.y + 1 < self.table.bottom()).then(|| usize::from(place.y - first))
+        let is_inside = self.table.contains(position) && position.y >= first;
+        (is_inside && position.y + 1 < self.table.bottom()).then(|| usize::from(position.y - first))
     }
 
-    /// Whether a place is on the heads of the columns.
-    pub(crate) fn is_heads(&self, place: Position) -> bool {
-        self.table.contains(place) && place.y == self.table.y + 1
+    /// Returns whether a position is on the heads of the columns.
+    pub(crate) fn is_heads(&self, position: Position) -> bool {
+        self.table.contains(position) && position.y == self.table.y + 1
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_of_every_size_belongs_to_one_area() {
+    fn areas_cover_the_screen_at_every_size() {
         for (width, height) in [(1, 1), (20, 5), (80, 24), (120, 40), (200, 60), (300, 100)] {
             for panel in [Panel::Overview, Panel::Details, Panel::Events] {
                 let layout = Layout::new(width, height, panel, 3, 9);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_found_again() {
+    fn position_is_mapped_to_heads_and_rows() {
         let layout = Layout::new(80, 24, Panel::Overview, 0, 99);
         let top = layout.table.y;
         assert_eq!(layout.row_at(Position::new(5, top + 1)), None);

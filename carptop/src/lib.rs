@@ -1,13 +1,14 @@
-//! carptop: see at a glance who is master of what.
+//! carptop: live view of carp interfaces, their masters and their troubles.
 //!
-//! | module | what |
+//! | module | contents |
 //! | --- | --- |
-//! | `app` | the state, and what messages do to it: [`App::update`] |
-//! | `ui` | the screen as a function of the state: [`draw`] |
-//! | `picture`, `history`, `trouble`, `tally` | what is known of carpd, what was seen, what is wrong |
-//! | `keys`, `theme`, `layout` | one table each: keys, looks, places |
-//! | `source` | the only async file: carpd on the bus |
-//! | `live`, `terminal` | the loop, and the terminal that is restored on every way out |
+//! | `app` | state of the program, changed by messages: [`App::update`] |
+//! | `ui` | the screen as a function of the state: [`render`] |
+//! | `model`, `history` | last known state of carpd, and its past |
+//! | `trouble`, `summary` | troubles of an interface, and of all |
+//! | `keys`, `columns`, `theme`, `layout` | tables of keys, columns, styles; areas of the screen |
+//! | `source` | connection to carpd; the only asynchronous file |
+//! | `live`, `terminal` | main loop; terminal, restored on every exit |
 //! | `report` | `--once` and `--json` |
 
 mod app;

@@ -1,4 +1,4 @@
-//! The loop: messages in, effects out, a frame.
+//! Main loop: takes messages, performs effects, draws frames.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -14,24 +14,24 @@ use crate::terminal::Screen;
 use crate::ui;
 use crate::when::now;
 
-/// How often the bars move.
-const TICK: Duration = Duration::from_millis(250);
+/// Interval between movements of the bars.
+const TICK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How soon after a frame the next one may follow.
-const FRAME: Duration = Duration::from_millis(30);
+/// Shortest interval between two frames.
+const FRAME_INTERVAL: Duration = Duration::from_millis(30);
 
-/// How many messages are taken between two frames.
-const MOST: usize = 10_000;
+/// Most messages between two frames.
+const MESSAGES_PER_FRAME: usize = 10_000;
 
-/// Runs the program until it is to end.
+/// Runs the program until a message ends it.
 ///
 /// # Errors
 /// Those of the terminal.
 pub(crate) fn run(setup: Setup) -> Result<()> {
-    let tick = TICK.min(Duration::from_micros(setup.interval));
+    let tick = TICK_INTERVAL.min(Duration::from_micros(setup.interval));
     let (sender, messages) = channel();
     let source = Source::start(sender.clone())?;
-    let mut screen = Screen::take().context("the terminal")?;
+    let mut screen = Screen::set_up().context("terminal")?;
     read_keys(sender)?;
     let mut app = App::new(setup);
     let mut pending = app.update(Msg::Tick(now()));
@@ -39,7 +39,7 @@ pub(crate) fn run(setup: Setup) -> Result<()> {
         let begun = Instant::now();
         for effect in pending.drain(..) {
             match effect {
-                Effect::Request(order) => source.order(order),
+                Effect::Request(request) => source.send(request),
                 Effect::Redraw => screen.redraw()?,
                 Effect::Suspend => screen.suspend()?,
                 Effect::Quit => return Ok(()),
@@ -47,13 +47,13 @@ pub(crate) fn run(setup: Setup) -> Result<()> {
         }
         screen.terminal().draw(|frame| render(&mut app, frame))?;
         let first = next(&messages, begun + tick)?;
-        // Many messages at once, as in a failover of all interfaces, are one frame.
-        thread::sleep(FRAME.saturating_sub(begun.elapsed()));
+        // One frame for many messages, as in a failover of all interfaces.
+        thread::sleep(FRAME_INTERVAL.saturating_sub(begun.elapsed()));
         pending.extend(app.update(Msg::Tick(now())));
         pending.extend(
             first
                 .into_iter()
-                .chain(messages.try_iter().take(MOST))
+                .chain(messages.try_iter().take(MESSAGES_PER_FRAME))
                 .flat_map(|msg| app.update(msg)),
         );
     }
@@ -66,7 +66,7 @@ pub fn render(app: &mut App, frame: &mut Frame<'_>) {
     ui::draw(app, frame);
 }
 
-/// The next message, or none until `end`.
+/// Returns the next message, or `None` if there is none until `end`.
 fn next(messages: &Receiver<Msg>, end: Instant) -> Result<Option<Msg>, RecvTimeoutError> {
     match messages.recv_timeout(end.saturating_duration_since(Instant::now())) {
         Ok(msg) => Ok(Some(msg)),
@@ -75,7 +75,7 @@ fn next(messages: &Receiver<Msg>, end: Instant) -> Result<Option<Msg>, RecvTimeo
     }
 }
 
-/// Reads the keyboard in a thread of its own, which ends with the program.
+/// Starts the thread that reads the keyboard; it ends with the program.
 fn read_keys(messages: Sender<Msg>) -> Result<()> {
     let reading = move || {
         loop {
@@ -84,7 +84,7 @@ fn read_keys(messages: Sender<Msg>) -> Result<()> {
                 Ok(Event::Mouse(mouse)) => Msg::Mouse(mouse),
                 Ok(Event::Resize(width, height)) => Msg::Resize(width, height),
                 Ok(Event::FocusGained | Event::FocusLost | Event::Paste(_)) => continue,
-                // The terminal is gone.
+                // The terminal has disappeared.
                 Err(_) => Msg::End,
             };
             let end = matches!(msg, Msg::End);
@@ -96,5 +96,5 @@ fn read_keys(messages: Sender<Msg>) -> Result<()> {
     let thread = thread::Builder::new()
         .name("keys".to_owned())
         .spawn(reading);
-    thread.map(drop).context("no thread")
+    thread.map(drop).context("cannot start a thread")
 }

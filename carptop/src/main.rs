@@ -1,4 +1,4 @@
-//! carptop: a live view of carpd's virtual hosts.
+//! carptop: live view of carp interfaces.
 
 use std::process::ExitCode;
 

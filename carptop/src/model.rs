@@ -1,4 +1,4 @@
-//! The last picture of carpd: its interfaces, sysctls, suppressions and events.
+//! Last known state of carpd: interfaces, sysctls, suppressions and events.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,54 +6,54 @@ use carp_dbus::{Change, EventInfo, InterfaceInfo, SuppressionInfo, SysctlInfo};
 
 use crate::history::History;
 
-/// How many events are kept: as many as carpd itself keeps.
-const EVENTS: usize = 1024;
+/// Number of kept events: as many as carpd itself keeps.
+const KEPT_EVENTS: usize = 1024;
 
-/// Everything that is read from carpd after connecting to it.
+/// Snapshot of everything that carpd publishes.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// The version of carpd.
+    /// Version of carpd.
     pub version: String,
-    /// Every carp interface.
+    /// All carp interfaces.
     pub interfaces: Vec<InterfaceInfo>,
-    /// Every sysctl.
+    /// All sysctls.
     pub sysctls: Vec<SysctlInfo>,
-    /// Who suppresses preemption.
+    /// Causes that suppress preemption.
     pub suppressions: Vec<SuppressionInfo>,
-    /// The kept events, the oldest first.
+    /// Kept events, the oldest first.
     pub events: Vec<EventInfo>,
-    /// Whether polkit lets us change anything, or may after authentication.
+    /// polkit allows this user to change something, or may allow it after authentication.
     pub allowed: bool,
 }
 
-/// One carp interface and what was seen of it.
+/// Carp interface with its history.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interface {
-    /// As last told.
+    /// Last known properties.
     pub(crate) info: InterfaceInfo,
-    /// What came before.
     pub(crate) history: History,
-    /// When a signal last told something new, in microseconds since the epoch.
-    told: u64,
-    /// When its state changed while we looked; 0 if it never did.
-    pub(crate) changed: u64,
+    /// Time of the last signal about it, in microseconds since the epoch.
+    signalled: u64,
+    /// Time when carptop saw its state change; 0 if it has not.
+    pub(crate) change_seen: u64,
 }
 
-/// What is known of carpd.
+/// Last known state of carpd.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
     pub(crate) version: String,
     pub(crate) interfaces: BTreeMap<String, Interface>,
     pub(crate) sysctls: Vec<SysctlInfo>,
     pub(crate) suppressions: Vec<SuppressionInfo>,
-    /// The newest last.
+    /// Newest last.
     pub(crate) events: VecDeque<EventInfo>,
-    /// Whether we may change something although we are not root.
+    /// polkit allows this user to change something.
     pub(crate) allowed: bool,
 }
 
 impl Model {
-    /// Takes over what was read at `now`. What was seen of interfaces that are still there stays.
+    /// Replaces everything by what was read at `now`. Interfaces that still exist keep their
+    /// history.
     pub(crate) fn replace(&mut self, snapshot: Snapshot, now: u64) {
         let Snapshot {
             version,
@@ -64,58 +64,58 @@ impl Model {
             allowed,
         } = snapshot;
         self.allowed = allowed;
-        let restarted =
+        let has_restarted =
             events.last().map(|event| event.number) < self.events.back().map(|event| event.number);
         self.version = version;
         self.sysctls = sysctls;
         self.suppressions = suppressions;
         self.list(interfaces, now, now);
-        if restarted {
-            // The numbers begin anew; what the former daemon told stays readable.
+        if has_restarted {
+            // Numbers begin again at 1; the events of the previous instance stay.
             for event in &mut self.events {
                 event.number = 0;
             }
         }
         for event in events {
-            self.event(event);
+            self.add_event(event);
         }
     }
 
-    /// Takes over the whole list of interfaces, which was asked for at `asked`.
+    /// Replaces the interfaces by a list that was requested at `requested`.
     ///
-    /// What a signal told since then is newer than the list: of such interfaces only the counters
-    /// and times are taken, which no signal tells.
-    pub(crate) fn list(&mut self, interfaces: Vec<InterfaceInfo>, asked: u64, now: u64) {
+    /// Of an interface that a signal has changed since then, only counters and times are taken from
+    /// the list: the signal is newer, but does not carry those.
+    pub(crate) fn list(&mut self, interfaces: Vec<InterfaceInfo>, requested: u64, now: u64) {
         let mut before = std::mem::take(&mut self.interfaces);
         for info in interfaces {
             let mut interface = before.remove(&info.name).unwrap_or_default();
-            interface.listed(info, asked, now);
+            interface.update(info, requested, now);
             self.interfaces
                 .insert(interface.info.name.clone(), interface);
         }
-        // Added by a signal while the list was on its way.
-        before.retain(|_, interface| interface.told > asked);
+        // Interfaces that a signal has added since the request.
+        before.retain(|_, interface| interface.signalled > requested);
         self.interfaces.append(&mut before);
     }
 
-    /// Takes over a few interfaces that were asked for at `asked`.
-    pub(crate) fn refresh(&mut self, interfaces: Vec<InterfaceInfo>, asked: u64, now: u64) {
+    /// Updates interfaces that were requested at `requested`.
+    pub(crate) fn refresh(&mut self, interfaces: Vec<InterfaceInfo>, requested: u64, now: u64) {
         for info in interfaces {
             if let Some(interface) = self.interfaces.get_mut(&info.name) {
-                interface.listed(info, asked, now);
+                interface.update(info, requested, now);
             }
         }
     }
 
-    /// Takes over one change.
+    /// Applies a change.
     pub(crate) fn change(&mut self, change: Change, now: u64) {
         match change {
-            Change::Event(event) => self.event(event),
+            Change::Event(event) => self.add_event(event),
             Change::Added(info) => {
                 let interface = self.interfaces.entry(info.name.clone()).or_default();
                 interface.info = *info;
-                interface.told = now;
-                interface.changed = now;
+                interface.signalled = now;
+                interface.change_seen = now;
             }
             Change::Removed(name) => {
                 self.interfaces.remove(&name);
@@ -125,9 +125,9 @@ impl Model {
                     let before = interface.info.state.clone();
                     interface.history.remember_master(&interface.info);
                     interface.info.apply(changed);
-                    interface.told = now;
+                    interface.signalled = now;
                     if interface.info.state != before {
-                        interface.changed = now;
+                        interface.change_seen = now;
                     }
                 }
             }
@@ -146,7 +146,7 @@ impl Model {
         }
     }
 
-    /// The value of a sysctl by the last part of its name.
+    /// Returns the value of a sysctl by the last component of its name.
     pub(crate) fn sysctl(&self, name: &str) -> Option<u64> {
         let found = self
             .sysctls
@@ -155,18 +155,18 @@ impl Model {
         found.map(|sysctl| sysctl.value)
     }
 
-    fn event(&mut self, event: EventInfo) {
-        let known = self
+    fn add_event(&mut self, event: EventInfo) {
+        let is_known = self
             .events
             .back()
             .is_some_and(|last| last.number >= event.number);
-        if known {
+        if is_known {
             return;
         }
         if let Some(interface) = self.interfaces.get_mut(&event.interface) {
-            interface.history.event(&event);
+            interface.history.add_event(&event);
         }
-        if self.events.len() == EVENTS {
+        if self.events.len() == KEPT_EVENTS {
             self.events.pop_front();
         }
         self.events.push_back(event);
@@ -174,7 +174,8 @@ impl Model {
 }
 
 impl Interface {
-    fn listed(&mut self, info: InterfaceInfo, asked: u64, now: u64) {
+    /// Takes over properties that were requested at `requested`.
+    fn update(&mut self, info: InterfaceInfo, requested: u64, now: u64) {
         self.history.sample(&info, now);
         self.history.remember_master(&self.info);
         let InterfaceInfo {
@@ -184,10 +185,10 @@ impl Interface {
             statistics,
             ..
         } = &info;
-        if self.told <= asked {
-            let known = !self.info.name.is_empty();
-            if known && self.info.state != *state {
-                self.changed = now;
+        if self.signalled <= requested {
+            let is_known = !self.info.name.is_empty();
+            if is_known && self.info.state != *state {
+                self.change_seen = now;
             }
             self.info = info;
             return;
@@ -201,14 +202,14 @@ impl Interface {
         }
     }
 
-    /// Returns the time of the last change of state, in microseconds since the epoch; 0 if there was
-    /// none.
+    /// Returns the time of the last change of state, in microseconds since the epoch; 0 if there
+    /// was none.
     pub(crate) fn last_change(&self) -> u64 {
         let last = self.info.last_transition.as_ref();
         last.map_or(0, |transition| transition.time)
     }
 
-    /// The number behind `carp`, to sort by.
+    /// Returns the number in the name, for sorting.
     pub(crate) fn unit(&self) -> u32 {
         let digits = self
             .info
@@ -217,7 +218,8 @@ impl Interface {
         digits.parse().unwrap_or(u32::MAX)
     }
 
-    /// When it last advertised or was advertised to, in microseconds since the epoch.
+    /// Returns the time of the last advertisement that it sent as MASTER or heard as BACKUP, in
+    /// microseconds since the epoch.
     pub(crate) fn last_advertisement(&self) -> Option<u64> {
         match self.info.state.as_str() {
             "MASTER" => Some(self.info.advertised).filter(|time| *time > 0),
@@ -226,7 +228,7 @@ impl Interface {
         }
     }
 
-    /// The interval of the advertisements that it waits for or sends, in microseconds.
+    /// Returns the interval of the advertisements that it sends or expects, in microseconds.
     pub(crate) fn interval(&self) -> u64 {
         let (base, skew) = match (&self.info.master, self.info.state.as_str()) {
             (Some(master), "BACKUP") => (master.advbase, master.advskew),
@@ -235,7 +237,7 @@ impl Interface {
         u64::from(base) * 1_000_000 + u64::from(skew) * 1_000_000 / 256
     }
 
-    /// The first address and how many there are.
+    /// Returns the first address and the number of addresses.
     pub(crate) fn addresses(&self) -> (Option<&str>, usize) {
         let addresses = &self.info.addresses;
         (
@@ -245,7 +247,8 @@ impl Interface {
     }
 }
 
-/// Whether the sysctl `net.inet.carp.suppress_preempt` is the property `SuppressPreempt`.
+/// Returns whether `property` is the sysctl `name`: `SuppressPreempt` is
+/// `net.inet.carp.suppress_preempt`.
 fn is_property(name: &str, property: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();
     let letters = last.chars().filter(|c| *c != '_');
@@ -272,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_property_is_named_as_its_sysctl_without_underscores() {
+    fn property_has_the_name_of_its_sysctl_in_camel_case() {
         assert!(is_property(
             "net.inet.carp.suppress_preempt",
             "SuppressPreempt"
@@ -282,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_older_than_a_signal_does_not_undo_it() {
+    fn list_that_is_older_than_a_signal_does_not_undo_it() {
         let mut model = Model::default();
         model.list(vec![interface("carp0", "BACKUP")], 1, 1);
         model.change(Change::Added(Box::new(interface("carp0", "MASTER"))), 5);
@@ -304,13 +307,13 @@ mod tests {
     }
 
     #[test]
-    fn events_are_bounded_and_none_is_taken_twice() {
+    fn events_are_bounded_and_not_added_twice() {
         let mut model = Model::default();
         for number in 1..=2000 {
             model.change(event(number), 0);
             model.change(event(number), 0);
         }
-        assert_eq!(model.events.len(), EVENTS);
+        assert_eq!(model.events.len(), KEPT_EVENTS);
         assert_eq!(
             model.events.front().map(|event| event.number),
             Some(2000 - 1023)
@@ -318,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restarted_daemon_counts_its_events_anew() {
+    fn events_of_a_restarted_daemon_are_added() {
         let mut model = Model::default();
         model.change(event(40), 0);
         let snapshot = Snapshot {

@@ -1,4 +1,4 @@
-//! The command line.
+//! Command line.
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -15,23 +15,23 @@ use crate::report;
 use crate::theme::{Scheme, Theme};
 use crate::{live, source};
 
-/// How wide a table is that nobody looks at.
-const UNSEEN: (u16, u16) = (132, 50);
+/// Size of a table that is not written to a terminal.
+const DEFAULT_SIZE: (u16, u16) = (132, 50);
 
-/// Shows who is master of what, live.
+/// Shows carp interfaces live.
 #[derive(Debug, Parser)]
 #[command(name = "carptop", version)]
 struct Options {
-    /// Print one table, and end
+    /// Print one table and exit
     #[arg(long)]
     once: bool,
-    /// Print everything as JSON, and end
+    /// Print everything as JSON and exit
     #[arg(long)]
     json: bool,
-    /// How often counters are read, in seconds, 0.1 at least
+    /// Seconds between two readings of the counters, at least 0.1
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
     interval: u64,
-    /// Show only interfaces with all these words
+    /// Show only interfaces that match all these words
     #[arg(
         long,
         value_name = "WORDS",
@@ -39,22 +39,22 @@ struct Options {
         hide_default_value = true
     )]
     filter: String,
-    /// The colours
+    /// Colour scheme
     #[arg(long, value_enum, default_value_t)]
     theme: Scheme,
-    /// Use no characters but ASCII
+    /// Use only ASCII characters
     #[arg(long)]
     ascii: bool,
 }
 
-/// The command line as clap has it.
+/// Returns clap's command.
 #[must_use]
 pub fn command() -> clap::Command {
     Options::command()
 }
 
-/// Runs the program. The status is 0 when done, 1 when something failed, 2 for a wrong command
-/// line and 3 when there is no carpd to report on.
+/// Runs the program. Returns status 0 after success, 1 after a failure, 2 for a wrong command line
+/// and 3 if carpd does not run.
 #[must_use]
 pub fn main() -> ExitCode {
     match run(Options::parse()) {
@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
                 String::new()
             };
             let line = format!("carptop: {error:#}{advice}\n");
-            // There is nobody left to tell if standard error is gone.
+            // A failure to write to standard error cannot be reported.
             let _ = io::stderr().write_all(line.as_bytes());
             if is_missing {
                 ExitCode::from(3)
@@ -94,7 +94,7 @@ fn run(options: Options) -> Result<()> {
         uid: rustix::process::geteuid().as_raw(),
         interval,
         filter,
-        size: UNSEEN,
+        size: DEFAULT_SIZE,
     };
     if once || json {
         let snapshot = source::snapshot()?;
@@ -102,25 +102,25 @@ fn run(options: Options) -> Result<()> {
             report::json(&snapshot, &mut io::stdout())
         } else {
             if io::stdout().is_terminal() {
-                setup.size = terminal::size().unwrap_or(UNSEEN);
+                setup.size = terminal::size().unwrap_or(DEFAULT_SIZE);
             }
             report::table(setup, snapshot, &mut io::stdout())
         };
         return match written {
-            // Whoever reads has read enough.
+            // The reader has read enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.context("standard output"),
         };
     }
     ensure!(
         io::stdin().is_terminal() && io::stdout().is_terminal(),
-        "standard input and output must be a terminal (--once prints a table)"
+        "standard input and output: must be a terminal: --once prints a table"
     );
     setup.size = terminal::size().context("the terminal")?;
     live::run(setup)
 }
 
-/// Reads seconds as microseconds.
+/// Parses seconds as microseconds.
 fn interval(text: &str) -> Result<u64, String> {
     let seconds: f64 = text
         .parse()
@@ -142,12 +142,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn command_line_is_well_formed() {
         command().debug_assert();
     }
 
     #[test]
-    fn an_interval_is_neither_too_short_nor_too_long() {
+    fn interval_outside_its_range_is_refused() {
         assert_eq!(interval("0.1"), Ok(100_000));
         assert_eq!(interval("1"), Ok(1_000_000));
         for bad in ["0", "0.05", "-1", "x", "NaN", "inf", "4000"] {

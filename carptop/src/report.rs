@@ -1,4 +1,4 @@
-//! What is printed without a screen: one table, or everything as JSON.
+//! Output of `--once` and `--json`.
 
 use std::io::{self, IsTerminal as _, Write};
 
@@ -12,7 +12,7 @@ use crate::columns;
 use crate::model::Snapshot;
 use crate::when::now;
 
-/// Writes one table, and below it what is wrong.
+/// Writes one table, and the troubles below it.
 ///
 /// # Errors
 /// Those of `out`.
@@ -60,7 +60,7 @@ fn app(setup: Setup, snapshot: Snapshot, now: u64) -> App {
     let mut app = App::new(setup);
     app.view.grouped = false;
     for msg in [Msg::Tick(now), Msg::Snapshot(Box::new(snapshot))] {
-        // A program that ends at once has no time for effects.
+        // There is no loop that performs effects.
         drop(app.update(msg));
     }
     app.settle();
@@ -69,7 +69,7 @@ fn app(setup: Setup, snapshot: Snapshot, now: u64) -> App {
 
 fn write_table(app: &App, coloured: bool, out: &mut impl Write) -> io::Result<()> {
     let context = app.context();
-    let places = app.columns_in(app.size.0);
+    let columns = app.columns_in(app.size.0);
     let indent = columns::MARKS_WIDTH;
     let line = |cells: Vec<(u16, Vec<Span<'static>>)>| {
         let mut text = String::new();
@@ -88,25 +88,25 @@ fn write_table(app: &App, coloured: bool, out: &mut impl Write) -> io::Result<()
         }
         text
     };
-    let heads = places
+    let heads = columns
         .iter()
         .map(|place| (place.x, place.head(&app.theme, app.view.sort)));
     writeln!(out, "{}", line(heads.collect()).trim_end())?;
     for name in app.rows.iter().filter_map(Row::interface) {
         if let Some(interface) = app.model.interfaces.get(name) {
-            let cells = places
+            let cells = columns
                 .iter()
                 .map(|place| (place.x, place.cell(&context, interface)));
             writeln!(out, "{}", line(cells.collect()).trim_end())?;
         }
     }
-    for wrong in &app.summary.lines {
-        writeln!(out, "! {}", wrong.text)?;
+    for line in &app.summary.lines {
+        writeln!(out, "! {}", line.text)?;
     }
     Ok(())
 }
 
-/// A span with the terminal's codes for its style.
+/// Returns a span with the terminal's codes for its style.
 fn painted(span: &Span<'_>) -> String {
     use ratatui::backend::IntoCrossterm as _;
     let style: ContentStyle = span.style.into_crossterm();

@@ -42,14 +42,14 @@ impl Sort {
                     + u64::from(interface.info.effective_advskew)
             }),
             Self::Master => master(one).cmp(&master(other)),
-            // The longest silence, most bad packets and highest rate first.
+            // The longest silence, the highest rate and the most bad packets first.
             Self::Heard => by(|interface| interface.last_advertisement().unwrap_or(u64::MAX)),
             Self::Rate => {
                 let rate = |interface: &Interface| interface.history.rate().unwrap_or(-1.0);
                 rate(other).total_cmp(&rate(one))
             }
             Self::Bad => bad_packets(&other.info).cmp(&bad_packets(&one.info)),
-            // The last change first.
+            // The most recent change first.
             Self::Since => other.last_change().cmp(&one.last_change()),
         };
         order.then_with(|| one.unit().cmp(&other.unit()))

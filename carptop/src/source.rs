@@ -1,5 +1,6 @@
-//! carpd on the bus: the only async file. It has a thread of its own; every call has a task of
-//! its own and a time limit, so that neither a slow daemon nor a slow screen holds up the other.
+//! Connection to carpd; the only asynchronous file. It runs on a thread of its own. Every call is a
+//! task with a time limit, so that a slow daemon does not delay the screen, nor the screen the
+//! daemon.
 
 use std::future::Future;
 use std::pin::pin;
@@ -18,33 +19,38 @@ use tokio::time::{sleep, timeout};
 use crate::app::{Msg, NOT_RUNNING, Request};
 use crate::model::Snapshot;
 
-/// How long carpd may take to answer one call.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest time to connect to carpd.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long it may take to say whether we may change something.
-const POLKIT: Duration = Duration::from_secs(2);
+/// Longest time for carpd to answer a call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long after carpd was not there it is looked for again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Longest time for polkit to answer whether this user may change something.
+const POLKIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many events one call asks for.
-const BATCH: u32 = 500;
+/// Interval between attempts to connect.
+const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where orders go to.
+/// Most events that one call requests.
+const EVENTS_PER_CALL: u32 = 500;
+
+/// Sender of requests to carpd.
 #[derive(Debug)]
 pub(crate) struct Source {
-    orders: UnboundedSender<Request>,
+    requests: UnboundedSender<Request>,
 }
 
 impl Source {
-    /// Begins to look for carpd. What becomes of it goes to `messages`.
+    /// Starts to connect to carpd. Sends `messages` about the connection and the answers.
     ///
     /// # Errors
-    /// If the system has no thread for it.
+    /// The thread cannot be started.
     pub(crate) fn start(messages: Sender<Msg>) -> anyhow::Result<Self> {
-        let (orders, incoming) = unbounded_channel();
+        let (requests, incoming) = unbounded_channel();
         let runtime = runtime()?;
-        let signals = runtime.block_on(async { ends() }).context("signals")?;
+        let signals = runtime
+            .block_on(async { end_signals() })
+            .context("signals")?;
         thread::Builder::new()
             .name("source".to_owned())
             .spawn(move || {
@@ -53,21 +59,21 @@ impl Source {
                     follow(incoming, &messages).await;
                 });
             })
-            .context("no thread")?;
-        Ok(Self { orders })
+            .context("cannot start a thread")?;
+        Ok(Self { requests })
     }
 
-    /// Gives an order. What becomes of it comes as a message.
-    pub(crate) fn order(&self, order: Request) {
-        // The source lives as long as its messages are read, and then nobody gives orders.
-        let _ = self.orders.send(order);
+    /// Sends a request. The answer arrives as a message.
+    pub(crate) fn send(&self, request: Request) {
+        // Fails only if the thread has ended, which it does with the main loop.
+        let _ = self.requests.send(request);
     }
 }
 
 /// Reads everything once.
 ///
 /// # Errors
-/// [`ConnectError`] if there is no carpd, or what went wrong on the way.
+/// [`ConnectError`] if carpd does not run, or the failure of a call.
 pub(crate) fn snapshot() -> anyhow::Result<Snapshot> {
     runtime()?.block_on(async {
         let client = Client::connect().await?;
@@ -80,8 +86,8 @@ fn runtime() -> anyhow::Result<Runtime> {
     runtime.context("cannot start")
 }
 
-/// The signals that ask to end.
-fn ends() -> std::io::Result<Vec<tokio::signal::unix::Signal>> {
+/// Catches the signals that end the program.
+fn end_signals() -> std::io::Result<Vec<tokio::signal::unix::Signal>> {
     [
         SignalKind::terminate(),
         SignalKind::interrupt(),
@@ -93,6 +99,7 @@ fn ends() -> std::io::Result<Vec<tokio::signal::unix::Signal>> {
     .collect()
 }
 
+/// Sends [`Msg::End`] for each signal.
 fn forward(signals: Vec<tokio::signal::unix::Signal>, messages: &Sender<Msg>) {
     for mut signal in signals {
         let messages = messages.clone();
@@ -106,11 +113,11 @@ fn forward(signals: Vec<tokio::signal::unix::Signal>, messages: &Sender<Msg>) {
     }
 }
 
-/// Connects, follows, and connects again, until nobody gives orders any more.
-async fn follow(mut orders: UnboundedReceiver<Request>, messages: &Sender<Msg>) {
+/// Connects, serves requests, and connects again, until the sender of requests is dropped.
+async fn follow(mut requests: UnboundedReceiver<Request>, messages: &Sender<Msg>) {
     loop {
-        let why = match timeout(PATIENCE * 2, Client::connect()).await {
-            Ok(Ok(client)) => match serve(&client, &mut orders, messages).await {
+        let why = match timeout(CONNECT_TIMEOUT, Client::connect()).await {
+            Ok(Ok(client)) => match serve(&client, &mut requests, messages).await {
                 Ok(()) => return,
                 Err(error) => error.to_string(),
             },
@@ -121,13 +128,13 @@ async fn follow(mut orders: UnboundedReceiver<Request>, messages: &Sender<Msg>) 
         if messages.send(Msg::Disconnected(why)).is_err() {
             return;
         }
-        let mut again = pin!(sleep(AGAIN));
+        let mut pause = pin!(sleep(RECONNECT_INTERVAL));
         loop {
             tokio::select! {
-                () = &mut again => break,
-                order = orders.recv() => match order {
-                    Some(order) if changes(&order) => {
-                        let text = "carpd is not there: nothing changed".to_owned();
+                () = &mut pause => break,
+                request = requests.recv() => match request {
+                    Some(request) if is_change(&request) => {
+                        let text = "not connected to carpd: nothing changed".to_owned();
                         let _ = messages.send(Msg::Done(Err(text)));
                     }
                     Some(_) => {}
@@ -138,28 +145,29 @@ async fn follow(mut orders: UnboundedReceiver<Request>, messages: &Sender<Msg>) 
     }
 }
 
-/// Follows one carpd until it is gone. It ends well when nobody gives orders any more.
+/// Serves requests and forwards changes until carpd closes the connection. Returns `Ok` when the
+/// sender of requests is dropped.
 async fn serve(
     client: &Client,
-    orders: &mut UnboundedReceiver<Request>,
+    requests: &mut UnboundedReceiver<Request>,
     messages: &Sender<Msg>,
 ) -> Result<(), Error> {
-    // Watched first, so that nothing falls between what was and what comes.
+    // Subscribe before reading, so that no change is lost between the two.
     let mut watch = client.watch().await?;
     let snapshot = limited(read(client)).await?;
-    let mut wanted = messages.send(Msg::Snapshot(Box::new(snapshot))).is_ok();
-    while wanted {
+    let mut has_reader = messages.send(Msg::Snapshot(Box::new(snapshot))).is_ok();
+    while has_reader {
         tokio::select! {
             change = watch.next() => match change {
-                Some(change) => wanted = messages.send(Msg::Change(Box::new(change))).is_ok(),
-                None => return Err(Error::Failed("carpd is gone".to_owned())),
+                Some(change) => has_reader = messages.send(Msg::Change(Box::new(change))).is_ok(),
+                None => return Err(Error::Failed("carpd has closed the connection".to_owned())),
             },
-            order = orders.recv() => match order {
-                Some(order) => {
+            request = requests.recv() => match request {
+                Some(request) => {
                     let (client, messages) = (client.clone(), messages.clone());
                     tokio::spawn(async move {
-                        // Nobody is left to tell if this fails.
-                        let _ = messages.send(obey(&client, order).await);
+                        // Fails only while the program ends.
+                        let _ = messages.send(perform(&client, request).await);
                     });
                 }
                 None => return Ok(()),
@@ -169,8 +177,9 @@ async fn serve(
     Ok(())
 }
 
-const fn changes(order: &Request) -> bool {
-    match order {
+/// Returns whether a request changes something.
+const fn is_change(request: &Request) -> bool {
+    match request {
         Request::List | Request::Refresh(_) | Request::ReadAll | Request::Suppressions => false,
         Request::Create(..)
         | Request::Configure(..)
@@ -179,29 +188,30 @@ const fn changes(order: &Request) -> bool {
     }
 }
 
-async fn obey(client: &Client, order: Request) -> Msg {
-    let unread = |error: Error| Msg::ReadFailed(error.to_string());
-    match order {
+/// Performs a request and returns the message about its result.
+async fn perform(client: &Client, request: Request) -> Msg {
+    let failed = |error: Error| Msg::ReadFailed(error.to_string());
+    match request {
         Request::List => {
             let listed = timed(client.interfaces()).await;
-            listed.map_or_else(unread, |(interfaces, took)| Msg::Listed {
+            listed.map_or_else(failed, |(interfaces, took)| Msg::Listed {
                 interfaces,
                 took,
             })
         }
         Request::Refresh(names) => {
             let looked = timed(refresh(client, &names)).await;
-            looked.map_or_else(unread, |(interfaces, took)| Msg::Refreshed {
+            looked.map_or_else(failed, |(interfaces, took)| Msg::Refreshed {
                 interfaces,
                 took,
             })
         }
         Request::ReadAll => limited(read(client))
             .await
-            .map_or_else(unread, |snapshot| Msg::Snapshot(Box::new(snapshot))),
+            .map_or_else(failed, |snapshot| Msg::Snapshot(Box::new(snapshot))),
         Request::Suppressions => limited(client.suppressions())
             .await
-            .map_or_else(unread, Msg::Suppressions),
+            .map_or_else(failed, Msg::Suppressions),
         change @ (Request::Create(..)
         | Request::Configure(..)
         | Request::Destroy(_)
@@ -209,6 +219,7 @@ async fn obey(client: &Client, order: Request) -> Msg {
     }
 }
 
+/// Reads the interfaces with these names.
 async fn refresh(
     client: &Client,
     names: &[String],
@@ -217,7 +228,7 @@ async fn refresh(
     for name in names {
         match client.interface(name).await {
             Ok(info) => found.push(info),
-            // Removed meanwhile: a signal says so.
+            // Destroyed meanwhile; a signal announces it.
             Err(Error::NotFound(_)) => {}
             Err(error) => return Err(error),
         }
@@ -225,26 +236,26 @@ async fn refresh(
     Ok(found)
 }
 
-/// Changes something, and says what.
-async fn apply(client: &Client, order: Request) -> Result<String, String> {
-    let in_words = |error: Error| error.to_string();
-    match order {
+/// Performs a request that changes something. Returns a message about it.
+async fn apply(client: &Client, request: Request) -> Result<String, String> {
+    let message = |error: Error| error.to_string();
+    match request {
         Request::Create(name, changes) => {
             let settings = settings(changes).await?;
-            let created = client.create(&name, settings).await.map_err(in_words)?;
+            let created = client.create(&name, settings).await.map_err(message)?;
             Ok(format!("{created} created"))
         }
         Request::Configure(name, changes) => {
             let settings = settings(changes).await?;
-            client.configure(&name, settings).await.map_err(in_words)?;
+            client.configure(&name, settings).await.map_err(message)?;
             Ok(format!("{name} changed"))
         }
         Request::Destroy(name) => {
-            client.destroy(&name).await.map_err(in_words)?;
+            client.destroy(&name).await.map_err(message)?;
             Ok(format!("{name} destroyed"))
         }
         Request::Sysctl(name, value) => {
-            let old = client.sysctl_set(&name, value).await.map_err(in_words)?;
+            let old = client.sysctl_set(&name, value).await.map_err(message)?;
             Ok(format!("{name}: {old} -> {value}"))
         }
         Request::List | Request::Refresh(_) | Request::ReadAll | Request::Suppressions => {
@@ -253,16 +264,18 @@ async fn apply(client: &Client, order: Request) -> Result<String, String> {
     }
 }
 
-/// Passwords may come from files, and a file may be a pipe that nobody writes to.
+/// Reads passwords from their files, with a time limit, because a file can be a pipe without a
+/// writer.
 async fn settings(changes: carp_dbus::ifconfig::Changes) -> Result<carp_dbus::Settings, String> {
     let reading = tokio::task::spawn_blocking(|| changes.settings());
-    match timeout(PATIENCE, reading).await {
+    match timeout(CALL_TIMEOUT, reading).await {
         Ok(Ok(settings)) => settings,
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("the file with the password does not end".to_owned()),
+        Err(_) => Err("the password file has no end: name a regular file".to_owned()),
     }
 }
 
+/// Reads everything.
 async fn read(client: &Client) -> Result<Snapshot, Error> {
     let allowed = allowed(client).await;
     Ok(Snapshot {
@@ -275,22 +288,22 @@ async fn read(client: &Client) -> Result<Snapshot, Error> {
     })
 }
 
-/// Whether there is anything that we may change. Where polkit hangs, that is no.
+/// Returns whether this user may change anything; false if polkit does not answer.
 async fn allowed(client: &Client) -> bool {
-    let [configure, state, sysctl] =
-        ["configure", "state", "sysctl"].map(|action| timeout(POLKIT, client.can_change(action)));
+    let [configure, state, sysctl] = ["configure", "state", "sysctl"]
+        .map(|action| timeout(POLKIT_TIMEOUT, client.can_change(action)));
     let (configure, state, sysctl) = tokio::join!(configure, state, sysctl);
     [configure, state, sysctl]
         .iter()
         .any(|answer| matches!(answer, Ok(Ok(true))))
 }
 
-/// Every kept event.
+/// Reads every kept event.
 async fn events(client: &Client) -> Result<Vec<EventInfo>, Error> {
     let mut all: Vec<EventInfo> = Vec::new();
     loop {
         let after = all.last().map_or(0, |event| event.number);
-        let more = client.events(after, BATCH).await?;
+        let more = client.events(after, EVENTS_PER_CALL).await?;
         if more.is_empty() {
             return Ok(all);
         }
@@ -298,7 +311,7 @@ async fn events(client: &Client) -> Result<Vec<EventInfo>, Error> {
     }
 }
 
-/// The answer, and how many microseconds it took.
+/// Returns the answer and the microseconds until it arrived.
 async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> Result<(T, u64), Error> {
     let start = Instant::now();
     let answer = limited(call).await?;
@@ -306,8 +319,9 @@ async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> Result<(T, u6
     Ok((answer, took))
 }
 
+/// Returns the answer, or an error after [`CALL_TIMEOUT`].
 async fn limited<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    match timeout(PATIENCE, call).await {
+    match timeout(CALL_TIMEOUT, call).await {
         Ok(answer) => answer,
         Err(_) => Err(Error::Failed("carpd does not answer".to_owned())),
     }

@@ -1,34 +1,34 @@
-//! The whole in few lines: how many are in which state, and what is wrong.
+//! Summary of all interfaces: numbers of states, and a line for each trouble.
 
 use carp_dbus::EventInfo;
 use jiff::tz::TimeZone;
 
 use crate::model::Model;
-use crate::trouble::{self, RECENT, Trouble};
+use crate::trouble::{self, RECENT_TIME, Trouble};
 use crate::when;
 
-/// Something wrong, in one line.
+/// Trouble in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TroubleLine {
-    /// Whether traffic is in danger now, not only the redundancy.
-    pub(crate) alarm: bool,
+    /// Traffic is in danger, not only the redundancy.
+    pub(crate) is_alarm: bool,
     pub(crate) text: String,
 }
 
-/// The counts and the lines.
+/// Counts and lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
-    /// MASTER, BACKUP, INIT.
+    /// Numbers of interfaces in MASTER, BACKUP and INIT.
     pub(crate) states: [usize; 3],
-    /// The worst first.
+    /// Troubles, the worst first.
     pub(crate) lines: Vec<TroubleLine>,
 }
 
 impl Summary {
-    /// Counts `picture` at `now`.
+    /// Summarises `model` at `now`.
     pub(crate) fn of(model: &Model, now: u64, zone: &TimeZone) -> Self {
         let mut states = [0; 3];
-        // Each with one interface and the number of interfaces.
+        // Each trouble with its first interface and the number of interfaces.
         let mut found: Vec<(Trouble, &str, usize)> = Vec::new();
         for interface in model.interfaces.values() {
             let [master, backup, init] = &mut states;
@@ -54,15 +54,16 @@ impl Summary {
         lines.extend(stray(model, now));
         if model.sysctl("allow") == Some(0) {
             lines.push(TroubleLine {
-                alarm: true,
+                is_alarm: true,
                 text: "net.inet.carp.allow is 0: advertisements are not accepted".to_owned(),
             });
         }
-        lines.sort_by_key(|wrong| !wrong.alarm);
+        lines.sort_by_key(|line| !line.is_alarm);
         Self { states, lines }
     }
 }
 
+/// Returns the line about a trouble of `count` interfaces, one of which is `name`.
 fn line(
     model: &Model,
     now: u64,
@@ -70,9 +71,9 @@ fn line(
     name: &str,
     count: usize,
 ) -> Option<TroubleLine> {
-    // The cause is said with the suppression.
-    let same = matches!(trouble, Trouble::Demoted | Trouble::NoCarrier);
-    if same && !model.suppressions.is_empty() {
+    // The line about the suppression names the cause already.
+    let is_named = matches!(trouble, Trouble::Demoted | Trouble::NoCarrier);
+    if is_named && !model.suppressions.is_empty() {
         return None;
     }
     let (found, _) = trouble.sentences(model.interfaces.get(name)?, model, now);
@@ -81,11 +82,12 @@ fn line(
         count => format!("{} on {count}; {name}: {found}", trouble.name()),
     };
     Some(TroubleLine {
-        alarm: trouble.is_alarm(),
+        is_alarm: trouble.is_alarm(),
         text,
     })
 }
 
+/// Returns the line about the suppression of preemption.
 fn suppression(model: &Model, now: u64, zone: &TimeZone) -> Option<TroubleLine> {
     let oldest = model.suppressions.iter().map(|cause| cause.since).min()?;
     let by = match model.suppressions.len() {
@@ -97,19 +99,22 @@ fn suppression(model: &Model, now: u64, zone: &TimeZone) -> Option<TroubleLine> 
         trouble::causes(model),
         when::clock(oldest, now, zone)
     );
-    Some(TroubleLine { alarm: false, text })
+    Some(TroubleLine {
+        is_alarm: false,
+        text,
+    })
 }
 
-/// A bad packet that belongs to no interface.
+/// Returns the line about a bad packet that belongs to no interface.
 fn stray(model: &Model, now: u64) -> Option<TroubleLine> {
     let is_stray = |event: &&EventInfo| {
         event.kind == "bad-packet"
             && event.interface.is_empty()
-            && now.saturating_sub(event.time) < RECENT
+            && now.saturating_sub(event.time) < RECENT_TIME
     };
     let event = model.events.iter().rev().find(is_stray)?;
     Some(TroubleLine {
-        alarm: false,
+        is_alarm: false,
         text: event.text.clone(),
     })
 }

@@ -1,4 +1,4 @@
-//! The terminal: taken, and given back on every way out.
+//! Terminal: set up for full-screen use, restored on every exit.
 
 use std::io::{self, Stdout, Write as _};
 use std::panic;
@@ -12,29 +12,30 @@ use crossterm::terminal::{
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
-/// What a program that panicked ends with.
-const PANICKED: i32 = 101;
+/// Exit status of a program that panicked.
+const PANIC_STATUS: i32 = 101;
 
-/// The terminal while it is ours. Dropping it gives it back.
+/// Terminal in full-screen use; restored when dropped.
 #[derive(Debug)]
 pub(crate) struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
 }
 
 impl Screen {
-    /// Takes the terminal. From now on a panic gives it back, prints, and ends the program.
+    /// Sets up the terminal. From now on a panic restores it, prints its message and ends the
+    /// program.
     ///
     /// # Errors
-    /// If it is none.
-    pub(crate) fn take() -> io::Result<Self> {
+    /// Standard output is not a terminal.
+    pub(crate) fn set_up() -> io::Result<Self> {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            give_back();
+            restore();
             before(panic);
-            // Whichever thread it was, the others are not to draw on what is no longer ours.
-            std::process::exit(PANICKED);
+            // Other threads must not draw on the restored terminal.
+            std::process::exit(PANIC_STATUS);
         }));
-        // From here on whatever fails gives back what was taken.
+        // From here on a failure drops `screen`, which restores the terminal.
         let screen = Self {
             terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?,
         };
@@ -42,27 +43,29 @@ impl Screen {
         Ok(screen)
     }
 
-    /// The terminal to draw on.
+    /// Returns the terminal to draw on.
     pub(crate) fn terminal(&mut self) -> &mut Terminal<CrosstermBackend<Stdout>> {
         &mut self.terminal
     }
 
-    /// Draws everything anew the next time, whatever is on the screen.
+    /// Makes the next frame draw every cell.
     ///
     /// # Errors
     /// Those of the terminal.
     pub(crate) fn redraw(&mut self) -> io::Result<()> {
-        // `clear` would ask where the cursor is, and the answer goes to whoever reads the keys.
+        // `clear` asks for the position of the cursor; the answer would reach the thread that reads
+        // keys.
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())
     }
 
-    /// Gives the terminal back, stops this process until it is continued, and takes it again.
+    /// Restores the terminal, stops this process until it is continued, and sets the terminal up
+    /// again.
     ///
     /// # Errors
     /// Those of the terminal.
     pub(crate) fn suspend(&mut self) -> io::Result<()> {
-        give_back();
+        restore();
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP)?;
         enter()?;
         self.redraw()
@@ -71,7 +74,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        give_back();
+        restore();
     }
 }
 
@@ -80,8 +83,8 @@ fn enter() -> io::Result<()> {
     execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture)
 }
 
-/// Undoes [`enter`], as much of it as goes: a terminal that is gone needs nothing.
-fn give_back() {
+/// Undoes [`enter`]. Ignores failures: the terminal may have disappeared.
+fn restore() {
     let mut out = io::stdout();
     let _ = execute!(out, DisableMouseCapture, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
@@ -95,19 +98,19 @@ mod tests {
 
     use super::*;
 
-    /// Set where this test runs itself as a program that panics.
+    /// Environment variable with which this test runs itself as a program that panics.
     const PANICS: &str = "CARPTOP_TEST_PANICS";
 
     #[test]
-    fn a_panic_gives_the_terminal_back_before_it_is_told() {
+    fn panic_restores_the_terminal_before_its_message() {
         if env::var_os(PANICS).is_some() {
-            let _screen = Screen::take().unwrap();
-            panic!("told after the terminal was given back");
+            let _screen = Screen::set_up().unwrap();
+            panic!("printed after the terminal was restored");
         }
         let itself = env::current_exe().unwrap();
-        let name = "a_panic_gives_the_terminal_back_before_it_is_told";
+        let name = "panic_restores_the_terminal_before_its_message";
         let line = format!("'{}' --nocapture {name}", itself.display());
-        // script(1) runs it on a terminal of its own.
+        // script(1) provides a terminal.
         let output = Command::new("script")
             .args(["--quiet", "--return", "--command", &line, "/dev/null"])
             .env(PANICS, "1")
@@ -119,8 +122,8 @@ mod tests {
                 .unwrap_or_else(|| panic!("no {what:?} in {text:?}"))
         };
         assert!(at("\x1b[?1049h") < at("\x1b[?1049l"));
-        assert!(at("\x1b[?1049l") < at("told after the terminal was given back"));
+        assert!(at("\x1b[?1049l") < at("printed after the terminal was restored"));
         assert!(at("\x1b[?1000h") < at("\x1b[?1000l"));
-        assert_eq!(output.status.code(), Some(PANICKED));
+        assert_eq!(output.status.code(), Some(PANIC_STATUS));
     }
 }

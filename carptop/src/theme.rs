@@ -1,14 +1,14 @@
-//! Colours and characters: what a role looks like on this terminal.
+//! Colours and characters of roles on this terminal.
 
 use std::env;
 
 use clap::ValueEnum;
 use ratatui::style::{Color, Modifier, Style};
 
-/// A choice of colours.
+/// Colour scheme.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Scheme {
-    /// dark, in as many colours as the terminal has; mono with `NO_COLOR`
+    /// dark, in the colours that the terminal has; mono with `NO_COLOR`
     #[default]
     Auto,
     /// For dark backgrounds
@@ -22,7 +22,7 @@ pub enum Scheme {
     Mono,
 }
 
-/// What something on the screen is.
+/// Role of something on the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Text,
@@ -34,24 +34,25 @@ pub(crate) enum Role {
     Master,
     Backup,
     Init,
-    /// Nothing is wrong.
+    /// No trouble.
     Good,
     /// The redundancy is in danger.
     Warning,
     /// Traffic is in danger.
     Alarm,
-    /// The selected row, on top of what it has.
+    /// The selected row, added to its other styles.
     Selected,
-    /// A row that has just changed, on top of what it has.
+    /// A row with a recent change, added to its other styles.
     Changed,
     /// A key that can be pressed.
     Key,
-    /// The part of a bar that is left.
+    /// The full part of a bar.
     Bar,
     /// A question that waits for an answer.
     Question,
 }
 
+/// Colours that a terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Depth {
     None,
@@ -60,7 +61,7 @@ enum Depth {
     True,
 }
 
-/// The characters of bars, lines and marks.
+/// Characters of bars, lines and marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Glyphs {
     pub(crate) border: ratatui::symbols::border::Set<'static>,
@@ -74,7 +75,7 @@ pub(crate) struct Glyphs {
     pub(crate) dot: &'static str,
     pub(crate) updown: &'static str,
     pub(crate) more: &'static str,
-    /// From nothing to all.
+    /// From empty to full.
     pub(crate) spark: [&'static str; 9],
 }
 
@@ -117,7 +118,7 @@ static ASCII: Glyphs = Glyphs {
     spark: [" ", ".", ".", ":", ":", "-", "=", "*", "#"],
 };
 
-/// How everything looks.
+/// Colours and characters in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
     light: bool,
@@ -126,8 +127,8 @@ pub struct Theme {
 }
 
 impl Theme {
-    /// What `scheme` is on a terminal that the environment describes, and with `ascii` without
-    /// any character beyond that.
+    /// Returns the theme for `scheme` on the terminal that the environment describes; with `ascii`,
+    /// all characters are ASCII.
     #[must_use]
     pub fn detect(scheme: Scheme, ascii: bool) -> Self {
         let variable = |name: &str| env::var(name).unwrap_or_default();
@@ -141,9 +142,9 @@ impl Theme {
         Self::new(scheme, depth, !ascii && is_utf8(&locale))
     }
 
-    /// 24-bit colours, or with `mono` none, and all characters.
+    /// Returns a theme for tests, with 24-bit colours unless `mono` is set.
     #[must_use]
-    pub fn of_tests(mono: bool, utf8: bool) -> Self {
+    pub fn for_tests(mono: bool, utf8: bool) -> Self {
         let depth = if mono { Depth::None } else { Depth::True };
         Self::new(Scheme::Auto, depth, utf8)
     }
@@ -154,7 +155,7 @@ impl Theme {
             depth: match scheme {
                 Scheme::Mono => Depth::None,
                 Scheme::Sixteen => Depth::Sixteen,
-                // Named by hand, colours are wanted even where few are known of.
+                // An explicit scheme has colours even on a terminal that seems to have none.
                 Scheme::Dark | Scheme::Light if depth == Depth::None => Depth::Sixteen,
                 Scheme::Auto | Scheme::Dark | Scheme::Light => depth,
             },
@@ -162,7 +163,7 @@ impl Theme {
         }
     }
 
-    /// The role of a state.
+    /// Returns the role of a state.
     pub(crate) fn state(state: &str) -> Role {
         match state {
             "MASTER" => Role::Master,
@@ -171,7 +172,7 @@ impl Theme {
         }
     }
 
-    /// What `role` looks like.
+    /// Returns the style of `role`.
     pub(crate) fn style(&self, role: Role) -> Style {
         let bold = Style::new().add_modifier(Modifier::BOLD);
         let plain = Style::new();
@@ -254,13 +255,14 @@ impl Theme {
     }
 }
 
-/// The colour of xterm's 6x6x6 cube next to this one.
+/// Returns the nearest colour in xterm's 6x6x6 cube.
 fn nearest(r: u8, g: u8, b: u8) -> Color {
     let step = |value: u8| (u16::from(value) * 5 + 127) / 255;
     let index = 16 + 36 * step(r) + 6 * step(g) + step(b);
     Color::Indexed(u8::try_from(index).unwrap_or(u8::MAX))
 }
 
+/// Returns the colours of a terminal.
 fn depth(term: &str, colorterm: &str) -> Depth {
     if term.is_empty() || term == "dumb" || term.starts_with("vt") {
         Depth::None
@@ -273,7 +275,7 @@ fn depth(term: &str, colorterm: &str) -> Depth {
     }
 }
 
-/// The first variable that is set decides: setlocale(3).
+/// Returns whether the locale is UTF-8. The first variable that is set decides (setlocale(3)).
 fn is_utf8(locale: &[String]) -> bool {
     let decisive = locale.iter().find(|value| !value.is_empty());
     decisive.is_some_and(|value| {
@@ -287,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_terminal_says_how_many_colours_it_has() {
+    fn terminal_name_decides_the_number_of_colours() {
         for (term, colorterm, expected) in [
             ("xterm-256color", "truecolor", Depth::True),
             ("tmux-256color", "", Depth::Indexed),
@@ -300,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_locale_variable_that_is_set_decides() {
+    fn first_locale_variable_that_is_set_decides() {
         let locale = |all: &str, lang: &str| [all.to_owned(), String::new(), lang.to_owned()];
         assert!(is_utf8(&locale("", "de_DE.UTF-8")));
         assert!(is_utf8(&locale("C.utf8", "C")));
@@ -309,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn without_colours_nothing_has_one() {
+    fn mono_scheme_has_no_colours() {
         let theme = Theme::new(Scheme::Mono, Depth::True, true);
         for role in [
             Role::Master,
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn states_differ_in_every_depth_of_colour() {
+    fn states_have_different_colours_in_every_scheme() {
         for depth in [Depth::Sixteen, Depth::Indexed, Depth::True] {
             for scheme in [Scheme::Dark, Scheme::Light] {
                 let theme = Theme::new(scheme, depth, true);
@@ -339,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn ascii_is_ascii() {
+    fn ascii_glyphs_are_ascii() {
         let Glyphs {
             pointer,
             arrow,

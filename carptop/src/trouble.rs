@@ -1,23 +1,23 @@
-//! What is wrong: judged from the picture, and said in words with what to do about it.
+//! Troubles of an interface: detection, description and remedy.
 
 use crate::history::{History, bad_packets};
 use crate::model::{Interface, Model};
 use crate::when;
 
-/// How long something that was heard once counts as present, in microseconds.
-pub(crate) const RECENT: u64 = 60_000_000;
+/// Time for which an event counts as a present trouble, in microseconds.
+pub(crate) const RECENT_TIME: u64 = 60_000_000;
 
-/// How long after its last advertisement another master counts as one, in microseconds.
-const RIVALRY: u64 = 10_000_000;
+/// Time after its last advertisement until another master no longer counts, in microseconds.
+const RIVAL_TIMEOUT: u64 = 10_000_000;
 
-/// How long another master may take to yield to one that has just taken over, in microseconds.
-const YIELDING: u64 = 2_000_000;
+/// Time for another master to yield after a takeover, in microseconds.
+const YIELD_TIME: u64 = 2_000_000;
 
-/// How long a BACKUP may be without a master before that is wrong: the default of three
-/// intervals and some skew.
-const SILENCE: u64 = 5_000_000;
+/// Grace time for a BACKUP without a master, in microseconds: three default intervals and some
+/// skew.
+const SILENCE_GRACE: u64 = 5_000_000;
 
-/// One thing that is wrong with one carp interface. The worst first.
+/// Kind of trouble of a carp interface, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trouble {
     TwoMasters,
@@ -42,7 +42,7 @@ impl Trouble {
         Self::Demoted,
     ];
 
-    /// Whether traffic is in danger now, not only the redundancy.
+    /// Returns whether traffic is in danger, not only the redundancy.
     pub(crate) const fn is_alarm(self) -> bool {
         match self {
             Self::TwoMasters | Self::SendingFails | Self::Refused | Self::NoMasterHeard => true,
@@ -50,7 +50,7 @@ impl Trouble {
         }
     }
 
-    /// In few words, for the header.
+    /// Returns a short name for the header.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::TwoMasters => "two masters",
@@ -64,10 +64,10 @@ impl Trouble {
         }
     }
 
-    /// Whether `host` has it at `now`.
+    /// Returns whether `interface` has this trouble at `now`.
     pub(crate) fn is_present(self, interface: &Interface, model: &Model, now: u64) -> bool {
         let History {
-            rival,
+            rival_heard,
             two_masters,
             sending_fails,
             refused,
@@ -76,18 +76,22 @@ impl Trouble {
             ..
         } = &interface.history;
         let info = &interface.info;
-        let recent = |time: u64| now.saturating_sub(time) < RECENT;
+        let is_recent = |time: u64| now.saturating_sub(time) < RECENT_TIME;
         match self {
             Self::TwoMasters => {
-                // One that yields may advertise once more.
-                let since = info.last_transition.as_ref().map_or(0, |last| last.time) + YIELDING;
-                let lasts = |time: u64| time > since && now.saturating_sub(time) < RIVALRY;
+                // A master that yields may advertise once more.
+                let since = info.last_transition.as_ref().map_or(0, |last| last.time) + YIELD_TIME;
+                let persists = |time: u64| time > since && now.saturating_sub(time) < RIVAL_TIMEOUT;
                 info.state == "MASTER"
-                    && (rival.is_some_and(lasts)
-                        || two_masters.as_ref().is_some_and(|told| lasts(told.time)))
+                    && (rival_heard.is_some_and(persists)
+                        || two_masters
+                            .as_ref()
+                            .is_some_and(|incident| persists(incident.time)))
             }
             Self::SendingFails => sending_fails.is_some(),
-            Self::Refused => refused.as_ref().is_some_and(|told| recent(told.time)),
+            Self::Refused => refused
+                .as_ref()
+                .is_some_and(|incident| is_recent(incident.time)),
             Self::NoCarrier => {
                 info.up && info.state == "INIT" && lost_link(interface, model).is_some()
             }
@@ -102,18 +106,21 @@ impl Trouble {
                 });
                 info.state == "BACKUP"
                     && since.is_some_and(|since| {
-                        now.saturating_sub(since) > info.master_down_time.max(SILENCE) + SILENCE
+                        now.saturating_sub(since)
+                            > info.master_down_time.max(SILENCE_GRACE) + SILENCE_GRACE
                     })
             }
             Self::BadPackets => {
-                bad_grew.is_some_and(recent)
-                    || bad_packet.as_ref().is_some_and(|told| recent(told.time))
+                bad_grew.is_some_and(is_recent)
+                    || bad_packet
+                        .as_ref()
+                        .is_some_and(|incident| is_recent(incident.time))
             }
             Self::Demoted => info.state != "INIT" && info.effective_advskew > info.advskew,
         }
     }
 
-    /// In the fewest words, for a cell of the table.
+    /// Returns the reason of INIT in the fewest words, for a cell of the table.
     pub(crate) fn short(interface: &Interface, model: &Model) -> String {
         let info = &interface.info;
         if let Some((_, why)) = lost_link(interface, model) {
@@ -133,7 +140,7 @@ impl Trouble {
         missing.to_owned()
     }
 
-    /// What `carpctl` would say of it: what was found, and what to do.
+    /// Returns one sentence about the trouble and one about its remedy.
     pub(crate) fn sentences(
         self,
         interface: &Interface,
@@ -142,32 +149,32 @@ impl Trouble {
     ) -> (String, String) {
         let history = &interface.history;
         let info = &interface.info;
-        let told = |told: &Option<crate::history::Incident>| {
-            told.as_ref()
-                .map_or_else(String::new, |told| told.text.clone())
+        let text = |incident: &Option<crate::history::Incident>| {
+            incident
+                .as_ref()
+                .map_or_else(String::new, |incident| incident.text.clone())
         };
         let (found, remedy): (String, &str) = match self {
             Self::TwoMasters => (
                 history.two_masters.as_ref().map_or_else(
-                    || "another host advertises, too".to_owned(),
-                    |told| told.text.clone(),
+                    || "another master advertises".to_owned(),
+                    |incident| incident.text.clone(),
                 ),
-                "the hosts do not hear each other's advertisements: look for a firewall that \
-                 drops protocol 112, and at the switch",
+                "the hosts do not hear each other: check firewalls (protocol 112) and the switch",
             ),
             Self::SendingFails => (
-                told(&history.sending_fails),
-                "look at the log of carpd and for a firewall rule on the way out",
+                text(&history.sending_fails),
+                "see the log of carpd, and check firewall rules for output",
             ),
             Self::Refused => (
-                told(&history.refused),
-                "another program may hold the address: see ip address",
+                text(&history.refused),
+                "another program may use the address: see ip address",
             ),
             Self::NoCarrier => {
-                let (who, why) = lost_link(interface, model).unwrap_or(("the link", "is down"));
+                let (device, why) = lost_link(interface, model).unwrap_or(("the link", "is down"));
                 return (
-                    format!("{who} {why}"),
-                    format!("look at the cable and the switch's port, or ip link set {who} up"),
+                    format!("{device} {why}"),
+                    format!("check the cable and the switch port, or run ip link set {device} up"),
                 );
             }
             Self::NotRunning => (
@@ -178,43 +185,42 @@ impl Trouble {
                 ) {
                     (0, ..) => "no vhid is set".to_owned(),
                     (_, true, _) => "no address is set".to_owned(),
-                    (_, _, true) => "there is no physical interface for it".to_owned(),
-                    _ => "it does not run".to_owned(),
+                    (_, _, true) => "no physical interface was found".to_owned(),
+                    _ => "the interface does not run".to_owned(),
                 },
-                "complete it at the prompt: `:`, the interface's name, and what is missing",
+                "set the missing parameter at the prompt: press `:`",
             ),
             Self::NoMasterHeard => (
                 format!(
-                    "no master is heard, and this host has not taken over for {}",
+                    "no master heard and no takeover for {}",
                     when::short(now.saturating_sub(interface.last_advertisement().unwrap_or(now)))
                 ),
-                "see whether carpd runs smoothly on this host",
+                "check whether carpd runs without delays on this host",
             ),
             Self::BadPackets => {
                 let text = history.bad_packet.as_ref().map_or_else(
-                    || format!("{} bad packets were heard", bad_packets(info)),
-                    |told| told.text.clone(),
+                    || format!("{} bad packets received", bad_packets(info)),
+                    |incident| incident.text.clone(),
                 );
                 (
                     text,
-                    "compare the password, the vhid and the list of addresses with those of the \
-                     sender",
+                    "compare password, vhid and addresses with those of the sender",
                 )
             }
             Self::Demoted => {
                 let by = causes(model);
                 (
                     format!(
-                        "advskew {} is advertised instead of {}{}",
+                        "advertises advskew {} instead of {}{}",
                         info.effective_advskew,
                         info.advskew,
                         if by.is_empty() {
                             String::new()
                         } else {
-                            format!(", because {by}")
+                            format!(": {by}")
                         }
                     ),
-                    "mend the cause; the configured skew comes back by itself",
+                    "fix the cause; the configured advskew then returns",
                 )
             }
         };
@@ -222,7 +228,7 @@ impl Trouble {
     }
 }
 
-/// Everything wrong with `host`, the worst first.
+/// Returns all troubles of `interface`, the worst first.
 pub(crate) fn of<'a>(
     interface: &'a Interface,
     model: &'a Model,
@@ -232,21 +238,26 @@ pub(crate) fn of<'a>(
     all.filter(move |trouble| trouble.is_present(interface, model, now))
 }
 
-/// What suppresses preemption, each cause once: `eth2 has no carrier, eth3 is down`.
+/// Returns the causes that suppress preemption, each once: `eth2 has no carrier, eth3 is down`.
 pub(crate) fn causes(model: &Model) -> String {
-    let mut said: Vec<String> = Vec::new();
+    let mut texts: Vec<String> = Vec::new();
     for cause in &model.suppressions {
-        // A link "has no carrier"; what other holders say is no verb.
-        let verb = cause.why.starts_with("is ") || cause.why.starts_with("has ");
-        let text = format!("{}{} {}", cause.who, if verb { "" } else { ":" }, cause.why);
-        if !said.contains(&text) {
-            said.push(text);
+        // The text of a link begins with a verb ("has no carrier"), other texts do not.
+        let is_verb = cause.why.starts_with("is ") || cause.why.starts_with("has ");
+        let text = format!(
+            "{}{} {}",
+            cause.who,
+            if is_verb { "" } else { ":" },
+            cause.why
+        );
+        if !texts.contains(&text) {
+            texts.push(text);
         }
     }
-    said.join(", ")
+    texts.join(", ")
 }
 
-/// The physical interface of `host` that is down, and how that is said.
+/// Returns the physical interface of `interface` and its fault, if it has one.
 pub(crate) fn lost_link<'a>(interface: &Interface, model: &'a Model) -> Option<(&'a str, &'a str)> {
     let device = &interface.info.carpdev;
     let found = model

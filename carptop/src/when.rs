@@ -1,4 +1,4 @@
-//! Points in time and spans of it, for people to read.
+//! Times and durations as text.
 
 use std::time::SystemTime;
 
@@ -7,14 +7,15 @@ use jiff::tz::TimeZone;
 
 const SECOND: u64 = 1_000_000;
 
-/// Microseconds since the epoch, by the clock of carpd's time stamps: it is on this machine.
+/// Returns the current time in microseconds since the epoch. carpd's time stamps are from the same
+/// clock, because it runs on the same machine.
 pub(crate) fn now() -> u64 {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// `micros` since the epoch as local time of day, `12:03:51`, with the date before it if that is
-/// not the day of `now`.
+/// Formats `micros`, microseconds since the epoch, as local time of day, `12:03:51`. The date
+/// precedes it if it is not the day of `now`.
 pub(crate) fn clock(micros: u64, now: u64, zone: &TimeZone) -> String {
     let (Some(time), Some(today)) = (zoned(micros, zone), zoned(now, zone)) else {
         return "-".to_owned();
@@ -27,12 +28,12 @@ pub(crate) fn clock(micros: u64, now: u64, zone: &TimeZone) -> String {
     time.strftime(format).to_string()
 }
 
-/// `micros` since the epoch as local time of day without seconds.
+/// Formats `micros`, microseconds since the epoch, as local time of day without seconds.
 pub(crate) fn minute(micros: u64, zone: &TimeZone) -> String {
     zoned(micros, zone).map_or_else(String::new, |time| time.strftime("%H:%M").to_string())
 }
 
-/// A span in its two greatest units: `12d 3h`, `4m 10s`, `7s`.
+/// Formats a duration in its two greatest units: `12d 3h`, `4m 10s`, `7s`.
 pub(crate) fn span(micros: u64) -> String {
     let seconds = micros / SECOND;
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
@@ -44,13 +45,14 @@ pub(crate) fn span(micros: u64) -> String {
     }
 }
 
-/// A span in its greatest unit: `12d`, `4m`.
+/// Formats a duration in its greatest unit: `12d`, `4m`.
 pub(crate) fn short(micros: u64) -> String {
     let span = span(micros);
     span.split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// A short span in seconds with one decimal, `0.3s`; a long one as [`short`] has it.
+/// Formats a duration of less than 100 seconds with one decimal, `0.3s`, a longer one as [`short`]
+/// does.
 pub(crate) fn seconds(micros: u64) -> String {
     if micros < 100 * SECOND {
         let tenths = micros / 100_000;
@@ -60,7 +62,7 @@ pub(crate) fn seconds(micros: u64) -> String {
     }
 }
 
-/// Milliseconds with one decimal: `1.8 ms`.
+/// Formats microseconds as milliseconds with one decimal: `1.8 ms`.
 pub(crate) fn milliseconds(micros: u32) -> String {
     let tenths = micros / 100;
     format!("{}.{} ms", tenths / 10, tenths % 10)
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_has_its_two_greatest_units() {
+    fn duration_has_its_two_greatest_units() {
         for (seconds, text) in [
             (0, "0s"),
             (59, "59s"),
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_another_day_has_its_date() {
+    fn time_of_another_day_has_its_date() {
         let noon = 1_795_348_800 * SECOND;
         assert_eq!(clock(noon, noon + SECOND, &TimeZone::UTC), "12:00:00");
         assert_eq!(

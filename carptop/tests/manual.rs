@@ -1,4 +1,4 @@
-//! Holds the manual page against the table of keys and the options, both ways.
+//! Checks that carptop(8) describes every key and option, and no others.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use carptop::{KEYS, command};
 
 const PAGE: &str = include_str!("../../man/carptop.8");
 
-/// The words behind `.It MACRO` in a section.
+/// Returns the words after `.It MACRO` in a section.
 fn items(heading: &str, mac: &str) -> Vec<&'static str> {
     let section = PAGE.lines().skip_while(|line| *line != heading).skip(1);
     let section = section.take_while(|line| !line.starts_with(".Sh "));
@@ -18,10 +18,10 @@ fn items(heading: &str, mac: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn every_key_is_in_the_manual_in_the_order_of_the_help_and_no_other() {
+fn manual_describes_exactly_the_keys_in_the_order_of_the_help() {
     let described: Vec<String> = items(".Sh KEYS", "Ic")
         .into_iter()
-        // mdoc takes these for punctuation unless they are escaped.
+        // mdoc treats these as punctuation unless they are escaped.
         .map(|keys| keys.replace(r"\&", ""))
         .collect();
     let keys: Vec<&str> = KEYS.iter().map(|binding| binding.shown).collect();
@@ -29,7 +29,7 @@ fn every_key_is_in_the_manual_in_the_order_of_the_help_and_no_other() {
 }
 
 #[test]
-fn every_option_is_in_the_manual_and_no_other() {
+fn manual_describes_exactly_the_options() {
     let described: BTreeSet<&str> = items(".Sh DESCRIPTION", "Fl")
         .into_iter()
         .filter_map(|item| item.split(' ').next())
@@ -42,7 +42,7 @@ fn every_option_is_in_the_manual_and_no_other() {
     assert_eq!(described, known);
 }
 
-/// The options in a script: what stands between one of the marks and the end of the word.
+/// Returns the options in a script: the words after each mark.
 fn completed(script: &'static str, mark: &str) -> BTreeSet<&'static str> {
     let found = script
         .lines()
@@ -55,7 +55,7 @@ fn completed(script: &'static str, mark: &str) -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn every_shell_completes_every_option_and_every_theme() {
+fn every_shell_completes_all_options_and_themes() {
     let command = command();
     let mut options: BTreeSet<&str> = command.get_opts().filter_map(clap::Arg::get_long).collect();
     options.extend(["help", "version"]);

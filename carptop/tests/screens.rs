@@ -1,7 +1,7 @@
-//! Every screen at three sizes, held against `tests/golden`. `BLESS=1` writes them anew.
+//! Every screen at three sizes, compared with `tests/golden`. `BLESS=1` rewrites the files.
 #![expect(
     clippy::expect_used,
-    reason = "what cannot be read or written fails the test"
+    reason = "a test fails if a file cannot be read or written"
 )]
 
 mod common;
@@ -17,8 +17,8 @@ use ratatui::style::{Color, Modifier};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 
-/// Compares what is on the screen after `play` with the golden files of `name`.
-fn holds(name: &str, stage: impl Fn((u16, u16)) -> Stage) {
+/// Compares the screen of `stage` with the golden files of `name`.
+fn check(name: &str, stage: impl Fn((u16, u16)) -> Stage) {
     for size in SIZES {
         let shown = stage(size).screen();
         let file = format!("tests/golden/{name}-{}x{}.txt", size.0, size.1);
@@ -29,7 +29,7 @@ fn holds(name: &str, stage: impl Fn((u16, u16)) -> Stage) {
         let expected = fs::read_to_string(&path).unwrap_or_default();
         assert!(
             shown == expected,
-            "{} is not what is shown (BLESS=1 takes it over):\n{shown}",
+            "{} differs from the screen: BLESS=1 rewrites it:\n{shown}",
             path.display()
         );
     }
@@ -44,18 +44,18 @@ fn with(play: impl Fn(&mut Stage)) -> impl Fn((u16, u16)) -> Stage {
 }
 
 #[test]
-fn the_first_screen() {
-    holds("overview", with(|_| ()));
+fn overview() {
+    check("overview", with(|_| ()));
 }
 
 #[test]
-fn nothing_is_wrong() {
-    holds("healthy", |size| Stage::with(healthy(), size));
+fn overview_without_trouble() {
+    check("healthy", |size| Stage::with(healthy(), size));
 }
 
 #[test]
-fn the_details() {
-    holds(
+fn details() {
+    check(
         "details",
         with(|stage| {
             stage.press(KeyCode::Enter);
@@ -64,8 +64,8 @@ fn the_details() {
 }
 
 #[test]
-fn the_details_of_what_is_wrong() {
-    holds(
+fn details_of_an_interface_in_trouble() {
+    check(
         "trouble",
         with(|stage| {
             stage.keys("!!");
@@ -75,8 +75,8 @@ fn the_details_of_what_is_wrong() {
 }
 
 #[test]
-fn the_events() {
-    holds(
+fn events() {
+    check(
         "events",
         with(|stage| {
             stage.keys("e");
@@ -85,8 +85,8 @@ fn the_events() {
 }
 
 #[test]
-fn the_help() {
-    holds(
+fn help() {
+    check(
         "help",
         with(|stage| {
             stage.keys("?");
@@ -95,8 +95,8 @@ fn the_help() {
 }
 
 #[test]
-fn a_question() {
-    holds(
+fn question() {
+    check(
         "question",
         with(|stage| {
             stage.keys("b");
@@ -105,8 +105,8 @@ fn a_question() {
 }
 
 #[test]
-fn a_filter_that_is_typed() {
-    holds(
+fn filter_while_it_is_entered() {
+    check(
         "filter",
         with(|stage| {
             stage.keys("/eth0 back");
@@ -115,8 +115,8 @@ fn a_filter_that_is_typed() {
 }
 
 #[test]
-fn a_line_that_is_completed() {
-    holds(
+fn line_at_the_prompt_with_completions() {
+    check(
         "prompt",
         with(|stage| {
             stage.keys(":carp0 pass geheim adv");
@@ -126,8 +126,8 @@ fn a_line_that_is_completed() {
 }
 
 #[test]
-fn no_groups_and_another_order() {
-    holds(
+fn table_without_groups_in_another_order() {
+    check(
         "sorted",
         with(|stage| {
             stage.keys("gsS");
@@ -136,8 +136,8 @@ fn no_groups_and_another_order() {
 }
 
 #[test]
-fn carpd_is_gone() {
-    holds(
+fn disconnected_from_carpd() {
+    check(
         "away",
         with(|stage| {
             stage.pass(2 * SECOND);
@@ -148,13 +148,13 @@ fn carpd_is_gone() {
 }
 
 #[test]
-fn carpd_has_not_been_found() {
-    holds("connecting", Stage::new);
+fn connecting_to_carpd() {
+    check("connecting", Stage::new);
 }
 
 #[test]
-fn carpd_has_no_interfaces() {
-    holds("empty", |size| {
+fn carpd_without_interfaces() {
+    check("empty", |size| {
         let mut snapshot = healthy();
         snapshot.interfaces.clear();
         snapshot.events.clear();
@@ -163,9 +163,9 @@ fn carpd_has_no_interfaces() {
 }
 
 #[test]
-fn no_characters_but_ascii() {
-    holds("ascii", |size| {
-        let mut stage = Stage::of(Theme::of_tests(true, false), 1000, size);
+fn ascii_characters_only() {
+    check("ascii", |size| {
+        let mut stage = Stage::of(Theme::for_tests(true, false), 1000, size);
         stage.send(Msg::Snapshot(Box::new(firewall())));
         let shown = stage.screen();
         assert!(shown.is_ascii(), "{shown}");
@@ -175,7 +175,7 @@ fn no_characters_but_ascii() {
 
 #[test]
 fn more_interfaces_than_rows() {
-    holds("crowd", |size| {
+    check("crowd", |size| {
         let mut stage = Stage::with(crowd(255), size);
         stage.press(KeyCode::PageDown);
         stage
@@ -183,7 +183,7 @@ fn more_interfaces_than_rows() {
 }
 
 #[test]
-fn a_screen_too_small_says_so_and_none_is_too_large() {
+fn screen_that_is_too_small_shows_an_error() {
     for size in [(1, 1), (39, 24), (80, 7)] {
         let shown = Stage::with(firewall(), size).screen();
         assert!(size.0 < 30 || shown.contains("too small"), "{shown}");
@@ -195,7 +195,7 @@ fn a_screen_too_small_says_so_and_none_is_too_large() {
 }
 
 #[test]
-fn states_have_colours_and_without_colours_their_words_are_the_same() {
+fn states_have_colours_and_the_same_words_without_them() {
     let place = |stage: &mut Stage, word: &str| {
         let terminal = stage.terminal();
         let buffer = terminal.backend().buffer();
@@ -217,7 +217,7 @@ fn states_have_colours_and_without_colours_their_words_are_the_same() {
         colour(&mut coloured, "M MASTER"),
         colour(&mut coloured, "B BACKUP")
     );
-    let mut mono = Stage::of(Theme::of_tests(true, true), 0, (120, 40));
+    let mut mono = Stage::of(Theme::for_tests(true, true), 0, (120, 40));
     mono.send(Msg::Snapshot(Box::new(firewall())));
     assert_eq!(colour(&mut mono, "M MASTER"), Some(Color::Reset));
     let modifier = place(&mut mono, "M MASTER").map(|cell| cell.modifier);

@@ -45,11 +45,7 @@ fn a_killed_daemon_is_said_to_be_gone_and_found_again() -> Result<()> {
     terminal.wait_for(&["● live", "M MASTER"], Duration::ZERO)?;
     pair.a.kill()?;
     terminal.wait_for(
-        &[
-            "carpd is not running; this is the picture of",
-            "carp0",
-            "not live",
-        ],
+        &["carpd is not running; data from", "carp0", "not live"],
         Duration::ZERO,
     )?;
     pair.a.restart()?;

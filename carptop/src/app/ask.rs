@@ -1,68 +1,66 @@
-//! Questions before a change: what it would do, in words that name the consequence.
+//! Questions before a change, each with its consequence.
 
 use carp_dbus::ifconfig::{self, Changes};
 
 use super::msg::Request;
 use crate::model::{Interface, Model};
 
-/// A question that waits for yes or no.
+/// Question that waits for yes or no.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ask {
     /// `force carp0 to BACKUP?`
     pub(crate) question: String,
-    /// One sentence.
+    /// Consequence, in one sentence.
     pub(crate) consequence: String,
-    /// What yes means.
-    pub(crate) order: Request,
+    /// Request that "yes" sends.
+    pub(crate) request: Request,
 }
 
-/// Asks whether `host` is to be up or down.
+/// Asks whether to bring `interface` up or down.
 ///
 /// # Errors
-/// Why there is nothing to ask.
+/// It is in that state already.
 pub(crate) fn set_up(interface: &Interface, up: bool) -> Result<Ask, String> {
     let name = &interface.info.name;
     let word = if up { "up" } else { "down" };
     if interface.info.up == up {
-        return Err(format!("{name} is {word} already"));
+        return Err(format!("{name} is already {word}"));
     }
     Ok(Ask {
         question: format!("bring {name} {word}?"),
         consequence: if up {
-            raised(interface)
+            brought_up(interface)
         } else {
-            lowered(interface)
+            brought_down(interface)
         },
-        order: configure(name, ifconfig::Change::Up(up)),
+        request: configure(name, ifconfig::Change::Up(up)),
     })
 }
 
-/// Asks whether `host` is to be MASTER or BACKUP.
+/// Asks whether to force `interface` to MASTER or BACKUP.
 ///
 /// # Errors
-/// Why there is nothing to ask.
+/// It is in that state already, or in INIT.
 pub(crate) fn force(interface: &Interface, state: &'static str) -> Result<Ask, String> {
     let name = &interface.info.name;
     if interface.info.state == state {
-        return Err(format!("{name} is {state} already"));
+        return Err(format!("{name} is already {state}"));
     }
     if interface.info.state == "INIT" {
-        return Err(format!(
-            "{name} does not run: it cannot be forced to {state}"
-        ));
+        return Err(format!("{name} is in INIT: it cannot be forced to {state}"));
     }
     Ok(Ask {
         question: format!("force {name} to {state}?"),
         consequence: forced(interface, state),
-        order: configure(name, ifconfig::Change::State(state)),
+        request: configure(name, ifconfig::Change::State(state)),
     })
 }
 
-/// Asks whether preemption is to be turned.
+/// Asks whether to toggle preemption.
 ///
 /// # Errors
-/// If carpd has no such sysctl.
-pub(crate) fn turn_preempt(model: &Model) -> Result<Ask, String> {
+/// carpd has no such sysctl.
+pub(crate) fn toggle_preempt(model: &Model) -> Result<Ask, String> {
     let now = model
         .sysctl("preempt")
         .ok_or("carpd has no net.inet.carp.preempt")?;
@@ -70,10 +68,10 @@ pub(crate) fn turn_preempt(model: &Model) -> Result<Ask, String> {
     sysctl(model, "net.inet.carp.preempt", value)
 }
 
-/// Asks whether a sysctl is to be set.
+/// Asks whether to set a sysctl.
 ///
 /// # Errors
-/// Why it cannot be.
+/// The sysctl does not exist or is read-only.
 pub(crate) fn sysctl(model: &Model, name: &str, value: u64) -> Result<Ask, String> {
     let found = model.sysctls.iter().find(|sysctl| sysctl.name == name);
     let sysctl = found.ok_or_else(|| format!("unknown oid '{name}'"))?;
@@ -82,13 +80,13 @@ pub(crate) fn sysctl(model: &Model, name: &str, value: u64) -> Result<Ask, Strin
     }
     let consequence = match (name, value) {
         ("net.inet.carp.preempt", 0) => {
-            "a host that comes back stays BACKUP while a slower master lives, and one dead link \
-             no longer moves all interfaces"
+            "a faster host that returns stays BACKUP, and a dead link no longer moves all \
+             interfaces of its host"
                 .to_owned()
         }
         ("net.inet.carp.preempt", _) => {
-            "the fastest advertiser takes over at once, and a dead link moves all interfaces of \
-             its host"
+            "the host that advertises fastest takes over at once, and a dead link moves all \
+             interfaces of its host"
                 .to_owned()
         }
         ("net.inet.carp.allow", 0) => {
@@ -102,23 +100,22 @@ pub(crate) fn sysctl(model: &Model, name: &str, value: u64) -> Result<Ask, Strin
     Ok(Ask {
         question: format!("set {name} to {value}?"),
         consequence,
-        order: Request::Sysctl(name.to_owned(), value),
+        request: Request::Sysctl(name.to_owned(), value),
     })
 }
 
-/// Asks whether `changes` are to be applied to `host`; `words` are the line that said so.
+/// Asks whether to apply `changes` to `interface`; `words` is the line that contains them.
 pub(crate) fn changes(interface: &Interface, changes: Changes, words: &str) -> Ask {
     let mut effects: Vec<String> = Vec::new();
     for change in &changes.settings {
         match change {
-            ifconfig::Change::Up(false) => effects.push(lowered(interface)),
-            ifconfig::Change::Up(true) => effects.push(raised(interface)),
+            ifconfig::Change::Up(false) => effects.push(brought_down(interface)),
+            ifconfig::Change::Up(true) => effects.push(brought_up(interface)),
             ifconfig::Change::State(state) => effects.push(forced(interface, state)),
             ifconfig::Change::Vhid(_)
             | ifconfig::Change::Password(_)
             | ifconfig::Change::Carpdev(_) => effects.push(
-                "hosts that are not changed likewise no longer hear this one, and two may be \
-                 MASTER"
+                "hosts without the same change no longer hear this one, and two may become MASTER"
                     .to_owned(),
             ),
             ifconfig::Change::Advbase(_) | ifconfig::Change::Advskew(_) => {
@@ -142,38 +139,42 @@ pub(crate) fn changes(interface: &Interface, changes: Changes, words: &str) -> A
     Ask {
         question: format!("{words}?"),
         consequence: effects.join("; "),
-        order: Request::Configure(interface.info.name.clone(), changes),
+        request: Request::Configure(interface.info.name.clone(), changes),
     }
 }
 
-/// Asks whether `host` is to be removed.
+/// Asks whether to destroy `interface`.
 pub(crate) fn destroy(interface: &Interface) -> Ask {
     let name = &interface.info.name;
     let consequence = match interface.info.state.as_str() {
-        "MASTER" => format!("{}; {name} and its settings are gone", lowered(interface)),
-        _ => format!("{name} and its settings are gone"),
+        "MASTER" => format!(
+            "{}; {name} and its settings are removed",
+            brought_down(interface)
+        ),
+        _ => format!("{name} and its settings are removed"),
     };
     Ask {
         question: format!("destroy {name}?"),
         consequence,
-        order: Request::Destroy(name.clone()),
+        request: Request::Destroy(name.clone()),
     }
 }
 
-/// Asks whether `name` is to be created.
+/// Asks whether to create the interface `name`.
 pub(crate) fn create(name: &str, changes: Changes, words: &str) -> Ask {
     let consequence = if changes.add.is_empty() {
-        "it does nothing before it has a vhid and an address".to_owned()
+        "it stays in INIT until it has a vhid and an address".to_owned()
     } else {
-        "it becomes BACKUP, or MASTER if no faster host is heard".to_owned()
+        "it becomes BACKUP, or MASTER if it hears no faster host".to_owned()
     };
     Ask {
         question: format!("{words}?"),
         consequence,
-        order: Request::Create(name.to_owned(), changes),
+        request: Request::Create(name.to_owned(), changes),
     }
 }
 
+/// Returns the request for one change.
 fn configure(name: &str, change: ifconfig::Change) -> Request {
     let changes = Changes {
         settings: vec![change],
@@ -182,20 +183,23 @@ fn configure(name: &str, change: ifconfig::Change) -> Request {
     Request::Configure(name.to_owned(), changes)
 }
 
-fn raised(interface: &Interface) -> String {
+/// Returns the consequence of bringing `interface` up.
+fn brought_up(interface: &Interface) -> String {
     format!(
-        "it becomes BACKUP, and takes {} if no faster host is heard",
-        what(interface)
+        "it becomes BACKUP, and takes {} if it hears no faster host",
+        addresses(interface)
     )
 }
 
-fn lowered(interface: &Interface) -> String {
+/// Returns the consequence of bringing `interface` down.
+fn brought_down(interface: &Interface) -> String {
     if interface.info.state != "MASTER" {
-        return "no address moves, and this host no longer stands by".to_owned();
+        return "no address moves, and this host is no longer a backup".to_owned();
     }
     handed_over(interface)
 }
 
+/// Returns the consequence of forcing `interface` to `state`.
 fn forced(interface: &Interface, state: &str) -> String {
     if state == "BACKUP" {
         return match interface.info.state.as_str() {
@@ -207,34 +211,35 @@ fn forced(interface: &Interface, state: &str) -> String {
         Some(master) => {
             let ours = (interface.info.advbase, interface.info.effective_advskew);
             let theirs = (master.advbase, master.advskew);
-            let then = if theirs < ours {
+            let outcome = if theirs < ours {
                 format!(
-                    ", but it advertises faster ({}/{} against {}/{}) and takes them back",
+                    ", which advertises faster ({}/{} against {}/{}) and takes them back",
                     theirs.0, theirs.1, ours.0, ours.1
                 )
             } else {
                 String::new()
             };
             format!(
-                "this host takes {} from {}{then}",
-                what(interface),
+                "this host takes {} from {}{outcome}",
+                addresses(interface),
                 master.source
             )
         }
-        None => format!("this host takes {}", what(interface)),
+        None => format!("this host takes {}", addresses(interface)),
     }
 }
 
+/// Returns the consequence of a handover.
 fn handed_over(interface: &Interface) -> String {
-    let next = interface.history.last_master.as_ref().map_or_else(
+    let successor = interface.history.last_master.as_ref().map_or_else(
         || "the next backup takes over, if there is one".to_owned(),
         |other| format!("{} was heard before and may take over", other.source),
     );
-    format!("this host gives up {}; {next}", what(interface))
+    format!("this host gives up {}; {successor}", addresses(interface))
 }
 
-/// `192.0.2.1 and 2 more`
-fn what(interface: &Interface) -> String {
+/// Returns the addresses as `192.0.2.1 and 2 more`.
+fn addresses(interface: &Interface) -> String {
     match interface.addresses() {
         (None, _) => "no address".to_owned(),
         (Some(first), 1) => first.to_owned(),

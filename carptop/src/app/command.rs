@@ -1,4 +1,4 @@
-//! The line at the prompt: carpctl's words, read and completed.
+//! Parser and completion of the line at the prompt, in carpctl's words.
 
 use std::ffi::OsString;
 
@@ -7,51 +7,51 @@ use carp_dbus::ifconfig::{self, Action, Candidates, KEYWORDS, Keyword, Line, Sec
 use super::ask::{self, Ask};
 use crate::model::Model;
 
-/// How many candidates are looked for.
-const MOST: usize = 200;
+/// Most candidates of a completion.
+const MAX_CANDIDATES: usize = 200;
 
-/// What a line asks for.
+/// Command in a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Ask before it is done.
+    /// Ask this question.
     Ask(Ask),
-    /// Select this interface and show it.
+    /// Select this interface and show its details.
     Show(String),
-    /// Say this.
-    Say(String),
-    /// End.
+    /// Show this message.
+    Message(String),
+    /// End the program.
     Quit,
 }
 
-/// Reads a line.
+/// Parses a line.
 ///
 /// # Errors
-/// One line that says what is wrong with it.
-pub(crate) fn read(line: &str, model: &Model) -> Result<Command, String> {
+/// A message about the mistake.
+pub(crate) fn parse(line: &str, model: &Model) -> Result<Command, String> {
     let words = split(line)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         [] => Err(String::new()),
         ["q" | "quit" | "exit"] => Ok(Command::Quit),
-        ["carpctl", rest @ ..] => of_words(rest, model),
-        words => of_words(words, model),
+        ["carpctl", rest @ ..] => parse_words(rest, model),
+        words => parse_words(words, model),
     }
 }
 
-fn of_words(words: &[&str], model: &Model) -> Result<Command, String> {
+fn parse_words(words: &[&str], model: &Model) -> Result<Command, String> {
     match words {
         ["sysctl", rest @ ..] => sysctl(rest, model),
         [name, rest @ ..] if name.starts_with("carp") => interface(name, rest, model),
         [other, ..] => Err(format!(
-            "{other}: here are carpN PARAMETER..., carp create, sysctl NAME=VALUE and quit"
+            "{other}: unknown command: use carpN PARAMETER..., carp create, sysctl or quit"
         )),
-        [] => Err("carpctl what?".to_owned()),
+        [] => Err("carpctl: no command".to_owned()),
     }
 }
 
 fn sysctl(words: &[&str], model: &Model) -> Result<Command, String> {
     let [word] = words else {
-        return Err("sysctl NAME shows, sysctl NAME=VALUE sets".to_owned());
+        return Err("sysctl: use sysctl NAME or sysctl NAME=VALUE".to_owned());
     };
     if let Some((name, value)) = word.split_once('=') {
         let number = value.parse().ok().filter(|_| !value.starts_with('+'));
@@ -60,7 +60,10 @@ fn sysctl(words: &[&str], model: &Model) -> Result<Command, String> {
     }
     let found = model.sysctls.iter().find(|sysctl| sysctl.name == *word);
     let sysctl = found.ok_or_else(|| format!("unknown oid '{word}'"))?;
-    Ok(Command::Say(format!("{}: {}", sysctl.name, sysctl.value)))
+    Ok(Command::Message(format!(
+        "{}: {}",
+        sysctl.name, sysctl.value
+    )))
 }
 
 fn interface(name: &str, words: &[&str], model: &Model) -> Result<Command, String> {
@@ -68,10 +71,10 @@ fn interface(name: &str, words: &[&str], model: &Model) -> Result<Command, Strin
         let interface = model.interfaces.get(name);
         interface.ok_or_else(|| format!("interface {name} does not exist"))
     };
-    let given: Vec<OsString> = words.iter().map(OsString::from).collect();
-    let line = Line::parse(&given)?;
+    let arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
+    let line = Line::parse(&arguments)?;
     if let Some(option) = line.options.first() {
-        return Err(format!("{option}: options are for carpctl"));
+        return Err(format!("{option}: options work in carpctl only"));
     }
     let text = format!("{name} {}", masked(words));
     match line.action {
@@ -88,7 +91,7 @@ fn interface(name: &str, words: &[&str], model: &Model) -> Result<Command, Strin
     }
 }
 
-/// Standard input is the keyboard here.
+/// Refuses passwords from standard input, which is the keyboard here.
 fn check(changes: &ifconfig::Changes) -> Result<(), String> {
     let from_input = changes.settings.iter().any(|change| {
         matches!(
@@ -98,28 +101,30 @@ fn check(changes: &ifconfig::Changes) -> Result<(), String> {
         )
     });
     if from_input {
-        return Err("pass -: type it here, or name a file with passfile".to_owned());
+        return Err(
+            "pass -: no standard input here: enter the password, or use passfile".to_owned(),
+        );
     }
     Ok(())
 }
 
-/// Whether the word behind `word` is a password.
-fn owes_password(word: &str) -> bool {
+/// Returns whether a password follows `word`.
+fn precedes_password(word: &str) -> bool {
     matches!(word, "pass" | "accept_pass")
 }
 
-/// Whether `word` is the password that was owed; whether one is owed from now on is kept.
-fn owed(secret: &mut bool, word: &str) -> bool {
-    let hidden = *secret;
-    *secret = !hidden && owes_password(word);
+/// Returns whether `word` is a password. `is_next` carries the state from word to word.
+fn is_password(is_next: &mut bool, word: &str) -> bool {
+    let hidden = *is_next;
+    *is_next = !hidden && precedes_password(word);
     hidden
 }
 
-/// `words` on one line, with stars for passwords.
+/// Returns `words` on one line, with stars for passwords.
 fn masked(words: &[&str]) -> String {
-    let mut secret = false;
+    let mut is_next = false;
     let shown = words.iter().map(|word| {
-        let hidden = owed(&mut secret, word);
+        let hidden = is_password(&mut is_next, word);
         if hidden {
             stars(word)
         } else {
@@ -129,9 +134,9 @@ fn masked(words: &[&str]) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
-/// A line that is being typed, as it may be seen by others: with stars for passwords.
-pub(crate) fn shown(line: &str) -> String {
-    let mut secret = false;
+/// Returns a line that is being entered, with stars for passwords.
+pub(crate) fn without_passwords(line: &str) -> String {
+    let mut is_next = false;
     let mut quote: Option<char> = None;
     let words = line.split(' ').map(|word| {
         let opened = word.chars().next().filter(|c| matches!(c, '\'' | '"'));
@@ -142,7 +147,7 @@ pub(crate) fn shown(line: &str) -> String {
         if word.is_empty() {
             return String::new();
         }
-        let hidden = owed(&mut secret, word);
+        let hidden = is_password(&mut is_next, word);
         if !hidden {
             return word.to_owned();
         }
@@ -156,7 +161,7 @@ fn stars(word: &str) -> String {
     "*".repeat(word.chars().count())
 }
 
-/// What may stand in the place of the last word of `line`, each with its explanation.
+/// Returns the candidates for the last word of `line`, each with its description.
 pub(crate) fn candidates(line: &str, model: &Model) -> Vec<(String, String)> {
     let (before, typed) = line.rsplit_once(' ').unwrap_or(("", line));
     let mut before: Vec<&str> = before.split_whitespace().collect();
@@ -164,7 +169,7 @@ pub(crate) fn candidates(line: &str, model: &Model) -> Vec<(String, String)> {
         before.remove(0);
     }
     let mut found: Vec<(String, String)> = match before.as_slice() {
-        [] => first(model),
+        [] => first_word(model),
         ["sysctl"] => model
             .sysctls
             .iter()
@@ -175,12 +180,12 @@ pub(crate) fn candidates(line: &str, model: &Model) -> Vec<(String, String)> {
         _ => Vec::new(),
     };
     found.retain(|(word, _)| word.starts_with(typed));
-    found.truncate(MOST);
+    found.truncate(MAX_CANDIDATES);
     found
 }
 
-/// The longest beginning that all candidates have in common.
-pub(crate) fn common(candidates: &[(String, String)]) -> String {
+/// Returns the longest common prefix of the candidates.
+pub(crate) fn common_prefix(candidates: &[(String, String)]) -> String {
     let mut words = candidates.iter().map(|(word, _)| word.as_str());
     let first = words.next().unwrap_or_default().to_owned();
     words.fold(first, |common, word| {
@@ -189,7 +194,8 @@ pub(crate) fn common(candidates: &[(String, String)]) -> String {
     })
 }
 
-fn first(model: &Model) -> Vec<(String, String)> {
+/// Returns candidates for the first word.
+fn first_word(model: &Model) -> Vec<(String, String)> {
     let mut interfaces: Vec<_> = model.interfaces.values().collect();
     interfaces.sort_by_key(|interface| interface.unit());
     let names = interfaces.iter().map(|interface| {
@@ -199,7 +205,7 @@ fn first(model: &Model) -> Vec<(String, String)> {
     });
     let mut found: Vec<(String, String)> = names.collect();
     for (word, about) in [
-        ("carp", "The next free unit, with create"),
+        ("carp", "Next free unit, with create"),
         ("sysctl", "Show or set net.inet.carp"),
         ("quit", "Quit"),
     ] {
@@ -208,10 +214,11 @@ fn first(model: &Model) -> Vec<(String, String)> {
     found
 }
 
-/// A word behind the name of an interface, or the value of the word before.
+/// Returns candidates for a word after the name of an interface: parameters, or values of the
+/// parameter before it.
 fn parameter(name: &str, before: &[&str], model: &Model) -> Vec<(String, String)> {
     let plain = |word: &str| (word.to_owned(), String::new());
-    match open(before).map(|keyword| keyword.candidates) {
+    match awaiting_value(before).map(|keyword| keyword.candidates) {
         Some(Candidates::Words(words)) => words.iter().map(|word| plain(word)).collect(),
         Some(Candidates::Devices) => {
             let devices = model
@@ -238,21 +245,21 @@ fn parameter(name: &str, before: &[&str], model: &Model) -> Vec<(String, String)
     }
 }
 
-/// The word that the next one belongs to.
-fn open(before: &[&str]) -> Option<&'static Keyword> {
+/// Returns the parameter whose value comes next, `None` if a parameter comes next.
+fn awaiting_value(before: &[&str]) -> Option<&'static Keyword> {
     let mut words = before.iter();
-    let mut open = None;
+    let mut awaiting = None;
     while let Some(word) = words.next() {
-        open = ifconfig::find(word)
+        awaiting = ifconfig::find(word)
             .filter(|keyword| keyword.wants.is_some() || keyword.candidates != Candidates::Nothing);
-        if open.is_some_and(|keyword| keyword.wants.is_some()) && words.next().is_some() {
-            open = None;
+        if awaiting.is_some_and(|keyword| keyword.wants.is_some()) && words.next().is_some() {
+            awaiting = None;
         }
     }
-    open
+    awaiting
 }
 
-/// Words as a shell breaks them: blanks part, quotes and backslashes hold together.
+/// Splits a line into words as a shell does, with quotes and backslashes.
 fn split(line: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -271,7 +278,7 @@ fn split(line: &str) -> Result<Vec<String>, String> {
         }
     }
     if quote.is_some() {
-        return Err("a quote is not closed".to_owned());
+        return Err("unclosed quote".to_owned());
     }
     words.extend(word);
     Ok(words)
@@ -314,13 +321,13 @@ mod tests {
         found.into_iter().map(|(word, _)| word).collect()
     }
 
-    fn refusal(line: &str) -> String {
-        read(line, &model()).expect_err(line)
+    fn error(line: &str) -> String {
+        parse(line, &model()).expect_err(line)
     }
 
     #[test]
-    fn a_line_of_several_parameters_is_one_change() {
-        let Ok(Command::Ask(ask)) = read("carp0 advskew 50 state backup", &model()) else {
+    fn line_of_several_parameters_is_one_change() {
+        let Ok(Command::Ask(ask)) = parse("carp0 advskew 50 state backup", &model()) else {
             panic!("not a change")
         };
         assert_eq!(ask.question, "carp0 advskew 50 state backup?");
@@ -329,14 +336,14 @@ mod tests {
             "{}",
             ask.consequence
         );
-        let Request::Configure(name, changes) = ask.order else {
-            panic!("{:?}", ask.order)
+        let Request::Configure(name, changes) = ask.request else {
+            panic!("{:?}", ask.request)
         };
         assert_eq!((name.as_str(), changes.settings.len()), ("carp0", 2));
     }
 
     #[test]
-    fn a_wrong_line_is_answered_in_carpctls_words() {
+    fn wrong_line_has_carpctls_error() {
         for (line, message) in [
             (
                 "carp0 vihd 1",
@@ -345,49 +352,55 @@ mod tests {
             ("carp9 down", "interface carp9 does not exist"),
             (
                 "carp0 pass -",
-                "pass -: type it here, or name a file with passfile",
+                "pass -: no standard input here: enter the password, or use passfile",
             ),
-            ("carp0 --json", "--json: options are for carpctl"),
-            ("carp0 description 'x", "a quote is not closed"),
+            ("carp0 --json", "--json: options work in carpctl only"),
+            ("carp0 description 'x", "unclosed quote"),
             ("sysctl net.inet.carp.x=1", "unknown oid 'net.inet.carp.x'"),
             (
                 "sysctl net.inet.carp.suppress_preempt=1",
                 "oid 'net.inet.carp.suppress_preempt' is read only",
             ),
         ] {
-            assert_eq!(refusal(line), message);
+            assert_eq!(error(line), message);
         }
-        assert!(refusal("netstat").starts_with("netstat: here are"));
+        assert!(error("netstat").starts_with("netstat: unknown command"));
     }
 
     #[test]
-    fn the_next_word_is_completed() {
+    fn next_word_is_completed() {
         assert_eq!(words("ca"), ["carp0", "carp"]);
         assert_eq!(words("carp0 adv"), ["advbase", "advskew"]);
         assert_eq!(words("carp0 state "), ["master", "backup"]);
         assert_eq!(words("carp0 -alias "), ["192.0.2.1"]);
         assert_eq!(words("carpctl sysctl net"), ["net.inet.carp.preempt="]);
         assert_eq!(words("carp0 vhid "), Vec::<String>::new());
-        assert_eq!(common(&candidates("carp0 ad", &model())), "adv");
+        assert_eq!(common_prefix(&candidates("carp0 ad", &model())), "adv");
     }
 
     #[test]
-    fn a_password_is_never_seen() {
+    fn password_is_never_shown() {
         assert_eq!(
-            shown("carp0 pass secret vhid 1"),
+            without_passwords("carp0 pass secret vhid 1"),
             "carp0 pass ****** vhid 1"
         );
-        assert_eq!(shown("carp0 accept_pass  x"), "carp0 accept_pass  *");
-        assert_eq!(shown("carp0 pass pass x"), "carp0 pass **** x");
-        assert_eq!(shown("carp0 pass 'a b' up"), "carp0 pass ** ** up");
-        let Ok(Command::Ask(ask)) = read("carp0 pass 'my secret'", &model()) else {
+        assert_eq!(
+            without_passwords("carp0 accept_pass  x"),
+            "carp0 accept_pass  *"
+        );
+        assert_eq!(without_passwords("carp0 pass pass x"), "carp0 pass **** x");
+        assert_eq!(
+            without_passwords("carp0 pass 'a b' up"),
+            "carp0 pass ** ** up"
+        );
+        let Ok(Command::Ask(ask)) = parse("carp0 pass 'my secret'", &model()) else {
             panic!("not a change")
         };
         assert!(!format!("{ask:?}").contains("secret"), "{ask:?}");
     }
 
     #[test]
-    fn words_are_parted_as_a_shell_parts_them() {
+    fn line_is_split_as_a_shell_splits_it() {
         assert_eq!(
             split(r#"a 'b c' "d \" e" f\ g ''"#).unwrap(),
             ["a", "b c", "d \" e", "f g", ""]

@@ -1,8 +1,8 @@
-//! One line of text that is being typed.
+//! Editor for one line of text.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// A line and where the cursor is in it.
+/// Line with a cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Editor {
     before: String,
@@ -10,7 +10,7 @@ pub(crate) struct Editor {
 }
 
 impl Editor {
-    /// A line with the cursor at its end.
+    /// Returns a line with the cursor at its end.
     pub(crate) fn new(text: &str) -> Self {
         Self {
             before: text.to_owned(),
@@ -18,22 +18,22 @@ impl Editor {
         }
     }
 
-    /// The whole line.
+    /// Returns the whole line.
     pub(crate) fn text(&self) -> String {
         format!("{}{}", self.before, self.after)
     }
 
-    /// What is before the cursor.
+    /// Returns the text before the cursor.
     pub(crate) fn before(&self) -> &str {
         &self.before
     }
 
-    /// Puts `text` in the place of what is before the cursor.
+    /// Replaces the text before the cursor.
     pub(crate) fn set_before(&mut self, text: String) {
         self.before = text;
     }
 
-    /// Takes a key of readline(3)'s. Whether the line or the cursor changed.
+    /// Applies a key as readline(3) does. Returns whether the line or the cursor changed.
     pub(crate) fn key(&mut self, key: KeyEvent) -> bool {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match (key.code, control) {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_edited_as_everywhere() {
+    fn line_is_edited_with_the_keys_of_readline() {
         let (none, control) = (KeyModifiers::NONE, KeyModifiers::CONTROL);
         let editor = typed(
             &[

@@ -1,43 +1,44 @@
-//! What keys do: in the table, in a question, and in a line that is being typed.
+//! Actions of keys: in the table, in a question, and in a line that is entered.
 
 use carp_dbus::ifconfig;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::command::{self, Command, shown};
-use super::{AT_ONCE, App, Ask, Editor, Effect, Forced, Mode, Prompt, Request, ask};
+use super::command::{self, Command, without_passwords};
+use super::{App, Ask, Editor, Effect, FORCED_STATE_TIME, Forced, Mode, Prompt, Request, ask};
 use crate::keys::{self, Action};
 use crate::layout::Panel;
 use crate::model::{Interface, Model};
 use crate::sort::Sort;
 
-/// How many lines of the prompt are kept.
-const LINES: usize = 50;
+/// Number of kept lines of the prompt.
+const KEPT_LINES: usize = 50;
 
 impl App {
+    /// Applies a key.
     pub(super) fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         let binding = keys::find(key);
         let action = binding.map(|binding| binding.action);
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         if control && matches!(action, Some(Action::Redraw | Action::Suspend)) {
-            return self.action(action);
+            return self.perform(action);
         }
         let key = match (action, &self.mode) {
             (Some(Action::Quit), Mode::Browse | Mode::Help) if control => {
-                return self.action(action);
+                return self.perform(action);
             }
-            // Ctrl-C leaves what is being typed or asked, as in a shell.
+            // Ctrl-C leaves a line or a question, as in a shell.
             (Some(Action::Quit), _) if control => KeyEvent::from(KeyCode::Esc),
             _ => key,
         };
         match std::mem::take(&mut self.mode) {
             Mode::Browse => {
-                if binding.is_some_and(|binding| binding.changes)
+                if binding.is_some_and(|binding| binding.is_change)
                     && let Some(why) = self.read_only()
                 {
-                    self.say(why, false);
+                    self.show_message(why, false);
                     return Vec::new();
                 }
-                self.action(action)
+                self.perform(action)
             }
             Mode::Help => {
                 match action {
@@ -55,22 +56,23 @@ impl App {
             }
             Mode::Ask(ask) => {
                 if key.code == KeyCode::Char('y') || key.code == KeyCode::Char('Y') {
-                    self.say(format!("{} ...", ask.question.trim_end_matches('?')), true);
-                    self.forced = forced(&ask.order, self.now);
-                    return vec![Effect::Request(ask.order)];
+                    self.show_message(format!("{} ...", ask.question.trim_end_matches('?')), true);
+                    self.forced = forced(&ask.request, self.now);
+                    return vec![Effect::Request(ask.request)];
                 }
-                self.say("nothing changed".to_owned(), true);
+                self.show_message("nothing changed".to_owned(), true);
                 Vec::new()
             }
             Mode::Filter(editor, before) => {
-                self.type_filter(key, editor, before);
+                self.edit_filter(key, editor, before);
                 Vec::new()
             }
-            Mode::Prompt(prompt) => self.type_line(key, prompt),
+            Mode::Prompt(prompt) => self.edit_line(key, prompt),
         }
     }
 
-    fn action(&mut self, action: Option<Action>) -> Vec<Effect> {
+    /// Performs the action of a key.
+    fn perform(&mut self, action: Option<Action>) -> Vec<Effect> {
         let page = self.layout().rows().max(2) - 1;
         let Some(action) = action else {
             return Vec::new();
@@ -101,16 +103,16 @@ impl App {
             }
             Action::Group => {
                 self.view.grouped = !self.view.grouped;
-                self.keep_order_visible();
+                self.keep_sort_visible();
                 self.rebuild();
             }
             Action::RaiseInterface => self.ask(|interface, _| ask::set_up(interface, true)),
             Action::LowerInterface => self.ask(|interface, _| ask::set_up(interface, false)),
             Action::ForceMaster => self.ask(|interface, _| ask::force(interface, "MASTER")),
             Action::ForceBackup => self.ask(|interface, _| ask::force(interface, "BACKUP")),
-            Action::Preempt => match ask::turn_preempt(&self.model) {
+            Action::Preempt => match ask::toggle_preempt(&self.model) {
                 Ok(ask) => self.mode = Mode::Ask(ask),
-                Err(why) => self.say(why, false),
+                Err(why) => self.show_message(why, false),
             },
             Action::Command => self.mode = Mode::Prompt(Prompt::default()),
             Action::Help => {
@@ -132,7 +134,8 @@ impl App {
         Vec::new()
     }
 
-    fn type_filter(&mut self, key: KeyEvent, mut editor: Editor, before: String) {
+    /// Applies a key to the filter.
+    fn edit_filter(&mut self, key: KeyEvent, mut editor: Editor, before: String) {
         if key.code == KeyCode::Enter {
             return;
         }
@@ -146,7 +149,8 @@ impl App {
         self.rebuild();
     }
 
-    fn type_line(&mut self, key: KeyEvent, mut prompt: Prompt) -> Vec<Effect> {
+    /// Applies a key to the line at the prompt.
+    fn edit_line(&mut self, key: KeyEvent, mut prompt: Prompt) -> Vec<Effect> {
         match (key.code, prompt.editor.text().is_empty()) {
             (KeyCode::Enter, _) => return self.enter(&prompt.editor.text()),
             (KeyCode::Esc, _) | (KeyCode::Backspace, true) => return Vec::new(),
@@ -163,32 +167,34 @@ impl App {
         Vec::new()
     }
 
+    /// Runs a line of the prompt.
     fn enter(&mut self, line: &str) -> Vec<Effect> {
         // A line with a password is not kept.
-        if shown(line) == line && self.lines.front().is_none_or(|last| last != line) {
+        if without_passwords(line) == line && self.lines.front().is_none_or(|last| last != line) {
             self.lines.push_front(line.to_owned());
-            self.lines.truncate(LINES);
+            self.lines.truncate(KEPT_LINES);
         }
-        match command::read(line, &self.model) {
+        match command::parse(line, &self.model) {
             Ok(Command::Ask(ask)) => self.mode = Mode::Ask(ask),
             Ok(Command::Show(name)) => {
                 self.selected = Some(name);
                 self.panel = Panel::Details;
-                self.follow();
+                self.scroll_to_selected();
             }
-            Ok(Command::Say(text)) => self.say(text, true),
+            Ok(Command::Message(text)) => self.show_message(text, true),
             Ok(Command::Quit) => return vec![Effect::Quit],
             Err(why) if why.is_empty() => {}
-            Err(why) => self.say(why, false),
+            Err(why) => self.show_message(why, false),
         }
         Vec::new()
     }
 
+    /// Completes the last word before the cursor.
     fn complete(&self, prompt: &mut Prompt) {
         let before = prompt.editor.before().to_owned();
         prompt.candidates = command::candidates(&before, &self.model);
         let start = before.rfind(' ').map_or(0, |blank| blank + 1);
-        let mut common = command::common(&prompt.candidates);
+        let mut common = command::common_prefix(&prompt.candidates);
         if prompt.candidates.len() == 1 && !common.ends_with('=') {
             common.push(' ');
             prompt.candidates.clear();
@@ -199,33 +205,36 @@ impl App {
         }
     }
 
+    /// Recalls an older or newer line.
     fn recall(&self, prompt: &mut Prompt, step: isize) {
-        let former = match prompt.former {
+        let recalled = match prompt.recalled {
             None if step > 0 => Some(0),
             None => None,
             Some(at) => at.checked_add_signed(step),
         };
-        let line = former.map(|at| self.lines.get(at));
+        let line = recalled.map(|at| self.lines.get(at));
         match line {
             Some(Some(line)) => prompt.editor = Editor::new(line),
             Some(None) => return,
             None => prompt.editor = Editor::default(),
         }
-        prompt.former = former;
+        prompt.recalled = recalled;
         prompt.candidates.clear();
     }
 
-    fn ask(&mut self, of: impl FnOnce(&Interface, &Model) -> Result<Ask, String>) {
-        let asked = match self.interface() {
-            Some(interface) => of(interface, &self.model),
-            None => Err("no interface is selected".to_owned()),
+    /// Asks about the selected interface.
+    fn ask(&mut self, question: impl FnOnce(&Interface, &Model) -> Result<Ask, String>) {
+        let ask = match self.interface() {
+            Some(interface) => question(interface, &self.model),
+            None => Err("no interface selected".to_owned()),
         };
-        match asked {
+        match ask {
             Ok(ask) => self.mode = Mode::Ask(ask),
-            Err(why) => self.say(why, false),
+            Err(why) => self.show_message(why, false),
         }
     }
 
+    /// Opens a panel, or closes it if it is open.
     pub(super) fn toggle(&mut self, panel: Panel) {
         self.panel = if self.panel == panel {
             Panel::Overview
@@ -233,23 +242,23 @@ impl App {
             panel
         };
         self.scroll = 0;
-        self.follow();
+        self.scroll_to_selected();
     }
 }
 
-/// The order after `sort`, around.
-fn next(orders: &[Sort], sort: Sort) -> Sort {
-    let mut after = orders.iter().cycle().skip_while(|other| **other != sort);
-    let count = orders.len();
-    if orders.contains(&sort) && count > 1 {
+/// Returns the sort key after `sort`, after the last one the first.
+fn next(keys: &[Sort], sort: Sort) -> Sort {
+    let mut after = keys.iter().cycle().skip_while(|other| **other != sort);
+    let count = keys.len();
+    if keys.contains(&sort) && count > 1 {
         return after.nth(1).copied().unwrap_or_default();
     }
-    orders.first().copied().unwrap_or_default()
+    keys.first().copied().unwrap_or_default()
 }
 
-/// The state that `order` forces, if it does.
-fn forced(order: &Request, now: u64) -> Option<Forced> {
-    let Request::Configure(name, changes) = order else {
+/// Returns the state that `request` forces.
+fn forced(request: &Request, now: u64) -> Option<Forced> {
+    let Request::Configure(name, changes) = request else {
         return None;
     };
     let state = changes.settings.iter().find_map(|change| {
@@ -262,6 +271,6 @@ fn forced(order: &Request, now: u64) -> Option<Forced> {
     Some(Forced {
         interface: name.clone(),
         state,
-        until: now + AT_ONCE,
+        until: now + FORCED_STATE_TIME,
     })
 }

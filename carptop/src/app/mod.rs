@@ -1,7 +1,7 @@
-//! The state of the program, and what messages do to it.
+//! State of the program, changed by messages.
 //!
-//! **Invariant:** nothing here reads a clock, a terminal or a socket: time comes in as
-//! [`Msg::Tick`], and what must be done goes out as [`Effect`].
+//! **Invariant:** this module reads no clock, terminal or socket. Time arrives as [`Msg::Tick`];
+//! effects leave as [`Effect`].
 
 mod ask;
 mod command;
@@ -21,7 +21,7 @@ use jiff::tz::TimeZone;
 use ratatui::layout::Size;
 
 pub(crate) use ask::Ask;
-pub(crate) use command::shown;
+pub(crate) use command::without_passwords;
 pub(crate) use edit::Editor;
 pub use msg::{Effect, Msg, Request};
 pub(crate) use msg::{NOT_RUNNING, START};
@@ -37,77 +37,77 @@ use crate::summary::Summary;
 use crate::theme::Theme;
 use crate::trouble;
 
-/// How long a message stays, in microseconds.
-const MESSAGE: u64 = 4_000_000;
+/// Time for which a message is shown, in microseconds.
+const MESSAGE_TIME: u64 = 4_000_000;
 
-/// How soon after a state was forced its loss is a reply to that, in microseconds.
-const AT_ONCE: u64 = 10_000_000;
+/// Time after a forced state in which its loss is reported, in microseconds.
+const FORCED_STATE_TIME: u64 = 10_000_000;
 
-/// How many rows are kept free for groups.
-const GROUPS: usize = 4;
+/// Rows of the table that are reserved for groups.
+const GROUP_ROWS: usize = 4;
 
-/// What an [`App`] is made with.
+/// Parameters of an [`App`].
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// How everything looks.
+    /// Colours and characters.
     pub theme: Theme,
-    /// The name of this host.
+    /// Name of this host.
     pub hostname: String,
-    /// Which clock people here read.
+    /// Time zone of the times shown.
     pub zone: TimeZone,
-    /// Our effective user id.
+    /// Effective user ID.
     pub uid: u32,
-    /// How often counters are read, in microseconds.
+    /// Interval between readings of the counters, in microseconds.
     pub interval: u64,
-    /// What is shown at first, as typed behind `/`.
+    /// Initial filter, as entered after `/`.
     pub filter: String,
     /// Columns and rows of the terminal.
     pub size: (u16, u16),
 }
 
-/// Whether there is a carpd.
+/// State of the connection to carpd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Connection {
-    /// Not yet known.
+    /// Before the first connection.
     Connecting,
     Live,
-    /// Not since then, and why.
+    /// Time of the loss, and its reason.
     Disconnected(u64, String),
 }
 
-/// Who gets the keys.
+/// Receiver of the keys.
 #[derive(Debug, Default)]
 pub(crate) enum Mode {
     #[default]
     Browse,
-    /// The filter is being typed; what it was before.
+    /// The filter is edited; the text is the former filter.
     Filter(Editor, String),
-    /// A line is being typed.
+    /// A line is entered.
     Prompt(Prompt),
-    /// A question waits for yes.
+    /// A question waits for an answer.
     Ask(Ask),
     Help,
 }
 
-/// The line at the prompt.
+/// Line at the prompt.
 #[derive(Debug, Default)]
 pub(crate) struct Prompt {
     pub(crate) editor: Editor,
-    /// What may stand here, once Tab was pressed.
+    /// Completions, after Tab.
     pub(crate) candidates: Vec<(String, String)>,
-    /// Which former line is shown, from the newest.
-    former: Option<usize>,
+    /// Index of the former line that is shown, from the newest.
+    recalled: Option<usize>,
 }
 
-/// What became of an order, or why a key does nothing.
+/// Result of a request, or the reason why a key does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) text: String,
-    pub(crate) good: bool,
+    pub(crate) is_success: bool,
     until: u64,
 }
 
-/// A state that was forced, and not lost since.
+/// Forced state that the interface still has.
 #[derive(Debug)]
 struct Forced {
     interface: String,
@@ -115,7 +115,7 @@ struct Forced {
     until: u64,
 }
 
-/// The state of the program.
+/// State of the program.
 #[derive(Debug)]
 pub struct App {
     pub(crate) theme: Theme,
@@ -126,29 +126,30 @@ pub struct App {
     pub(crate) size: (u16, u16),
     /// Microseconds since the epoch.
     pub(crate) now: u64,
-    pub(crate) link: Connection,
+    pub(crate) connection: Connection,
     pub(crate) model: Model,
     pub(crate) summary: Summary,
     pub(crate) view: View,
     pub(crate) rows: Vec<Row>,
-    /// The selected interface.
+    /// Name of the selected interface.
     pub(crate) selected: Option<String>,
-    /// The first row that is shown.
+    /// First row that is shown.
     pub(crate) top: usize,
     pub(crate) panel: Panel,
-    /// By how many lines details, events or help are scrolled.
+    /// Lines by which details, events or help are scrolled.
     pub(crate) scroll: usize,
     pub(crate) mode: Mode,
     pub(crate) message: Option<Message>,
     forced: Option<Forced>,
+    /// Former lines of the prompt, the newest first.
     lines: VecDeque<String>,
     polling: Polling,
-    /// Whether the rows and the tally are those of an older picture.
-    unsettled: bool,
+    /// The rows and the summary are older than the model.
+    is_unsettled: bool,
 }
 
 impl App {
-    /// A program that has just begun.
+    /// Returns the state at the start of the program.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let Setup {
@@ -167,7 +168,7 @@ impl App {
             uid,
             size,
             now: 0,
-            link: Connection::Connecting,
+            connection: Connection::Connecting,
             model: Model::default(),
             summary: Summary::default(),
             view: View {
@@ -185,11 +186,11 @@ impl App {
             forced: None,
             lines: VecDeque::new(),
             polling: Polling::new(interval),
-            unsettled: false,
+            is_unsettled: false,
         }
     }
 
-    /// Takes over what happened, and says what must be done about it.
+    /// Applies a message. Returns its effects.
     #[must_use]
     pub fn update(&mut self, msg: Msg) -> Vec<Effect> {
         if matches!(msg, Msg::Tick(_) | Msg::Key(_) | Msg::Mouse(_)) {
@@ -202,50 +203,49 @@ impl App {
             Msg::Mouse(event) => self.mouse(event),
             Msg::Resize(width, height) => self.resize((width, height)),
             Msg::Snapshot(snapshot) => {
-                self.link = Connection::Live;
+                self.connection = Connection::Live;
                 self.polling.answered(self.now);
                 self.model.replace(*snapshot, self.now);
-                self.unsettled = true;
+                self.is_unsettled = true;
             }
             Msg::Disconnected(why) => {
                 self.polling.answered(self.now);
-                match &mut self.link {
+                match &mut self.connection {
                     Connection::Disconnected(_, before) => *before = why,
                     Connection::Connecting | Connection::Live => {
-                        self.link = Connection::Disconnected(self.now, why);
+                        self.connection = Connection::Disconnected(self.now, why);
                     }
                 }
             }
             Msg::Listed { interfaces, took } => {
-                let asked = self.polling.listed(self.now, took);
-                self.model.list(interfaces, asked, self.now);
-                self.unsettled = true;
+                let requested = self.polling.list_arrived(self.now, took);
+                self.model.list(interfaces, requested, self.now);
+                self.is_unsettled = true;
             }
             Msg::Refreshed { interfaces, took } => {
-                let asked = self.polling.looked(self.now, took);
-                self.model.refresh(interfaces, asked, self.now);
-                self.unsettled = true;
+                let requested = self.polling.visible_arrived(self.now, took);
+                self.model.refresh(interfaces, requested, self.now);
+                self.is_unsettled = true;
             }
             Msg::ReadFailed(why) => {
                 self.polling.failed();
-                self.say(why, false);
+                self.show_message(why, false);
             }
             Msg::Change(change) => return self.change(*change),
             Msg::Suppressions(suppressions) => {
                 self.model.suppressions = suppressions;
-                self.unsettled = true;
+                self.is_unsettled = true;
             }
-            // A success is no news where something worse was said since the order.
-            Msg::Done(Ok(_)) if self.message.as_ref().is_some_and(|last| !last.good) => {}
-            Msg::Done(Ok(text)) => self.say(text, true),
-            Msg::Done(Err(text)) => self.say(text, false),
+            // A success does not replace a worse message that came after the request.
+            Msg::Done(Ok(_)) if self.message.as_ref().is_some_and(|last| !last.is_success) => {}
+            Msg::Done(Ok(text)) => self.show_message(text, true),
+            Msg::Done(Err(text)) => self.show_message(text, false),
             Msg::End => return vec![Effect::Quit],
         }
         Vec::new()
     }
 
-    /// Makes everything ready to be drawn in this size. The terminal may have changed it, and its
-    /// message not be here yet.
+    /// Prepares the state for a frame of this size.
     pub(crate) fn fit(&mut self, size: Size) {
         self.settle();
         if self.size != size.into() {
@@ -255,60 +255,60 @@ impl App {
 
     fn resize(&mut self, size: (u16, u16)) {
         self.size = size;
-        self.keep_order_visible();
-        self.follow();
+        self.keep_sort_visible();
+        self.scroll_to_selected();
     }
 
-    /// Makes the rows and the tally those of the present picture: once for any number of
-    /// messages, as in a failover of thousands of interfaces.
+    /// Updates the rows and the summary to the model: once for any number of messages, as in a
+    /// failover of thousands of interfaces.
     pub(crate) fn settle(&mut self) {
-        if std::mem::take(&mut self.unsettled) {
+        if std::mem::take(&mut self.is_unsettled) {
             self.rebuild();
         }
     }
 
-    /// Whether what is shown may be out of date: since when. What was never read is not.
-    pub(crate) fn stale(&self) -> Option<u64> {
-        match &self.link {
+    /// Returns the time of the data shown if they may be out of date.
+    pub(crate) fn stale_since(&self) -> Option<u64> {
+        match &self.connection {
             Connection::Connecting => None,
             Connection::Live => self.polling.silent_since(self.now),
             Connection::Disconnected(since, _) => Some(*since).filter(|_| self.was_connected()),
         }
     }
 
-    /// Whether carpd was ever there.
+    /// Returns whether carpd has ever answered.
     pub(crate) fn was_connected(&self) -> bool {
         !self.model.version.is_empty()
     }
 
-    /// Sorts by name where the column that the table was sorted by has no place any more.
-    fn keep_order_visible(&mut self) {
+    /// Sorts by name if the column of the sort key is no longer shown.
+    fn keep_sort_visible(&mut self) {
         if !self.sort_keys().contains(&self.view.sort) {
             self.view.sort = Sort::default();
             self.view.reverse = false;
-            self.unsettled = true;
+            self.is_unsettled = true;
         }
     }
 
-    /// Why nothing can be changed by us.
+    /// Returns the reason why this user cannot change anything.
     pub(crate) fn read_only(&self) -> Option<String> {
         (self.uid != 0 && !self.model.allowed).then(|| {
             format!(
-                "only root may change carp interfaces, and you are user {}",
+                "changes require root or a polkit authorisation, and you are user {}",
                 self.uid
             )
         })
     }
 
-    /// The areas of the screen.
+    /// Returns the areas of the screen.
     pub(crate) fn layout(&self) -> Layout {
         let (width, height) = self.size;
-        // Filtering does not move things about.
-        let rows = self.model.interfaces.len() + if self.view.grouped { GROUPS } else { 0 };
+        // The filter does not count, so that filtering does not move areas.
+        let rows = self.model.interfaces.len() + if self.view.grouped { GROUP_ROWS } else { 0 };
         Layout::new(width, height, self.panel, self.summary.lines.len(), rows)
     }
 
-    /// The selected interface.
+    /// Returns the selected interface.
     pub(crate) fn interface(&self) -> Option<&Interface> {
         self.model.interfaces.get(self.selected.as_ref()?)
     }
@@ -335,11 +335,11 @@ impl App {
             theme: &self.theme,
             model: &self.model,
             now: self.now,
-            read_at: self.stale().unwrap_or(self.now),
+            read_at: self.stale_since().unwrap_or(self.now),
         }
     }
 
-    /// The rows that are on the screen.
+    /// Returns the rows on the screen.
     pub(crate) fn visible(&self) -> &[Row] {
         let end = (self.top + self.layout().rows()).min(self.rows.len());
         self.rows.get(self.top..end).unwrap_or_default()
@@ -354,11 +354,11 @@ impl App {
         {
             self.message = None;
         }
-        self.count();
+        self.summarise();
         if self.view.filter.split_whitespace().any(|word| word == "!") {
             self.rebuild();
         }
-        if self.link != Connection::Live {
+        if self.connection != Connection::Live {
             return Vec::new();
         }
         let names = || -> Vec<String> {
@@ -370,20 +370,20 @@ impl App {
             .iter()
             .filter_map(|row| self.model.interfaces.get(row.interface()?))
             .collect();
-        let turn = self.polling.turn(now, &interfaces);
-        let order = match turn {
+        let poll = self.polling.next(now, &interfaces);
+        let request = match poll {
             polling::Poll::Nothing => None,
             polling::Poll::List => Some(Request::List),
             polling::Poll::Visible => Some(Request::Refresh(names())),
         };
-        if order.is_some() {
-            self.polling.asked(now);
+        if request.is_some() {
+            self.polling.requested(now);
         }
-        order.map(Effect::Request).into_iter().collect()
+        request.map(Effect::Request).into_iter().collect()
     }
 
     fn change(&mut self, change: Change) -> Vec<Effect> {
-        let order = match &change {
+        let request = match &change {
             Change::Sysctls(values) if values.contains_key("SuppressPreempt") => {
                 Some(Request::Suppressions)
             }
@@ -396,15 +396,15 @@ impl App {
             | Change::Sysctls(_) => None,
         };
         if let Change::Event(event) = &change {
-            self.notice_lost_state(event);
+            self.report_lost_state(event);
         }
         self.model.change(change, self.now);
-        self.unsettled = true;
-        order.map(Effect::Request).into_iter().collect()
+        self.is_unsettled = true;
+        request.map(Effect::Request).into_iter().collect()
     }
 
-    /// Says that a state that was forced did not last.
-    fn notice_lost_state(&mut self, event: &EventInfo) {
+    /// Reports that a forced state did not last.
+    fn report_lost_state(&mut self, event: &EventInfo) {
         let detail = |name: &str| event.details.get(name).map(String::as_str);
         let Some(forced) = &self.forced else {
             return;
@@ -421,30 +421,30 @@ impl App {
             } = forced;
             let now = detail("to").unwrap_or_default();
             let why = reason(event);
-            self.say(
-                format!("{interface} was forced to {state} and is {now} again: {why}"),
+            self.show_message(
+                format!("{interface}: forced to {state}, but {now} again: {why}"),
                 false,
             );
         }
         self.forced = None;
     }
 
-    fn say(&mut self, text: String, good: bool) {
+    fn show_message(&mut self, text: String, is_success: bool) {
         self.message = Some(Message {
             text,
-            good,
-            until: self.now + MESSAGE,
+            is_success,
+            until: self.now + MESSAGE_TIME,
         });
     }
 
-    /// Whether anything is wrong with `host`.
+    /// Returns whether `interface` has a trouble.
     pub(crate) fn is_troubled(&self, interface: &Interface) -> bool {
         trouble::of(interface, &self.model, self.now)
             .next()
             .is_some()
     }
 
-    /// Builds the rows anew. What was selected stays selected, or else what stands in its place.
+    /// Rebuilds the rows. The selected interface stays selected, or else the one in its row.
     fn rebuild(&mut self) {
         let before = self.selected_row();
         self.rows = self.view.rows(&self.model, self.now);
@@ -452,11 +452,11 @@ impl App {
             let at = before.unwrap_or(0).min(self.rows.len().saturating_sub(1));
             self.select(at, true);
         }
-        self.count();
-        self.follow();
+        self.summarise();
+        self.scroll_to_selected();
     }
 
-    fn count(&mut self) {
+    fn summarise(&mut self) {
         self.summary = Summary::of(&self.model, self.now, &self.zone);
     }
 }

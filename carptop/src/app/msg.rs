@@ -1,4 +1,4 @@
-//! What comes in and what goes out: messages, effects and orders.
+//! Messages, effects and requests.
 
 use carp_dbus::ifconfig::Changes;
 use carp_dbus::{Change, InterfaceInfo, SuppressionInfo};
@@ -6,82 +6,82 @@ use crossterm::event::{KeyEvent, MouseEvent};
 
 use crate::model::Snapshot;
 
-/// Why there is nothing to show where carpd was not started.
+/// Reason of a failed connection if carpd does not run.
 pub(crate) const NOT_RUNNING: &str = "carpd is not running";
 
-/// What to do about that.
+/// Advice for [`NOT_RUNNING`].
 pub(crate) const START: &str = "start it with: systemctl start carpd";
 
-/// Something that happened. Times are in microseconds since the epoch.
+/// Message to the program. Times are in microseconds since the epoch.
 #[derive(Debug)]
 pub enum Msg {
-    /// It is this late now.
+    /// Current time.
     Tick(u64),
-    /// A key was pressed.
+    /// Key.
     Key(KeyEvent),
-    /// The mouse was used.
+    /// Mouse event.
     Mouse(MouseEvent),
-    /// The terminal has this many columns and rows.
+    /// New size of the terminal: columns and rows.
     Resize(u16, u16),
-    /// Connected to carpd, and everything was read.
+    /// Snapshot after connecting to carpd or after [`Request::ReadAll`].
     Snapshot(Box<Snapshot>),
-    /// There is no carpd, or it is gone: why.
+    /// Reason why there is no connection to carpd.
     Disconnected(String),
-    /// Every interface, as asked for with [`Order::List`].
+    /// Answer to [`Request::List`].
     Listed {
-        /// The interfaces.
+        /// Interfaces.
         interfaces: Vec<InterfaceInfo>,
-        /// How many microseconds that took.
+        /// Microseconds until the answer arrived.
         took: u64,
     },
-    /// Some interfaces, as asked for with [`Order::Look`].
+    /// Answer to [`Request::Refresh`].
     Refreshed {
-        /// The interfaces.
+        /// Interfaces.
         interfaces: Vec<InterfaceInfo>,
-        /// How many microseconds that took.
+        /// Microseconds until the answer arrived.
         took: u64,
     },
-    /// What was asked for could not be read: why.
+    /// Failure of a request that reads.
     ReadFailed(String),
-    /// Something changed.
+    /// Change that carpd announced.
     Change(Box<Change>),
-    /// Who suppresses preemption.
+    /// Answer to [`Request::Suppressions`].
     Suppressions(Vec<SuppressionInfo>),
-    /// What became of an order that changes something: in words.
+    /// Result of a request that changes something, as text.
     Done(Result<String, String>),
-    /// A signal asks to end, or the terminal is gone.
+    /// End of the program: a signal, or the loss of the terminal.
     End,
 }
 
-/// What must be done about a message.
+/// Effect of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Something for carpd.
+    /// Send a request to carpd.
     Request(Request),
-    /// Draw the whole screen anew.
+    /// Draw the whole screen again.
     Redraw,
-    /// Give the terminal back until we are continued.
+    /// Restore the terminal and stop until continued.
     Suspend,
-    /// End.
+    /// End the program.
     Quit,
 }
 
-/// Something for carpd.
+/// Request to carpd.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Read every interface.
+    /// Read all interfaces.
     List,
     /// Read these interfaces.
     Refresh(Vec<String>),
-    /// Read everything anew.
+    /// Read everything.
     ReadAll,
-    /// Read who suppresses preemption.
+    /// Read the causes of suppression.
     Suppressions,
     /// Create an interface with these settings.
     Create(String, Changes),
-    /// Change these settings of an interface, all or nothing.
+    /// Change settings of an interface, all or none.
     Configure(String, Changes),
-    /// Remove an interface.
+    /// Destroy an interface.
     Destroy(String),
     /// Set a sysctl.
     Sysctl(String, u64),

@@ -1,4 +1,4 @@
-//! What the mouse does.
+//! Actions of the mouse.
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
@@ -9,14 +9,15 @@ use crate::layout::Panel;
 use crate::sort::Sort;
 
 impl App {
+    /// Applies a mouse event.
     pub(super) fn mouse(&mut self, event: MouseEvent) {
         if !matches!(self.mode, Mode::Browse) {
             return;
         }
-        let place = Position::new(event.column, event.row);
+        let position = Position::new(event.column, event.row);
         let layout = self.layout();
-        match (event.kind, layout.table.contains(place)) {
-            (MouseEventKind::Down(MouseButton::Left), _) => self.click(place),
+        match (event.kind, layout.table.contains(position)) {
+            (MouseEventKind::Down(MouseButton::Left), _) => self.click(position),
             (MouseEventKind::ScrollUp, true) => self.step(-1),
             (MouseEventKind::ScrollDown, true) => self.step(1),
             (MouseEventKind::ScrollUp, false) => self.scroll_up(),
@@ -33,15 +34,15 @@ impl App {
         columns.iter().find(at)?.sort()
     }
 
-    fn click(&mut self, place: Position) {
+    fn click(&mut self, position: Position) {
         let layout = self.layout();
-        if layout.is_heads(place) {
-            if let Some(sort) = self.sort_at(place.x) {
+        if layout.is_heads(position) {
+            if let Some(sort) = self.sort_at(position.x) {
                 self.view.reverse = self.view.sort == sort && !self.view.reverse;
                 self.view.sort = sort;
                 self.rebuild();
             }
-        } else if let Some(row) = layout.row_at(place) {
+        } else if let Some(row) = layout.row_at(position) {
             let name = self.rows.get(self.top + row).and_then(Row::interface);
             let Some(name) = name.map(str::to_owned) else {
                 return;

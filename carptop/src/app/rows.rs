@@ -1,4 +1,4 @@
-//! Which interfaces are shown, in which order, and how they are grouped.
+//! Rows of the table: filter, order and groups.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,27 @@ use crate::model::{Interface, Model};
 use crate::sort::Sort;
 use crate::trouble;
 
-/// The interfaces on one physical interface.
+/// Interfaces on one physical interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Group {
-    /// Empty for those that are on none.
+    /// Name of the physical interface; empty if there is none.
     pub(crate) device: String,
-    /// The physical interface's own addresses, as far as virtual ones are backed by them.
+    /// Addresses of the physical interface that back virtual addresses, at most three.
     pub(crate) backing: Vec<String>,
-    /// How many are MASTER, BACKUP and INIT.
+    /// Numbers of interfaces in MASTER, BACKUP and INIT.
     pub(crate) states: [usize; 3],
 }
 
-/// A row of the table.
+/// Row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Row {
     Group(Group),
-    /// The name of an interface.
+    /// Name of an interface.
     Interface(String),
 }
 
 impl Row {
+    /// Returns the name of an interface's row.
     pub(crate) fn interface(&self) -> Option<&str> {
         match self {
             Self::Interface(name) => Some(name),
@@ -34,7 +35,7 @@ impl Row {
     }
 }
 
-/// What of the picture is shown, and how.
+/// Filter, order and grouping of the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) filter: String,
@@ -44,7 +45,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// The rows of `picture` at `now`.
+    /// Returns the rows of `model` at `now`.
     pub(crate) fn rows(&self, model: &Model, now: u64) -> Vec<Row> {
         let words: Vec<String> = self
             .filter
@@ -54,7 +55,7 @@ impl View {
         let mut interfaces: Vec<&Interface> = model
             .interfaces
             .values()
-            .filter(|interface| words.is_empty() || fits(&words, interface, model, now))
+            .filter(|interface| words.is_empty() || matches(&words, interface, model, now))
             .collect();
         interfaces.sort_by(|one, other| {
             let order = self.sort.compare(one, other);
@@ -87,6 +88,7 @@ impl View {
     }
 }
 
+/// Returns the group of the interfaces on `device`.
 fn group(device: &str, interfaces: &[&Interface]) -> Group {
     let mut group = Group {
         device: device.to_owned(),
@@ -109,8 +111,8 @@ fn group(device: &str, interfaces: &[&Interface]) -> Group {
     group
 }
 
-/// Whether `host` has all of `words`, and none of those after a `-`.
-fn fits(words: &[String], interface: &Interface, model: &Model, now: u64) -> bool {
+/// Returns whether `interface` has all of `words`, and none of those after a `-`.
+fn matches(words: &[String], interface: &Interface, model: &Model, now: u64) -> bool {
     let info = &interface.info;
     let mut text = format!(
         "{} {} vhid={} {} {}",
@@ -129,9 +131,9 @@ fn fits(words: &[String], interface: &Interface, model: &Model, now: u64) -> boo
         .iter()
         .all(|word| match (word.as_str(), word.strip_prefix('-')) {
             ("!", _) => trouble::of(interface, model, now).next().is_some(),
-            // Half of a word that is still being typed.
+            // The beginning of a word that excludes.
             (_, Some("")) => true,
-            (_, Some(unwanted)) => !text.contains(unwanted),
+            (_, Some(excluded)) => !text.contains(excluded),
             (word, None) => text.contains(word),
         })
 }
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn units_and_addresses_are_sorted_as_numbers() {
+    fn units_and_addresses_are_sorted_numerically() {
         let model = sample();
         let mut view = View::default();
         assert_eq!(names(&view, &model), "carp1 carp2 carp10");
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_stand_in_order_and_what_has_no_device_last() {
+    fn groups_are_sorted_and_the_one_without_device_is_last() {
         let view = View {
             grouped: true,
             ..View::default()
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_needs_all_words_and_none_that_is_excluded() {
+    fn filter_needs_all_words_and_no_excluded_word() {
         for (filter, expected) in [
             ("ETH", "carp2 carp10"),
             ("eth -backup", "carp10"),

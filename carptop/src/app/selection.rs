@@ -1,19 +1,21 @@
-//! Which interface is selected, and what of the table and the panels is on the screen.
+//! Selected interface, and scrolling of the table and the panels.
 
 use super::{App, Row};
 use crate::layout::Panel;
 
 impl App {
+    /// Scrolls the panel up by a line.
     pub(super) fn scroll_up(&mut self) {
         self.scroll = self.scroll.saturating_sub(1);
     }
 
+    /// Scrolls the panel down by a line.
     pub(super) fn scroll_down(&mut self) {
-        self.scroll = (self.scroll + 1).min(self.scrollable());
+        self.scroll = (self.scroll + 1).min(self.max_scroll());
     }
 
-    /// How many lines there can be to scroll over.
-    fn scrollable(&self) -> usize {
+    /// Returns an upper bound of the lines to scroll over.
+    fn max_scroll(&self) -> usize {
         match self.panel {
             Panel::Events => self.model.events.len(),
             Panel::Overview | Panel::Details => self.interface().map_or(0, |interface| {
@@ -30,7 +32,7 @@ impl App {
         self.select(target, rows >= 0);
     }
 
-    /// Selects the interface at row `target`, or the next one forwards or backwards.
+    /// Selects the interface at row `target`, or the next one in the given direction.
     pub(super) fn select(&mut self, target: usize, forwards: bool) {
         let ahead = || {
             self.rows
@@ -55,9 +57,10 @@ impl App {
                 self.scroll = 0;
             }
         }
-        self.follow();
+        self.scroll_to_selected();
     }
 
+    /// Selects the next interface in trouble.
     pub(super) fn next_trouble(&mut self) {
         let at = self.selected_row().map_or(0, |row| row + 1);
         let order = (at..self.rows.len()).chain(0..at);
@@ -70,15 +73,16 @@ impl App {
             Some(name) => {
                 self.selected = Some(name);
                 self.scroll = 0;
-                self.follow();
+                self.scroll_to_selected();
             }
-            None => self.say(
-                "nothing is wrong with the interfaces shown".to_owned(),
+            None => self.show_message(
+                "none of the interfaces shown is in trouble".to_owned(),
                 true,
             ),
         }
     }
 
+    /// Returns the row of the selected interface.
     pub(super) fn selected_row(&self) -> Option<usize> {
         let selected = self.selected.as_deref()?;
         self.rows
@@ -86,9 +90,9 @@ impl App {
             .position(|row| row.interface() == Some(selected))
     }
 
-    /// Scrolls the table so that the selected row is on the screen, its group's row too if that
-    /// stands right above.
-    pub(super) fn follow(&mut self) {
+    /// Scrolls the table so that it shows the selected row, and the row of its group if that is
+    /// directly above.
+    pub(super) fn scroll_to_selected(&mut self) {
         let rows = self.layout().rows();
         let last = self.rows.len().saturating_sub(rows);
         if let Some(at) = self.selected_row() {

@@ -1,4 +1,4 @@
-//! The selected interface in full.
+//! Details of the selected interface.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -14,8 +14,8 @@ use crate::text::{span, wrap};
 use crate::theme::Role;
 use crate::{trouble, when};
 
-/// The columns of what stands at the left of each line.
-const LABEL: u16 = 11;
+/// Width of the labels at the left of each line.
+const LABEL_WIDTH: u16 = 11;
 
 /// Draws the details of the selected interface.
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
@@ -48,6 +48,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// Returns all lines; with `full`, addresses and counters have lines of their own.
 fn lines(app: &App, interface: &Interface, width: u16, full: bool) -> Vec<Line<'static>> {
     let theme = &app.theme;
     let text = |label: &str, text: String| wrapped(app, label, &text, width);
@@ -68,7 +69,7 @@ fn lines(app: &App, interface: &Interface, width: u16, full: bool) -> Vec<Line<'
     lines.extend(text("advertises", advertises(app, interface)));
     lines.extend(text("master", master(app, interface)));
     lines.extend(addresses(app, interface, width, full));
-    let room = width.saturating_sub(LABEL + 12);
+    let room = width.saturating_sub(LABEL_WIDTH + 12);
     let (mut cells, name) = timeline::of(app, interface, room);
     cells.push(span(theme, Role::Dim, format!("  {name}")));
     lines.push(labelled(app, "timeline", cells));
@@ -79,9 +80,9 @@ fn lines(app: &App, interface: &Interface, width: u16, full: bool) -> Vec<Line<'
     lines
 }
 
-/// Text with its label, in as many lines as it takes.
+/// Returns a text with its label, wrapped.
 fn wrapped(app: &App, label: &str, text: &str, width: u16) -> Vec<Line<'static>> {
-    let lines = wrap(text, width.saturating_sub(LABEL + 2)).into_iter();
+    let lines = wrap(text, width.saturating_sub(LABEL_WIDTH + 2)).into_iter();
     let labels = std::iter::once(label).chain(std::iter::repeat(""));
     lines
         .zip(labels)
@@ -89,13 +90,14 @@ fn wrapped(app: &App, label: &str, text: &str, width: u16) -> Vec<Line<'static>>
         .collect()
 }
 
+/// Returns a line with its label.
 fn labelled(app: &App, label: &str, mut spans: Vec<Span<'static>>) -> Line<'static> {
-    let label = format!("{label:<width$}", width = usize::from(LABEL));
+    let label = format!("{label:<width$}", width = usize::from(LABEL_WIDTH));
     spans.insert(0, span(&app.theme, Role::Dim, label));
     Line::from(spans)
 }
 
-/// `M MASTER for 12d 3h`
+/// Returns the state and its duration: `M MASTER for 12d 3h`.
 fn headline(app: &App, interface: &Interface) -> Vec<Span<'static>> {
     let theme = &app.theme;
     let mut spans = vec![columns::labelled_state(theme, &interface.info.state)];
@@ -109,7 +111,7 @@ fn headline(app: &App, interface: &Interface) -> Vec<Span<'static>> {
     spans
 }
 
-/// What is wrong, and what to do about it.
+/// Returns the troubles with their remedies.
 fn troubles(app: &App, interface: &Interface, width: u16) -> Vec<Line<'static>> {
     let theme = &app.theme;
     let mut lines = Vec::new();
@@ -132,6 +134,7 @@ fn troubles(app: &App, interface: &Interface, width: u16) -> Vec<Line<'static>> 
     lines
 }
 
+/// Returns physical interface, MAC address and MTU.
 fn link_layer(app: &App, interface: &Interface) -> String {
     let info = &interface.info;
     let none = app.theme.glyphs.none;
@@ -151,6 +154,7 @@ fn link_layer(app: &App, interface: &Interface) -> String {
     )
 }
 
+/// Returns the parameters of advertisements.
 fn advertises(app: &App, interface: &Interface) -> String {
     let info = &interface.info;
     let skew = if info.effective_advskew == info.advskew {
@@ -172,11 +176,12 @@ fn advertises(app: &App, interface: &Interface) -> String {
     )
 }
 
+/// Returns the master.
 fn master(app: &App, interface: &Interface) -> String {
-    let patience = when::seconds(interface.info.master_down_time);
+    let timeout = when::seconds(interface.info.master_down_time);
     let age = interface
         .last_advertisement()
-        .map(|last| when::seconds(app.stale().unwrap_or(app.now).saturating_sub(last)));
+        .map(|last| when::seconds(app.stale_since().unwrap_or(app.now).saturating_sub(last)));
     match (interface.info.state.as_str(), &interface.info.master, age) {
         ("MASTER", _, Some(age)) => {
             let other = interface
@@ -185,21 +190,21 @@ fn master(app: &App, interface: &Interface) -> String {
                 .as_ref()
                 .map_or_else(String::new, |other| {
                     format!(
-                        "; before, {} ({}/{})",
+                        "; previous master {} ({}/{})",
                         other.source, other.advbase, other.advskew
                     )
                 });
             format!("this host, advertised {age} ago{other}")
         }
         ("BACKUP", Some(master), Some(age)) => format!(
-            "{} ({}/{}), heard {age} ago; taken over after {patience} of silence",
+            "{} ({}/{}), heard {age} ago; takeover after {timeout} of silence",
             master.source, master.advbase, master.advskew
         ),
         _ => app.theme.glyphs.none.to_owned(),
     }
 }
 
-/// All on one line, or in full each on its own with its flags.
+/// Returns the addresses: on two lines at most, or with `full` each on its own line with its flags.
 fn addresses(app: &App, interface: &Interface, width: u16, full: bool) -> Vec<Line<'static>> {
     let theme = &app.theme;
     let all = &interface.info.addresses;
@@ -213,7 +218,7 @@ fn addresses(app: &App, interface: &Interface, width: u16, full: bool) -> Vec<Li
     let label = |at: usize| if at == 0 { "addresses" } else { "" };
     if !full {
         let text: Vec<&str> = all.iter().map(|address| address.address.as_str()).collect();
-        let lines = wrap(&text.join("  "), width.saturating_sub(LABEL + 2));
+        let lines = wrap(&text.join("  "), width.saturating_sub(LABEL_WIDTH + 2));
         let rest = lines.len().saturating_sub(2);
         let mut shown: Vec<Line<'static>> = lines
             .into_iter()
@@ -256,6 +261,7 @@ fn addresses(app: &App, interface: &Interface, width: u16, full: bool) -> Vec<Li
     all.iter().enumerate().map(line).collect()
 }
 
+/// Returns numbers, rate and jitter of advertisements.
 fn traffic(interface: &Interface) -> String {
     let count = |names: [&str; 2]| -> u64 {
         let values = names
@@ -282,16 +288,16 @@ fn traffic(interface: &Interface) -> String {
     format!("sent {sent}  heard {heard}{rate}{jitter}")
 }
 
-/// Every counter, in columns.
+/// Returns all counters, in columns.
 fn counters(app: &App, interface: &Interface, width: u16) -> Vec<Line<'static>> {
     let theme = &app.theme;
-    let across = usize::from((width.saturating_sub(LABEL + 1) / 20).max(1));
+    let across = usize::from((width.saturating_sub(LABEL_WIDTH + 1) / 20).max(1));
     let all: Vec<(&String, &u64)> = interface.info.statistics.iter().collect();
     let chunks = all.chunks(across).enumerate();
     let line = |(at, chunk): (usize, &[(&String, &u64)])| {
         let cells = chunk.iter().map(|(name, value)| {
-            let wrong = name.starts_with("bad") || matches!(name.as_str(), "hdrops" | "onomem");
-            let role = match (wrong, value) {
+            let is_bad = name.starts_with("bad") || matches!(name.as_str(), "hdrops" | "onomem");
+            let role = match (is_bad, value) {
                 (true, 1..) => Role::Warning,
                 (_, 0) => Role::Dim,
                 (false, _) => Role::Text,

@@ -1,4 +1,4 @@
-//! The events, the newest first.
+//! List of events, the newest first.
 
 use carp_dbus::EventInfo;
 use ratatui::buffer::Buffer;
@@ -44,7 +44,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         put(theme, buffer, inner, 0, y, &line);
     }
     if all == 0 && app.was_connected() {
-        let text = " nothing has happened since carpd was started";
+        let text = " no events since carpd started";
         put(
             theme,
             buffer,
@@ -56,7 +56,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// When, to whom, and what; a long text goes on in the next lines.
+/// Returns the lines of an event: time, interface and text, wrapped.
 fn lines(app: &App, event: &EventInfo, width: u16) -> Vec<Line<'static>> {
     let theme = &app.theme;
     let name = match event.interface.as_str() {

@@ -1,27 +1,27 @@
-//! The last line: keys, or a message, or what is being typed.
+//! Last line: keys, a message, or a line that is entered.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
 use super::paint::put;
-use crate::app::{App, Editor, Mode, shown};
+use crate::app::{App, Editor, Mode, without_passwords};
 use crate::keys::KEYS;
 use crate::text::{span, total_width};
 use crate::theme::Role;
 
-/// Draws the footer; gives where the cursor is, if something is being typed.
+/// Draws the footer. Returns the position of the cursor if a line is entered.
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Position> {
     match &app.mode {
-        Mode::Filter(editor, _) => return Some(typed(app, "/", editor, false, area, buffer)),
+        Mode::Filter(editor, _) => return Some(entered(app, "/", editor, false, area, buffer)),
         Mode::Prompt(prompt) => {
-            return Some(typed(app, ":", &prompt.editor, true, area, buffer));
+            return Some(entered(app, ":", &prompt.editor, true, area, buffer));
         }
         Mode::Ask(_) => put(&app.theme, buffer, area, 0, 0, &Line::from(answers(app))),
         Mode::Browse | Mode::Help => {
             let line = match &app.message {
                 Some(message) => {
-                    let role = if message.good {
+                    let role = if message.is_success {
                         Role::Good
                     } else {
                         Role::Alarm
@@ -36,16 +36,22 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
     None
 }
 
-/// The line that is being typed, its end in sight.
-fn typed(
+/// Draws the line that is entered, scrolled to the cursor.
+fn entered(
     app: &App,
     sign: &str,
     editor: &Editor,
-    secret: bool,
+    has_passwords: bool,
     area: Rect,
     buffer: &mut Buffer,
 ) -> Position {
-    let as_seen = |text: &str| if secret { shown(text) } else { text.to_owned() };
+    let as_seen = |text: &str| {
+        if has_passwords {
+            without_passwords(text)
+        } else {
+            text.to_owned()
+        }
+    };
     let before = as_seen(editor.before());
     let whole = as_seen(&editor.text());
     let place = Span::raw(before.as_str()).width() + sign.len();
@@ -60,6 +66,7 @@ fn typed(
     Position::new(area.x + x.min(area.width.saturating_sub(1)), area.y)
 }
 
+/// Returns the possible answers to a question.
 fn answers(app: &App) -> Vec<Span<'static>> {
     let key = |text: &str| span(&app.theme, Role::Key, text);
     let word = |text: &str| span(&app.theme, Role::Text, text);
@@ -71,7 +78,7 @@ fn answers(app: &App) -> Vec<Span<'static>> {
     ]
 }
 
-/// As many keys as fit, `?` and `q` always among them.
+/// Returns as many keys as fit, always with `?` and `q`.
 fn hints(app: &App, across: u16) -> Vec<Span<'static>> {
     let theme = &app.theme;
     let mut spans = vec![
@@ -87,7 +94,7 @@ fn hints(app: &App, across: u16) -> Vec<Span<'static>> {
     let (last, others): (Vec<_>, Vec<_>) = KEYS
         .iter()
         .filter(|binding| !binding.hint.is_empty())
-        .filter(|binding| !binding.changes || app.read_only().is_none())
+        .filter(|binding| !binding.is_change || app.read_only().is_none())
         .map(|binding| {
             let key = binding.shown.split(' ').next().unwrap_or_default();
             (key, hint(key, binding.hint))

@@ -1,4 +1,4 @@
-//! What must be seen without reading: counts, what is wrong, what changed last.
+//! Header: counts, troubles, last change.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -17,9 +17,10 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let troubles = &app.summary.lines;
     let room = usize::from(area.height.saturating_sub(3));
     let mut second = counts(app);
-    let is_away = matches!(app.link, Connection::Disconnected(..)) || app.stale().is_some();
-    let rest = if is_away {
-        second = vec![Span::raw(" "), away(app)];
+    let is_stale =
+        matches!(app.connection, Connection::Disconnected(..)) || app.stale_since().is_some();
+    let rest = if is_stale {
+        second = vec![Span::raw(" "), not_live(app)];
         troubles.as_slice()
     } else if let Some((first, more)) = troubles.split_first() {
         let others = match more.len().saturating_sub(room) {
@@ -28,11 +29,11 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         };
         let taken = total_width(&second) + u16::try_from(others.len()).unwrap_or(0) + 2;
         let text = cut(theme, &first.text, area.width.saturating_sub(taken));
-        second.push(shown(theme, first.alarm, &text));
+        second.push(trouble_line(theme, first.is_alarm, &text));
         second.push(span(theme, Role::Warning, others));
         more
     } else {
-        if app.link == Connection::Live {
+        if app.connection == Connection::Live {
             second.push(span(theme, Role::Good, "nothing wrong"));
         }
         &[]
@@ -45,13 +46,13 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let indent = total_width(&counts(app));
     for trouble in rest.iter().take(room) {
         let blanks = " ".repeat(usize::from(indent));
-        let text = shown(theme, trouble.alarm, &trouble.text);
+        let text = trouble_line(theme, trouble.is_alarm, &trouble.text);
         lines.push(Line::from(vec![Span::raw(blanks), text]));
     }
-    // What changed last stands at the bottom, in the same place whatever is above it.
+    // The last change is always on the last line.
     let free = usize::from(area.height.saturating_sub(1)).saturating_sub(lines.len());
     lines.extend(std::iter::repeat_n(Line::default(), free));
-    lines.push(match &app.link {
+    lines.push(match &app.connection {
         Connection::Disconnected(_, why) if why == NOT_RUNNING => {
             Line::from(span(theme, Role::Text, format!(" {START}")))
         }
@@ -64,7 +65,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Who we are and how carpd is set, and at the right whether the picture is live.
+/// Returns the first line: host and sysctls, and at the right whether the data are live.
 fn first_line(app: &App, across: u16) -> Line<'static> {
     let theme = &app.theme;
     let mut spans = vec![
@@ -83,7 +84,7 @@ fn first_line(app: &App, across: u16) -> Line<'static> {
     if app.read_only().is_some() {
         right.push(span(theme, Role::Dim, "read-only  "));
     }
-    right.push(match (&app.link, app.stale()) {
+    right.push(match (&app.connection, app.stale_since()) {
         (Connection::Connecting, _) => span(theme, Role::Dim, "connecting"),
         (Connection::Disconnected(..), _) | (_, Some(_)) => span(theme, Role::Alarm, " not live "),
         (_, None) => span(theme, Role::Good, format!("{} live", theme.glyphs.live)),
@@ -101,7 +102,7 @@ fn first_line(app: &App, across: u16) -> Line<'static> {
     Line::from(spans)
 }
 
-/// How carpd is set, the most important first, as far as it fits.
+/// Returns the sysctls that fit, the most important first.
 fn sysctls(app: &App, room: u16) -> String {
     let mut text = String::new();
     for name in ["preempt", "allow", "log", "arpbalance"] {
@@ -120,6 +121,7 @@ fn sysctls(app: &App, room: u16) -> String {
     text
 }
 
+/// Returns the numbers of interfaces in each state.
 fn counts(app: &App) -> Vec<Span<'static>> {
     let theme = &app.theme;
     let mut spans = vec![Span::raw(" ")];
@@ -136,27 +138,29 @@ fn counts(app: &App) -> Vec<Span<'static>> {
     spans
 }
 
-fn away(app: &App) -> Span<'static> {
-    let why = match &app.link {
+/// Returns the warning that the data are old.
+fn not_live(app: &App) -> Span<'static> {
+    let why = match &app.connection {
         Connection::Disconnected(_, why) => why.as_str(),
         Connection::Connecting | Connection::Live => "carpd does not answer",
     };
-    let text = app.stale().map_or_else(
+    let text = app.stale_since().map_or_else(
         || format!(" ! {why} "),
         |since| {
             let since = when::clock(since, app.now, &app.zone);
-            format!(" ! {why}; this is the picture of {since} ")
+            format!(" ! {why}; data from {since} ")
         },
     );
     span(&app.theme, Role::Alarm, text)
 }
 
-fn shown(theme: &Theme, alarm: bool, text: &str) -> Span<'static> {
-    let role = if alarm { Role::Alarm } else { Role::Warning };
+/// Returns a line about a trouble.
+fn trouble_line(theme: &Theme, is_alarm: bool, text: &str) -> Span<'static> {
+    let role = if is_alarm { Role::Alarm } else { Role::Warning };
     span(theme, role, format!("! {text}"))
 }
 
-/// `last change 12:03:51, 13s ago: carp2 MASTER → INIT  carrier lost`
+/// Returns the last change: `last change 12:03:51, 13s ago: carp2 MASTER → INIT  carrier lost`.
 fn last_change(app: &App) -> Line<'static> {
     let theme = &app.theme;
     if !app.was_connected() {

@@ -1,4 +1,4 @@
-//! The help, made from the table of keys.
+//! Help, generated from the table of keys.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -11,31 +11,28 @@ use crate::keys::KEYS;
 use crate::text::span;
 use crate::theme::Role;
 
-/// The columns of the box.
-const WIDE: u16 = 90;
+/// Width of the box.
+const WIDTH: u16 = 90;
 
-/// What the signs of the table mean.
+/// Meanings of the signs in the table.
 const SIGNS: [(&str, &str); 6] = [
     (
         "M B I",
         "MASTER carries the addresses, BACKUP waits, INIT does not run.",
     ),
-    (
-        "!",
-        "Something is wrong; the details say what, and what to do.",
-    ),
+    ("!", "Trouble; the details name it and its remedy."),
     (
         "bar",
-        "What is left of a BACKUP's patience since it last heard its",
+        "Time until a BACKUP takes over unless it hears its master;",
     ),
-    ("", "master; of a MASTER's, as its backups have it."),
+    ("", "for a MASTER, the same time of its backups."),
     (
         "1/0>240",
-        "The skew that is configured, and the one that is advertised.",
+        "Configured advskew, and the advskew that is advertised.",
     ),
     (
         "BAD",
-        "Packets refused; with ! some were within the last minute.",
+        "Refused packets; with ! if there were any in the last minute.",
     ),
 ];
 
@@ -52,7 +49,7 @@ pub(super) fn draw(app: &App, screen: Rect, buffer: &mut Buffer) {
     let refused = app.read_only();
     for binding in KEYS {
         let mut line = row(binding.shown, binding.help);
-        if binding.changes && refused.is_some() {
+        if binding.is_change && refused.is_some() {
             line.push_span(span(theme, Role::Dim, " (root)"));
         }
         lines.push(line);
@@ -65,7 +62,7 @@ pub(super) fn draw(app: &App, screen: Rect, buffer: &mut Buffer) {
     let height = u16::try_from(lines.len())
         .unwrap_or(u16::MAX)
         .saturating_add(2);
-    let (width, height) = (WIDE.min(screen.width), height.min(screen.height));
+    let (width, height) = (WIDTH.min(screen.width), height.min(screen.height));
     let area = Rect {
         x: (screen.width - width) / 2,
         y: (screen.height - height) / 2,

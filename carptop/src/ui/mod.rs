@@ -1,7 +1,6 @@
-//! The screen as a function of the state: one file a widget.
+//! Screen as a function of the state: one file per widget.
 //!
-//! **Invariant:** drawing awaits nothing and reads no clock; [`draw`] alone changes the state, and
-//! only to what the frame and the last messages make of it.
+//! **Invariant:** drawing neither waits, nor reads a clock, nor changes the state.
 
 mod details;
 mod events;
@@ -20,24 +19,24 @@ use ratatui::text::Line;
 use crate::app::{App, Mode};
 use paint::put;
 
-/// Smaller screens show nothing but that they are too small.
-const LEAST: (u16, u16) = (40, 8);
+/// Least size of a screen: columns and rows. A smaller screen shows an error only.
+const MIN_SIZE: (u16, u16) = (40, 8);
 
 /// Draws the whole screen.
 ///
 /// ```text
-/// header   counts, what is wrong, what changed last
+/// header   counts, troubles, last change
 /// table    a row for each interface, under its physical interface
 /// events   | details of the selected interface
-/// footer   keys, or a message, a question, a line being typed
+/// footer   keys, or a message, a question, a line that is entered
 /// ```
 pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
-    if area.width < LEAST.0 || area.height < LEAST.1 {
+    if area.width < MIN_SIZE.0 || area.height < MIN_SIZE.1 {
         let text = format!(
-            "{}x{} is too small, {}x{} is not",
-            area.width, area.height, LEAST.0, LEAST.1
+            "{}x{} is too small: {}x{} needed",
+            area.width, area.height, MIN_SIZE.0, MIN_SIZE.1
         );
         put(&app.theme, buffer, area, 0, 0, &Line::raw(text));
         return;
@@ -46,7 +45,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
     table::draw(app, layout.table, buffer);
     events::draw(app, layout.events, buffer);
     details::draw(app, layout.details, buffer);
-    if app.stale().is_some() {
+    if app.stale_since().is_some() {
         paint::dim(
             buffer,
             layout.table.union(layout.events).union(layout.details),

@@ -1,4 +1,4 @@
-//! What stands above the footer for a while: a question, or candidates of a completion.
+//! Boxes above the footer: a question, or the candidates of a completion.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -10,16 +10,16 @@ use crate::app::{App, Ask, Prompt};
 use crate::text::{cut, span, wrap};
 use crate::theme::Role;
 
-/// The most columns of a question.
-const WIDE: u16 = 90;
+/// Greatest width of a box.
+const MAX_WIDTH: u16 = 90;
 
-/// How many candidates are shown at once.
-const SHOWN: usize = 10;
+/// Number of candidates shown.
+const MAX_SHOWN: usize = 10;
 
-/// Asks before a change.
+/// Draws a question.
 pub(super) fn ask(app: &App, ask: &Ask, footer: Rect, buffer: &mut Buffer) {
     let theme = &app.theme;
-    let width = footer.width.min(WIDE);
+    let width = footer.width.min(MAX_WIDTH);
     let mut lines = wrap(&ask.question, width.saturating_sub(4));
     let question = lines.len();
     lines.extend(wrap(
@@ -44,7 +44,7 @@ pub(super) fn ask(app: &App, ask: &Ask, footer: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Shows what may stand where the cursor is.
+/// Draws the candidates for the word at the cursor.
 pub(super) fn candidates(app: &App, prompt: &Prompt, footer: Rect, buffer: &mut Buffer) {
     let theme = &app.theme;
     let all = &prompt.candidates;
@@ -52,10 +52,10 @@ pub(super) fn candidates(app: &App, prompt: &Prompt, footer: Rect, buffer: &mut 
         return;
     }
     let wide = all.iter().map(|(word, _)| word.len()).max().unwrap_or(0);
-    let hidden = all.len().saturating_sub(SHOWN);
-    let lines = all.len().min(SHOWN) + usize::from(hidden > 0);
-    let inner = above(app, footer, footer.width.min(WIDE), lines, "", buffer);
-    for ((word, help), y) in all.iter().take(SHOWN).zip(0..inner.height) {
+    let hidden = all.len().saturating_sub(MAX_SHOWN);
+    let lines = all.len().min(MAX_SHOWN) + usize::from(hidden > 0);
+    let inner = above(app, footer, footer.width.min(MAX_WIDTH), lines, "", buffer);
+    for ((word, help), y) in all.iter().take(MAX_SHOWN).zip(0..inner.height) {
         let line = Line::from(vec![
             span(theme, Role::Key, format!("{word:<wide$}  ")),
             span(
@@ -73,7 +73,7 @@ pub(super) fn candidates(app: &App, prompt: &Prompt, footer: Rect, buffer: &mut 
     }
 }
 
-/// An empty box of so many lines right above the footer.
+/// Draws an empty box of `lines` lines directly above the footer. Returns the area inside.
 fn above(
     app: &App,
     footer: Rect,

@@ -1,4 +1,4 @@
-//! The table of interfaces, under their physical interfaces.
+//! Table of interfaces, grouped by physical interface.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -10,9 +10,10 @@ use crate::columns::{self, Placed};
 use crate::model::Interface;
 use crate::text::{span, total_width};
 use crate::theme::Role;
+use crate::when;
 
-/// How long a row that changed its state is marked, in microseconds.
-const MARKED: u64 = 3_000_000;
+/// Time for which a row is marked after a change of state, in microseconds.
+const CHANGE_MARK_TIME: u64 = 3_000_000;
 
 /// Draws the table.
 pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
@@ -46,10 +47,11 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         }
     }
     if app.rows.is_empty() {
-        put(&app.theme, buffer, rows, 2, 1, &nothing(app));
+        put(&app.theme, buffer, rows, 2, 1, &empty_text(app));
     }
 }
 
+/// Returns the title: number of interfaces, filter and order.
 fn title(app: &App) -> Line<'static> {
     let theme = &app.theme;
     let all = app.model.interfaces.len();
@@ -84,14 +86,15 @@ fn title(app: &App) -> Line<'static> {
     Line::from(spans)
 }
 
-fn nothing(app: &App) -> Line<'static> {
-    let text = if app.link == Connection::Connecting {
+/// Returns the text of a table without rows.
+fn empty_text(app: &App) -> Line<'static> {
+    let text = if app.connection == Connection::Connecting {
         "looking for carpd ..."
     } else if !app.was_connected() {
         "carptop shows carp interfaces as soon as carpd runs"
     } else if !app.view.filter.is_empty() {
-        "no interface has all these words; Esc clears the filter"
-    } else if matches!(app.link, Connection::Live) {
+        "no interface matches; Esc clears the filter"
+    } else if matches!(app.connection, Connection::Live) {
         "no carp interface yet: `:` and carp0 create vhid 1 pass ... 192.0.2.1/24"
     } else {
         ""
@@ -99,7 +102,7 @@ fn nothing(app: &App) -> Line<'static> {
     Line::from(span(&app.theme, Role::Dim, text))
 }
 
-/// `eth0 ─ 10.1.0.2 ─ 2 MASTER, 1 BACKUP`
+/// Draws the row of a group: `eth0 ─ 10.1.0.2 ─ 2 MASTER, 1 BACKUP`.
 fn draw_group(app: &App, group: &Group, area: Rect, buffer: &mut Buffer) {
     let theme = &app.theme;
     let line = theme.glyphs.line;
@@ -129,7 +132,7 @@ fn draw_group(app: &App, group: &Group, area: Rect, buffer: &mut Buffer) {
         .into_iter()
         .find(|cause| cause.who == group.device);
     if let Some(cause) = lost {
-        let since = crate::when::clock(cause.since, app.now, &app.zone);
+        let since = when::clock(cause.since, app.now, &app.zone);
         spans.push(span(
             theme,
             Role::Warning,
@@ -141,6 +144,7 @@ fn draw_group(app: &App, group: &Group, area: Rect, buffer: &mut Buffer) {
     put(&app.theme, buffer, area, 0, 0, &Line::from(spans));
 }
 
+/// Draws the row of an interface.
 fn draw_interface(
     app: &App,
     interface: &Interface,
@@ -149,8 +153,12 @@ fn draw_interface(
     buffer: &mut Buffer,
 ) {
     let theme = &app.theme;
-    let selected = app.selected.as_deref() == Some(interface.info.name.as_str());
-    let pointer = if selected { theme.glyphs.pointer } else { " " };
+    let is_selected = app.selected.as_deref() == Some(interface.info.name.as_str());
+    let pointer = if is_selected {
+        theme.glyphs.pointer
+    } else {
+        " "
+    };
     let worst = crate::trouble::of(interface, &app.model, app.now).next();
     let mark = match worst {
         Some(trouble) if trouble.is_alarm() => span(theme, Role::Alarm, "!"),
@@ -181,11 +189,12 @@ fn draw_interface(
             &Line::from(place.cell(&context, interface)),
         );
     }
-    let changed = interface.changed > 0 && app.now.saturating_sub(interface.changed) < MARKED;
-    if changed {
+    let is_changed = interface.change_seen > 0
+        && app.now.saturating_sub(interface.change_seen) < CHANGE_MARK_TIME;
+    if is_changed {
         buffer.set_style(area, theme.style(Role::Changed));
     }
-    if selected {
+    if is_selected {
         buffer.set_style(area, theme.style(Role::Selected));
     }
 }

@@ -1,4 +1,4 @@
-//! The states of one interface over time: a letter for each stretch of it.
+//! Timeline of one interface: a letter for the state in each period.
 
 use ratatui::text::Span;
 
@@ -9,8 +9,8 @@ use crate::theme::{Role, Theme};
 
 const MINUTE: u64 = 60_000_000;
 
-/// The spans of time that a line may be, and what they are called.
-const SPANS: [(u64, &str); 5] = [
+/// Durations of a timeline, with their names.
+const DURATIONS: [(u64, &str); 5] = [
     (10 * MINUTE, "10 min"),
     (60 * MINUTE, "1 h"),
     (6 * 60 * MINUTE, "6 h"),
@@ -18,8 +18,8 @@ const SPANS: [(u64, &str); 5] = [
     (7 * 24 * 60 * MINUTE, "7 d"),
 ];
 
-/// The line in `width` columns and what span of time it is: the shortest one that all that is
-/// known fits into.
+/// Returns the timeline in `width` columns and the name of its duration: the shortest one that
+/// contains all known changes.
 pub(super) fn of(
     app: &App,
     interface: &Interface,
@@ -28,8 +28,8 @@ pub(super) fn of(
     let transitions = &interface.history.transitions;
     let oldest = transitions.front().map_or(app.now, |step| step.time);
     let age = app.now.saturating_sub(oldest);
-    let last = SPANS.last().copied().unwrap_or((MINUTE, ""));
-    let (whole, name) = SPANS
+    let last = DURATIONS.last().copied().unwrap_or((MINUTE, ""));
+    let (whole, name) = DURATIONS
         .into_iter()
         .find(|(span, _)| age <= *span)
         .unwrap_or(last);
@@ -45,7 +45,8 @@ pub(super) fn of(
     (spans, name)
 }
 
-/// The state at the end of a stretch, or `*` if there were more than two changes in it.
+/// Returns the letter of the state at the end of a period, or `*` after more than two changes in
+/// it.
 fn letter(interface: &Interface, start: u64, end: u64) -> (&'static str, Role) {
     let transitions = &interface.history.transitions;
     let within = transitions

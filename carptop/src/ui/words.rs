@@ -1,4 +1,4 @@
-//! Events in words.
+//! Texts of events.
 
 use carp_dbus::EventInfo;
 use ratatui::text::Span;
@@ -8,7 +8,7 @@ use crate::history::{reason, without_name};
 use crate::text::span;
 use crate::theme::{Role, Theme};
 
-/// What happened, without when and to whom: `MASTER → INIT  carrier lost`.
+/// Returns the text of an event without time and interface: `MASTER → INIT  carrier lost`.
 pub(super) fn of(app: &App, event: &EventInfo) -> Vec<Span<'static>> {
     let theme = &app.theme;
     let detail = |name: &str| event.details.get(name).map(String::as_str);

@@ -1,4 +1,4 @@
-//! A carpd made up for the tests, and a stage to play it on.
+//! Snapshots of an invented carpd, and a stage that shows them.
 
 use carp_dbus::{
     AddressInfo, EventInfo, InterfaceInfo, MasterInfo, SuppressionInfo, SysctlInfo, TransitionInfo,
@@ -12,10 +12,10 @@ use ratatui::backend::TestBackend;
 /// One second in microseconds.
 pub(crate) const SECOND: u64 = 1_000_000;
 
-/// When the stories play: 2026-11-23 12:04:07 UTC.
+/// Time at the start of a story: 2026-11-23 12:04:07 UTC.
 pub(crate) const NOW: u64 = 1_795_435_447 * SECOND;
 
-/// An interface with what nearly every test wants.
+/// Returns an interface with common properties.
 pub(crate) fn interface(name: &str, state: &str, vhid: u8, device: &str) -> InterfaceInfo {
     let statistics = [
         "badauth", "badvhid", "ipackets", "opackets", "ostates", "preempt",
@@ -43,7 +43,7 @@ pub(crate) fn interface(name: &str, state: &str, vhid: u8, device: &str) -> Inte
     }
 }
 
-/// An address with a backing one.
+/// Returns an address with its backing address.
 pub(crate) fn address(address: &str, prefixlen: u8, backing: &str, flags: &str) -> AddressInfo {
     AddressInfo {
         address: address.to_owned(),
@@ -53,7 +53,7 @@ pub(crate) fn address(address: &str, prefixlen: u8, backing: &str, flags: &str) 
     }
 }
 
-/// Who was heard as master.
+/// Returns a master.
 pub(crate) fn master(source: &str, advskew: u8, heard: u64) -> MasterInfo {
     MasterInfo {
         source: source.to_owned(),
@@ -63,7 +63,7 @@ pub(crate) fn master(source: &str, advskew: u8, heard: u64) -> MasterInfo {
     }
 }
 
-/// A change of state and the event that tells it.
+/// Returns the event of a change of state.
 pub(crate) fn transition(
     number: u64,
     time: u64,
@@ -72,20 +72,20 @@ pub(crate) fn transition(
     to: &str,
     why: &str,
 ) -> EventInfo {
-    let facts = [("from", from), ("to", to)];
+    let details = [("from", from), ("to", to)];
     EventInfo {
         number,
         time,
         interface: name.to_owned(),
         kind: "transition".to_owned(),
         text: format!("{name}: {from} -> {to} ({why})"),
-        details: facts
+        details: details
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
     }
 }
 
-/// Any other event.
+/// Returns an event of another kind.
 pub(crate) fn event(number: u64, time: u64, name: &str, kind: &str, text: &str) -> EventInfo {
     EventInfo {
         number,
@@ -98,16 +98,16 @@ pub(crate) fn event(number: u64, time: u64, name: &str, kind: &str, text: &str) 
 }
 
 fn last(event: &EventInfo, reason: &str) -> TransitionInfo {
-    let fact = |name: &str| event.details.get(name).cloned().unwrap_or_default();
+    let detail = |name: &str| event.details.get(name).cloned().unwrap_or_default();
     TransitionInfo {
         time: event.time,
-        from: fact("from"),
-        to: fact("to"),
+        from: detail("from"),
+        to: detail("to"),
         reason: reason.to_owned(),
     }
 }
 
-/// The sysctls of carpd.
+/// Returns the sysctls of carpd.
 pub(crate) fn sysctls() -> Vec<SysctlInfo> {
     [
         ("allow", 1),
@@ -119,13 +119,13 @@ pub(crate) fn sysctls() -> Vec<SysctlInfo> {
     .map(|(name, value)| SysctlInfo {
         name: format!("net.inet.carp.{name}"),
         value,
-        description: format!("What {name} does."),
+        description: format!("Description of {name}."),
         writable: name != "suppress_preempt",
     })
     .to_vec()
 }
 
-/// A host with four interfaces: one link is dead, a bad packet is heard.
+/// Returns a host with four interfaces, one without carrier and one that hears bad packets.
 pub(crate) fn firewall() -> Snapshot {
     let events = events();
     let interfaces = interfaces(&events);
@@ -245,7 +245,7 @@ fn interfaces(events: &[EventInfo]) -> Vec<InterfaceInfo> {
     vec![carp0, carp1, carp2, tenth]
 }
 
-/// Two healthy interfaces.
+/// Returns a host with two interfaces and no trouble.
 pub(crate) fn healthy() -> Snapshot {
     let mut snapshot = firewall();
     snapshot.interfaces.truncate(2);
@@ -258,7 +258,7 @@ pub(crate) fn healthy() -> Snapshot {
     snapshot
 }
 
-/// This many interfaces on a few links.
+/// Returns a host with `count` interfaces on a few physical interfaces.
 pub(crate) fn crowd(count: u16) -> Snapshot {
     let interfaces = (0..count).map(|unit| {
         let state = if unit % 3 == 0 { "MASTER" } else { "BACKUP" };
@@ -289,7 +289,7 @@ pub(crate) fn crowd(count: u16) -> Snapshot {
     }
 }
 
-/// A program on a screen that keeps what is drawn.
+/// Program with a screen that keeps the last frame.
 pub(crate) struct Stage {
     pub(crate) app: App,
     pub(crate) now: u64,
@@ -297,11 +297,12 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A program of root's that has just begun, at [`NOW`].
+    /// Starts the program as root, at [`NOW`].
     pub(crate) fn new(size: (u16, u16)) -> Self {
-        Self::of(Theme::of_tests(false, true), 0, size)
+        Self::of(Theme::for_tests(false, true), 0, size)
     }
 
+    /// Starts the program as user `uid`, at [`NOW`].
     pub(crate) fn of(theme: Theme, uid: u32, size: (u16, u16)) -> Self {
         let mut stage = Self {
             app: App::new(Setup {
@@ -320,7 +321,7 @@ impl Stage {
         stage
     }
 
-    /// A program that has found `snapshot`.
+    /// Starts the program as root, connected to a carpd that publishes `snapshot`.
     pub(crate) fn with(snapshot: Snapshot, size: (u16, u16)) -> Self {
         let mut stage = Self::new(size);
         stage.send(Msg::Snapshot(Box::new(snapshot)));
@@ -346,13 +347,13 @@ impl Stage {
         self.send(Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))
     }
 
-    /// Types text; gives what the last key did.
+    /// Types text. Returns the effects of the last key.
     pub(crate) fn keys(&mut self, text: &str) -> Vec<Effect> {
         let effects = text.chars().map(|c| self.press(KeyCode::Char(c)));
         effects.last().unwrap_or_default()
     }
 
-    /// The terminal with the present screen on it.
+    /// Draws the screen. Returns its terminal.
     pub(crate) fn terminal(&mut self) -> Terminal<TestBackend> {
         let (width, height) = self.size;
         let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
@@ -360,7 +361,7 @@ impl Stage {
         terminal
     }
 
-    /// The present screen, line by line.
+    /// Draws the screen. Returns its lines.
     pub(crate) fn screen(&mut self) -> String {
         let terminal = self.terminal();
         let buffer = terminal.backend().buffer();

@@ -1,4 +1,4 @@
-//! What a key or a line at the prompt changes, and who may do it.
+//! Changes by keys and by lines at the prompt, and the permission for them.
 
 use carp_dbus::Change;
 use carptop::{Effect, Msg, Request, Theme};
@@ -8,7 +8,7 @@ use crate::common::{SECOND, Stage, firewall, healthy, transition};
 use crate::{SIZE, change};
 
 #[test]
-fn a_change_is_asked_for_with_its_consequence_and_sent_after_yes_alone() {
+fn change_is_sent_only_after_yes_to_its_consequence() {
     let mut stage = Stage::with(healthy(), SIZE);
     assert_eq!(stage.keys("b"), []);
     assert!(stage.screen().contains("force carp0 to BACKUP?"));
@@ -29,7 +29,7 @@ fn a_change_is_asked_for_with_its_consequence_and_sent_after_yes_alone() {
 }
 
 #[test]
-fn taking_what_a_faster_host_has_is_said_not_to_last() {
+fn question_names_a_faster_host_that_takes_over_again() {
     let mut stage = Stage::with(healthy(), SIZE);
     stage.keys("jm");
     assert!(
@@ -40,18 +40,18 @@ fn taking_what_a_faster_host_has_is_said_not_to_last() {
 }
 
 #[test]
-fn what_cannot_be_is_not_asked() {
+fn impossible_change_is_refused_without_a_question() {
     let mut stage = Stage::with(firewall(), SIZE);
     stage.keys("m");
-    assert!(stage.screen().contains("carp0 is MASTER already"));
+    assert!(stage.screen().contains("carp0 is already MASTER"));
     stage.keys("u");
-    assert!(stage.screen().contains("carp0 is up already"));
+    assert!(stage.screen().contains("carp0 is already up"));
     stage.keys("jjb");
-    assert!(stage.screen().contains("carp2 does not run"));
+    assert!(stage.screen().contains("carp2 is in INIT"));
 }
 
 #[test]
-fn a_refusal_is_shown() {
+fn refusal_of_carpd_is_shown() {
     let mut stage = Stage::with(healthy(), SIZE);
     stage.keys("dy");
     stage.send(Msg::Done(Err(
@@ -61,8 +61,8 @@ fn a_refusal_is_shown() {
 }
 
 #[test]
-fn who_is_not_root_reads_and_is_told_why() {
-    let mut stage = Stage::of(Theme::of_tests(false, true), 1000, SIZE);
+fn user_without_authorisation_reads_only_and_sees_why() {
+    let mut stage = Stage::of(Theme::for_tests(false, true), 1000, SIZE);
     stage.send(Msg::Snapshot(Box::new(healthy())));
     assert!(stage.screen().contains("read-only"));
     for key in ["u", "d", "m", "b", "p", ":"] {
@@ -70,7 +70,7 @@ fn who_is_not_root_reads_and_is_told_why() {
         assert!(
             stage
                 .screen()
-                .contains("only root may change carp interfaces, and you are user 1000")
+                .contains("changes require root or a polkit authorisation, and you are user 1000")
         );
         stage.pass(11 * SECOND);
     }
@@ -79,8 +79,8 @@ fn who_is_not_root_reads_and_is_told_why() {
 }
 
 #[test]
-fn whom_polkit_allows_it_changes_things() {
-    let mut stage = Stage::of(Theme::of_tests(false, true), 1000, SIZE);
+fn user_with_authorisation_can_change_things() {
+    let mut stage = Stage::of(Theme::for_tests(false, true), 1000, SIZE);
     let allowed = carptop::Snapshot {
         allowed: true,
         ..healthy()
@@ -92,12 +92,12 @@ fn whom_polkit_allows_it_changes_things() {
 }
 
 #[test]
-fn preemption_is_turned_off_and_on() {
+fn preemption_is_toggled() {
     let mut stage = Stage::with(healthy(), SIZE);
     stage.keys("p");
     assert!(stage.screen().contains("set net.inet.carp.preempt to 0?"));
-    let order = Request::Sysctl("net.inet.carp.preempt".to_owned(), 0);
-    assert_eq!(stage.keys("y"), [Effect::Request(order)]);
+    let request = Request::Sysctl("net.inet.carp.preempt".to_owned(), 0);
+    assert_eq!(stage.keys("y"), [Effect::Request(request)]);
     change(
         &mut stage,
         Change::Sysctls([("Preempt".to_owned(), 0)].into()),
@@ -106,7 +106,7 @@ fn preemption_is_turned_off_and_on() {
 }
 
 #[test]
-fn a_line_at_the_prompt_is_one_change() {
+fn line_at_the_prompt_is_one_change() {
     let mut stage = Stage::with(healthy(), SIZE);
     stage.keys(":carp1 adv");
     stage.press(KeyCode::Tab);
@@ -130,7 +130,7 @@ fn a_line_at_the_prompt_is_one_change() {
 }
 
 #[test]
-fn a_password_at_the_prompt_is_neither_shown_nor_kept() {
+fn password_at_the_prompt_is_neither_shown_nor_kept() {
     let mut stage = Stage::with(healthy(), SIZE);
     stage.keys(":carp1 pass geheim");
     assert!(!stage.screen().contains("geheim"));
@@ -142,7 +142,7 @@ fn a_password_at_the_prompt_is_neither_shown_nor_kept() {
 }
 
 #[test]
-fn ctrl_c_leaves_what_is_typed_and_then_carptop() {
+fn ctrl_c_leaves_a_line_or_question_first_then_carptop() {
     let control = |c| Msg::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL));
     for open in ["", "?", "b", "/x", ":x"] {
         let mut stage = Stage::with(healthy(), SIZE);
@@ -163,7 +163,7 @@ fn ctrl_c_leaves_what_is_typed_and_then_carptop() {
 }
 
 #[test]
-fn messages_leave_after_four_seconds() {
+fn message_disappears_after_four_seconds() {
     let mut stage = Stage::with(healthy(), SIZE);
     stage.send(Msg::Done(Ok("carp0 changed".to_owned())));
     stage.pass(3 * SECOND);
@@ -173,17 +173,17 @@ fn messages_leave_after_four_seconds() {
 }
 
 #[test]
-fn a_forced_state_that_is_lost_at_once_is_said_to_be_lost() {
+fn forced_state_that_is_lost_at_once_is_reported() {
     let mut stage = Stage::with(healthy(), SIZE);
     stage.keys("jmy");
     for (number, from, to, why) in [
         (9, "BACKUP", "MASTER", "forced by administrator"),
         (10, "MASTER", "BACKUP", "better master heard"),
     ] {
-        let told = transition(number, stage.now, "carp1", from, to, why);
-        change(&mut stage, Change::Event(told));
+        let event = transition(number, stage.now, "carp1", from, to, why);
+        change(&mut stage, Change::Event(event));
     }
     stage.send(Msg::Done(Ok("carp1 changed".to_owned())));
-    let said = "carp1 was forced to MASTER and is BACKUP again: better master heard";
-    assert!(stage.screen().contains(said), "{}", stage.screen());
+    let message = "carp1: forced to MASTER, but BACKUP again: better master heard";
+    assert!(stage.screen().contains(message), "{}", stage.screen());
 }

@@ -1,4 +1,4 @@
-//! What carpd is asked, and what is shown while it does not answer.
+//! Requests to carpd, and the screen while carpd does not answer.
 
 use carp_dbus::Change;
 use carptop::{Effect, Msg, Request};
@@ -7,27 +7,30 @@ use crate::common::{SECOND, Stage, crowd, healthy, master};
 use crate::{SIZE, change, line};
 
 #[test]
-fn the_daemon_is_lost_and_found() {
+fn screen_shows_old_data_until_carpd_is_back() {
     let mut stage = Stage::with(healthy(), SIZE);
     stage.pass(SECOND);
     stage.send(Msg::Disconnected("carpd is not running".to_owned()));
     stage.pass(20 * SECOND);
     let screen = stage.screen();
     assert!(
-        screen.contains("! carpd is not running; this is the picture of 12:04:08"),
+        screen.contains("! carpd is not running; data from 12:04:08"),
         "{screen}"
     );
     assert!(
         screen.contains("carp0") && screen.contains("not live"),
         "{screen}"
     );
-    assert!(stage.pass(SECOND).is_empty(), "nothing is asked of nobody");
+    assert!(
+        stage.pass(SECOND).is_empty(),
+        "a request without a connection"
+    );
     stage.send(Msg::Snapshot(Box::new(healthy())));
     assert!(stage.screen().contains("● live"));
 }
 
 #[test]
-fn a_stuck_daemon_does_not_freeze_the_screen_and_is_said_to_be_stuck() {
+fn stuck_daemon_is_reported_and_does_not_freeze_the_screen() {
     let mut stage = Stage::with(healthy(), SIZE);
     assert_eq!(stage.pass(SECOND), [Effect::Request(Request::List)]);
     assert_eq!(stage.pass(SECOND), []);
@@ -50,27 +53,27 @@ fn a_stuck_daemon_does_not_freeze_the_screen_and_is_said_to_be_stuck() {
 }
 
 #[test]
-fn without_carpd_the_screen_says_how_to_start_it_and_shows_no_picture() {
+fn screen_without_carpd_shows_how_to_start_it_and_no_data() {
     for size in [(80, 24), SIZE] {
         let mut stage = Stage::new(size);
         stage.send(Msg::Disconnected("carpd is not running".to_owned()));
         stage.pass(3 * SECOND);
         let screen = stage.screen();
         assert!(screen.contains("systemctl start carpd"), "{screen}");
-        for claim in ["picture of", "no state has changed", "nothing has happened"] {
+        for claim in ["data from", "no state has changed", "no events"] {
             assert!(!screen.contains(claim), "{screen}");
         }
     }
 }
 
 #[test]
-fn what_is_signalled_is_not_asked_for() {
+fn list_is_read_once_per_second_and_the_rest_by_signals() {
     let mut stage = Stage::with(healthy(), SIZE);
-    let mut asked = 0;
+    let mut lists = 0;
     for _ in 0..40 {
         for effect in stage.pass(SECOND / 4) {
             assert_eq!(effect, Effect::Request(Request::List));
-            asked += 1;
+            lists += 1;
             let mut interfaces = healthy().interfaces;
             interfaces[1].master = Some(master("192.0.2.3", 0, stage.now));
             interfaces[0].advertised = stage.now;
@@ -80,7 +83,7 @@ fn what_is_signalled_is_not_asked_for() {
             });
         }
     }
-    assert!(asked <= 11, "{asked} lists in ten seconds");
+    assert!(lists <= 11, "{lists} lists in ten seconds");
     let suppressed = Change::Sysctls([("SuppressPreempt".to_owned(), 1)].into());
     assert_eq!(
         change(&mut stage, suppressed),
@@ -93,7 +96,7 @@ fn what_is_signalled_is_not_asked_for() {
 }
 
 #[test]
-fn of_a_crowd_only_the_screen_is_looked_at_often() {
+fn costly_list_is_replaced_by_the_interfaces_on_the_screen() {
     let mut stage = Stage::with(crowd(4000), SIZE);
     stage.pass(SECOND);
     stage.send(Msg::Listed {

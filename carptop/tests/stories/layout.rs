@@ -1,4 +1,4 @@
-//! Screens of all sizes: what is on them, in which order, and what is cut.
+//! Layout at all sizes: filter, order, selection and text that is cut.
 
 use carptop::Msg;
 use crossterm::event::KeyCode;
@@ -7,7 +7,7 @@ use crate::common::{NOW, Stage, crowd, firewall, healthy, transition};
 use crate::{SIZE, click, line, place};
 
 #[test]
-fn a_filter_narrows_while_it_is_typed_and_escape_brings_all_back() {
+fn filter_applies_while_it_is_entered_and_escape_clears_it() {
     let mut stage = Stage::with(firewall(), SIZE);
     stage.keys("/backup");
     assert!(stage.screen().contains("1 of 4 with backup"));
@@ -21,7 +21,7 @@ fn a_filter_narrows_while_it_is_typed_and_escape_brings_all_back() {
 }
 
 #[test]
-fn the_mouse_selects_opens_and_sorts() {
+fn mouse_selects_opens_and_sorts() {
     let mut stage = Stage::with(firewall(), SIZE);
     let (x, y) = place(&mut stage, "carp1  ");
     click(&mut stage, x, y);
@@ -36,7 +36,7 @@ fn the_mouse_selects_opens_and_sorts() {
 }
 
 #[test]
-fn the_selected_row_is_always_on_the_screen() {
+fn selected_row_is_always_on_the_screen() {
     let mut stage = Stage::with(crowd(255), (80, 24));
     for code in [
         KeyCode::End,
@@ -54,7 +54,7 @@ fn the_selected_row_is_always_on_the_screen() {
 }
 
 #[test]
-fn a_screen_that_shrinks_before_its_message_comes_is_drawn_in_its_size() {
+fn frame_is_drawn_in_its_size_before_the_message_about_it() {
     for open in ["", "d", "e", "?", "/carp", ":carp", "b"] {
         let mut stage = Stage::with(crowd(255), (300, 100));
         stage.press(KeyCode::End);
@@ -69,13 +69,13 @@ fn a_screen_that_shrinks_before_its_message_comes_is_drawn_in_its_size() {
             );
         }
         let screen = stage.screen();
-        let selected = matches!(open, "e" | "?") || screen.contains('▶');
-        assert!(selected, "{open}\n{screen}");
+        let is_in_sight = matches!(open, "e" | "?") || screen.contains('▶');
+        assert!(is_in_sight, "{open}\n{screen}");
     }
 }
 
 #[test]
-fn the_master_is_named_on_a_small_screen() {
+fn master_is_named_on_a_small_screen() {
     let mut stage = Stage::with(healthy(), (80, 24));
     assert!(line(&mut stage, "M MASTER").contains("this host"));
     assert!(line(&mut stage, "B BACKUP").contains("192.0.2.3"));
@@ -84,9 +84,10 @@ fn the_master_is_named_on_a_small_screen() {
 #[test]
 fn text_that_is_cut_ends_with_a_mark() {
     let mut snapshot = firewall();
-    let long = "master timed out, and then much more was said about this than a line has room for";
-    let told = transition(9, NOW, "carp0", "BACKUP", "MASTER", long);
-    snapshot.events.push(told);
+    let long =
+        "master timed out, and then more text than a line of any of these screens has room for";
+    let event = transition(9, NOW, "carp0", "BACKUP", "MASTER", long);
+    snapshot.events.push(event);
     for size in [(60, 14), (80, 24), (144, 32)] {
         let screen = Stage::with(snapshot.clone(), size).screen();
         let cut = screen
@@ -100,7 +101,7 @@ fn text_that_is_cut_ends_with_a_mark() {
 }
 
 #[test]
-fn help_that_is_cut_says_how_much_more_there_is() {
+fn help_that_is_cut_shows_the_number_of_lines_below() {
     let mut stage = Stage::with(healthy(), (80, 24));
     stage.keys("?");
     assert!(
@@ -115,7 +116,7 @@ fn help_that_is_cut_says_how_much_more_there_is() {
 }
 
 #[test]
-fn every_order_is_a_column_on_the_screen_and_has_its_name() {
+fn every_sort_key_is_the_title_of_a_column_on_the_screen() {
     for (size, grouped) in [((80, 24), true), ((80, 24), false), ((200, 60), false)] {
         let mut stage = Stage::with(healthy(), size);
         if !grouped {
@@ -144,7 +145,7 @@ fn every_order_is_a_column_on_the_screen_and_has_its_name() {
 }
 
 #[test]
-fn a_column_that_is_hidden_is_no_order_any_more() {
+fn column_that_becomes_hidden_stops_being_the_sort_key() {
     let mut stage = Stage::with(healthy(), (200, 60));
     let (x, y) = place(&mut stage, "BASE/SKEW");
     click(&mut stage, x, y);

@@ -1,4 +1,4 @@
-//! What happens on the screen when something happens, told as messages.
+//! Stories: messages in, and the screen that follows.
 #![expect(clippy::expect_used, reason = "a test may fail")]
 
 mod changes;
@@ -34,7 +34,7 @@ fn changed_state(name: &str, state: &str) -> Change {
     }
 }
 
-/// The line of the screen that has `word`, or nothing.
+/// Returns the first line of the screen with `word`, or an empty line.
 fn line(stage: &mut Stage, word: &str) -> String {
     let screen = stage.screen();
     screen
@@ -53,7 +53,7 @@ fn click(stage: &mut Stage, column: u16, row: u16) {
     }));
 }
 
-/// Where `word` is on the screen.
+/// Returns the position of `word` on the screen.
 fn place(stage: &mut Stage, word: &str) -> (u16, u16) {
     let screen = stage.screen();
     let found = screen.lines().enumerate().find_map(|(y, line)| {

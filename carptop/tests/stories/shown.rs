@@ -1,4 +1,4 @@
-//! What happens to an interface is on the screen.
+//! Changes of an interface on the screen.
 
 use carp_dbus::{Change, InterfaceInfo};
 use carptop::Msg;
@@ -7,12 +7,12 @@ use crate::common::{SECOND, Stage, healthy, interface, master, transition};
 use crate::{SIZE, change, changed_state, line, place};
 
 #[test]
-fn a_backup_takes_over_and_the_first_lines_say_so() {
+fn takeover_is_shown_in_the_header() {
     let mut stage = Stage::with(healthy(), SIZE);
     assert!(line(&mut stage, "carp1").contains("B BACKUP"));
     stage.pass(SECOND);
     change(&mut stage, changed_state("carp1", "MASTER"));
-    let told = transition(
+    let event = transition(
         9,
         stage.now,
         "carp1",
@@ -20,7 +20,7 @@ fn a_backup_takes_over_and_the_first_lines_say_so() {
         "MASTER",
         "master timed out",
     );
-    change(&mut stage, Change::Event(told));
+    change(&mut stage, Change::Event(event));
     let screen = stage.screen();
     assert!(screen.contains("2 MASTER  0 BACKUP"), "{screen}");
     assert!(
@@ -30,7 +30,7 @@ fn a_backup_takes_over_and_the_first_lines_say_so() {
 }
 
 #[test]
-fn a_row_that_changed_is_marked_for_three_seconds() {
+fn row_with_a_change_is_marked_for_three_seconds() {
     let mut stage = Stage::with(healthy(), SIZE);
     change(&mut stage, changed_state("carp1", "MASTER"));
     let background = |stage: &mut Stage| {
@@ -46,7 +46,7 @@ fn a_row_that_changed_is_marked_for_three_seconds() {
 }
 
 #[test]
-fn the_bar_shrinks_until_an_advertisement_is_heard() {
+fn bar_shrinks_until_an_advertisement_is_heard() {
     let mut stage = Stage::with(healthy(), SIZE);
     let full = |stage: &mut Stage| line(stage, "B BACKUP").matches('━').count();
     let before = full(&mut stage);
@@ -65,7 +65,7 @@ fn the_bar_shrinks_until_an_advertisement_is_heard() {
 }
 
 #[test]
-fn interfaces_come_and_go_and_the_selection_stays_near() {
+fn selection_stays_near_when_interfaces_come_and_go() {
     let mut stage = Stage::with(healthy(), SIZE);
     stage.keys("j");
     let added = InterfaceInfo {

@@ -1,4 +1,4 @@
-//! What is wrong is said, and for how long.
+//! Troubles on the screen: when they appear and disappear.
 
 use carp_dbus::Change;
 use carptop::Msg;
@@ -7,7 +7,7 @@ use crate::common::{NOW, SECOND, Stage, event, firewall, healthy};
 use crate::{SIZE, change, line};
 
 #[test]
-fn a_master_that_falls_silent_empties_the_bar_and_then_that_is_wrong() {
+fn silent_master_empties_the_bar_and_becomes_a_trouble() {
     let mut stage = Stage::with(healthy(), SIZE);
     let wait = |stage: &mut Stage, seconds| {
         for _ in 0..seconds {
@@ -25,14 +25,14 @@ fn a_master_that_falls_silent_empties_the_bar_and_then_that_is_wrong() {
     assert!(stage.screen().contains("nothing wrong"));
     wait(&mut stage, 10);
     assert!(
-        stage.screen().contains("no master is heard"),
+        stage.screen().contains("no master heard"),
         "{}",
         stage.screen()
     );
 }
 
 #[test]
-fn a_second_master_and_a_bad_digest_are_wrong_for_a_while() {
+fn second_master_and_bad_digest_are_troubles_for_a_while() {
     let mut stage = Stage::with(healthy(), SIZE);
     let two = "carp0: 192.0.2.9 is MASTER too; this host stays";
     change(
@@ -58,7 +58,7 @@ fn a_second_master_and_a_bad_digest_are_wrong_for_a_while() {
 }
 
 #[test]
-fn a_master_that_yields_is_no_second_one_and_one_that_stays_is() {
+fn second_master_is_a_trouble_unless_it_yields() {
     let mut stage = Stage::with(healthy(), SIZE);
     let heard = |stage: &mut Stage, count| {
         stage.pass(SECOND);
@@ -86,14 +86,14 @@ fn a_master_that_yields_is_no_second_one_and_one_that_stays_is() {
     assert!(
         stage
             .screen()
-            .contains("! carp0: another host advertises, too"),
+            .contains("! carp0: another master advertises"),
         "{}",
         stage.screen()
     );
 }
 
 #[test]
-fn counters_that_grow_are_bad_packets_even_where_no_event_tells() {
+fn growing_counter_shows_bad_packets_without_an_event() {
     let mut stage = Stage::with(healthy(), SIZE);
     let mut interfaces = healthy().interfaces;
     interfaces[0].statistics.insert("badauth".to_owned(), 3);
@@ -110,7 +110,7 @@ fn counters_that_grow_are_bad_packets_even_where_no_event_tells() {
 }
 
 #[test]
-fn the_next_trouble_is_one_key_away() {
+fn key_selects_the_next_trouble() {
     let mut stage = Stage::with(firewall(), SIZE);
     stage.keys("!");
     assert!(line(&mut stage, "! carp1  ").contains('▶'));

@@ -57,7 +57,7 @@ fn main() -> Result<()> {
     pair.a.host().pull("eth1")?;
     terminal.wait_for(&["suppressed", "0 MASTER", "2 INIT"], master_down(1, 240))?;
     terminal.press(&["!", "!", "Enter"])?;
-    terminal.wait_for(&["counters", "look at the cable"], Duration::ZERO)?;
+    terminal.wait_for(&["counters", "check the cable"], Duration::ZERO)?;
     take(&terminal, "trouble")?;
 
     pair.a.host().plug("eth1")?;
