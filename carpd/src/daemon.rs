@@ -1,10 +1,9 @@
-//! The protocol loop: the only `select!`, and the only match on [`Action`].
+//! Protocol loop: the only loop that talks to the engine, and the only match on [`Action`].
 //!
-//! It runs on a thread of its own. Whatever may block is elsewhere: netlink on the kernel thread,
-//! D-Bus and the log on the main one.
+//! It has its own thread, which never blocks: netlink is on the kernel thread, D-Bus and the log on the
+//! main thread.
 
 mod resume;
-mod saving;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,71 +20,58 @@ use tracing::{error, warn};
 use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::coalescing::Coalescing;
+use crate::fairness::{self, Fairness, QUEUE_TURN};
 use crate::kernel;
 use crate::net::{Batch, Ports};
 use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running};
 use crate::realtime::Priority;
 use crate::settling::Settling;
-use crate::state::{Keeper, Last, Past};
+use crate::state::{Keeper, Last, Past, Saving};
 use crate::systemd::Watchdog;
 
-/// How many frames are read before anything else has its turn.
-const BUDGET: usize = 256;
+/// Pause before the main thread is sent the full state again, after its queue was full.
+const CATCH_UP_INTERVAL: Duration = Duration::from_millis(100);
 
-/// After so many full batches a deadline is no longer kept waiting: what refutes it may still be
-/// in the queue after this process was stopped for a while, but a flood must not silence us.
-const PATIENCE: u32 = 16;
+/// Pause after a virtual host became MASTER, so that others can follow before sockets change.
+const ROLES_DELAY: Duration = Duration::from_millis(100);
 
-/// After so many batches in a row everything else has a turn: for as long as somebody likes, there
-/// may be another packet whenever one is asked for.
-const RUN: u32 = 4;
-
-/// How many entries of each queue are taken in such a turn.
-const TURN: usize = 32;
-
-/// How often it is tried to make up for news that was lost.
-const CATCH_UP: Duration = Duration::from_millis(100);
-
-/// How long after somebody became MASTER it is looked whether all are.
-const SETTLE: Duration = Duration::from_millis(100);
-
-/// The number of our own request to stop; everybody else's count from 1.
+/// Number of the loop's own request to stop. Requests of clients count from 1.
 const STOP: RequestId = RequestId(0);
 
-/// What the loop is given.
+/// Channels and settings of the loop.
 pub(crate) struct Ends {
-    /// Where news goes, and what others ask.
+    /// Channel to the main thread.
     pub(crate) published: LoopEnd,
-    /// The kernel thread.
+    /// Queue of the kernel thread.
     pub(crate) kernel: kernel::Handle,
-    /// What it has to say.
+    /// News from the kernel thread.
     pub(crate) kernel_news: mpsc::UnboundedReceiver<kernel::News>,
-    /// What the carpd before left to this one.
+    /// Run-time state of the previous instance.
     pub(crate) past: Option<Past>,
-    /// What is left to the next.
+    /// Writer of run-time state for the next instance.
     pub(crate) keeper: Keeper,
-    /// Says how carpd shall stop, when it shall; it gives everything back if this is dropped.
+    /// Signal to stop. If the sender is dropped, the loop stops as for [`Stop::GiveBack`].
     pub(crate) stop: oneshot::Receiver<Stop>,
-    /// The priority of the loop's thread, if it shall not have an ordinary one.
+    /// Real-time priority of the loop's thread.
     pub(crate) realtime: Option<Priority>,
-    /// Who wants signs of life.
+    /// Watchdog of the service manager.
     pub(crate) watchdog: Option<Watchdog>,
 }
 
-/// What is left behind at the end.
+/// Way to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Nothing: every MASTER bows out.
+    /// Every MASTER bows out, and all changes in the kernel are undone.
     GiveBack,
-    /// Everything, for the next carpd.
+    /// Everything stays in place for the next instance.
     Keep,
 }
 
-/// Starts the loop. Its thread ends after it was told to stop and has given everything back;
-/// it says whether all was given back in time.
+/// Starts the loop on a thread that ends after a stop, and returns whether the kernel undid all changes
+/// in time.
 ///
 /// # Errors
-/// If the thread, its runtime or its sockets cannot be made.
+/// The thread, its runtime or its sockets cannot be created.
 pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -112,17 +98,13 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         kernel,
         publisher,
         past,
-        keeper,
-        put_off: 0,
-        run: 0,
+        saving: Saving::new(keeper),
+        fairness: Fairness::default(),
         coalescing: Coalescing::new(),
         leases: BTreeSet::new(),
         links_known: false,
         stalled: false,
         catch_up: None,
-        roles: None,
-        complete: false,
-        saved: Instant::ZERO,
         settling: Settling::default(),
         watchdog,
     };
@@ -141,28 +123,19 @@ struct Daemon {
     kernel: kernel::Handle,
     publisher: Publisher,
     past: Option<Past>,
-    keeper: Keeper,
-    /// Full batches in a row while a deadline was due.
-    put_off: u32,
-    /// Batches since everything else had its turn.
-    run: u32,
+    saving: Saving,
+    fairness: Fairness,
     coalescing: Coalescing,
-    /// Which leases the kernel thread found.
+    /// Leases that the kernel thread found at start.
     leases: BTreeSet<Lease>,
-    /// All links are known, so that requests can be done.
+    /// Whether all links are known, so that requests can be handled.
     links_known: bool,
-    /// The kernel thread hangs: the addresses have gone with their leases, and who goes on to
-    /// advertise keeps all others from having them.
+    /// Whether the kernel thread hangs. The addresses have expired with their leases, and further
+    /// advertisements would keep other hosts from taking them.
     stalled: bool,
-    /// When to make up for news that was lost; `None` while none was.
+    /// Time to send the main thread the full state; `None` while it is up to date.
     catch_up: Option<Instant>,
-    /// When to look who is MASTER where; `None` while nobody's role has changed.
-    roles: Option<Instant>,
-    /// Everything that is configured has been set up: what is running may be saved.
-    complete: bool,
-    /// When something was last saved.
-    saved: Instant,
-    /// Who waits for the kernel.
+    /// Requests that wait for the kernel.
     settling: Settling,
     watchdog: Option<Watchdog>,
 }
@@ -174,13 +147,13 @@ impl Daemon {
         mut kernel_news: mpsc::UnboundedReceiver<kernel::News>,
         mut stop: oneshot::Receiver<Stop>,
     ) -> bool {
-        let mut batch = Batch::new(BUDGET);
+        let mut batch = Batch::new(fairness::BATCH);
         let stop = loop {
             if self.stalled {
                 break None;
             }
-            let sign = self.give_sign_of_life();
-            let wake = [self.deadline(), sign].into_iter().flatten().min();
+            let ping = self.feed_watchdog();
+            let wake = [self.deadline(), ping].into_iter().flatten().min();
             if let Err(error) = self.alarm.set(wake) {
                 error!("cannot set a timer: {error}");
                 break None;
@@ -193,9 +166,7 @@ impl Daemon {
                         let now = self.clock.now().instant;
                         self.coalescing.wait(now, self.deadline());
                     }
-                    self.run += 1;
-                    if self.run >= RUN {
-                        self.run = 0;
+                    if self.fairness.queues_have_their_turn() {
                         self.take_turn(&mut kernel_news, &mut asks);
                         match stop.try_recv() {
                             Err(TryRecvError::Empty) => {}
@@ -210,10 +181,10 @@ impl Daemon {
             }
         };
         match stop {
-            // The next one goes on with what was saved, as after a crash.
+            // The next instance resumes with the saved state, as after a crash.
             None => {
                 self.handle(Input::Request(STOP, Request::Stop));
-                // Closing takes milliseconds, and so does what the kernel thread does meanwhile.
+                // Closing takes milliseconds, during which the kernel thread works.
                 drop(self.ports);
                 self.kernel.finish().await
             }
@@ -221,44 +192,43 @@ impl Daemon {
                 self.handle(Input::Request(STOP, Request::Stop));
                 drop(self.ports);
                 let given_back = self.kernel.finish().await;
-                self.keeper.end(Last::Forget).await && given_back
+                self.saving.end(Last::Forget).await && given_back
             }
-            // What is there is still of the carpd before, or of none.
-            Some(Stop::Keep) if !self.complete => self.kernel.keep().await,
+            // The saved state is still that of the previous instance, if any.
+            Some(Stop::Keep) if !self.saving.is_complete() => self.kernel.keep().await,
             Some(Stop::Keep) => {
                 let unsaved = self.engine.take_unsaved(self.clock.now());
                 let kept = self.kernel.keep().await;
-                self.keeper.end(Last::Keep(unsaved)).await && kept
+                self.saving.end(Last::Keep(unsaved)).await && kept
             }
         }
     }
 
-    /// When [`timers`](Self::timers) next has something to do.
+    /// Returns the time of the next call of [`timers`](Self::timers).
     fn deadline(&self) -> Option<Instant> {
         let deadlines = [
             self.engine.deadline(),
             self.catch_up,
-            self.roles,
             self.ports.deadline(),
             self.settling.deadline(),
-            self.next_save(),
+            self.saving.deadline(&self.engine),
         ];
         deadlines.into_iter().flatten().min()
     }
 
-    /// What waits in the queues, as many entries of each as it may be.
+    /// Handles queued news and requests, up to the limit of a turn.
     fn take_turn(
         &mut self,
         kernel_news: &mut mpsc::UnboundedReceiver<kernel::News>,
         asks: &mut mpsc::Receiver<Ask>,
     ) {
-        for _ in 0..TURN {
+        for _ in 0..QUEUE_TURN {
             let Ok(news) = kernel_news.try_recv() else {
                 break;
             };
             self.news(news);
         }
-        for _ in 0..TURN {
+        for _ in 0..QUEUE_TURN {
             if !self.links_known {
                 break;
             }
@@ -313,29 +283,32 @@ impl Daemon {
             Ask::Request(id, request) => self.handle(Input::Request(id, request)),
             Ask::Refresh(done) => self.refresh(self.clock.now(), done),
             Ask::Key(unit, answer) => {
-                // Whoever asked may be gone.
+                // Fails if the client has disconnected.
                 let _ = answer.send(self.engine.key(unit).cloned());
             }
             Ask::Settle(id, unit) => {
                 self.kernel.confirm(unit, id);
                 self.settling.begin(id, unit, self.clock.now().instant);
             }
-            Ask::Complete => self.complete = true,
-            Ask::Saved(done) => self.save_and_notify(done),
+            Ask::Complete => self.saving.complete(),
+            Ask::Saved(done) => {
+                let now = self.clock.now();
+                self.saving.save_and_notify(&mut self.engine, now, done);
+            }
             Ask::Running(answer) => {
                 let _ = answer.send(Running::of(&self.engine));
             }
         }
     }
 
-    /// Once in every turn, whatever made it. Says when it must turn again for the next one.
-    fn give_sign_of_life(&mut self) -> Option<Instant> {
+    /// Pings the watchdog, in every turn of the loop, and returns the time of the next ping.
+    fn feed_watchdog(&mut self) -> Option<Instant> {
         let watchdog = self.watchdog.as_mut()?;
         watchdog.feed(self.clock.now().instant);
         watchdog.next()
     }
 
-    /// What came in goes before a deadline: it may be what the deadline waited for.
+    /// Handles received frames before an expired deadline, which they may cancel.
     fn packets(&mut self, batch: &Batch) {
         let now = self.clock.now();
         for (device, frame) in batch.frames() {
@@ -344,14 +317,8 @@ impl Daemon {
         let due = self
             .deadline()
             .is_some_and(|at| self.clock.until(at).is_zero());
-        // One that is not full has emptied the queues: more may come without end, but it is new.
-        if due && batch.is_full() && self.put_off < PATIENCE {
-            self.put_off += 1;
-        } else {
-            self.put_off = 0;
-            if due {
-                self.timers();
-            }
+        if self.fairness.handles_deadline(due, batch.is_full()) {
+            self.timers();
         }
     }
 
@@ -367,45 +334,21 @@ impl Daemon {
         if self.catch_up.is_some_and(|at| at <= now.instant) {
             self.catch_up(now);
         }
-        if self.roles.is_some_and(|at| at <= now.instant) {
-            self.look_at_roles(now.instant);
-        }
         self.settling
             .expire(now.instant, &self.engine, &mut self.publisher);
-        self.tend_ears(now.instant);
-        if self.next_save().is_some_and(|save| save <= now.instant) {
-            self.saved = now.instant;
-            let unsaved = self.engine.take_unsaved(now);
-            self.keeper.save(unsaved);
-        }
-    }
-
-    /// Who is MASTER on which physical interface decides how that is heard.
-    fn look_at_roles(&mut self, now: Instant) {
-        self.roles = None;
-        let attached: Vec<IfIndex> = self.ports.attached().collect();
-        for device in attached {
-            let families = self.engine.families_of_masters(device);
-            self.ports.masters(device, families, now);
-        }
-    }
-
-    fn tend_ears(&mut self, now: Instant) {
-        for order in self.ports.tick(now) {
+        let families_of_masters = |device| self.engine.families_of_masters(device);
+        for order in self.ports.tick(now.instant, families_of_masters) {
             self.kernel.help_to_hear(order);
         }
-    }
-
-    fn roles_may_have_changed(&mut self, at: Instant) {
-        self.roles = Some(self.roles.map_or(at, |before| before.min(at)));
+        self.saving.tick(&mut self.engine, now);
     }
 
     fn handle(&mut self, input: Input<'_>) {
         self.handle_at(input, self.clock.now());
     }
 
-    /// Lets the engine handle `input` and does what it says, in order; then the same for what
-    /// became of the frames it sent.
+    /// Lets the engine handle `input` and performs its actions, in order; then does the same with the
+    /// results of the frames it sent.
     fn handle_at(&mut self, input: Input<'_>, now: Now) {
         let mut sent = Vec::new();
         let actions = self.engine.handle(input, now);
@@ -415,7 +358,7 @@ impl Daemon {
             self.perform(actions, now, &mut sent);
         }
         if self.catch_up.is_none() && self.publisher.is_behind() {
-            self.catch_up = Some(now.instant + CATCH_UP);
+            self.catch_up = Some(now.instant + CATCH_UP_INTERVAL);
         }
     }
 
@@ -437,10 +380,10 @@ impl Daemon {
                     frame,
                 } => leaving.push((unit, device, frame)),
                 Action::Reply { device, frame } => {
-                    // Whoever asked will ask again.
+                    // A lost reply is asked for again.
                     let _ = self.ports.send(device, &frame);
                 }
-                // All of this list at once. What is taken or given up meanwhile has no need of it.
+                // Renewed together, below. Leases taken or given up in this list need no renewal.
                 Action::Work(Work::Renew { unit, lease }) => renewals.push((unit, lease)),
                 Action::Work(work) => self.work(work),
                 Action::Attach(device) => {
@@ -457,20 +400,20 @@ impl Daemon {
                     report(device, outcome);
                 }
                 Action::Created(unit) | Action::Updated(unit) => {
-                    self.roles_may_have_changed(now.instant + SETTLE);
+                    self.ports.roles_may_change(now.instant + ROLES_DELAY);
                     updated.insert(unit);
                 }
                 Action::Changed(transition) => {
                     let pause = match transition.to {
-                        StateName::Master => SETTLE,
+                        StateName::Master => ROLES_DELAY,
                         StateName::Init | StateName::Backup => Duration::ZERO,
                     };
-                    self.roles_may_have_changed(now.instant + pause);
+                    self.ports.roles_may_change(now.instant + pause);
                     self.publish(&BTreeSet::from([transition.unit]), now);
                     self.publisher.tell(News::Changed(transition));
                 }
                 Action::Destroyed(unit) => {
-                    self.roles_may_have_changed(now.instant + SETTLE);
+                    self.ports.roles_may_change(now.instant + ROLES_DELAY);
                     updated.remove(&unit);
                     self.publisher.tell(News::Gone(unit));
                 }
@@ -537,8 +480,8 @@ impl Daemon {
         if !self.stalled && stalled.as_secs() >= lease.into() {
             self.stalled = true;
             error!(
-                "the kernel has not done what was asked of it for {} s: \
-                 ending, so that another host takes over",
+                "the kernel has not responded for {} s: \
+                 exiting, so that another host takes over",
                 stalled.as_secs()
             );
         }
@@ -578,7 +521,10 @@ impl Daemon {
             totals: engine.totals(),
             at: now.unix,
         });
-        self.catch_up = self.publisher.is_behind().then_some(now.instant + CATCH_UP);
+        self.catch_up = self
+            .publisher
+            .is_behind()
+            .then_some(now.instant + CATCH_UP_INTERVAL);
     }
 }
 

@@ -7,6 +7,7 @@ mod clock;
 mod coalescing;
 mod config;
 mod daemon;
+mod fairness;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
 mod hooks;

@@ -128,8 +128,7 @@ fn of_a_carpd_whose_kernel_thread_hangs_and_it_ends_so_that_another_host_takes_o
         tracer = Some(a.hang("kernel")?);
         Ok(())
     })?;
-    pair.a
-        .wait_for_log("the kernel has not done what was asked of it")?;
+    pair.a.wait_for_log("the kernel has not responded")?;
     // Whoever holds a thread holds what is left of the process.
     pair.a
         .wait_for_log("the kernel did not undo all changes in time")?;

@@ -212,7 +212,7 @@ fn a_master_that_stays_away_for_too_long_comes_back_as_backup() -> Result<()> {
     pair.b
         .wait_for_state("carp0", "MASTER", master_down(2, 100))?;
     pair.a.restart()?;
-    pair.a.wait_for_log("MASTER as before: 0")?;
+    pair.a.wait_for_log("still MASTER: 0")?;
     let transition = pair.a.interface("carp0")?.last_transition;
     let transition = transition.context("no transition")?;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! A restart without a failover, as the loop sees it.
+//! Resumption after a restart, without a failover.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::Daemon;
 use crate::state::Past;
 
 impl Daemon {
-    /// Goes on where the carpd before was ended.
+    /// Resumes with the state of the previous instance.
     pub(super) fn resume(&mut self, leases: &BTreeSet<Lease>) {
         let Some(Past {
             memory,
@@ -22,7 +22,7 @@ impl Daemon {
         let leases = if leases_count { leases } else { &none };
         self.handle(Input::Resume { memory, leases });
         self.kernel.sweep();
-        self.complete = true;
+        self.saving.complete();
         let now = self.clock.now();
         let states = self.engine.units().filter_map(|unit| {
             let status = self.engine.status(unit, now)?;
@@ -31,7 +31,7 @@ impl Daemon {
         let states: Vec<StateName> = states.collect();
         let masters = states.iter().filter(|state| **state == StateName::Master);
         info!(
-            "resumed what ran before a restart: carp interfaces: {}, MASTER as before: {}; \
+            "resumed after a restart: carp interfaces: {}, still MASTER: {}; \
              rc.conf was not read (carpctl reload reads it)",
             states.len(),
             masters.count()

@@ -20,8 +20,11 @@ const FRAME_MAX: usize = 65536 + 14;
 pub(crate) struct Ports {
     attached: Vec<Port>,
     sender: Sender,
-    /// Which port is read first, so that no flood on one starves the others.
+    /// Index of the port that is read first, which changes so that a flood on one port cannot starve the
+    /// others.
     first: usize,
+    /// Time to ask the engine again which interfaces have only masters; `None` while no role has changed.
+    roles: Option<Instant>,
     buffer: Vec<u8>,
 }
 
@@ -56,6 +59,7 @@ impl Ports {
             attached: Vec::new(),
             sender: Sender::open()?,
             first: 0,
+            roles: None,
             buffer: vec![0; FRAME_MAX],
         })
     }
@@ -69,11 +73,6 @@ impl Ports {
             self.attached.push(Port::open(device)?);
         }
         Ok(())
-    }
-
-    /// The physical interfaces on which advertisements are received.
-    pub(crate) fn attached(&self) -> impl Iterator<Item = IfIndex> {
-        self.attached.iter().map(|port| port.device)
     }
 
     /// Something about `device` has changed: nothing if it is not attached.
@@ -96,11 +95,10 @@ impl Ports {
         self.port(device).map_or(Ok(()), |port| port.listen_arp(on))
     }
 
-    /// Every virtual host on `device` is MASTER and they use these families; none if one is not.
-    pub(crate) fn masters(&mut self, device: IfIndex, families: BTreeSet<Family>, now: Instant) {
-        if let Some(port) = self.port(device) {
-            port.masters(families, now);
-        }
+    /// Asks the engine at `at` whether all virtual hosts of an interface are MASTER, which decides how the
+    /// interface is heard.
+    pub(crate) fn roles_may_change(&mut self, at: Instant) {
+        self.roles = Some(self.roles.map_or(at, |earlier| earlier.min(at)));
     }
 
     /// The devices of the ear of `device` are up, or not there.
@@ -117,13 +115,24 @@ impl Ports {
         }
     }
 
-    /// When [`tick`](Self::tick) is wanted; `None` if nothing depends on the time.
+    /// Returns the time of the next [`tick`](Self::tick).
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.attached.iter().filter_map(Port::deadline).min()
+        let ports = self.attached.iter().filter_map(Port::deadline);
+        ports.chain(self.roles).min()
     }
 
-    /// Does what is due, and says what others have to do.
-    pub(crate) fn tick(&mut self, now: Instant) -> Vec<Order> {
+    /// Does what is due, and returns orders for the kernel thread. `families_of_masters` returns the
+    /// address families in use on an interface whose virtual hosts are all MASTER, and none for any other.
+    pub(crate) fn tick(
+        &mut self,
+        now: Instant,
+        families_of_masters: impl Fn(IfIndex) -> BTreeSet<Family>,
+    ) -> Vec<Order> {
+        if self.roles.take_if(|at| *at <= now).is_some() {
+            for port in &mut self.attached {
+                port.masters(families_of_masters(port.device), now);
+            }
+        }
         let mut orders = Vec::new();
         for port in &mut self.attached {
             if port.deadline().is_some_and(|due| due <= now) {

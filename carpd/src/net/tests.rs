@@ -262,6 +262,7 @@ fn a_flood_on_one_interface_does_not_starve_another() {
 /// `ports` with a kernel thread beside it, and a MASTER's device on eth0.
 struct Master {
     ports: Ports,
+    families: BTreeSet<Family>,
     kernel: kernel::Handle,
     news: UnboundedReceiver<News>,
     heard: Vec<Vec<u8>>,
@@ -295,15 +296,23 @@ impl Master {
         });
         let mut ports = Ports::open().unwrap();
         ports.attach(eth0).unwrap();
-        let families = families.iter().copied().collect();
-        ports.masters(eth0, families, Clock.now().instant);
-        Self {
+        let mut master = Self {
             ports,
+            families: BTreeSet::new(),
             kernel,
             news,
             heard: Vec::new(),
             _run_dir: run_dir,
-        }
+        };
+        master.use_families(families);
+        master
+    }
+
+    /// Uses these families from now on; none while a virtual host is not MASTER.
+    fn use_families(&mut self, families: &[Family]) {
+        self.families = families.iter().copied().collect();
+        self.ports.roles_may_change(Clock.now().instant);
+        self.obey();
     }
 
     /// As the protocol loop does, for a while.
@@ -334,7 +343,8 @@ impl Master {
 
     /// Does what the ports ask for.
     fn obey(&mut self) {
-        for order in self.ports.tick(Clock.now().instant) {
+        let families_of_masters = |_| self.families.clone();
+        for order in self.ports.tick(Clock.now().instant, families_of_masters) {
             self.kernel.help_to_hear(order);
         }
     }
@@ -437,13 +447,10 @@ fn a_chain_at_the_ingress_hook_brings_the_tap_back_for_its_family() {
             host.live_until_free(false).await;
             host.hears(&lab, 1).await;
             run("nft flush ruleset");
-            host.ports
-                .masters(index_of("eth0"), BTreeSet::new(), Clock.now().instant);
+            host.use_families(&[]);
             host.live(Duration::from_millis(300)).await;
             // It is believed again after a while.
-            let families = Family::ALL.into_iter().collect();
-            host.ports
-                .masters(index_of("eth0"), families, Clock.now().instant);
+            host.use_families(&Family::ALL);
             host.live(Duration::from_secs(10)).await;
         }
     });
@@ -459,8 +466,8 @@ fn nothing_is_lost_while_the_tap_is_opened_and_shut() {
         for round in 0..60_u8 {
             let (number, now) = (round + 1, Clock.now().instant);
             match round % 3 {
-                0 => host.ports.masters(eth0, BTreeSet::new(), now),
-                1 => host.ports.masters(eth0, [Family::V4].into(), now),
+                0 => host.use_families(&[]),
+                1 => host.use_families(&[Family::V4]),
                 _ => host.ports.changed(eth0, now),
             }
             lab.send_from_peer(&carp(number));

@@ -9,6 +9,8 @@ pub(crate) mod format;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 mod keeper;
+mod saving;
 
 pub(crate) use self::file::{Past, Place, recall};
 pub(crate) use self::keeper::{Keeper, Last};
+pub(crate) use self::saving::Saving;

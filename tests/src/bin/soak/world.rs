@@ -24,7 +24,7 @@ const DMZ: [&str; 1] = ["192.168.2.1"];
 pub(crate) const PASSWORDS: [&str; 2] = ["mekmitasdigoat", "anotherone"];
 
 /// What a carpd says that ends because of its kernel.
-const STOOD_STILL: &str = "the kernel has not done what was asked of it";
+const STOOD_STILL: &str = "the kernel has not responded";
 
 /// Everything that a run works on.
 pub(crate) struct World {
