@@ -2,12 +2,12 @@
 
 use core::net::IpAddr;
 
-use crate::config::{DeviceName, VirtualAddress};
 use crate::input::RequestId;
 use crate::link::IfIndex;
 use crate::name::Unit;
 use crate::obstacle::Obstacle;
 use crate::refusal::Refusal;
+use crate::settings::{DeviceName, VirtualAddress};
 use crate::status::Transition;
 use crate::suppression::HolderId;
 use crate::wire::ethernet::Mac;

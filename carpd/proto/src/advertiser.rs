@@ -7,10 +7,10 @@ use core::net::IpAddr;
 use std::collections::VecDeque;
 
 use crate::auth::{Digests, Key};
-use crate::config::{LinkLayer, Settings};
 use crate::family::{Family, PerFamily};
 use crate::link::Link;
 use crate::seal::Seal;
+use crate::settings::{LinkLayer, Settings};
 use crate::time::UnixTime;
 use crate::wire::carp::{ADVERTISEMENT, AUTHLEN, BOW_OUT, Header, VERSION};
 use crate::wire::ethernet::Mac;

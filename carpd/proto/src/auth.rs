@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::config::Vhid;
+use crate::numbers::Vhid;
 use crate::wire::carp::{ADVERTISEMENT, VERSION};
 
 /// The key of a group: 0 to 20 bytes, `CARP_KEY_LEN`. A shorter one is padded with NUL.

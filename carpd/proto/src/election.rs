@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::advertiser::Sender;
-use crate::config::{Advbase, Advskew};
+use crate::numbers::{Advbase, Advskew};
 
 /// The time between two advertisements, in 1/256 of a second; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,10 +4,10 @@ use core::net::IpAddr;
 
 use std::collections::BTreeSet;
 
-use crate::config::{Change, Settings};
 use crate::link::{IfIndex, Link};
 use crate::memory::{Lease, Memory};
 use crate::name::Unit;
+use crate::settings::{Change, Settings};
 use crate::suppression::HolderId;
 use crate::sysctl::Sysctl;
 

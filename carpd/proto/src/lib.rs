@@ -12,7 +12,6 @@ mod action;
 mod advertiser;
 mod auth;
 mod balance;
-mod config;
 mod counters;
 mod election;
 mod engine;
@@ -21,11 +20,13 @@ mod input;
 mod link;
 mod memory;
 mod name;
+mod numbers;
 mod obstacle;
 mod reason;
 mod refusal;
 mod replay;
 mod seal;
+mod settings;
 mod status;
 mod suppression;
 mod sysctl;
@@ -35,10 +36,6 @@ pub mod wire;
 
 pub use action::{Action, Answer, Notice, Place, Work};
 pub use auth::{Digests, Form, Key, KeyError, Mismatch};
-pub use config::{
-    Advbase, Advskew, Change, DeviceName, ForcedState, LinkLayer, OutOfRange, Settings, Vhid,
-    VirtualAddress,
-};
 pub use counters::{Counter, Counters};
 pub use election::{Interval, Priority};
 pub use engine::Engine;
@@ -47,11 +44,13 @@ pub use input::{Input, Request, RequestId, SendFailure};
 pub use link::{DeviceAddress, IfIndex, Link};
 pub use memory::{Accepted, Lease, LeasedOn, Memory, Remembered, Unsaved};
 pub use name::{Unit, UnitError};
+pub use numbers::{Advbase, Advskew, OutOfRange, Vhid};
 pub use obstacle::Obstacle;
 pub use reason::Reason;
 pub use refusal::{Refusal, RefusalKind};
 pub use replay::{Replay, ReplayRefusal};
 pub use seal::{Seal, Sealed};
+pub use settings::{Change, DeviceName, ForcedState, LinkLayer, Settings, VirtualAddress};
 pub use status::{AddressStatus, Peer, StateName, Status, Transition};
 pub use suppression::{Cause, HolderId, Suppression};
 pub use sysctl::{Sysctl, Sysctls};

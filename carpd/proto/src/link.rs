@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::config::DeviceName;
+use crate::settings::DeviceName;
 use crate::wire::ethernet::Mac;
 
 /// The kernel's number of an interface; never 0.

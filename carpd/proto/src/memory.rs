@@ -7,10 +7,10 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use crate::config::Settings;
 use crate::link::IfIndex;
 use crate::name::Unit;
 use crate::seal::Sealed;
+use crate::settings::Settings;
 use crate::status::StateName;
 use crate::sysctl::Sysctls;
 use crate::time::{Instant, Now};

@@ -2,9 +2,10 @@
 
 use core::net::IpAddr;
 
-use crate::config::{DeviceName, Vhid, VirtualAddress};
 use crate::name::Unit;
+use crate::numbers::Vhid;
 use crate::reason::Reason;
+use crate::settings::{DeviceName, VirtualAddress};
 
 /// What keeps a carp interface in INIT. Its words say what to do about it where that is not plain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -10,6 +10,16 @@ pub struct Refusal {
     pub message: String,
 }
 
+impl Refusal {
+    pub(crate) const fn new(kind: RefusalKind, message: String) -> Self {
+        Self { kind, message }
+    }
+
+    pub(crate) const fn invalid(message: String) -> Self {
+        Self::new(RefusalKind::InvalidArgument, message)
+    }
+}
+
 /// Kinds of refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {

@@ -2,13 +2,14 @@
 
 use core::net::IpAddr;
 
-use crate::config::{DeviceName, LinkLayer, Vhid, VirtualAddress};
 use crate::counters::Counters;
 use crate::election::Interval;
 use crate::link::IfIndex;
 use crate::name::Unit;
+use crate::numbers::Vhid;
 use crate::obstacle::Obstacle;
 use crate::reason::Reason;
+use crate::settings::{DeviceName, LinkLayer, VirtualAddress};
 use crate::time::UnixTime;
 use crate::wire::ethernet::Mac;
 

@@ -173,7 +173,7 @@ impl Sysctl {
                 format!("{PREFIX}{name} is read only"),
             ),
         };
-        Err(Refusal { kind, message })
+        Err(Refusal::new(kind, message))
     }
 }
 

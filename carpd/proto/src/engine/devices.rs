@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use crate::action::{Action, Notice};
-use crate::config::{LinkLayer, Settings, Vhid};
 use crate::family::Family;
 use crate::link::{IfIndex, Link};
 use crate::name::Unit;
+use crate::numbers::Vhid;
 use crate::obstacle::{Impediment, Obstacle};
 use crate::reason::Reason;
+use crate::settings::{LinkLayer, Settings};
 use crate::status::StateName;
 use crate::suppression::Cause;
 use crate::time::Now;

@@ -1,24 +1,19 @@
 //! What administrators and programs ask for: all of a request, or nothing of it.
 
-use core::net::IpAddr;
-
 use super::Engine;
 use super::devices::{Current, choose};
 use crate::action::{Action, Answer, Work};
-use crate::config::{Change, ForcedState, Settings, VirtualAddress};
 use crate::counters::Counters;
 use crate::input::{Request, RequestId};
 use crate::name::Unit;
 use crate::obstacle::{Impediment, Obstacle};
 use crate::reason::Reason;
 use crate::refusal::{Refusal, RefusalKind};
+use crate::settings::{Change, ForcedState, Settings, check_text};
 use crate::suppression::{Cause, HolderId};
 use crate::sysctl::Sysctl;
 use crate::time::Now;
 use crate::vhost::{Event, Vhost};
-
-/// The most bytes of a description, and of a holder's words.
-const TEXT_LIMIT: usize = 255;
 
 /// What becomes of a request for a `carpdev` that does not exist.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,20 +22,6 @@ enum Absent {
     Refused,
     /// At boot it may still come; until then the virtual host is in INIT.
     Awaited,
-}
-
-impl Settings {
-    /// A new carp interface after all of `changes`.
-    ///
-    /// # Errors
-    /// [`RefusalKind::InvalidArgument`] for what cannot be set, and for a state, which is nothing
-    /// that is configured; [`RefusalKind::Exists`] for an address that is given twice.
-    pub fn configured(unit: Unit, changes: &[Change]) -> Result<Self, Refusal> {
-        match apply(unit, &Self::default(), changes)? {
-            (settings, None) => Ok(settings),
-            (_, Some(_)) => Err(invalid(format!("{unit}: a state cannot be configured"))),
-        }
-    }
 }
 
 impl Engine {
@@ -74,7 +55,7 @@ impl Engine {
     ) -> Result<Answer, Refusal> {
         let unit = match unit {
             Some(unit) if self.vhosts.contains_key(&unit) => {
-                return Err(refusal(
+                return Err(Refusal::new(
                     RefusalKind::Exists,
                     format!("{unit} exists already"),
                 ));
@@ -82,7 +63,8 @@ impl Engine {
             Some(unit) => unit,
             None => self.free_unit()?,
         };
-        let (settings, forced) = apply(unit, &Settings::default(), changes)?;
+        let mut settings = Settings::default();
+        let forced = settings.apply(unit, changes)?;
         self.vet(unit, &settings, forced, Absent::Refused)?;
         self.vhosts.insert(unit, Box::new(Vhost::new(unit)));
         out.push(Action::Created(unit));
@@ -98,7 +80,8 @@ impl Engine {
         out: &mut Vec<Action>,
     ) -> Result<Answer, Refusal> {
         let vhost = self.vhosts.get(&unit).ok_or_else(|| no_such(unit))?;
-        let (settings, forced) = apply(unit, &vhost.settings, changes)?;
+        let mut settings = vhost.settings.clone();
+        let forced = settings.apply(unit, changes)?;
         self.vet(unit, &settings, forced, Absent::Refused)?;
         self.commit(unit, settings, forced, now, out);
         self.retry_taken(now, out);
@@ -212,7 +195,7 @@ impl Engine {
         for (what, text) in [("who", who.as_str()), ("why", why)] {
             check_text(what, text)?;
             if text.is_empty() {
-                return Err(invalid(format!(
+                return Err(Refusal::invalid(format!(
                     "{what} suppresses preemption must be said"
                 )));
             }
@@ -254,7 +237,7 @@ impl Engine {
         (0..=Unit::MAX)
             .filter_map(|number| Unit::try_from(number).ok())
             .find(|unit| !self.vhosts.contains_key(unit))
-            .ok_or_else(|| refusal(RefusalKind::Exists, "every carp unit is taken".to_owned()))
+            .ok_or_else(|| Refusal::new(RefusalKind::Exists, "every carp unit is taken".to_owned()))
     }
 
     /// What can only be judged with the rest of this host in view.
@@ -273,11 +256,11 @@ impl Engine {
                 None if absent == Absent::Awaited => {}
                 None => {
                     let text = format!("{unit}: {}", Obstacle::NoDevice(name.clone()));
-                    return Err(refusal(RefusalKind::NoDevice, text));
+                    return Err(Refusal::new(RefusalKind::NoDevice, text));
                 }
                 Some(link) if !link.capable => {
                     let text = format!("{unit}: {}", Obstacle::UnfitDevice(name.clone()));
-                    return Err(refusal(RefusalKind::NoDevice, text));
+                    return Err(Refusal::new(RefusalKind::NoDevice, text));
                 }
                 Some(_) => {}
             }
@@ -294,7 +277,10 @@ impl Engine {
                 by: *other,
                 device: link.name.clone(),
             };
-            return Err(refusal(RefusalKind::Exists, format!("{unit}: {taken}")));
+            return Err(Refusal::new(
+                RefusalKind::Exists,
+                format!("{unit}: {taken}"),
+            ));
         }
         if forced.is_some()
             && let Err(reason) = Vhost::runnable(settings, link)
@@ -303,149 +289,15 @@ impl Engine {
                 "{unit}: is in INIT ({}) and cannot be forced out of it",
                 reason.text()
             );
-            return Err(refusal(RefusalKind::Busy, text));
+            return Err(Refusal::new(RefusalKind::Busy, text));
         }
         Ok(())
     }
 }
 
-/// `settings` after all of `changes`, and the state they ask for.
-fn apply(
-    unit: Unit,
-    settings: &Settings,
-    changes: &[Change],
-) -> Result<(Settings, Option<ForcedState>), Refusal> {
-    let mut settings = settings.clone();
-    let mut forced = None;
-    let mut up = None;
-    for change in changes {
-        match change {
-            Change::Advbase(advbase) => settings.advbase = *advbase,
-            Change::Advskew(advskew) => settings.advskew = *advskew,
-            Change::AcceptKey(key) => settings.accept_key.clone_from(key),
-            Change::AddAddress(address) => {
-                check_address(unit, *address)?;
-                if settings
-                    .addresses
-                    .iter()
-                    .any(|each| each.address == address.address)
-                {
-                    let text = format!(
-                        "{unit}: {} is one of its addresses already",
-                        address.address
-                    );
-                    return Err(refusal(RefusalKind::Exists, text));
-                }
-                settings.addresses.push(*address);
-                settings.up = true;
-            }
-            Change::Carpdev(device) => settings.carpdev.clone_from(device),
-            Change::Description(text) => {
-                check_text("description", text)
-                    .map_err(|error| invalid(format!("{unit}: {error}")))?;
-                settings.description.clone_from(text);
-            }
-            Change::Key(key) => settings.key.clone_from(key),
-            Change::Lladdr(lladdr) => settings.lladdr = *lladdr,
-            Change::RemoveAddress(address) => {
-                let before = settings.addresses.len();
-                settings.addresses.retain(|each| each.address != *address);
-                if settings.addresses.len() == before {
-                    let text = format!("{unit}: {address} is not one of its addresses");
-                    return Err(refusal(RefusalKind::AddressNotAvailable, text));
-                }
-            }
-            Change::State(state) => forced = Some(*state),
-            Change::Up(wanted) => up = Some(*wanted),
-            Change::Vhid(vhid) => settings.vhid = Some(*vhid),
-        }
-    }
-    settings.up = up.unwrap_or(settings.up);
-    Ok((settings, forced))
-}
-
-fn check_address(unit: Unit, virtual_address: VirtualAddress) -> Result<(), Refusal> {
-    let VirtualAddress { address, prefix } = virtual_address;
-    let most: u8 = match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    };
-    if !(1..=most).contains(&prefix) {
-        return Err(invalid(format!(
-            "{unit}: the prefix length of {address} is 1 to {most}, not {prefix}"
-        )));
-    }
-    match unusable(address, prefix) {
-        None => Ok(()),
-        Some(why) => Err(invalid(format!(
-            "{unit}: {address} cannot be shared: {why}"
-        ))),
-    }
-}
-
-/// Why no host can have `address` with a prefix of this length, which is at least 1.
-fn unusable(address: IpAddr, prefix: u8) -> Option<String> {
-    if address.is_multicast() || address.is_unspecified() || address.is_loopback() {
-        return Some("it is not a unicast address of a network".to_owned());
-    }
-    match address {
-        IpAddr::V4(address) => {
-            let hosts = u32::MAX.checked_shr(prefix.into()).unwrap_or_default();
-            let part = address.to_bits() & hosts;
-            // RFC 3021: a /31 has two hosts and nothing else.
-            let has_network_address = prefix < 31;
-            match address.octets() {
-                [0, ..] => Some("0.0.0.0/8 is reserved (RFC 1122 section 3.2.1.3)".to_owned()),
-                [240..=255, ..] => Some("240.0.0.0/4 is reserved (RFC 1112 section 4)".to_owned()),
-                _ if has_network_address && part == 0 => {
-                    Some(format!("it is the network address of {address}/{prefix}"))
-                }
-                _ if has_network_address && part == hosts => {
-                    Some(format!("it is the broadcast address of its /{prefix}"))
-                }
-                _ => None,
-            }
-        }
-        IpAddr::V6(address) => {
-            let hosts = u128::MAX.checked_shr(prefix.into()).unwrap_or_default();
-            if address.to_ipv4_mapped().is_some() {
-                Some("it is an IPv4 address mapped to IPv6: write the IPv4 address".to_owned())
-            } else if prefix < 127 && address.to_bits() & hosts == 0 {
-                // RFC 4291 section 2.6.1; RFC 6164 section 4 leaves a /127 two hosts.
-                Some(format!(
-                    "all routers of {address}/{prefix} have it (anycast)"
-                ))
-            } else {
-                None
-            }
-        }
-    }
-}
-
-fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
-    if text.len() > TEXT_LIMIT {
-        return Err(invalid(format!(
-            "{what} is {} bytes long, {TEXT_LIMIT} at most",
-            text.len()
-        )));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(invalid(format!("{what} contains a control character")));
-    }
-    Ok(())
-}
-
 fn no_such(unit: Unit) -> Refusal {
-    refusal(
+    Refusal::new(
         RefusalKind::NotFound,
         format!("{unit}: there is no such interface"),
     )
-}
-
-fn invalid(message: String) -> Refusal {
-    refusal(RefusalKind::InvalidArgument, message)
-}
-
-const fn refusal(kind: RefusalKind, message: String) -> Refusal {
-    Refusal { kind, message }
 }

@@ -5,12 +5,13 @@ use core::time::Duration;
 use super::{ArpDuty, Env, State, Vhost};
 use crate::action::{Action, Place, Work};
 use crate::advertiser::{self, Claim};
-use crate::config::{Advbase, LinkLayer};
 use crate::counters::Counter;
 use crate::election::{Interval, lease};
 use crate::family::Family;
 use crate::link::Link;
+use crate::numbers::Advbase;
 use crate::reason::Reason;
+use crate::settings::LinkLayer;
 use crate::time::{Instant, Now, UnixTime};
 
 /// How long after its announcements a new MASTER advertises once more, so that switches learn the

@@ -2,8 +2,8 @@
 
 use super::{Env, Mastership, State, Vhost};
 use crate::advertiser;
-use crate::config::LinkLayer;
 use crate::obstacle::Obstacle;
+use crate::settings::LinkLayer;
 use crate::status::{AddressStatus, StateName, Status};
 use crate::wire::ethernet::Mac;
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::Vhost;
-use crate::config::LinkLayer;
 use crate::family::Family;
 use crate::link::Link;
 use crate::memory::{Accepted, Lease, LeasedOn, Remembered};
+use crate::settings::LinkLayer;
 use crate::time::Now;
 use crate::wire::ethernet::Mac;
 

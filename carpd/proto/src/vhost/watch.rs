@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::{Env, State, Vhost};
-use crate::config::Advbase;
 use crate::election::{Interval, effective_advskew, lease, master_down_time, wait};
+use crate::numbers::Advbase;
 use crate::time::Instant;
 
 /// What a BACKUP keeps in mind. One for both address families: a master that is heard by either of

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::config::Vhid;
+use crate::numbers::Vhid;
 
 /// The `EtherType` of IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
