@@ -18,6 +18,7 @@ mod options;
 mod privilege;
 mod publish;
 mod realtime;
+mod settings;
 mod settling;
 mod state;
 mod systemd;

@@ -26,6 +26,6 @@ pub use client::Client;
 pub use error::{ConnectError, Error};
 pub use one_line::one_line;
 pub use properties::InterfaceInfo;
-pub use settings::Settings;
+pub use settings::{Setting, Settings};
 pub use types::{AddressInfo, EventInfo, MasterInfo, SuppressionInfo, SysctlInfo, TransitionInfo};
 pub use watch::{Change, Watch};

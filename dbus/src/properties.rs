@@ -178,17 +178,19 @@ pub trait Field: Sized {
     }
 
     /// Whether the difference between two values is announced.
-    fn differs(one: &Self::Shown<'_>, other: &Self::Shown<'_>) -> bool;
+    fn differs<'a>(one: &Self::Shown<'a>, other: &Self::Shown<'a>) -> bool {
+        one != other
+    }
 }
 
-macro_rules! numbers {
+macro_rules! as_they_are {
     ($($type:ty)*) => {
         $(impl Field for $type {
             type Shown<'a> = Self;
             type Wire = Self;
 
             fn shown(&self) -> Self {
-                *self
+                Clone::clone(self)
             }
 
             fn into_wire(shown: Self) -> Self {
@@ -198,15 +200,11 @@ macro_rules! numbers {
             fn from_wire(value: Self) -> Self {
                 value
             }
-
-            fn differs(one: &Self, other: &Self) -> bool {
-                one != other
-            }
         })*
     };
 }
 
-numbers! { bool u8 u32 u64 }
+as_they_are! { bool u8 u32 u64 Vec<AddressInfo> }
 
 impl Field for String {
     type Shown<'a> = Cow<'a, str>;
@@ -222,31 +220,6 @@ impl Field for String {
 
     fn from_wire(value: Self) -> Self {
         value
-    }
-
-    fn differs(one: &Cow<'_, str>, other: &Cow<'_, str>) -> bool {
-        one != other
-    }
-}
-
-impl Field for Vec<AddressInfo> {
-    type Shown<'a> = Self;
-    type Wire = Self;
-
-    fn shown(&self) -> Self {
-        self.clone()
-    }
-
-    fn into_wire(shown: Self) -> Self {
-        shown
-    }
-
-    fn from_wire(value: Self) -> Self {
-        value
-    }
-
-    fn differs(one: &Self, other: &Self) -> bool {
-        one != other
     }
 }
 
@@ -267,7 +240,7 @@ impl Field for Option<MasterInfo> {
         (!value.source.is_empty()).then_some(value)
     }
 
-    fn differs(one: &MasterInfo, other: &MasterInfo) -> bool {
+    fn differs<'a>(one: &Self::Shown<'a>, other: &Self::Shown<'a>) -> bool {
         let heard_with_the_other = MasterInfo {
             heard: other.heard,
             ..one.clone()
@@ -292,10 +265,6 @@ impl Field for Option<TransitionInfo> {
     fn from_wire(value: TransitionInfo) -> Self {
         (!value.to.is_empty()).then_some(value)
     }
-
-    fn differs(one: &TransitionInfo, other: &TransitionInfo) -> bool {
-        one != other
-    }
 }
 
 impl Field for BTreeMap<String, u64> {
@@ -317,10 +286,6 @@ impl Field for BTreeMap<String, u64> {
 
     fn from_wire(value: Self) -> Self {
         value
-    }
-
-    fn differs(one: &BTreeMap<&str, u64>, other: &BTreeMap<&str, u64>) -> bool {
-        one != other
     }
 }
 

@@ -1,8 +1,116 @@
-//! What `Configure` and `CreateInterface` take: an `a{sv}` built key by key.
+//! What `Configure` and `CreateInterface` take: a setting is a row of the table below.
 
-use zbus::Variant;
+use zbus::{OwnedVariant, Type, Variant};
 
 use crate::properties::Dictionary;
+
+/// Makes [`Setting`], and a method of [`Settings`] for each row
+/// `"Key" Setting(Type), method(argument) = value;`.
+macro_rules! settings {
+    ($(
+        $(#[doc = $doc:literal])*
+        $key:literal $setting:ident($type:ty), $method:ident($value:ident: $from:ty) = $made:expr;
+    )*) => {
+        /// One setting of a carp interface, as it travels.
+        #[derive(Clone, PartialEq, Eq)]
+        pub enum Setting {
+            $($(#[doc = $doc])* $setting($type),)*
+        }
+
+        impl Setting {
+            /// Every key, in the order in which settings are applied.
+            pub const KEYS: &[&str] = &[$($key),*];
+
+            /// Its key in a dictionary.
+            #[must_use]
+            pub const fn key(&self) -> &'static str {
+                match self {
+                    $(Self::$setting(_) => $key,)*
+                }
+            }
+
+            /// The setting with this key; `None` if there is none.
+            ///
+            /// # Errors
+            /// The value has another type.
+            pub fn read(key: &str, value: OwnedVariant) -> Option<Result<Self, String>> {
+                match key {
+                    $($key => Some(typed(value).map(Self::$setting)),)*
+                    _ => None,
+                }
+            }
+
+            fn show(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self {
+                    $(Self::$setting(value) => f.debug_tuple($key).field(value).finish(),)*
+                }
+            }
+
+            fn into_variant(self) -> Variant<'static> {
+                match self {
+                    $(Self::$setting(value) => value.into(),)*
+                }
+            }
+        }
+
+        impl Settings {
+            $(
+                $(#[doc = $doc])*
+                #[must_use]
+                pub fn $method(self, $value: $from) -> Self {
+                    self.with(Setting::$setting($made))
+                }
+            )*
+        }
+    };
+}
+
+settings! {
+    /// The virtual host ID, 1 to 255.
+    "Vhid" Vhid(u8), vhid(vhid: u8) = vhid;
+    /// The base of the advertisement interval in seconds, 0 to 254.
+    "AdvBase" AdvBase(u8), advbase(seconds: u8) = seconds;
+    /// The skew of the advertisement interval in 1/256 seconds, 0 to 254.
+    "AdvSkew" AdvSkew(u8), advskew(skew: u8) = skew;
+    /// The password, at most 19 bytes.
+    "Password" Password(Vec<u8>), password(password: &[u8]) = password.to_vec();
+    /// A second password, accepted but never sent; an empty one takes it away.
+    "AcceptPassword" AcceptPassword(Vec<u8>), accept_password(password: &[u8]) = password.to_vec();
+    /// The physical interface; empty chooses it by subnet.
+    "Device" Device(String), device(name: &str) = name.to_owned();
+    /// `virtual` or `parent`.
+    "LinkLayer" LinkLayer(String), link_layer(whose: &str) = whose.to_owned();
+    /// Free text; empty takes it away.
+    "Description" Description(String), description(text: &str) = text.to_owned();
+    /// Addresses to remove.
+    "RemoveAddresses" RemoveAddresses(Vec<String>), remove_addresses(all: Vec<String>) = all;
+    /// Addresses to add, with their prefix lengths in bits.
+    "AddAddresses" AddAddresses(Vec<(String, u8)>), addresses(all: Vec<(String, u8)>) = all;
+    /// Up or down.
+    "Up" Up(bool), up(up: bool) = up;
+    /// `MASTER` or `BACKUP`, in any case.
+    "State" State(String), state(state: &str) = state.to_owned();
+}
+
+impl std::fmt::Debug for Setting {
+    /// Never shows a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if matches!(self, Self::Password(_) | Self::AcceptPassword(_)) {
+            write!(f, "{}(…)", self.key())
+        } else {
+            self.show(f)
+        }
+    }
+}
+
+/// The value if it has the type that the contract says.
+fn typed<T>(value: OwnedVariant) -> Result<T, String>
+where
+    T: TryFrom<OwnedVariant> + Type,
+{
+    let got = value.value_signature().to_string();
+    T::try_from(value).map_err(|_| format!("its type is {}, not {got}", T::SIGNATURE))
+}
 
 /// Changes to a carp interface, applied as one: all of them or none.
 ///
@@ -13,9 +121,8 @@ use crate::properties::Dictionary;
 /// ```
 #[derive(Debug, Default)]
 pub struct Settings {
-    entries: Dictionary,
-    added: Vec<(String, u8)>,
-    removed: Vec<String>,
+    /// Each at most once.
+    settings: Vec<Setting>,
 }
 
 impl Settings {
@@ -25,106 +132,61 @@ impl Settings {
         Self::default()
     }
 
-    /// The virtual host ID, 1 to 255.
+    /// With `setting`, in the place of one with the same key.
     #[must_use]
-    pub fn vhid(self, vhid: u8) -> Self {
-        self.with("Vhid", vhid)
-    }
-
-    /// The base of the advertisement interval in seconds, 0 to 254.
-    #[must_use]
-    pub fn advbase(self, seconds: u8) -> Self {
-        self.with("AdvBase", seconds)
-    }
-
-    /// The skew of the advertisement interval in 1/256 seconds, 0 to 254.
-    #[must_use]
-    pub fn advskew(self, skew: u8) -> Self {
-        self.with("AdvSkew", skew)
-    }
-
-    /// The password, at most 19 bytes.
-    #[must_use]
-    pub fn password(self, password: &[u8]) -> Self {
-        self.with("Password", password.to_vec())
-    }
-
-    /// A second password, accepted but never sent; an empty one takes it away.
-    #[must_use]
-    pub fn accept_password(self, password: &[u8]) -> Self {
-        self.with("AcceptPassword", password.to_vec())
+    pub fn with(mut self, setting: Setting) -> Self {
+        self.settings.retain(|other| other.key() != setting.key());
+        self.settings.push(setting);
+        self
     }
 
     /// One more address to add. The prefix length is in bits.
     #[must_use]
     pub fn address(mut self, address: &str, prefixlen: u8) -> Self {
-        self.added.push((address.to_owned(), prefixlen));
-        self
+        let added = (address.to_owned(), prefixlen);
+        for setting in &mut self.settings {
+            if let Setting::AddAddresses(all) = setting {
+                all.push(added);
+                return self;
+            }
+        }
+        self.addresses(vec![added])
     }
 
     /// One more address to remove.
     #[must_use]
     pub fn remove_address(mut self, address: &str) -> Self {
-        self.removed.push(address.to_owned());
-        self
-    }
-
-    /// The physical interface; empty chooses it by subnet.
-    #[must_use]
-    pub fn device(self, name: &str) -> Self {
-        self.with("Device", name.to_owned())
-    }
-
-    /// Up or down.
-    #[must_use]
-    pub fn up(self, up: bool) -> Self {
-        self.with("Up", up)
-    }
-
-    /// `MASTER` or `BACKUP`, in any case.
-    #[must_use]
-    pub fn state(self, state: &str) -> Self {
-        self.with("State", state.to_owned())
-    }
-
-    /// Free text; empty takes it away.
-    #[must_use]
-    pub fn description(self, text: &str) -> Self {
-        self.with("Description", text.to_owned())
-    }
-
-    /// `virtual` or `parent`.
-    #[must_use]
-    pub fn link_layer(self, whose: &str) -> Self {
-        self.with("LinkLayer", whose.to_owned())
+        for setting in &mut self.settings {
+            if let Setting::RemoveAddresses(all) = setting {
+                all.push(address.to_owned());
+                return self;
+            }
+        }
+        self.remove_addresses(vec![address.to_owned()])
     }
 
     /// Whether nothing would change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.added.is_empty() && self.removed.is_empty()
+        self.settings.is_empty()
     }
 
     /// The dictionary as it travels.
     #[must_use]
     pub fn into_dictionary(self) -> Dictionary {
-        let Self {
-            mut entries,
-            added,
-            removed,
-        } = self;
-        if !added.is_empty() {
-            entries.insert("AddAddresses", added.into());
-        }
-        if !removed.is_empty() {
-            entries.insert("RemoveAddresses", removed.into());
-        }
-        entries
+        let settings = self.settings.into_iter();
+        settings
+            .map(|setting| (setting.key(), setting.into_variant()))
+            .collect()
     }
+}
 
-    fn with(mut self, key: &'static str, value: impl Into<Variant<'static>>) -> Self {
-        self.entries.insert(key, value.into());
-        self
+impl IntoIterator for Settings {
+    type Item = Setting;
+    type IntoIter = std::vec::IntoIter<Setting>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.settings.into_iter()
     }
 }
 
@@ -133,8 +195,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_parameters_becomes_one_dictionary() {
+    fn line_of_parameters_becomes_one_dictionary() {
         let settings = Settings::new()
+            .vhid(2)
             .vhid(1)
             .password(b"x")
             .address("::1", 64)
@@ -146,5 +209,43 @@ mod tests {
             .map(|(key, value)| format!("{key} {}", value.value_signature()))
             .collect();
         assert_eq!(signatures, ["AddAddresses a(sy)", "Password ay", "Vhid y"]);
+        assert_eq!(dictionary["Vhid"], Variant::from(1_u8));
+    }
+
+    #[test]
+    fn setting_survives_the_journey_and_other_types_are_refused() {
+        let all = Settings::new()
+            .remove_address("192.0.2.9")
+            .address("192.0.2.1", 24)
+            .description("the gateway")
+            .up(true);
+        let expected: Vec<Setting> = Settings::new()
+            .address("192.0.2.1", 24)
+            .description("the gateway")
+            .remove_address("192.0.2.9")
+            .up(true)
+            .into_iter()
+            .collect();
+        let read: Vec<Setting> = all
+            .into_dictionary()
+            .into_iter()
+            .map(|(key, value)| {
+                let value = value.try_into_owned().unwrap();
+                Setting::read(key, value).unwrap().unwrap()
+            })
+            .collect();
+        assert_eq!(read, expected);
+        assert_eq!(
+            Setting::read("Vhid", true.into()),
+            Some(Err("its type is y, not b".to_owned()))
+        );
+        assert_eq!(Setting::read("Colour", true.into()), None);
+    }
+
+    #[test]
+    fn passwords_are_not_shown_by_debug() {
+        let settings = Settings::new().password(b"secret").vhid(7);
+        let shown = format!("{settings:?}");
+        assert_eq!(shown, "Settings { settings: [Password(…), Vhid(7)] }");
     }
 }

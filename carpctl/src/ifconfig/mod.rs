@@ -264,13 +264,8 @@ async fn password(client: &Client, info: &InterfaceInfo) -> Result<String, Failu
 
 /// Returns the settings for the bus. Reads passwords from their files or from standard input.
 fn settings(changes: Changes) -> Result<Settings, Failure> {
-    let from_input = changes.settings.iter().filter(|change| {
-        matches!(
-            change,
-            Change::Password(Secret::StandardInput)
-                | Change::AcceptPassword(Some(Secret::StandardInput))
-        )
-    });
+    let secrets = changes.settings.iter().filter_map(Change::secret);
+    let from_input = secrets.filter(|secret| **secret == Secret::StandardInput);
     if from_input.count() > 1 {
         return Err(Failure::Usage(
             "standard input: has one password, not two: use passfile".into(),

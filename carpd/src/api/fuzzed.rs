@@ -8,7 +8,7 @@ use zbus::OwnedVariant;
 use zbus::wire::Endian;
 use zbus::wire::serialized::{Context, Data};
 
-use super::settings::changes;
+use crate::settings::{changes, read};
 
 /// Takes `bytes` for the settings of an interface, as they come with a call. What cannot be is
 /// refused in one line of a bearable length.
@@ -20,7 +20,7 @@ pub fn settings(bytes: &[u8]) {
     let Ok((settings, _)) = data.deserialize::<HashMap<String, OwnedVariant>>() else {
         return;
     };
-    let problem = match changes("carp0", settings) {
+    let problem = match read("carp0", settings).and_then(|settings| changes("carp0", settings)) {
         Ok(changes) => match Unit::try_from(0).map(|unit| Settings::configured(unit, &changes)) {
             Ok(Err(refusal)) => refusal.message,
             Ok(Ok(_)) | Err(_) => return,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use carp_dbus::proxy::VhRow;
-use carp_dbus::{AddressInfo, Error, InterfaceInfo, MasterInfo, TransitionInfo};
+use carp_dbus::{AddressInfo, Error, InterfaceInfo, MasterInfo, Setting, TransitionInfo};
 use carp_proto::{Change, Request, Unit};
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
@@ -14,8 +14,8 @@ use super::authorisation::{Action, Deed};
 use super::callers::Callers;
 use super::convert::View;
 use super::hub::{Hub, not_found};
-use super::settings::{self, only};
 use super::vh;
+use crate::settings;
 
 #[derive(Debug)]
 pub(super) struct InterfaceObject {
@@ -62,12 +62,10 @@ impl InterfaceObject {
     }
 
     /// Applies settings on behalf of `caller`, if it may do that.
-    async fn apply(
-        &self,
-        caller: Caller<'_>,
-        settings: HashMap<String, OwnedVariant>,
-    ) -> Result<(), Error> {
-        let state_alone = settings.keys().all(|key| key == "Up" || key == "State");
+    async fn apply(&self, caller: Caller<'_>, settings: Vec<Setting>) -> Result<(), Error> {
+        let state_alone = settings
+            .iter()
+            .all(|setting| matches!(setting, Setting::Up(_) | Setting::State(_)));
         let action = if state_alone {
             Action::State
         } else {
@@ -100,6 +98,7 @@ impl InterfaceObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
+        let settings = settings::read(&self.unit.to_string(), settings)?;
         self.apply((connection, header), settings).await
     }
 
@@ -109,7 +108,8 @@ impl InterfaceObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        self.apply((connection, header), only("Vhid", vhid)?).await
+        self.apply((connection, header), vec![Setting::Vhid(vhid)])
+            .await
     }
 
     async fn set_advertisement(
@@ -119,8 +119,7 @@ impl InterfaceObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        let mut settings = only("AdvBase", advbase)?;
-        settings.extend(only("AdvSkew", advskew)?);
+        let settings = vec![Setting::AdvBase(advbase), Setting::AdvSkew(advskew)];
         self.apply((connection, header), settings).await
     }
 
@@ -130,7 +129,7 @@ impl InterfaceObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        self.apply((connection, header), only("Password", password)?)
+        self.apply((connection, header), vec![Setting::Password(password)])
             .await
     }
 
@@ -141,7 +140,7 @@ impl InterfaceObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        let added = only("AddAddresses", vec![(address, prefixlen)])?;
+        let added = vec![Setting::AddAddresses(vec![(address, prefixlen)])];
         self.apply((connection, header), added).await
     }
 
@@ -151,7 +150,7 @@ impl InterfaceObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        let removed = only("RemoveAddresses", vec![address])?;
+        let removed = vec![Setting::RemoveAddresses(vec![address])];
         self.apply((connection, header), removed).await
     }
 
@@ -161,7 +160,7 @@ impl InterfaceObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        self.apply((connection, header), only("Device", device)?)
+        self.apply((connection, header), vec![Setting::Device(device)])
             .await
     }
 
@@ -170,7 +169,8 @@ impl InterfaceObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        self.apply((connection, header), only("Up", true)?).await
+        self.apply((connection, header), vec![Setting::Up(true)])
+            .await
     }
 
     async fn down(
@@ -178,7 +178,8 @@ impl InterfaceObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        self.apply((connection, header), only("Up", false)?).await
+        self.apply((connection, header), vec![Setting::Up(false)])
+            .await
     }
 
     async fn set_state(
@@ -187,7 +188,7 @@ impl InterfaceObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        self.apply((connection, header), only("State", state)?)
+        self.apply((connection, header), vec![Setting::State(state)])
             .await
     }
 

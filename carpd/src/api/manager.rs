@@ -22,7 +22,8 @@ use super::authorisation::{Action, Deed, Verdict};
 use super::callers::Callers;
 use super::convert::View;
 use super::hub::{Hub, not_found, unexpected};
-use super::{configuration, convert, holders, settings};
+use super::{configuration, convert, holders};
+use crate::settings;
 
 #[derive(Debug)]
 pub(super) struct Manager {
@@ -74,7 +75,7 @@ impl Manager {
         };
         self.allow(Action::Configure, "create", name, connection, &header)
             .await?;
-        let changes = settings::changes(name, settings)?;
+        let changes = settings::changes(name, settings::read(name, settings)?)?;
         match self.hub.request(Request::Create { unit, changes }).await? {
             Answer::Created(unit) => {
                 self.hub.settle(Some(unit)).await?;

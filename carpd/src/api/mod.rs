@@ -30,7 +30,6 @@ mod masters;
 mod objects;
 mod peer;
 mod private;
-mod settings;
 mod socket;
 mod standing;
 mod sysctl;
@@ -49,7 +48,6 @@ use tokio::time::timeout;
 
 use self::hub::Hub;
 use self::private::PrivateSocket;
-pub(crate) use self::settings::changes_of as changes;
 use crate::config::Files;
 use crate::hooks::Hooks;
 use crate::publish::ApiEnd;

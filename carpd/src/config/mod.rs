@@ -28,6 +28,7 @@ pub(crate) use self::check::check;
 pub(crate) use self::files::Staged;
 use self::rcconf::RcConf;
 use self::shell::Complaint;
+pub(crate) use self::whole::{from_line, to_line};
 use crate::publish::Running;
 
 /// A directory with configuration files.

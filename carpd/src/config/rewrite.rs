@@ -2,15 +2,15 @@
 //! and everything else in the file stays as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 
-use carp_proto::{Advbase, LinkLayer, Settings, Unit, VirtualAddress};
+use carp_proto::{Settings, Unit};
 
 use super::rcconf::{self, RcConf};
 use super::variables::Variable;
 use super::words;
+use crate::settings::{words_of, words_of_address};
 
 /// `text`, in which `found` was read without a complaint, with `running` in it.
 ///
@@ -112,52 +112,8 @@ fn cloned(
 
 /// The assignments of an interface, one a line.
 fn assignments(unit: Unit, settings: &Settings) -> Vec<u8> {
-    let Settings {
-        vhid,
-        advbase,
-        advskew,
-        key,
-        accept_key,
-        addresses,
-        carpdev,
-        up,
-        description,
-        lladdr,
-    } = settings;
-    let mut words: Vec<Vec<u8>> = Vec::new();
-    let mut say = |word: &str, value: &[u8]| words.extend([word.into(), value.to_vec()]);
-    if let Some(vhid) = vhid {
-        say("vhid", vhid.to_string().as_bytes());
-    }
-    if *advbase != Advbase::default() {
-        say("advbase", advbase.to_string().as_bytes());
-    }
-    if advskew.get() != 0 {
-        say("advskew", advskew.to_string().as_bytes());
-    }
-    if !key.is_empty() {
-        say("pass", key.bytes());
-    }
-    if let Some(key) = accept_key {
-        say("accept_pass", key.bytes());
-    }
-    if let Some(carpdev) = carpdev {
-        say("carpdev", carpdev.as_str().as_bytes());
-    }
-    match lladdr {
-        LinkLayer::Virtual => {}
-        LinkLayer::Parent => say("lladdr", b"parent"),
-    }
-    if !description.is_empty() {
-        say("description", description.as_bytes());
-    }
-    // The first address marks an interface up.
-    match (up, addresses.is_empty()) {
-        (true, true) => words.push(b"up".to_vec()),
-        (false, false) => words.push(b"down".to_vec()),
-        (true, false) | (false, true) => {}
-    }
-    let mut addresses = addresses.iter().map(address);
+    let mut words = words_of(settings);
+    let mut addresses = settings.addresses.iter().map(words_of_address);
     words.extend(addresses.next().into_iter().flatten());
     let mut text = assignment(&format!("ifconfig_{unit}"), &words);
     for (number, words) in addresses.enumerate() {
@@ -168,19 +124,6 @@ fn assignments(unit: Unit, settings: &Settings) -> Vec<u8> {
         ));
     }
     text
-}
-
-fn address(VirtualAddress { address, prefix }: &VirtualAddress) -> Vec<Vec<u8>> {
-    let words = match address {
-        IpAddr::V4(_) => vec!["inet".to_owned(), format!("{address}/{prefix}")],
-        IpAddr::V6(_) => vec![
-            "inet6".to_owned(),
-            address.to_string(),
-            "prefixlen".to_owned(),
-            prefix.to_string(),
-        ],
-    };
-    words.into_iter().map(String::into_bytes).collect()
 }
 
 fn assignment(name: &str, words: &[Vec<u8>]) -> Vec<u8> {

@@ -1,15 +1,15 @@
 //! What the variables of one carp interface say together.
 
 use std::ffi::OsString;
-use std::mem::discriminant;
 use std::os::unix::ffi::OsStringExt;
 
+use carp_dbus::Setting;
 use carp_dbus::ifconfig::{Action, Change, Changes, Line, Secret};
 use carp_proto::{Settings, Unit};
 
 use super::variables::Part;
 use super::{ranges, words};
-use crate::api;
+use crate::settings::{self, words_of, words_of_address};
 
 /// What the variables of an interface say together; what is said later goes first, as it does when
 /// ifconfig(8) is run for each.
@@ -62,7 +62,7 @@ impl Whole {
         for change in settings {
             check(&change)?;
             let settings = &mut self.changes.settings;
-            settings.retain(|other| discriminant(other) != discriminant(&change));
+            settings.retain(|other| other.key() != change.key());
             settings.push(change);
         }
         for (address, prefix) in add {
@@ -97,7 +97,8 @@ impl Whole {
             .changes
             .settings()
             .map_err(|why| format!("{unit}: {}", without_password(why, &[])))?;
-        let changes = api::changes(unit, settings).map_err(|error| error.to_string())?;
+        let changes = settings::changes(&unit.to_string(), settings);
+        let changes = changes.map_err(|error| error.to_string())?;
         Settings::configured(unit, &changes).map_err(|refusal| refusal.message)
     }
 }
@@ -128,27 +129,35 @@ fn without_password(message: String, words: &[OsString]) -> String {
 
 /// What a command line may say, and a configuration may not.
 fn check(change: &Change) -> Result<(), String> {
-    match change {
-        Change::Password(Secret::StandardInput)
-        | Change::AcceptPassword(Some(Secret::StandardInput)) => {
+    match (change, change.secret()) {
+        (_, Some(Secret::StandardInput)) => {
             Err("- is standard input, which there is none at boot: use passfile".to_owned())
         }
-        Change::Password(Secret::File(path)) if !path.is_absolute() => Err(format!(
+        (_, Some(Secret::File(path))) if !path.is_absolute() => Err(format!(
             "passfile {}: must be an absolute path",
             path.display()
         )),
-        Change::State(_) => Err(
+        (Change::Set(Setting::State(_)), None) => Err(
             "state is no setting: the host with the smallest advbase and advskew becomes master"
                 .to_owned(),
         ),
-        Change::Password(_)
-        | Change::AcceptPassword(_)
-        | Change::Vhid(_)
-        | Change::Advbase(_)
-        | Change::Advskew(_)
-        | Change::Up(_)
-        | Change::Carpdev(_)
-        | Change::Description(_)
-        | Change::Lladdr(_) => Ok(()),
+        (Change::Set(_) | Change::Password(_) | Change::AcceptPassword(_), _) => Ok(()),
     }
+}
+
+/// `settings` as a line that [`from_line`] reads.
+pub(crate) fn to_line(settings: &Settings) -> Vec<u8> {
+    let addresses = settings.addresses.iter().flat_map(words_of_address);
+    let all: Vec<Vec<u8>> = words_of(settings).into_iter().chain(addresses).collect();
+    words::joined(&all)
+}
+
+/// The settings that `line` gives to `unit`.
+///
+/// # Errors
+/// One line that says what would be right.
+pub(crate) fn from_line(unit: Unit, line: &[u8]) -> Result<Settings, String> {
+    let mut whole = Whole::default();
+    whole.add(Part::Main, line)?;
+    whole.settings(unit)
 }

@@ -39,19 +39,20 @@ pub(super) fn split(value: &[u8]) -> Result<Vec<OsString>, String> {
     Ok(words)
 }
 
+/// `words` as [`split`] reads them.
+pub(super) fn joined(words: &[Vec<u8>]) -> Vec<u8> {
+    let protected: Vec<Vec<u8>> = words.iter().map(|word| protected(word)).collect();
+    protected.join(&b' ')
+}
+
 /// `words` as the value of an assignment, in double quotes.
 pub(super) fn quoted(words: &[Vec<u8>]) -> Vec<u8> {
     let mut quoted = vec![b'"'];
-    for (at, word) in words.iter().enumerate() {
-        if at > 0 {
-            quoted.push(b' ');
+    for byte in joined(words) {
+        if b"\"$`\\".contains(&byte) {
+            quoted.push(b'\\');
         }
-        for byte in protected(word) {
-            if b"\"$`\\".contains(&byte) {
-                quoted.push(b'\\');
-            }
-            quoted.push(byte);
-        }
+        quoted.push(byte);
     }
     quoted.push(b'"');
     quoted

@@ -1,6 +1,6 @@
-//! What run-time state looks like in a file: lines of words, and a checksum.
+//! The file of run-time state: lines of words, and a checksum. Settings are in the words of rc.conf.
 //!
-//! **Invariant:** a file that is not, to the last byte, as it was written is read by nobody.
+//! **Invariant:** a file that is not, to the last byte, as it was written is refused.
 
 use core::fmt::Write as _;
 use std::str::{FromStr, SplitAsciiWhitespace};
@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use carp_dbus::one_line;
 use carp_proto::{
-    Accepted, Advbase, Advskew, Change, DeviceName, Instant, Key, LinkLayer, Memory, Now,
-    Remembered, Settings, StateName, Sysctl, Unit, UnixTime, Vhid, VirtualAddress,
+    Accepted, Change, Instant, Key, Memory, Now, Remembered, Settings, StateName, Sysctl, Unit,
+    UnixTime,
 };
 use sha1::{Digest as _, Sha1};
-use zeroize::Zeroizing;
 
-/// Whatever changes below makes it another version.
-pub(super) const HEADER: &str = "carpd state 1";
+use super::version1;
+use crate::config;
+
+/// Another format below makes it another version; words of rc.conf that are new do not.
+pub(super) const HEADER: &str = "carpd state 2";
 
 /// What is in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,12 +47,11 @@ pub(crate) enum Fault {
     Word(String),
 }
 
-/// The text of a file. It is wiped from memory when it is dropped, for passwords are in it.
+/// The text of a file.
 #[must_use]
-pub(crate) fn print(saved: &Saved) -> Zeroizing<String> {
-    // Never moved to a larger place, which would leave a copy behind.
-    let mut text = Zeroizing::new(String::with_capacity(room(&saved.memory)));
-    let out: &mut String = &mut text;
+pub(crate) fn print(saved: &Saved) -> String {
+    let mut text = String::new();
+    let out = &mut text;
     // Writing to a `String` does not fail.
     let _ = writeln!(out, "{HEADER}\nboot {}", saved.boot);
     let _ = writeln!(out, "suspended {}", saved.suspended.as_micros());
@@ -76,28 +77,19 @@ pub(crate) fn print(saved: &Saved) -> Zeroizing<String> {
     text
 }
 
+/// Keys come apart from the rest: not every one of them can be typed.
 fn print_settings(out: &mut String, settings: &Settings) {
-    if let Some(vhid) = settings.vhid {
-        let _ = writeln!(out, "vhid {vhid}");
-    }
-    let _ = writeln!(out, "advbase {}", settings.advbase);
-    let _ = writeln!(out, "advskew {}", settings.advskew);
+    let typed = Settings {
+        key: Key::default(),
+        accept_key: None,
+        ..settings.clone()
+    };
+    let line = config::to_line(&typed);
+    let _ = writeln!(out, "ifconfig {}", String::from_utf8_lossy(&line));
     print_bytes(out, "key", settings.key.bytes());
     if let Some(key) = &settings.accept_key {
         print_bytes(out, "accept_key", key.bytes());
     }
-    for VirtualAddress { address, prefix } in &settings.addresses {
-        let _ = writeln!(out, "address {address} {prefix}");
-    }
-    if let Some(device) = &settings.carpdev {
-        print_bytes(out, "carpdev", device.as_str().as_bytes());
-    }
-    print_bytes(out, "description", settings.description.as_bytes());
-    let lladdr = match settings.lladdr {
-        LinkLayer::Virtual => "virtual",
-        LinkLayer::Parent => "parent",
-    };
-    let _ = writeln!(out, "lladdr {lladdr}\nup {}", u8::from(settings.up));
 }
 
 fn print_bytes(out: &mut String, word: &str, bytes: &[u8]) {
@@ -109,22 +101,6 @@ fn print_bytes(out: &mut String, word: &str, bytes: &[u8]) {
     out.push('\n');
 }
 
-/// At least as many bytes as [`print()`] makes.
-fn room(memory: &Memory) -> usize {
-    const HEAD: usize = 1024;
-    const INTERFACE: usize = 1024;
-    const ADDRESS: usize = 64;
-    let rooms = memory.interfaces.values().map(|remembered| {
-        let Settings {
-            addresses,
-            description,
-            ..
-        } = &remembered.settings;
-        INTERFACE + ADDRESS * addresses.len() + 2 * description.len()
-    });
-    HEAD + rooms.sum::<usize>()
-}
-
 /// Reads a file's bytes.
 ///
 /// # Errors
@@ -134,14 +110,17 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Saved, Fault> {
         .split(|byte| *byte == b'\n')
         .next()
         .unwrap_or_default();
-    if header != HEADER.as_bytes() {
+    let version = [version1::HEADER, HEADER]
+        .into_iter()
+        .find(|known| header == known.as_bytes());
+    let Some(version) = version else {
         let family = HEADER.trim_end_matches(|last: char| last.is_ascii_digit());
         return Err(if header.starts_with(family.as_bytes()) {
             Fault::OtherVersion
         } else {
             Fault::Foreign
         });
-    }
+    };
     let text = core::str::from_utf8(bytes).map_err(|_| Fault::Checksum)?;
     let (body, last) = text
         .strip_suffix('\n')
@@ -151,7 +130,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Saved, Fault> {
     if last.strip_prefix("sha1 ") != Some(checksum(body.as_bytes()).as_str()) {
         return Err(Fault::Checksum);
     }
-    let mut reader = Reader::default();
+    let mut reader = Reader {
+        version,
+        ..Reader::default()
+    };
     for line in body.lines().skip(1) {
         // Never the line itself: there may be a password in it.
         let word = line.split(' ').next().unwrap_or_default();
@@ -170,6 +152,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Saved, Fault> {
 
 #[derive(Default)]
 struct Reader {
+    version: &'static str,
     saved: Saved,
     draft: Option<Draft>,
 }
@@ -177,7 +160,11 @@ struct Reader {
 /// An interface of which not all lines were read.
 struct Draft {
     unit: Unit,
+    settings: Option<Settings>,
+    /// Settings of a file of version 1.
     changes: Vec<Change>,
+    key: Key,
+    accept_key: Option<Key>,
     state: StateName,
     sealed: [u64; 2],
     accepted: Vec<Accepted>,
@@ -199,6 +186,16 @@ impl Reader {
                 self.finish_draft()?;
                 self.draft = Some(Draft::new(next(&mut words)?));
             }
+            "ifconfig" if self.version == HEADER => {
+                let draft = self.draft.as_mut()?;
+                let settings = line.strip_prefix("ifconfig ")?.as_bytes();
+                let settings = config::from_line(draft.unit, settings).ok()?;
+                return draft.settings.replace(settings).is_none().then_some(());
+            }
+            word if self.version == version1::HEADER && version1::is_setting(word) => {
+                let change = version1::setting(word, &mut words)?;
+                self.draft.as_mut()?.changes.push(change);
+            }
             word => self.draft.as_mut()?.line(word, &mut words)?,
         }
         words.next().is_none().then_some(())
@@ -207,7 +204,7 @@ impl Reader {
     fn finish_draft(&mut self) -> Option<()> {
         if let Some(draft) = self.draft.take() {
             let unit = draft.unit;
-            let remembered = draft.finish()?;
+            let remembered = draft.finish(self.version)?;
             let interfaces = &mut self.saved.memory.interfaces;
             if interfaces.insert(unit, remembered).is_some() {
                 return None;
@@ -223,14 +220,17 @@ impl Reader {
 }
 
 impl Draft {
-    const fn new(unit: Unit) -> Self {
+    fn new(unit: Unit) -> Self {
         let zero = Now {
             instant: Instant::ZERO,
             unix: UnixTime::from_micros(0),
         };
         Self {
             unit,
+            settings: None,
             changes: Vec::new(),
+            key: Key::default(),
+            accept_key: None,
             state: StateName::Init,
             sealed: [0; 2],
             accepted: Vec::new(),
@@ -239,36 +239,9 @@ impl Draft {
     }
 
     fn line(&mut self, word: &str, words: &mut SplitAsciiWhitespace<'_>) -> Option<()> {
-        let change = match word {
-            "vhid" => Change::Vhid(Vhid::try_from(next::<u64>(words)?).ok()?),
-            "advbase" => Change::Advbase(Advbase::try_from(next::<u64>(words)?).ok()?),
-            "advskew" => Change::Advskew(Advskew::try_from(next::<u64>(words)?).ok()?),
-            "key" => Change::Key(key(words)?),
-            "accept_key" => Change::AcceptKey(Some(key(words)?)),
-            "address" => Change::AddAddress(VirtualAddress {
-                address: next(words)?,
-                prefix: next(words)?,
-            }),
-            "carpdev" => Change::Carpdev(Some(DeviceName::new(&text(words)?)?)),
-            "description" => Change::Description(text(words)?),
-            "lladdr" => Change::Lladdr(match words.next()? {
-                "virtual" => LinkLayer::Virtual,
-                "parent" => LinkLayer::Parent,
-                _ => return None,
-            }),
-            "up" => Change::Up(match words.next()? {
-                "0" => false,
-                "1" => true,
-                _ => return None,
-            }),
-            _ => return self.memory(word, words),
-        };
-        self.changes.push(change);
-        Some(())
-    }
-
-    fn memory(&mut self, word: &str, words: &mut SplitAsciiWhitespace<'_>) -> Option<()> {
         match word {
+            "key" => self.key = key(words)?,
+            "accept_key" => self.accept_key = Some(key(words)?),
             "state" => {
                 let states = [StateName::Init, StateName::Backup, StateName::Master];
                 let name = words.next()?;
@@ -290,9 +263,18 @@ impl Draft {
         Some(())
     }
 
-    fn finish(self) -> Option<Remembered> {
+    fn finish(self, version: &str) -> Option<Remembered> {
+        let settings = if version == HEADER {
+            self.settings?
+        } else {
+            Settings::configured(self.unit, &self.changes).ok()?
+        };
         Some(Remembered {
-            settings: Settings::configured(self.unit, &self.changes).ok()?,
+            settings: Settings {
+                key: self.key,
+                accept_key: self.accept_key,
+                ..settings
+            },
             state: self.state,
             sealed: self.sealed,
             accepted: self.accepted.try_into().ok()?,
@@ -301,7 +283,7 @@ impl Draft {
     }
 }
 
-fn next<T: FromStr>(words: &mut SplitAsciiWhitespace<'_>) -> Option<T> {
+pub(super) fn next<T: FromStr>(words: &mut SplitAsciiWhitespace<'_>) -> Option<T> {
     words.next()?.parse().ok()
 }
 
@@ -309,22 +291,16 @@ fn key(words: &mut SplitAsciiWhitespace<'_>) -> Option<Key> {
     Key::new(&bytes(words)?).ok()
 }
 
-fn text(words: &mut SplitAsciiWhitespace<'_>) -> Option<String> {
-    String::from_utf8(bytes(words)?.to_vec()).ok()
-}
-
 /// Hexadecimal digits; no word is no bytes.
-fn bytes(words: &mut SplitAsciiWhitespace<'_>) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn bytes(words: &mut SplitAsciiWhitespace<'_>) -> Option<Vec<u8>> {
     let digits = words.next().unwrap_or_default();
     let (pairs, []) = digits.as_bytes().as_chunks::<2>() else {
         return None;
     };
-    let mut bytes = Zeroizing::new(Vec::with_capacity(pairs.len()));
-    for pair in pairs {
-        let pair = core::str::from_utf8(pair).ok()?;
-        bytes.push(u8::from_str_radix(pair, 16).ok()?);
-    }
-    Some(bytes)
+    pairs
+        .iter()
+        .map(|pair| u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
 }
 
 pub(super) fn checksum(bytes: &[u8]) -> String {
@@ -340,7 +316,7 @@ mod tests {
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 
-    use carp_proto::Sysctls;
+    use carp_proto::{DeviceName, LinkLayer, Sysctls, VirtualAddress};
 
     use super::*;
 
@@ -436,7 +412,6 @@ mod tests {
         #[test]
         fn what_is_written_is_read(saved in saved()) {
             let text = print(&saved);
-            prop_assert!(text.len() <= room(&saved.memory), "the text was moved");
             prop_assert_eq!(parse(text.as_bytes()), Ok(saved));
         }
 
@@ -483,7 +458,7 @@ mod tests {
             memory,
             ..Saved::default()
         };
-        print(&saved).to_string()
+        print(&saved)
     }
 
     #[test]
@@ -509,7 +484,7 @@ mod tests {
 
     #[test]
     fn why_a_file_is_refused_is_said_without_its_passwords() {
-        let other = example().replacen("state 1", "state 22", 1);
+        let other = example().replacen("state 2", "state 33", 1);
         assert_eq!(parse(other.as_bytes()), Err(Fault::OtherVersion));
         assert_eq!(parse(b"cloned_interfaces=\"carp0\"\n"), Err(Fault::Foreign));
         let text = example();

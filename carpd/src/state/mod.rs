@@ -10,6 +10,7 @@ pub(crate) mod format;
 pub(crate) mod fuzzed;
 mod keeper;
 mod saving;
+mod version1;
 
 pub(crate) use self::file::{Past, Place, recall};
 pub(crate) use self::keeper::{Keeper, Last};

@@ -1,6 +1,7 @@
 //! Questions before a change, each with its consequence.
 
-use carp_dbus::ifconfig::{self, Changes};
+use carp_dbus::Setting;
+use carp_dbus::ifconfig::{Change, Changes};
 
 use super::msg::Request;
 use crate::model::{Interface, Model};
@@ -33,7 +34,7 @@ pub(crate) fn set_up(interface: &Interface, up: bool) -> Result<Ask, String> {
         } else {
             brought_down(interface)
         },
-        request: configure(name, ifconfig::Change::Up(up)),
+        request: configure(name, Setting::Up(up)),
     })
 }
 
@@ -52,7 +53,7 @@ pub(crate) fn force(interface: &Interface, state: &'static str) -> Result<Ask, S
     Ok(Ask {
         question: format!("force {name} to {state}?"),
         consequence: forced(interface, state),
-        request: configure(name, ifconfig::Change::State(state)),
+        request: configure(name, Setting::State(state.to_owned())),
     })
 }
 
@@ -109,21 +110,20 @@ pub(crate) fn changes(interface: &Interface, changes: Changes, words: &str) -> A
     let mut effects: Vec<String> = Vec::new();
     for change in &changes.settings {
         match change {
-            ifconfig::Change::Up(false) => effects.push(brought_down(interface)),
-            ifconfig::Change::Up(true) => effects.push(brought_up(interface)),
-            ifconfig::Change::State(state) => effects.push(forced(interface, state)),
-            ifconfig::Change::Vhid(_)
-            | ifconfig::Change::Password(_)
-            | ifconfig::Change::Carpdev(_) => effects.push(
+            Change::Set(Setting::Up(false)) => effects.push(brought_down(interface)),
+            Change::Set(Setting::Up(true)) => effects.push(brought_up(interface)),
+            Change::Set(Setting::State(state)) => effects.push(forced(interface, state)),
+            Change::Set(Setting::Vhid(_) | Setting::Device(_)) | Change::Password(_) => effects
+                .push(
                 "hosts without the same change no longer hear this one, and two may become MASTER"
                     .to_owned(),
             ),
-            ifconfig::Change::Advbase(_) | ifconfig::Change::Advskew(_) => {
-                effects.push("another host may become MASTER".to_owned());
-            }
-            ifconfig::Change::AcceptPassword(_)
-            | ifconfig::Change::Description(_)
-            | ifconfig::Change::Lladdr(_) => {}
+            Change::AcceptPassword(_)
+            | Change::Set(
+                Setting::AcceptPassword(_) | Setting::Description(_) | Setting::LinkLayer(_),
+            ) => {}
+            // advbase, advskew, and more caution than may be due for one that is new here.
+            Change::Set(_) => effects.push("another host may become MASTER".to_owned()),
         }
     }
     if !changes.add.is_empty() || !changes.remove.is_empty() {
@@ -175,9 +175,9 @@ pub(crate) fn create(name: &str, changes: Changes, words: &str) -> Ask {
 }
 
 /// Returns the request for one change.
-fn configure(name: &str, change: ifconfig::Change) -> Request {
+fn configure(name: &str, setting: Setting) -> Request {
     let changes = Changes {
-        settings: vec![change],
+        settings: vec![Change::Set(setting)],
         ..Changes::default()
     };
     Request::Configure(name.to_owned(), changes)

@@ -93,14 +93,8 @@ fn interface(name: &str, words: &[&str], model: &Model) -> Result<Command, Strin
 
 /// Refuses passwords from standard input, which is the keyboard here.
 fn check(changes: &ifconfig::Changes) -> Result<(), String> {
-    let from_input = changes.settings.iter().any(|change| {
-        matches!(
-            change,
-            ifconfig::Change::Password(Secret::StandardInput)
-                | ifconfig::Change::AcceptPassword(Some(Secret::StandardInput))
-        )
-    });
-    if from_input {
+    let mut secrets = changes.settings.iter().filter_map(ifconfig::Change::secret);
+    if secrets.any(|secret| *secret == Secret::StandardInput) {
         return Err(
             "pass -: no standard input here: enter the password, or use passfile".to_owned(),
         );

@@ -1,6 +1,6 @@
 //! Actions of keys: in the table, in a question, and in a line that is entered.
 
-use carp_dbus::ifconfig;
+use carp_dbus::{Setting, ifconfig};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::command::{self, Command, without_passwords};
@@ -262,8 +262,8 @@ fn forced(request: &Request, now: u64) -> Option<Forced> {
         return None;
     };
     let state = changes.settings.iter().find_map(|change| {
-        if let ifconfig::Change::State(state) = change {
-            Some(*state)
+        if let ifconfig::Change::Set(Setting::State(state)) = change {
+            Some(state.clone())
         } else {
             None
         }

@@ -111,7 +111,7 @@ pub(crate) struct Message {
 #[derive(Debug)]
 struct Forced {
     interface: String,
-    state: &'static str,
+    state: String,
     until: u64,
 }
 
@@ -411,7 +411,7 @@ impl App {
         };
         if event.kind != "transition"
             || event.interface != forced.interface
-            || detail("from") != Some(forced.state)
+            || detail("from") != Some(forced.state.as_str())
         {
             return;
         }

@@ -23,7 +23,10 @@ fn change_is_sent_only_after_yes_to_its_consequence() {
         panic!("{effects:?}");
     };
     assert_eq!(name, "carp0");
-    assert_eq!(format!("{:?}", changes.settings), r#"[State("BACKUP")]"#);
+    assert_eq!(
+        format!("{:?}", changes.settings),
+        r#"[Set(State("BACKUP"))]"#
+    );
     stage.send(Msg::Done(Ok("carp0 changed".to_owned())));
     assert!(stage.screen().contains("carp0 changed"));
 }

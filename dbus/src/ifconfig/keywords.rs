@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use super::address::{self, Family};
 use super::secret::Secret;
+use crate::Setting;
 
 /// One word of the grammar.
 pub struct Keyword {
@@ -63,29 +64,48 @@ pub enum Parameter {
     Broadcast,
 }
 
-/// One setting with its value.
+/// One setting of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// `vhid`
-    Vhid(u8),
-    /// `advbase`, in seconds.
-    Advbase(u8),
-    /// `advskew`, in 1/256 of a second.
-    Advskew(u8),
+    /// Its value is on the line.
+    Set(Setting),
     /// `pass`, `passfile`
     Password(Secret),
-    /// `accept_pass`; `None` for `-accept_pass`.
-    AcceptPassword(Option<Secret>),
-    /// `up`, `down`
-    Up(bool),
-    /// `state`: `MASTER` or `BACKUP`.
-    State(&'static str),
-    /// `carpdev`; empty for `-carpdev`.
-    Carpdev(String),
-    /// `description`; empty for `-description`.
-    Description(String),
-    /// `lladdr`: `virtual` or `parent`.
-    Lladdr(&'static str),
+    /// `accept_pass`
+    AcceptPassword(Secret),
+}
+
+impl Change {
+    /// The key of the setting.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Set(setting) => setting.key(),
+            Self::Password(_) => Setting::Password(Vec::new()).key(),
+            Self::AcceptPassword(_) => Setting::AcceptPassword(Vec::new()).key(),
+        }
+    }
+
+    /// Where its value comes from, if it is a password.
+    #[must_use]
+    pub const fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Set(_) => None,
+            Self::Password(secret) | Self::AcceptPassword(secret) => Some(secret),
+        }
+    }
+
+    /// The setting with its value; a password is read from where it is.
+    ///
+    /// # Errors
+    /// One line that says why the password cannot be read.
+    pub fn read(self) -> Result<Setting, String> {
+        Ok(match self {
+            Self::Set(setting) => setting,
+            Self::Password(secret) => Setting::Password(secret.read("pass")?),
+            Self::AcceptPassword(secret) => Setting::AcceptPassword(secret.read("accept_pass")?),
+        })
+    }
 }
 
 /// Why a value was not taken.
@@ -121,7 +141,7 @@ pub const KEYWORDS: &[Keyword] = &[
         wants: Some("a number from 1 to 255"),
         candidates: Candidates::Nothing,
         help: "Virtual host ID: the same on every host of the group.",
-        parse: |value| number(value, 1..=255).map(Change::Vhid).map(Parameter::Set),
+        parse: |value| number(value, 1..=255).map(Setting::Vhid).map(set),
     },
     Keyword {
         word: "advbase",
@@ -129,11 +149,7 @@ pub const KEYWORDS: &[Keyword] = &[
         wants: Some("a number from 0 to 254 (seconds)"),
         candidates: Candidates::Nothing,
         help: "Base of the advertisement interval; 1 if unset.",
-        parse: |value| {
-            number(value, 0..=254)
-                .map(Change::Advbase)
-                .map(Parameter::Set)
-        },
+        parse: |value| number(value, 0..=254).map(Setting::AdvBase).map(set),
     },
     Keyword {
         word: "advskew",
@@ -141,11 +157,7 @@ pub const KEYWORDS: &[Keyword] = &[
         wants: Some("a number from 0 to 254 (1/256 of a second)"),
         candidates: Candidates::Nothing,
         help: "Added to it, in 1/256 s; the shortest interval wins.",
-        parse: |value| {
-            number(value, 0..=254)
-                .map(Change::Advskew)
-                .map(Parameter::Set)
-        },
+        parse: |value| number(value, 0..=254).map(Setting::AdvSkew).map(set),
     },
     Keyword {
         word: "pass",
@@ -186,7 +198,7 @@ pub const KEYWORDS: &[Keyword] = &[
                     "accept_pass is empty: -accept_pass unsets it".into(),
                 ));
             }
-            Ok(Parameter::Set(Change::AcceptPassword(Some(secret))))
+            Ok(Parameter::Set(Change::AcceptPassword(secret)))
         },
     },
     Keyword {
@@ -195,7 +207,7 @@ pub const KEYWORDS: &[Keyword] = &[
         wants: None,
         candidates: Candidates::Nothing,
         help: "Accept the password of pass alone.",
-        parse: |_| Ok(Parameter::Set(Change::AcceptPassword(None))),
+        parse: |_| Ok(set(Setting::AcceptPassword(Vec::new()))),
     },
     Keyword {
         word: "inet",
@@ -282,7 +294,7 @@ pub const KEYWORDS: &[Keyword] = &[
         wants: None,
         candidates: Candidates::Nothing,
         help: "Take part in the group; an address implies it.",
-        parse: |_| Ok(Parameter::Set(Change::Up(true))),
+        parse: |_| Ok(set(Setting::Up(true))),
     },
     Keyword {
         word: "down",
@@ -290,7 +302,7 @@ pub const KEYWORDS: &[Keyword] = &[
         wants: None,
         candidates: Candidates::Nothing,
         help: "Hand over to the next host and take no part.",
-        parse: |_| Ok(Parameter::Set(Change::Up(false))),
+        parse: |_| Ok(set(Setting::Up(false))),
     },
     Keyword {
         word: "state",
@@ -299,8 +311,8 @@ pub const KEYWORDS: &[Keyword] = &[
         candidates: Candidates::Words(&["master", "backup"]),
         help: "Force a state; what is heard next may change it.",
         parse: |value| match text(value)?.to_ascii_lowercase().as_str() {
-            "master" => Ok(Parameter::Set(Change::State("MASTER"))),
-            "backup" => Ok(Parameter::Set(Change::State("BACKUP"))),
+            "master" => Ok(set(Setting::State("MASTER".to_owned()))),
+            "backup" => Ok(set(Setting::State("BACKUP".to_owned()))),
             _ => Err(Bad::NotWanted),
         },
     },
@@ -310,7 +322,7 @@ pub const KEYWORDS: &[Keyword] = &[
         wants: Some("the name of a physical interface"),
         candidates: Candidates::Devices,
         help: "Physical interface; if unset, found by subnet.",
-        parse: |value| device(value).map(Change::Carpdev).map(Parameter::Set),
+        parse: |value| device(value).map(Setting::Device).map(set),
     },
     Keyword {
         word: "-carpdev",
@@ -318,7 +330,7 @@ pub const KEYWORDS: &[Keyword] = &[
         wants: None,
         candidates: Candidates::Nothing,
         help: "Find the physical interface by subnet again.",
-        parse: |_| Ok(Parameter::Set(Change::Carpdev(String::new()))),
+        parse: |_| Ok(set(Setting::Device(String::new()))),
     },
     Keyword {
         word: "description",
@@ -342,7 +354,7 @@ pub const KEYWORDS: &[Keyword] = &[
         wants: None,
         candidates: Candidates::Nothing,
         help: "Remove the description.",
-        parse: |_| Ok(Parameter::Set(Change::Description(String::new()))),
+        parse: |_| Ok(set(Setting::Description(String::new()))),
     },
     Keyword {
         word: "-descr",
@@ -350,7 +362,7 @@ pub const KEYWORDS: &[Keyword] = &[
         wants: None,
         candidates: Candidates::Nothing,
         help: "The same as -description.",
-        parse: |_| Ok(Parameter::Set(Change::Description(String::new()))),
+        parse: |_| Ok(set(Setting::Description(String::new()))),
     },
     Keyword {
         word: "lladdr",
@@ -359,8 +371,8 @@ pub const KEYWORDS: &[Keyword] = &[
         candidates: Candidates::Words(&["virtual", "parent"]),
         help: "The virtual MAC address, or the physical interface's.",
         parse: |value| match text(value)? {
-            "virtual" => Ok(Parameter::Set(Change::Lladdr("virtual"))),
-            "parent" => Ok(Parameter::Set(Change::Lladdr("parent"))),
+            "virtual" => Ok(set(Setting::LinkLayer("virtual".to_owned()))),
+            "parent" => Ok(set(Setting::LinkLayer("parent".to_owned()))),
             _ => Err(Bad::NotWanted),
         },
     },
@@ -378,6 +390,10 @@ pub const KEYWORDS: &[Keyword] = &[
 #[must_use]
 pub fn find(word: &str) -> Option<&'static Keyword> {
     KEYWORDS.iter().find(|keyword| keyword.word == word)
+}
+
+const fn set(setting: Setting) -> Parameter {
+    Parameter::Set(Change::Set(setting))
 }
 
 fn number(value: &OsStr, range: RangeInclusive<u8>) -> Result<u8, Bad> {
@@ -398,8 +414,8 @@ fn device(value: &OsStr) -> Result<String, Bad> {
     let name = text(value)?;
     let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
     let clean = !name
-        .chars()
-        .any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
+        .bytes()
+        .any(|byte| b"/:\0\x0b".contains(&byte) || byte.is_ascii_whitespace());
     if fits && clean {
         Ok(name.to_owned())
     } else {
@@ -410,7 +426,7 @@ fn device(value: &OsStr) -> Result<String, Bad> {
 fn description(value: &OsStr) -> Result<Parameter, Bad> {
     match text(value)? {
         line if line.chars().any(char::is_control) => Err(Bad::NotWanted),
-        line => Ok(Parameter::Set(Change::Description(line.to_owned()))),
+        line => Ok(set(Setting::Description(line.to_owned()))),
     }
 }
 

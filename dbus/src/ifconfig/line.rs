@@ -1,7 +1,6 @@
 //! One command line: the words behind the interface's name, read whole before anything is sent.
 
 use std::ffi::{OsStr, OsString};
-use std::mem::discriminant;
 use std::net::IpAddr;
 
 use super::address::{self, Family};
@@ -54,21 +53,7 @@ impl Changes {
     pub fn settings(self) -> Result<Settings, String> {
         let mut settings = Settings::new();
         for change in self.settings {
-            settings = match change {
-                Change::Vhid(vhid) => settings.vhid(vhid),
-                Change::Advbase(seconds) => settings.advbase(seconds),
-                Change::Advskew(skew) => settings.advskew(skew),
-                Change::Password(secret) => settings.password(&secret.read("pass")?),
-                Change::AcceptPassword(None) => settings.accept_password(b""),
-                Change::AcceptPassword(Some(secret)) => {
-                    settings.accept_password(&secret.read("accept_pass")?)
-                }
-                Change::Up(up) => settings.up(up),
-                Change::State(state) => settings.state(state),
-                Change::Carpdev(name) => settings.device(&name),
-                Change::Description(text) => settings.description(&text),
-                Change::Lladdr(whose) => settings.link_layer(whose),
-            };
+            settings = settings.with(change.read()?);
         }
         for (address, prefix) in self.add {
             settings = settings.address(&address.to_string(), prefix);
@@ -192,7 +177,7 @@ impl Reader {
     }
 
     fn set(&mut self, word: &'static str, change: Change) -> Result<(), String> {
-        let same = |other: &&(_, Change)| discriminant(&other.1) == discriminant(&change);
+        let same = |other: &&(_, Change)| other.1.key() == change.key();
         match self.settings.iter().find(same) {
             Some((other, _)) if *other == word => Err(format!("{word} is given twice")),
             Some((other, _)) => Err(format!("{other} and {word} cannot be given together")),

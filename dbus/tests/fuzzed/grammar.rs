@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use carp_dbus::ifconfig::{Action, Change, Changes, Line, Secret};
+use carp_dbus::ifconfig::{Action, Changes, Line, Secret};
 
 /// Reads them. What cannot be read is refused in one line; what can be becomes settings.
 pub(crate) fn grammar(bytes: &[u8]) {
@@ -43,9 +43,8 @@ fn are_good(changes: Changes) {
     }
     let elsewhere = changes.settings.iter().any(|change| {
         matches!(
-            change,
-            Change::Password(Secret::File(_) | Secret::StandardInput)
-                | Change::AcceptPassword(Some(Secret::File(_) | Secret::StandardInput))
+            change.secret(),
+            Some(Secret::File(_) | Secret::StandardInput)
         )
     });
     // Another file is none of these bytes.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::Setting;
 use crate::ifconfig::Secret;
 
 fn parse(line: &str) -> Result<Line, String> {
@@ -37,8 +38,8 @@ fn the_manuals_line_is_one_change() {
         line.action,
         Action::Configure(Changes {
             settings: vec![
-                Change::Vhid(1),
-                Change::Advskew(100),
+                Change::Set(Setting::Vhid(1)),
+                Change::Set(Setting::AdvSkew(100)),
                 Change::Password(Secret::Given(b"mekmitasdigoat".to_vec())),
             ],
             add: vec![v4(1, 24)],
@@ -140,7 +141,7 @@ fn options_stand_anywhere_but_not_in_a_values_place() {
     assert_eq!(
         line.action,
         Action::Configure(Changes {
-            settings: vec![Change::Description("--json".into())],
+            settings: vec![Change::Set(Setting::Description("--json".into()))],
             ..Changes::default()
         })
     );
