@@ -6,9 +6,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use carp_dbus::Client;
+use carp_dbus::{Client, plain};
 
-use crate::exit::{Failure, Outcome, plain};
+use crate::exit::{Failure, Outcome};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitCode, ExitStatus};
 
-use carp_dbus::{ConnectError, Error};
+use carp_dbus::{ConnectError, Error, plain};
 
 use crate::name::ProgramName;
 
@@ -66,14 +66,6 @@ pub(crate) fn status_of(status: ExitStatus) -> u8 {
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
-}
-
-/// Returns the text of a system error without the number that `std` appends.
-pub(crate) fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" (os error")
-        .map_or(text.as_str(), |(words, _)| words)
-        .to_owned()
 }
 
 impl From<io::Error> for Failure {

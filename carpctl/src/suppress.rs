@@ -7,11 +7,11 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
 use std::process::{Child, Command, ExitStatus};
 
-use carp_dbus::Client;
+use carp_dbus::{Client, plain};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{self, SignalKind};
 
-use crate::exit::{Failure, Outcome, plain, status_of, warn};
+use crate::exit::{Failure, Outcome, status_of, warn};
 use crate::{json, time};
 
 /// Arguments of `suppress`.

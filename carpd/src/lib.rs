@@ -3,6 +3,7 @@
 mod alarm;
 mod allocator;
 mod api;
+mod bpf;
 mod clock;
 mod coalescing;
 mod config;
@@ -12,6 +13,7 @@ mod fairness;
 pub mod fuzzed;
 mod hooks;
 mod kernel;
+mod lock;
 mod log;
 mod net;
 mod options;

@@ -9,7 +9,7 @@ use zbus::connection::Builder;
 
 use crate::client::PATIENCE;
 use crate::names::{ADDRESS_VARIABLE, BUS_NAME, PRIVATE_SOCKET};
-use crate::{Client, ConnectError, Error};
+use crate::{Client, ConnectError, Error, plain};
 
 impl Client {
     /// Connects to the peer-to-peer address in `CARPD_BUS_ADDRESS` if that is set; else to the
@@ -110,7 +110,7 @@ async fn open(builder: Builder<'_>) -> Result<Connection, Trouble> {
     match timeout(PATIENCE, builder.method_timeout(PATIENCE).build()).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(zbus::Error::Connection(error, _) | zbus::Error::InputOutput(error))) => {
-            let text = plain(&error);
+            let text = plain(&error).to_lowercase();
             if matches!(
                 error.kind(),
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused
@@ -122,14 +122,5 @@ async fn open(builder: Builder<'_>) -> Result<Connection, Trouble> {
         }
         Ok(Err(error)) => Err(Trouble::Other(error.to_string())),
         Err(_) => Err(Trouble::Other("no answer within five seconds".to_owned())),
-    }
-}
-
-/// The error in words, without the number that `std` appends.
-fn plain(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((words, _)) => words.to_lowercase(),
-        None => text,
     }
 }

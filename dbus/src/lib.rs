@@ -24,7 +24,7 @@ mod watch;
 
 pub use client::Client;
 pub use error::{ConnectError, Error};
-pub use one_line::one_line;
+pub use one_line::{one_line, plain};
 pub use properties::InterfaceInfo;
 pub use settings::{Setting, Settings};
 pub use types::{AddressInfo, EventInfo, MasterInfo, SuppressionInfo, SysctlInfo, TransitionInfo};

@@ -41,6 +41,20 @@ fn escape(text: impl Iterator<Item = char>, line: &mut String) {
     }
 }
 
+/// An error of the system in its words, without the number that `std` appends.
+///
+/// ```
+/// let error = std::io::Error::from_raw_os_error(2);
+/// assert_eq!(carp_dbus::plain(&error), "No such file or directory");
+/// ```
+#[must_use]
+pub fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error")
+        .map_or(text.as_str(), |(words, _)| words)
+        .to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

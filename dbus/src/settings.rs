@@ -40,6 +40,10 @@ macro_rules! settings {
                 }
             }
 
+            /// Every key with the type of its value.
+            #[cfg(test)]
+            const SIGNATURES: &[(&str, &zbus::Signature)] = &[$(($key, <$type>::SIGNATURE)),*];
+
             fn show(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 match self {
                     $(Self::$setting(value) => f.debug_tuple($key).field(value).finish(),)*
@@ -240,6 +244,19 @@ mod tests {
             Some(Err("its type is y, not b".to_owned()))
         );
         assert_eq!(Setting::read("Colour", true.into()), None);
+    }
+
+    #[test]
+    fn introspection_file_describes_every_key_and_no_other() {
+        let xml = include_str!("../org.carpd1.Interface.xml");
+        let (_, rest) = xml.split_once("@settings:").unwrap();
+        let (_, keys) = rest.split_once('\n').unwrap();
+        let described = keys.lines().map_while(|line| line.split_once(": "));
+        let described: std::collections::BTreeSet<String> =
+            described.map(|(key, _)| key.trim().to_owned()).collect();
+        let expected = Setting::SIGNATURES.iter();
+        let expected = expected.map(|(key, signature)| format!("{key} ({signature})"));
+        assert_eq!(described, expected.collect());
     }
 
     #[test]

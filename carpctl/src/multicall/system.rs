@@ -9,7 +9,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::exit::{Failure, Outcome, plain, status_of, warn};
+use carp_dbus::plain;
+
+use crate::exit::{Failure, Outcome, status_of, warn};
 use crate::name::ProgramName;
 
 /// Environment variable with the name of the program that carpctl handed its command line to.

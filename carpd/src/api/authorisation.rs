@@ -1,8 +1,8 @@
 //! What callers ask leave for, and what polkit says to those who are not root.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use carp_dbus::Error;
@@ -15,6 +15,8 @@ use zbus::{Connection, fdo};
 use zbus_polkit::policykit1::{
     AuthorityProxy, AuthorizationResult, CheckAuthorizationFlags, Subject,
 };
+
+use crate::lock::lock;
 
 /// How long polkit may take where it asks nobody; less than clients wait for us.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -193,7 +195,7 @@ impl Questions {
     }
 
     fn wait_as(&self, uid: u32) -> Result<Place<'_>, Error> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.waiting);
         let count = waiting.entry(uid).or_default();
         if *count >= AT_ONCE {
             return Err(Error::Busy(format!(
@@ -216,8 +218,7 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let waiting = self.questions.waiting.lock();
-        let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.questions.waiting);
         if let Some(count) = waiting.get_mut(&self.uid) {
             *count -= 1;
             if *count == 0 {

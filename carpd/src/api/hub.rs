@@ -1,7 +1,7 @@
 //! Where everything of the API meets: the board, the requests under way, the connections.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use carp_dbus::Error;
@@ -16,6 +16,7 @@ use super::convert;
 use super::peer::Peer;
 use crate::config::Files;
 use crate::hooks::Hooks;
+use crate::lock::lock;
 use crate::publish::{Ask, Running};
 use crate::systemd::Systemd;
 
@@ -350,11 +351,6 @@ fn unasked(error: &mpsc::error::TrySendError<Ask>) -> Error {
         }
         mpsc::error::TrySendError::Closed(_) => Error::Failed("carpd is stopping".to_owned()),
     }
-}
-
-/// A panic elsewhere leaves whole values behind: each is changed by one assignment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

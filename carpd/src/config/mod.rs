@@ -22,6 +22,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use carp_dbus::plain;
 use carp_proto::{Settings, Sysctl, Sysctls, Unit};
 
 pub(crate) use self::check::check;
@@ -251,12 +252,4 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 
 fn cannot_save(path: &Path, error: &io::Error) -> String {
     format!("cannot save {}: {}", path.display(), plain(error))
-}
-
-/// The system's words, without the number that `std` appends.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" (os error")
-        .map_or(text.as_str(), |(words, _)| words)
-        .to_owned()
 }

@@ -2,41 +2,17 @@
 //! shell's `eval`.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+
+use carp_dbus::ifconfig;
 
 /// Splits a value into its words. Quotes keep blanks in a word, and a backslash keeps any byte.
 ///
 /// # Errors
 /// One line: a quote is not closed.
 pub(super) fn split(value: &[u8]) -> Result<Vec<OsString>, String> {
-    let mut words = Vec::new();
-    let mut word: Option<Vec<u8>> = None;
-    let mut quote = None;
-    let mut bytes = value.iter().copied();
-    while let Some(byte) = bytes.next() {
-        match (quote, byte) {
-            (None, byte) if byte.is_ascii_whitespace() => {
-                words.extend(word.take().map(OsString::from_vec));
-            }
-            (None, b'\'' | b'"') => {
-                quote = Some(byte);
-                word.get_or_insert_default();
-            }
-            (Some(open), byte) if byte == open => quote = None,
-            (None | Some(b'"'), b'\\') => {
-                word.get_or_insert_default().extend(bytes.next());
-            }
-            (_, byte) => word.get_or_insert_default().push(byte),
-        }
-    }
-    if let Some(open) = quote {
-        let open = char::from(open);
-        return Err(format!(
-            "the quote {open} in its value is not closed: \\{open} stands for the character"
-        ));
-    }
-    words.extend(word.map(OsString::from_vec));
-    Ok(words)
+    ifconfig::split(value).map_err(|open| {
+        format!("the quote {open} in its value is not closed: \\{open} stands for the character")
+    })
 }
 
 /// `words` as [`split`] reads them.

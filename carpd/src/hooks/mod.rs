@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use carp_proto::{Transition, Unit};
@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use self::program::RUN_TIMEOUT;
+use crate::lock::lock;
 
 /// Number of interfaces whose hooks run at the same time.
 const CONCURRENT_INTERFACES: usize = 8;
@@ -140,10 +141,4 @@ impl Shared {
         }
         *logged = faults;
     }
-}
-
-/// Locks and ignores poisoning: every critical section is a single call, so a panic cannot leave a
-/// value half-updated.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -74,14 +74,10 @@ pub(super) async fn run(
 /// All but renewals of our own leases, of which there may be thousands a second: messages that
 /// tell of an address whose `IFA_PROTO` is ours. A classic BPF program on netlink messages.
 const FILTER: [SockFilter; 10] = {
-    const LOAD_HALF: u16 = 0x28;
-    const LOAD_BYTE: u16 = 0x30;
-    const LOAD_BYTE_AT_X: u16 = 0x50;
-    const LOAD_NUMBER: u16 = 0x00;
-    const NUMBER_TO_X: u16 = 0x01;
-    const A_TO_X: u16 = 0x07;
-    const IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
+    use crate::bpf::{
+        A_TO_X, IF_EQUAL, LOAD_BYTE, LOAD_BYTE_AT_X, LOAD_HALF, LOAD_NUMBER, NUMBER_TO_X, RETURN,
+        ancillary, instruction,
+    };
     const TYPE: u32 = 4;
     // Loads are of big-endian numbers, and netlink's are the machine's.
     const NEW_ADDRESS: u32 = libc::RTM_NEWADDR.to_be() as u32;
@@ -89,19 +85,19 @@ const FILTER: [SockFilter; 10] = {
     const ATTRIBUTES: u32 = 16 + 8;
     const IFA_PROTO: u32 = 11;
     // Leaves the place of attribute X in A, or 0, where no message has this value at 4.
-    const FIND: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_NLATTR).cast_unsigned();
+    const FIND: u32 = ancillary(libc::SKF_AD_NLATTR);
     const VALUE: u32 = 4;
     [
-        SockFilter::new(LOAD_HALF, 0, 0, TYPE),
-        SockFilter::new(IF_EQUAL, 0, 7, NEW_ADDRESS),
-        SockFilter::new(LOAD_NUMBER, 0, 0, ATTRIBUTES),
-        SockFilter::new(NUMBER_TO_X, 0, 0, IFA_PROTO),
-        SockFilter::new(LOAD_BYTE, 0, 0, FIND),
-        SockFilter::new(A_TO_X, 0, 0, 0),
-        SockFilter::new(LOAD_BYTE_AT_X, 0, 0, VALUE),
-        SockFilter::new(IF_EQUAL, 0, 1, addresses::PROTOCOL_NUMBER as u32),
-        SockFilter::new(RETURN, 0, 0, 0),
-        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        instruction(LOAD_HALF, 0, 0, TYPE),
+        instruction(IF_EQUAL, 0, 7, NEW_ADDRESS),
+        instruction(LOAD_NUMBER, 0, 0, ATTRIBUTES),
+        instruction(NUMBER_TO_X, 0, 0, IFA_PROTO),
+        instruction(LOAD_BYTE, 0, 0, FIND),
+        instruction(A_TO_X, 0, 0, 0),
+        instruction(LOAD_BYTE_AT_X, 0, 0, VALUE),
+        instruction(IF_EQUAL, 0, 1, addresses::PROTOCOL_NUMBER as u32),
+        instruction(RETURN, 0, 0, 0),
+        instruction(RETURN, 0, 0, u32::MAX),
     ]
 };
 

@@ -6,15 +6,9 @@
 use socket2::SockFilter;
 
 use super::probe::PREFIX;
-
-// linux/bpf_common.h: class, size or operation, and mode or source in one.
-const LOAD_WORD: u16 = 0x20;
-const LOAD_HALF: u16 = 0x28;
-const LOAD_BYTE: u16 = 0x30;
-const AND: u16 = 0x54;
-const IF_EQUAL: u16 = 0x15;
-const IF_GREATER: u16 = 0x25;
-const RETURN: u16 = 0x06;
+use crate::bpf::{
+    AND, IF_EQUAL, IF_GREATER, LOAD_BYTE, LOAD_HALF, LOAD_WORD, RETURN, ancillary, instruction,
+};
 
 const VLAN_TAG: u32 = ancillary(libc::SKF_AD_VLAN_TAG);
 const PACKET_TYPE: u32 = ancillary(libc::SKF_AD_PKTTYPE);
@@ -107,11 +101,3 @@ pub(super) const ARP_REQUESTS: [SockFilter; 9] = [
     instruction(RETURN, 0, 0, WHOLE_FRAME),
     instruction(RETURN, 0, 0, 0),
 ];
-
-const fn instruction(code: u16, then: u8, otherwise: u8, k: u32) -> SockFilter {
-    SockFilter::new(code, then, otherwise, k)
-}
-
-const fn ancillary(offset: i32) -> u32 {
-    (libc::SKF_AD_OFF + offset).cast_unsigned()
-}

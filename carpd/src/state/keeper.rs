@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::file::Place;
 use super::format::Saved;
 use crate::clock::Clock;
+use crate::lock::lock;
 
 /// Pause before a file that could not be written is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -64,13 +65,13 @@ enum End {
 
 impl Slot {
     fn put(&self, change: impl FnOnce(&mut Pending)) {
-        change(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut lock(&self.pending));
         self.filled.notify_one();
     }
 
     /// Waits until there is something, for `limit` at most.
     fn take(&self, limit: Option<Duration>) -> Pending {
-        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = lock(&self.pending);
         let mut pending = match limit {
             None => self
                 .filled

@@ -28,8 +28,9 @@ pub(crate) enum Command {
 /// # Errors
 /// A message about the mistake.
 pub(crate) fn parse(line: &str, model: &Model) -> Result<Command, String> {
-    let words = split(line)?;
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let words = ifconfig::split(line.as_bytes()).map_err(|_| "unclosed quote".to_owned())?;
+    // Parts of a line that is text are text.
+    let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
     match words.as_slice() {
         [] => Err(String::new()),
         ["q" | "quit" | "exit"] => Ok(Command::Quit),
@@ -253,31 +254,6 @@ fn awaiting_value(before: &[&str]) -> Option<&'static Keyword> {
     awaiting
 }
 
-/// Splits a line into words as a shell does, with quotes and backslashes.
-fn split(line: &str) -> Result<Vec<String>, String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut letters = line.chars();
-    while let Some(c) = letters.next() {
-        match (c, quote) {
-            ('\\', None | Some('"')) => word.get_or_insert_default().extend(letters.next()),
-            (c, Some(end)) if c == end => quote = None,
-            ('\'' | '"', None) => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (c, None) if c.is_whitespace() => words.extend(word.take()),
-            (c, _) => word.get_or_insert_default().push(c),
-        }
-    }
-    if quote.is_some() {
-        return Err("unclosed quote".to_owned());
-    }
-    words.extend(word);
-    Ok(words)
-}
-
 #[cfg(test)]
 mod tests {
     use carp_dbus::{AddressInfo, InterfaceInfo, SysctlInfo};
@@ -391,13 +367,5 @@ mod tests {
             panic!("not a change")
         };
         assert!(!format!("{ask:?}").contains("secret"), "{ask:?}");
-    }
-
-    #[test]
-    fn line_is_split_as_a_shell_splits_it() {
-        assert_eq!(
-            split(r#"a 'b c' "d \" e" f\ g ''"#).unwrap(),
-            ["a", "b c", "d \" e", "f g", ""]
-        );
     }
 }

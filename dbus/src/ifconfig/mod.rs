@@ -19,8 +19,10 @@ mod keywords;
 mod line;
 mod message;
 mod secret;
+mod words;
 
 pub use address::{Family, mask_text};
 pub use keywords::{Bad, Candidates, Change, KEYWORDS, Keyword, Parameter, find};
 pub use line::{Action, Changes, Line};
 pub use secret::Secret;
+pub use words::split;

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::keywords::Bad;
+use crate::plain;
 
 /// The longest password in bytes: BSD's ifconfig(8) keeps so many and a NUL of `CARP_KEY_LEN`.
 const PASSWORD_BYTES: usize = 19;
@@ -85,14 +86,6 @@ fn check(word: &str, password: &[u8]) -> Result<(), String> {
         )),
         Some(_) | None => Ok(()),
     }
-}
-
-/// The system's words, without the number that `std` appends.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" (os error")
-        .map_or(text.as_str(), |(words, _)| words)
-        .to_owned()
 }
 
 fn first_line(input: impl BufRead) -> io::Result<Vec<u8>> {
