@@ -167,14 +167,14 @@ impl Daemon {
                         self.coalescing.wait(now, self.deadline());
                     }
                     if self.fairness.queues_have_their_turn() {
-                        self.take_turn(&mut kernel_news, &mut asks);
+                        self.take_turn(&mut kernel_news, &mut asks, &mut batch);
                         match stop.try_recv() {
                             Err(TryRecvError::Empty) => {}
                             asked => break Some(asked.unwrap_or(Stop::GiveBack)),
                         }
                     }
                 }
-                Some(news) = kernel_news.recv() => self.news(news),
+                Some(news) = kernel_news.recv() => self.news(news, &mut batch),
                 _ = self.alarm.expired() => self.timers(),
                 stop = &mut stop => break Some(stop.unwrap_or(Stop::GiveBack)),
                 Some(ask) = asks.recv(), if self.links_known => self.ask(ask),
@@ -221,12 +221,13 @@ impl Daemon {
         &mut self,
         kernel_news: &mut mpsc::UnboundedReceiver<kernel::News>,
         asks: &mut mpsc::Receiver<Ask>,
+        batch: &mut Batch,
     ) {
         for _ in 0..QUEUE_TURN {
             let Ok(news) = kernel_news.try_recv() else {
                 break;
             };
-            self.news(news);
+            self.news(news, batch);
         }
         for _ in 0..QUEUE_TURN {
             if !self.links_known {
@@ -237,7 +238,7 @@ impl Daemon {
         }
     }
 
-    fn news(&mut self, news: kernel::News) {
+    fn news(&mut self, news: kernel::News, batch: &mut Batch) {
         match news {
             kernel::News::Found(found) => self.leases = found,
             kernel::News::Ready => {
@@ -250,7 +251,14 @@ impl Daemon {
                 self.handle(Input::Link(link));
             }
             kernel::News::LinkGone(index) => self.handle(Input::LinkGone(index)),
-            kernel::News::Announced(unit) => self.handle(Input::Announced(unit)),
+            kernel::News::Taken { unit, number } => {
+                // Another host may have taken over since. Announcements behind its advertisement
+                // would lead switches back here.
+                if self.ports.recv_now(batch, self.clock) {
+                    self.packets(batch);
+                }
+                self.handle(Input::Taken { unit, number });
+            }
             kernel::News::Ear { device, ear } => {
                 self.ports.ear_is(device, ear, self.clock.now().instant);
             }
@@ -369,7 +377,7 @@ impl Daemon {
         for action in actions {
             if !matches!(
                 action,
-                Action::Transmit { .. } | Action::Work(Work::Renew { .. })
+                Action::Transmit { .. } | Action::Resolve { .. } | Action::Work(Work::Renew { .. })
             ) {
                 self.transmit(&mut leaving, sent);
             }
@@ -378,11 +386,8 @@ impl Daemon {
                     unit,
                     device,
                     frame,
-                } => leaving.push((unit, device, frame)),
-                Action::Reply { device, frame } => {
-                    // A lost reply is asked for again.
-                    let _ = self.ports.send(device, &frame);
-                }
+                } => leaving.push((Some(unit), device, frame)),
+                Action::Resolve { device, frame } => leaving.push((None, device, frame)),
                 // Renewed together, below. Leases taken or given up in this list need no renewal.
                 Action::Work(Work::Renew { unit, lease }) => renewals.push((unit, lease)),
                 Action::Work(work) => self.work(work),
@@ -441,10 +446,11 @@ impl Daemon {
         self.publish(&updated, now);
     }
 
-    /// Sends advertisements, those of all families and interfaces together.
+    /// Sends frames together: advertisements of all families and interfaces, each with the unit that
+    /// hears what became of it, and the announcements that go with them.
     fn transmit(
         &self,
-        leaving: &mut Vec<(Unit, IfIndex, Vec<u8>)>,
+        leaving: &mut Vec<(Option<Unit>, IfIndex, Vec<u8>)>,
         sent: &mut Vec<Input<'static>>,
     ) {
         let frames: Vec<(IfIndex, &[u8])> = leaving
@@ -456,7 +462,7 @@ impl Daemon {
         sent.extend(
             units
                 .zip(results)
-                .map(|(unit, result)| Input::Sent { unit, result }),
+                .filter_map(|(unit, result)| unit.map(|unit| Input::Sent { unit, result })),
         );
     }
 
@@ -464,7 +470,6 @@ impl Daemon {
         let lease = match work {
             Work::Take { lease, .. } | Work::Renew { lease, .. } => Some(lease),
             Work::Ensure { .. }
-            | Work::Announce { .. }
             | Work::Leave { .. }
             | Work::BowOut { .. }
             | Work::Down { .. }

@@ -192,6 +192,19 @@ impl Frame {
         })
     }
 
+    /// Whether it is a report or a done of multicast listener discovery (RFC 2710, RFC 3810), behind
+    /// the hop-by-hop header that it has.
+    #[must_use]
+    pub fn is_listener_report(&self) -> bool {
+        const HOP_BY_HOP: u8 = 0;
+        let Some(ip) = self.ip().filter(|ip| ip.protocol == HOP_BY_HOP) else {
+            return false;
+        };
+        let next = self.at(ip.payload);
+        let kind = self.at(ip.payload + 8);
+        next == Some([ICMP6, 0]) && matches!(kind, Some([131 | 132 | 143]))
+    }
+
     fn ip(&self) -> Option<Ip> {
         match self.at(12)? {
             [0x08, 0x00] => {

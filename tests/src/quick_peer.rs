@@ -45,8 +45,8 @@ struct Loop {
     unit: Unit,
     /// Rounds of the master's advertisements that are still ignored.
     ignored: u32,
-    /// Whether the addresses were announced, and the engine does not know it yet.
-    announced: bool,
+    /// The takeover that was performed, and the engine does not know it yet.
+    taken: Option<u32>,
     /// The group of the family that counts rounds.
     counted: Mac,
     states: Sender<StateName>,
@@ -68,7 +68,7 @@ impl QuickPeer {
             start: Clock::now(),
             unit: "carp0".parse()?,
             ignored: 0,
-            announced: false,
+            taken: None,
             // The advertisement that ends a round.
             counted: Mac::multicast_of(if has_ipv6 {
                 GROUP_V6.into()
@@ -213,9 +213,9 @@ impl Loop {
         let mut after = Vec::new();
         // Not at once: the engine would advertise again 50 ms later, as no BSD does, and so lead the
         // switch back here.
-        if self.announced && matches!(input, Input::Deadline) {
-            self.announced = false;
-            after.push(Input::Announced(self.unit));
+        if let Some(number) = self.taken.take_if(|_| matches!(input, Input::Deadline)) {
+            let unit = self.unit;
+            after.push(Input::Taken { unit, number });
         }
         for action in self.engine.handle(input, now) {
             match action {
@@ -226,14 +226,8 @@ impl Loop {
                         result: Ok(()),
                     });
                 }
-                Action::Reply { frame, .. } => frames.push(frame),
-                Action::Work(Work::Announce {
-                    frames: announcements,
-                    ..
-                }) => {
-                    frames.extend(announcements);
-                    self.announced = true;
-                }
+                Action::Resolve { frame, .. } => frames.push(frame),
+                Action::Work(Work::Take { number, .. }) => self.taken = Some(number),
                 Action::Work(Work::BowOut {
                     frames: bow_outs, ..
                 }) => frames.extend(bow_outs),
@@ -244,7 +238,6 @@ impl Loop {
                 }
                 Action::Work(
                     Work::Ensure { .. }
-                    | Work::Take { .. }
                     | Work::Renew { .. }
                     | Work::Leave { .. }
                     | Work::Down { .. }

@@ -4,9 +4,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use carp_proto::{Advskew, Change, Key, StateName, Vhid, VirtualAddress};
-use carp_tests::{Carpd, Host, Lab, MARGIN, Ping, QuickPeer, VIRTUAL_MAC, master_down};
+use carp_tests::{
+    Capture, Carpd, Frame, Host, Lab, MARGIN, Ping, QuickPeer, VIRTUAL_MAC, master_down,
+};
 
 const IPV4: &str = "192.168.1.1/24";
 const IPV6: &str = "2001:db8:1::1/64";
@@ -21,11 +23,16 @@ const SPACING: Duration = Duration::from_millis(5);
 /// again, an interval later. A machine that is busy delays an answer for less than half of it.
 const ASTRAY: Duration = Duration::from_millis(500);
 
+/// RFC 3810, sections 7.2 and 9.1: a change of listeners is reported twice, within a second each time.
+const REPORTS: Duration = Duration::from_secs(2);
+
 /// What makes the peer take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// carpd's bow-out.
     BowOut,
+    /// carpd's first advertisement, before it has the addresses: the peer preempts.
+    EarlyPreemption,
     /// carpd's second advertisement, behind its announcements: the peer preempts.
     Preemption,
     /// The advertisement that goes with the repeated announcements.
@@ -55,7 +62,11 @@ impl Site {
                 "ip neighbour add {address} lladdr {VIRTUAL_MAC} dev eth0 nud permanent"
             ))?;
         }
-        let a = Carpd::start(&a)?;
+        if kind == Kind::EarlyPreemption {
+            drop_listener_reports(&a)?;
+        }
+        // A host that waits for a processor hears of its master too late.
+        let a = Carpd::start_with(&a, &["--realtime"])?;
         let skew = if kind == Kind::BowOut { 0 } else { 100 };
         a.carpctl(&format!(
             "carp0 create vhid 1 pass secret advskew {skew} {}",
@@ -107,10 +118,11 @@ impl Site {
                 self.peer.wait_for_state(StateName::Backup, MARGIN)?;
                 self.a.wait_for_state("carp0", "MASTER", MARGIN)
             }
-            Kind::Preemption | Kind::RepeatedBurst => {
+            Kind::EarlyPreemption | Kind::Preemption | Kind::RepeatedBurst => {
                 let ignored = match kind {
+                    Kind::BowOut | Kind::EarlyPreemption => 0,
+                    Kind::Preemption => 1,
                     Kind::RepeatedBurst => 2,
-                    Kind::BowOut | Kind::Preemption => 1,
                 };
                 self.peer.hand_over(ignored)?;
                 self.peer.wait_for_state(StateName::Backup, MARGIN)?;
@@ -125,6 +137,21 @@ fn bare(address: &str) -> &str {
     address
         .split_once('/')
         .map_or(address, |(address, _)| address)
+}
+
+/// The kernel reports listeners two ticks after a device has got its addresses. Where other tests
+/// keep the kernel's routing lock for longer, a host that has lost them meanwhile is not silent by
+/// then.
+fn drop_listener_reports(host: &Host) -> Result<()> {
+    let rules = [
+        "add table netdev reports",
+        "add chain netdev reports out { type filter hook egress device eth0 priority 0 ; }",
+        "add rule netdev reports out ip6 daddr ff02::16 drop",
+    ];
+    for rule in rules {
+        host.run(&format!("nft {rule}"))?;
+    }
+    Ok(())
 }
 
 /// Lets a host answer echo requests that reach it for the virtual MAC, and say nothing else from
@@ -152,10 +179,13 @@ fn no_frame_follows_a_handover(kind: Kind, addresses: &[&str]) -> Result<()> {
     let begin = SystemTime::now();
     for _ in 0..COUNT {
         site.exchange(kind)?;
+        // The next handover would lead the switch back.
+        let end = SystemTime::now();
+        for ping in &site.pings {
+            ping.wait_for_reply_after(end, MARGIN)?;
+        }
     }
-    let end = SystemTime::now();
     for (ping, address) in site.pings.iter().zip(addresses) {
-        ping.wait_for_reply_after(end, MARGIN)?;
         let longest = ping.outage_since(begin)?;
         println!(
             "{kind:?} {address}: the longest gap in {COUNT} handovers is {longest:?}, {} lost",
@@ -179,6 +209,21 @@ fn bow_out_is_the_last_ipv6_frame() -> Result<()> {
 #[test]
 fn bow_outs_of_both_families_are_the_last_frames() -> Result<()> {
     no_frame_follows_a_handover(Kind::BowOut, &[IPV4, IPV6])
+}
+
+#[test]
+fn early_preemption_by_ipv4_finds_no_frame_behind() -> Result<()> {
+    no_frame_follows_a_handover(Kind::EarlyPreemption, &[IPV4])
+}
+
+#[test]
+fn early_preemption_by_ipv6_finds_no_frame_behind() -> Result<()> {
+    no_frame_follows_a_handover(Kind::EarlyPreemption, &[IPV6])
+}
+
+#[test]
+fn early_preemption_by_both_families_finds_no_frame_behind() -> Result<()> {
+    no_frame_follows_a_handover(Kind::EarlyPreemption, &[IPV4, IPV6])
 }
 
 #[test]
@@ -209,4 +254,42 @@ fn repeated_ipv6_announcements_come_before_the_advertisement() -> Result<()> {
 #[test]
 fn repeated_announcements_of_both_families_come_before_the_advertisements() -> Result<()> {
     no_frame_follows_a_handover(Kind::RepeatedBurst, &[IPV4, IPV6])
+}
+
+/// The kernel reports listeners on its own, up to seconds after an address has come or gone.
+#[test]
+fn no_listener_report_follows_a_bow_out() -> Result<()> {
+    let addresses = [IPV4, IPV6];
+    let mut site = Site::new(Kind::BowOut, &addresses)?;
+    let mut capture = Capture::sent_by(site.a.host(), "eth0")?;
+    for _ in 0..3 {
+        site.a.carpctl("carp0 state backup")?;
+        site.peer.wait_for_state(StateName::Master, MARGIN)?;
+        let ping = site.pings.first().context("a client")?;
+        ping.wait_for_reply_after(SystemTime::now() + REPORTS, REPORTS + MARGIN)?;
+        site.peer.hand_over(0)?;
+        site.a.wait_for_state("carp0", "MASTER", MARGIN)?;
+        ping.wait_for_reply_after(SystemTime::now() + REPORTS, REPORTS + MARGIN)?;
+    }
+    let frames = capture.stop()?;
+    let sent: Vec<&Frame> = frames
+        .iter()
+        .filter(|frame| frame.source() == VIRTUAL_MAC)
+        .collect();
+    ensure!(
+        sent.iter().any(|frame| frame.is_listener_report()),
+        "a MASTER reports its listeners"
+    );
+    let mut handovers = 0;
+    for (before, after) in sent.iter().zip(sent.iter().skip(1)) {
+        if before.advertisement().is_some_and(|it| it.is_bow_out()) {
+            handovers += 1;
+            ensure!(
+                after.advertisement().is_some(),
+                "behind a bow-out: {after:02x?}"
+            );
+        }
+    }
+    ensure!(handovers >= 3, "{handovers} bow-outs");
+    Ok(())
 }

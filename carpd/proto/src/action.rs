@@ -26,9 +26,9 @@ pub enum Action {
         /// A whole Ethernet frame.
         frame: Vec<u8>,
     },
-    /// Send an answer to an ARP request at once, or an announcement of an address that the kernel
-    /// has already.
-    Reply {
+    /// Send a frame at once that says which MAC a virtual address has: an announcement of one that
+    /// the kernel has already, or the reply to an ARP request.
+    Resolve {
         /// Where.
         device: IfIndex,
         /// A whole Ethernet frame.
@@ -76,7 +76,8 @@ pub enum Work {
         /// The virtual MAC.
         mac: Mac,
     },
-    /// Becoming MASTER: the device hears, and has all `addresses` (and no others).
+    /// Becoming MASTER: the device hears, and has all `addresses` (and no others). Then say
+    /// [`Input::Taken`](crate::Input::Taken).
     Take {
         /// Which device.
         unit: Unit,
@@ -86,6 +87,8 @@ pub enum Work {
         addresses: Vec<VirtualAddress>,
         /// How long the kernel keeps them if nobody renews them, in seconds; at least 2.
         lease: u32,
+        /// Which of the unit's takeovers this is.
+        number: u32,
     },
     /// Still MASTER: the addresses' lease starts anew.
     Renew {
@@ -93,16 +96,6 @@ pub enum Work {
         unit: Unit,
         /// Seconds.
         lease: u32,
-    },
-    /// Send frames once everything before is done for the unit, then say
-    /// [`Input::Announced`](crate::Input::Announced).
-    Announce {
-        /// On whose behalf.
-        unit: Unit,
-        /// Where they go out.
-        device: IfIndex,
-        /// Whole Ethernet frames.
-        frames: Vec<Vec<u8>>,
     },
     /// Leaving MASTER: deaf at once, and no address left.
     Leave {

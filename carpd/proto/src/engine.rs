@@ -71,8 +71,8 @@ impl Engine {
             Input::Link(link) => self.link_changed(link, now, &mut out),
             Input::LinkGone(index) => self.link_gone(index, now, &mut out),
             Input::Sent { unit, result } => self.sent(unit, result, now, &mut out),
-            Input::Announced(unit) => {
-                self.event(unit, Event::Announced, now, &mut out);
+            Input::Taken { unit, number } => {
+                self.event(unit, Event::Taken(number), now, &mut out);
                 out.push(Action::Updated(unit));
             }
             Input::Refused {

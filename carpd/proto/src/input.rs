@@ -36,9 +36,14 @@ pub enum Input<'a> {
         /// Whether the kernel took the frame.
         result: Result<(), SendFailure>,
     },
-    /// The kernel thread performed [`Work::Announce`](crate::Work::Announce), and so everything
-    /// queued before it.
-    Announced(Unit),
+    /// The kernel thread performed [`Work::Take`](crate::Work::Take): the kernel has the addresses,
+    /// or has refused them.
+    Taken {
+        /// The carp interface.
+        unit: Unit,
+        /// That of the work.
+        number: u32,
+    },
     /// The kernel would not have a device or an address.
     Refused {
         /// The carp interface it was for.

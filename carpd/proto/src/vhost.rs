@@ -58,6 +58,8 @@ pub(crate) struct Vhost {
     state: State,
     /// The carp device as the kernel was last told to have it.
     placed: Option<(IfIndex, Mac)>,
+    /// How many times the kernel was told to take the addresses.
+    takes: u32,
     peer: Option<Peer>,
     last_transition: Option<Transition>,
 }
@@ -117,8 +119,8 @@ pub(crate) enum Event<'a> {
     Heard { sender: Sender, header: &'a Header },
     /// An advertisement of another host that is refused for its counter, which is our last one.
     HeardAlike { sender: Sender, header: &'a Header },
-    /// The kernel performed the takeover.
-    Announced,
+    /// The kernel performed the takeover of this number.
+    Taken(u32),
     /// `state master|backup`
     Force(ForcedState),
     /// A MASTER has something to say at once.
@@ -153,6 +155,7 @@ impl Vhost {
             was_on: None,
             state: State::Init,
             placed: None,
+            takes: 0,
             peer: None,
             last_transition: None,
         }
@@ -243,8 +246,8 @@ impl Vhost {
             (State::Master(mastership), Event::HeardAlike { sender, header }) => {
                 self.heard_alike(mastership, sender, header, env, out);
             }
-            (State::Master(mastership), Event::Announced) => {
-                self.settle(mastership, env);
+            (State::Master(mastership), Event::Taken(number)) => {
+                self.settle(mastership, number, env, out);
             }
 
             (State::Backup(_), Event::Force(ForcedState::Master)) => {
@@ -266,7 +269,7 @@ impl Vhost {
             (State::Backup(watch), Event::Refresh | Event::Suppression) => {
                 self.adjust_wait(watch, env);
             }
-            (State::Master(_), Event::Refresh | Event::Rehouse) => self.take(env, out),
+            (State::Master(_), Event::Refresh | Event::Rehouse) => self.take_anew(env, out),
 
             (State::Backup(_) | State::Master(_), Event::Retire(reason)) => {
                 self.enter(StateName::Init, reason, None, env, out);
@@ -277,7 +280,7 @@ impl Vhost {
                 Event::Deadline
                 | Event::Heard { .. }
                 | Event::HeardAlike { .. }
-                | Event::Announced
+                | Event::Taken(_)
                 | Event::Force(_)
                 | Event::Advertise
                 | Event::Suppression
@@ -289,7 +292,7 @@ impl Vhost {
             | (
                 State::Backup(_),
                 Event::HeardAlike { .. }
-                | Event::Announced
+                | Event::Taken(_)
                 | Event::Force(ForcedState::Backup)
                 | Event::Advertise
                 | Event::Rehouse
@@ -364,7 +367,7 @@ impl Vhost {
             StateName::Master if reason == Reason::Resumed => {
                 self.placed = self.placement(env);
                 self.state = State::Master(Mastership::resumed(env.now));
-                self.retake(env, out);
+                self.take(env, out);
             }
             StateName::Master => {
                 let advbase = self.settings.advbase;

@@ -21,17 +21,19 @@ const FORWARDING_V6: Sysctl = Sysctl::v6("forwarding");
 
 impl Worker {
     /// The addresses first, then the ears: ARP is answered once all is there. Nothing at all if
-    /// their lease is over: whoever asked was stopped, or this thread was.
+    /// their lease is over: whoever asked was stopped, or this thread was. Gives whether the kernel
+    /// was asked for the addresses.
     pub(super) async fn take(
         &mut self,
         unit: Unit,
         place: Place,
         mut wanted: Vec<VirtualAddress>,
         until: Instant,
-    ) {
+    ) -> bool {
         let lease = left(until, Clock.now().instant);
         if lease == 0 {
-            return self.leave(unit);
+            self.leave(unit);
+            return false;
         }
         let had_some = self.state(unit).is_some_and(|state| state.held.is_some());
         self.give_up_others(unit, place, &wanted);
@@ -45,7 +47,7 @@ impl Worker {
                     self.prepare(unit, &device, &mut wanted);
                     device.index
                 }
-                None => return,
+                None => return false,
             },
         };
         let mut changes = self.puts(unit, index, place, &wanted, lease);
@@ -68,6 +70,7 @@ impl Worker {
         if had_some || matches!(place, Place::Parent(_)) {
             self.settle_routes(unit);
         }
+        true
     }
 
     fn puts(

@@ -70,8 +70,13 @@ pub(crate) enum News {
     Found(BTreeSet<Lease>),
     /// All links that there were at the start have been told.
     Ready,
-    /// [`Work::Announce`] was performed, and so everything queued before it for its unit.
-    Announced(Unit),
+    /// [`Work::Take`] was performed: the kernel has the addresses, or has refused them.
+    Taken {
+        /// For whom.
+        unit: Unit,
+        /// That of the work.
+        number: u32,
+    },
     /// The devices that [`Order::Listen`] asked for.
     Ear {
         /// The physical interface.

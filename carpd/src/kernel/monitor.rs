@@ -416,7 +416,7 @@ mod tests {
                 News::LinkGone(index) => format!("{index} gone"),
                 News::Found(_)
                 | News::Ready
-                | News::Announced(_)
+                | News::Taken { .. }
                 | News::Ear { .. }
                 | News::Probed(..)
                 | News::Refused { .. }

@@ -157,7 +157,6 @@ const fn unit_of(work: &Work) -> Unit {
         Work::Ensure { unit, .. }
         | Work::Take { unit, .. }
         | Work::Renew { unit, .. }
-        | Work::Announce { unit, .. }
         | Work::Leave { unit }
         | Work::BowOut { unit, .. }
         | Work::Down { unit }
@@ -194,6 +193,7 @@ mod tests {
             place: Place::Device,
             addresses: Vec::new(),
             lease: 3,
+            number: 1,
         };
         Job::Work(work, at(1))
     }

@@ -284,6 +284,7 @@ impl Worker {
                     place,
                     addresses,
                     lease,
+                    number,
                 },
                 asked,
             ) => {
@@ -305,27 +306,14 @@ impl Worker {
                     return;
                 }
                 let until = asked + Duration::from_secs(lease.into());
-                self.take(unit, place, addresses, until).await;
+                if self.take(unit, place, addresses, until).await {
+                    self.tell(News::Taken { unit, number });
+                }
             }
             Job::Work(Work::Renew { unit, lease }, asked) => {
                 self.renew(&[(unit, lease)], asked).await;
             }
             Job::Renew(leases, asked) => self.renew(&leases, asked).await,
-            Job::Work(
-                Work::Announce {
-                    unit,
-                    device,
-                    frames,
-                },
-                _,
-            ) => {
-                // Said late, it would lead neighbours and switches away from who is MASTER now.
-                if self.queue.is_leaving(unit) {
-                    return;
-                }
-                self.send(device, &frames);
-                self.tell(News::Announced(unit));
-            }
             Job::Work(Work::Leave { unit }, _) => self.leave(unit),
             Job::Work(
                 Work::BowOut {

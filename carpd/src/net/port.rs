@@ -122,17 +122,19 @@ impl Port {
         self.follow(now);
     }
 
-    /// Reads from each socket as much as it may; gives how many frames that were.
+    /// Reads from each socket as much as it may, if `certain` also what the runtime has not been told
+    /// of; gives how many frames that were.
     pub(super) fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
         batch: &mut Batch,
         now: Instant,
+        certain: bool,
     ) -> usize {
         let before = batch.read();
         for side in [Side::Tap, Side::Ear] {
-            self.poll_side(side, cx, buffer, batch, now);
+            self.poll_side(side, cx, buffer, batch, now, certain);
         }
         if let Some(socket) = &self.arp {
             for _ in 0..TURN {
@@ -159,12 +161,14 @@ impl Port {
         buffer: &mut [u8],
         batch: &mut Batch,
         now: Instant,
+        certain: bool,
     ) {
         for _ in 0..TURN {
             if batch.is_full() {
                 return;
             }
-            let certain = self.ears.asks(side);
+            let asked = self.ears.asks(side);
+            let certain = certain || asked;
             let read = match side {
                 Side::Tap => self
                     .tap
@@ -190,7 +194,7 @@ impl Port {
                     Side::Ear => self.lose_ear(&error, now),
                 },
                 Some(Poll::Pending) => {
-                    if certain {
+                    if asked {
                         self.ears.is_empty(side, now);
                     }
                     return;

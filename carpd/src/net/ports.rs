@@ -4,7 +4,7 @@ use core::ops::Range;
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use carp_proto::{Family, IfIndex, Instant, SendFailure};
 
@@ -146,19 +146,25 @@ impl Ports {
     ///
     /// Cancel safe: a future that is dropped before it is ready has read nothing.
     pub(crate) async fn recv(&mut self, batch: &mut Batch, clock: Clock) {
-        poll_fn(|cx| self.poll_recv(cx, batch, clock.now().instant)).await;
+        poll_fn(|cx| self.poll_recv(cx, batch, clock.now().instant, false)).await;
     }
 
-    /// Hands a whole Ethernet frame to the kernel; never waits.
+    /// Fills `batch` with what has come in, also with what the runtime has not been told of yet:
+    /// while the loop was busy, other queues may have been filled later. At most its budget; `false`
+    /// if there is nothing.
+    ///
+    /// [`recv`](Self::recv) has to be asked afterwards, or nobody is told of what comes in.
+    pub(crate) fn recv_now(&mut self, batch: &mut Batch, clock: Clock) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.poll_recv(&mut cx, batch, clock.now().instant, true)
+            .is_ready()
+    }
+
+    /// Hands whole Ethernet frames, source addresses included, to the kernel by as few system calls
+    /// as can be, and gives what became of each. Never waits.
     ///
     /// # Errors
     /// [`SendFailure::NoMemory`] if queues are full, [`SendFailure::Refused`] for the rest.
-    pub(crate) fn send(&self, device: IfIndex, frame: &[u8]) -> Result<(), SendFailure> {
-        self.sender.send(device, frame)
-    }
-
-    /// Sends frames, source addresses included, by as few system calls as can be, and gives what
-    /// became of each, as [`send`](Self::send) does.
     pub(crate) fn send_all(&self, frames: &[(IfIndex, &[u8])]) -> Vec<Result<(), SendFailure>> {
         self.sender.send_all(frames)
     }
@@ -167,14 +173,20 @@ impl Ports {
         self.attached.iter_mut().find(|port| port.device == device)
     }
 
-    fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut Batch, now: Instant) -> Poll<()> {
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        batch: &mut Batch,
+        now: Instant,
+        certain: bool,
+    ) -> Poll<()> {
         batch.clear();
         self.first = (self.first + 1) % self.attached.len().max(1);
         let (later, sooner) = self.attached.split_at_mut(self.first);
         loop {
             let mut read = 0;
             for port in sooner.iter_mut().chain(later.iter_mut()) {
-                read += port.poll_turn(cx, &mut self.buffer, batch, now);
+                read += port.poll_turn(cx, &mut self.buffer, batch, now, certain);
             }
             if read == 0 || batch.is_full() {
                 break;

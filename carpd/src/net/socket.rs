@@ -142,18 +142,11 @@ impl Sender {
         index_to_name(&self.0, device.0).unwrap_or_else(|_| device.to_string())
     }
 
-    /// Hands `frame` to the kernel.
+    /// Hands frames to the kernel in their order and gives what became of each. They leave by one
+    /// system call: a peer that reacts to the first within microseconds still comes behind the last.
     ///
     /// # Errors
     /// [`SendFailure::NoMemory`] if queues are full, [`SendFailure::Refused`] for the rest.
-    pub(crate) fn send(&self, device: IfIndex, frame: &[u8]) -> Result<(), SendFailure> {
-        let sent = link_layer(device, 0).and_then(|to| self.0.send_to(frame, &to));
-        sent.map(drop).map_err(|error| failure(device, &error))
-    }
-
-    /// Hands frames to the kernel in their order and gives what became of each, as
-    /// [`send`](Self::send) does. They leave by one system call: a peer that reacts to the first
-    /// within microseconds still comes behind the last.
     pub(crate) fn send_all(&self, frames: &[(IfIndex, &[u8])]) -> Vec<Result<(), SendFailure>> {
         let mut results = Vec::with_capacity(frames.len());
         while let Some(rest) = frames.get(results.len()..).filter(|rest| !rest.is_empty()) {

@@ -182,7 +182,7 @@ fn what_this_host_sends_is_not_heard_by_itself() {
         let mut ports = Ports::open().unwrap();
         ports.attach(eth0).unwrap();
         let capture = lab.capture("ip proto 112");
-        assert_eq!(ports.send(eth0, &carp(1)), Ok(()));
+        assert_eq!(ports.send_all(&[(eth0, &carp(1))]), [Ok(())]);
         lab.send_from_peer(&carp(2));
         assert_eq!(hear_until(&mut ports, 2).await, [(eth0, carp(2))]);
         let seen = capture.stop();
@@ -239,7 +239,8 @@ fn a_flood_on_one_interface_does_not_starve_another() {
         for _ in 0..200 {
             lab.send_from_peer(&carp(1));
         }
-        ports.send(index_of("quiet1"), &carp(2)).unwrap();
+        let sent = ports.send_all(&[(index_of("quiet1"), &carp(2))]);
+        assert_eq!(sent, [Ok(())]);
 
         let mut batch = Batch::new(16);
         let mut rounds = 0;
@@ -293,6 +294,7 @@ impl Master {
                 prefix: 24,
             }],
             lease: 60,
+            number: 0,
         });
         let mut ports = Ports::open().unwrap();
         ports.attach(eth0).unwrap();
@@ -333,7 +335,7 @@ impl Master {
                     }
                     News::Refused { error, .. } => panic!("{error}"),
                     News::Found(_) | News::Ready | News::Link(_) | News::LinkGone(_)
-                    | News::Announced(_) | News::Granted { .. } | News::Confirmed(_) => {}
+                    | News::Taken { .. } | News::Granted { .. } | News::Confirmed(_) => {}
                 },
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}
             }
@@ -505,7 +507,8 @@ fn an_interface_may_go_down_and_come_back() {
         let mut ports = Ports::open().unwrap();
         ports.attach(eth0).unwrap();
         run("ip link set eth0 down");
-        assert_eq!(ports.send(eth0, &carp(1)), Err(SendFailure::Refused));
+        let sent = ports.send_all(&[(eth0, &carp(1))]);
+        assert_eq!(sent, [Err(SendFailure::Refused)]);
         let mut batch = Batch::new(16);
         assert!(
             timeout(Duration::from_millis(50), ports.recv(&mut batch, Clock))
@@ -533,7 +536,8 @@ fn an_interface_may_go_away() {
                 .await
                 .is_err()
         );
-        assert_eq!(ports.send(eth0, &carp(1)), Err(SendFailure::Refused));
+        let sent = ports.send_all(&[(eth0, &carp(1))]);
+        assert_eq!(sent, [Err(SendFailure::Refused)]);
         ports.detach(eth0);
         assert!(ports.attach(eth0).is_err());
     });

@@ -388,7 +388,7 @@ impl Engine {
             return;
         };
         let frame = frames::arp_reply(mac, request.target, request.sender_mac, request.sender);
-        out.push(Action::Reply { device, frame });
+        out.push(Action::Resolve { device, frame });
     }
 
     /// The virtual MAC of the virtual host that must answer for `target`, if carpd does the

@@ -53,7 +53,7 @@ impl Engine {
             return;
         };
         let was_refused = if let Some(address) = address {
-            vhost.refused.remove(&address).is_some()
+            vhost.has_address(address)
         } else {
             let is_refused = |it: &mut Impediment| matches!(it, Impediment::DeviceRefused(_));
             vhost.impediment.take_if(is_refused).is_some()

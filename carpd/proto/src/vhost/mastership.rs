@@ -1,5 +1,6 @@
 //! What a virtual host does while it is MASTER, from taking the addresses to giving them back.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use super::{ArpDuty, Env, State, Vhost};
@@ -48,9 +49,10 @@ pub(super) struct Mastership {
     pub(super) answered: Option<Instant>,
     /// The last tie with another master.
     pub(super) tie: Option<Tie>,
-    /// Whether the announcements go out again with the next advertisement.
+    /// Whether the announcements go out once the kernel has the addresses, or, if it has them, with
+    /// the next advertisement.
     pub(super) announce: bool,
-    /// Whether the kernel has performed the takeover.
+    /// Whether the kernel has performed the last takeover.
     pub(super) live: bool,
     /// When the lease of the addresses last started.
     pub(super) renewed: Instant,
@@ -103,6 +105,7 @@ impl Mastership {
     pub(super) fn taken_over(now: Now, advbase: Advbase) -> Self {
         let lease = Duration::from_secs(lease(advbase).into());
         Self {
+            announce: true,
             contested: now.instant + lease + LEASE_SLACK,
             ..Self::starting(now)
         }
@@ -134,40 +137,10 @@ impl Vhost {
         }
     }
 
-    /// As MASTER: advertises, makes the kernel have all addresses, and announces them.
+    /// As MASTER: advertises, and makes the kernel have all addresses.
     pub(super) fn take(&mut self, env: &Env<'_>, out: &mut Vec<Action>) {
         let Some(link) = env.link else { return };
-        self.advertise_and_take(link, env, out);
-        self.announce(link, out);
-    }
-
-    /// As MASTER that was it before a restart: as [`Vhost::take`], and where the addresses are is
-    /// known.
-    pub(super) fn retake(&mut self, env: &Env<'_>, out: &mut Vec<Action>) {
-        let Some(link) = env.link else { return };
-        self.advertise_and_take(link, env, out);
-        // Says when the kernel is done.
-        out.push(Action::Work(Work::Announce {
-            unit: self.unit,
-            device: link.index,
-            frames: Vec::new(),
-        }));
-    }
-
-    fn advertise_and_take(&mut self, link: &Link, env: &Env<'_>, out: &mut Vec<Action>) {
         self.refused.clear();
-        self.advertise(env, out);
-        let place = match (self.settings.lladdr, &self.arp) {
-            (LinkLayer::Parent, _) => Place::Parent(link.index),
-            (LinkLayer::Virtual, ArpDuty::Kernel) => Place::Device,
-            (LinkLayer::Virtual, ArpDuty::Carpd { .. }) => Place::SilentDevice,
-        };
-        out.push(Action::Work(Work::Take {
-            unit: self.unit,
-            place,
-            addresses: self.settings.addresses.clone(),
-            lease: lease(self.settings.advbase),
-        }));
         if let State::Master(mastership) = &mut self.state {
             if mastership.live {
                 out.push(Action::Updated(self.unit));
@@ -175,6 +148,42 @@ impl Vhost {
             mastership.live = false;
             mastership.renewed = env.now.instant;
         }
+        self.advertise(env, out);
+        let place = match (self.settings.lladdr, &self.arp) {
+            (LinkLayer::Parent, _) => Place::Parent(link.index),
+            (LinkLayer::Virtual, ArpDuty::Kernel) => Place::Device,
+            (LinkLayer::Virtual, ArpDuty::Carpd { .. }) => Place::SilentDevice,
+        };
+        self.takes = self.takes.wrapping_add(1);
+        out.push(Action::Work(Work::Take {
+            unit: self.unit,
+            place,
+            addresses: self.settings.addresses.clone(),
+            lease: lease(self.settings.advbase),
+            number: self.takes,
+        }));
+    }
+
+    /// As MASTER with other addresses, or with others to answer for them: as [`Vhost::take`], and
+    /// announces them afterwards.
+    pub(super) fn take_anew(&mut self, env: &Env<'_>, out: &mut Vec<Action>) {
+        self.announce_again();
+        self.take(env, out);
+    }
+
+    fn announce_again(&mut self) {
+        if let State::Master(mastership) = &mut self.state {
+            mastership.announce = true;
+        }
+    }
+
+    /// The kernel has an address; `true` if it refused that since the last takeover.
+    pub(crate) fn has_address(&mut self, address: IpAddr) -> bool {
+        let was_refused = self.refused.remove(&address).is_some();
+        if was_refused {
+            self.announce_again();
+        }
+        was_refused
     }
 
     /// Sends one advertisement for each family now, and what goes with it; sets the next one's
@@ -197,12 +206,7 @@ impl Vhost {
         // Before the advertisement: a better host may take over at that, and what came from the
         // virtual MAC behind it would lead switches back here.
         if mastership.live && (mastership.announce || rounds == REPEATED_BURST || contested) {
-            for frame in self.announcement(link) {
-                out.push(Action::Reply {
-                    device: link.index,
-                    frame,
-                });
-            }
+            self.announce(link, out);
         }
         for frame in self.frames(claim, link, env.now.unix) {
             out.push(Action::Transmit {
@@ -238,34 +242,43 @@ impl Vhost {
         next - (interval / EARLY_PART).min(MOST_EARLY) <= env.now.instant
     }
 
-    /// Announces the addresses once the kernel has them.
+    /// Announces what the kernel has: not what it refused, nor what is balanced.
     fn announce(&self, link: &Link, out: &mut Vec<Action>) {
-        out.push(Action::Work(Work::Announce {
-            unit: self.unit,
-            device: link.index,
-            frames: self.announcement(link),
-        }));
-    }
-
-    fn announcement(&self, link: &Link) -> Vec<Vec<u8>> {
-        let quiet = match &self.arp {
-            ArpDuty::Kernel => &[][..],
-            ArpDuty::Carpd { quiet } => quiet,
-        };
-        advertiser::announcement(&self.settings, link, quiet)
-    }
-
-    /// The kernel has the addresses and has announced them: one more advertisement soon.
-    pub(super) fn settle(&mut self, mastership: Mastership, env: &Env<'_>) {
-        if !mastership.live {
-            let soon = env.now.instant + SETTLE;
-            let next = mastership.next.min(soon);
-            self.state = State::Master(Mastership {
-                live: true,
-                next,
-                ..mastership
-            });
+        let mut quiet: Vec<IpAddr> = self.refused.keys().copied().collect();
+        if let ArpDuty::Carpd { quiet: balanced } = &self.arp {
+            quiet.extend(balanced);
         }
+        let device = link.index;
+        let frames = advertiser::announcement(&self.settings, link, &quiet);
+        out.extend(
+            frames
+                .into_iter()
+                .map(|frame| Action::Resolve { device, frame }),
+        );
+    }
+
+    /// The kernel performed the takeover of this number: if nobody has taken over meanwhile, and no
+    /// other one was asked for, the addresses are announced, and there is one more advertisement
+    /// soon.
+    pub(super) fn settle(
+        &mut self,
+        mastership: Mastership,
+        number: u32,
+        env: &Env<'_>,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(link) = env.link.filter(|_| number == self.takes) else {
+            return;
+        };
+        if mastership.announce {
+            self.announce(link, out);
+        }
+        self.state = State::Master(Mastership {
+            announce: false,
+            live: true,
+            next: mastership.next.min(env.now.instant + SETTLE),
+            ..mastership
+        });
     }
 
     fn frames(&mut self, claim: Claim, link: &Link, now: UnixTime) -> Vec<Vec<u8>> {

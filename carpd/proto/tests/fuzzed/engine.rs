@@ -100,7 +100,11 @@ impl Host {
                 ]);
                 self.handle(&Input::Sent { unit, result });
             }
-            15 => self.handle(&Input::Announced(requests::unit(bytes))),
+            15 => {
+                let unit = requests::unit(bytes);
+                let number = self.judge.takeover(unit);
+                self.handle(&Input::Taken { unit, number });
+            }
             16 => {
                 let unit = requests::unit(bytes);
                 let address = bytes.flag().then(|| requests::address(bytes));

@@ -25,6 +25,8 @@ pub(super) struct Judge {
     states: BTreeMap<Unit, StateName>,
     /// Where the kernel has addresses.
     held: BTreeSet<Unit>,
+    /// The last takeover of each interface.
+    takeovers: BTreeMap<Unit, u32>,
     /// The last counter of each interface and family since it was created.
     sealed: BTreeMap<(Unit, bool), u64>,
     own: BTreeMap<IfIndex, Vec<IpAddr>>,
@@ -36,6 +38,11 @@ pub(super) struct Judge {
 }
 
 impl Judge {
+    /// The number of the last takeover of an interface.
+    pub(super) fn takeover(&self, unit: Unit) -> u32 {
+        self.takeovers.get(&unit).copied().unwrap_or_default()
+    }
+
     /// Looks at the host before something happens to it.
     pub(super) fn before(&mut self, engine: &Engine, input: &Input<'_>, now: Now) {
         self.settings = settings(engine);
@@ -67,7 +74,7 @@ impl Judge {
     ) {
         if !self.believable {
             for action in actions {
-                let harmless = matches!(action, Action::Notice(_) | Action::Reply { .. });
+                let harmless = matches!(action, Action::Notice(_) | Action::Resolve { .. });
                 assert!(harmless, "an unauthentic packet: {action:?}");
             }
             assert_eq!(settings(engine), self.settings);
@@ -96,9 +103,11 @@ impl Judge {
                     unit,
                     addresses,
                     lease,
+                    number,
                     ..
                 } => {
                     assert!(*lease >= 2 && !addresses.is_empty());
+                    self.takeovers.insert(*unit, *number);
                     self.held.insert(*unit);
                 }
                 Work::Leave { unit } | Work::Down { unit } | Work::Remove { unit } => {
@@ -110,7 +119,7 @@ impl Judge {
                         self.sent(engine, *unit, frame, true);
                     }
                 }
-                Work::Renew { unit, .. } | Work::Announce { unit, .. } => {
+                Work::Renew { unit, .. } => {
                     assert!(self.held.contains(unit), "{work:?} without addresses");
                 }
                 Work::Ensure { .. } => {}

@@ -199,9 +199,11 @@ impl World {
                 unit,
                 result: Ok(()),
             }),
-            Action::Work(Work::Announce { unit, .. }) => self.input(Input::Announced(unit)),
+            Action::Work(Work::Take { unit, number, .. }) => {
+                self.input(Input::Taken { unit, number });
+            }
             Action::Work(_)
-            | Action::Reply { .. }
+            | Action::Resolve { .. }
             | Action::Attach(_)
             | Action::Detach(_)
             | Action::ListenArp { .. } => {}

@@ -67,6 +67,7 @@ pub(super) async fn work_and_be_killed(run_dir: &RunDir) {
             place,
             addresses,
             lease: 60,
+            number: 0,
         };
         Job::Work(take, Clock.now().instant)
     };

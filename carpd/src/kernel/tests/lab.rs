@@ -116,7 +116,7 @@ impl Lab {
         })
         .join()
         .unwrap();
-        sender.send(index, frame).unwrap();
+        assert_eq!(sender.send_all(&[(index, frame)]), [Ok(())]);
     }
 
     /// The link-layer address that the peer has for `address`, if it has one.

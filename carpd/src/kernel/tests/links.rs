@@ -158,7 +158,7 @@ fn our_own_devices_and_addresses_are_not_told() {
                 News::Found(_)
                 | News::LinkGone(_)
                 | News::Ready
-                | News::Announced(_)
+                | News::Taken { .. }
                 | News::Ear { .. }
                 | News::Probed(..)
                 | News::Refused { .. }

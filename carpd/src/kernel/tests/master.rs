@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carp_proto::{IfIndex, Place, Work};
+use carp_proto::{IfIndex, Place, RequestId, Work};
 
 use super::lab::{eventually, on_a_cable, run, set, succeeds};
 use super::{Kernel, News, addresses_of, carp, eth0, mac};
@@ -281,14 +281,10 @@ fn a_lease_does_not_wait_for_the_devices_of_others() {
             });
         }
         kernel.handle.renew(vec![(carp(0), 300)]);
-        kernel.handle.work(Work::Announce {
-            unit: carp(0),
-            device: parent,
-            frames: Vec::new(),
-        });
+        kernel.handle.confirm(Some(carp(0)), RequestId(1));
         loop {
             match kernel.news().await {
-                News::Announced(_) => break,
+                News::Confirmed(_) => break,
                 News::Refused { unit, error, .. } => panic!("first {unit}: {error}"),
                 News::Found(_)
                 | News::Link(_)
@@ -296,7 +292,7 @@ fn a_lease_does_not_wait_for_the_devices_of_others() {
                 | News::Ear { .. }
                 | News::Probed(..)
                 | News::Granted { .. }
-                | News::Confirmed(_)
+                | News::Taken { .. }
                 | News::Ready => {}
             }
         }

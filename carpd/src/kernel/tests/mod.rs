@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use carp_proto::{IfIndex, Lease, Link, Mac, Place, Unit, VirtualAddress, Work};
+use carp_proto::{IfIndex, Lease, Link, Mac, Place, RequestId, Unit, VirtualAddress, Work};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
@@ -67,7 +67,7 @@ impl Kernel {
                 News::Found(leases) => kernel.leases = leases,
                 News::Link(link) => kernel.links.push(link),
                 News::LinkGone(_) => {}
-                early @ (News::Announced(_)
+                early @ (News::Taken { .. }
                 | News::Ear { .. }
                 | News::Probed(..)
                 | News::Refused { .. }
@@ -92,6 +92,7 @@ impl Kernel {
             place,
             addresses,
             lease,
+            number: 0,
         });
     }
 
@@ -109,19 +110,16 @@ impl Kernel {
     /// Waits until the queue is done, and says what was refused meanwhile.
     async fn settle(&mut self) -> Vec<String> {
         // Only what is for one unit is done in order.
-        let mut markers: BTreeSet<Unit> = (0..10).chain([999]).map(carp).collect();
-        for unit in markers.clone() {
-            self.handle.work(Work::Announce {
-                unit,
-                device: IfIndex(1),
-                frames: Vec::new(),
-            });
+        let mut markers: BTreeSet<u16> = (0..10).chain([999]).collect();
+        for unit in &markers {
+            let marker = RequestId(u64::from(*unit));
+            self.handle.confirm(Some(carp(*unit)), marker);
         }
         let mut refused = Vec::new();
         while !markers.is_empty() {
             match self.news().await {
-                News::Announced(unit) => {
-                    markers.remove(&unit);
+                News::Confirmed(RequestId(marker)) => {
+                    markers.retain(|unit| u64::from(*unit) != marker);
                 }
                 News::Refused {
                     unit,
@@ -143,7 +141,7 @@ impl Kernel {
                 | News::Ear { .. }
                 | News::Probed(..)
                 | News::Granted { .. }
-                | News::Confirmed(_)
+                | News::Taken { .. }
                 | News::Ready => {}
             }
         }

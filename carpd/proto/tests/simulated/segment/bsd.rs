@@ -86,7 +86,7 @@ impl Bsd {
             Input::Link(_)
             | Input::LinkGone(_)
             | Input::Sent { .. }
-            | Input::Announced(_)
+            | Input::Taken { .. }
             | Input::Refused { .. }
             | Input::Resume { .. }
             | Input::Granted { .. }

@@ -1,11 +1,12 @@
 //! What becomes of single advertisements and of one address family between two hosts.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use carp_proto::Family;
 use carp_proto::wire::carp::{Header, PROTOCOL};
-use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame};
-use carp_proto::wire::{ipv4, ipv6};
+use carp_proto::wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame};
+use carp_proto::wire::{arp, ipv4, ipv6, ndisc};
 
 use super::Segment;
 
@@ -74,6 +75,23 @@ const fn ethertype(family: Family) -> u16 {
     match family {
         Family::V4 => ETHERTYPE_IPV4,
         Family::V6 => ETHERTYPE_IPV6,
+    }
+}
+
+/// The address that a frame announces.
+pub(crate) fn announced(frame: &[u8]) -> Option<IpAddr> {
+    let frame = Frame::parse(frame)?;
+    match frame.ethertype {
+        ETHERTYPE_ARP => {
+            let packet = arp::Packet::parse(frame.payload).ok()?;
+            (packet.sender == packet.target).then_some(packet.sender.into())
+        }
+        ETHERTYPE_IPV6 => {
+            let packet = ipv6::Packet::parse(frame.payload).ok()?;
+            let found = ndisc::Advertisement::parse(packet.source, packet.payload).ok()?;
+            Some(found.target.into())
+        }
+        _ => None,
     }
 }
 

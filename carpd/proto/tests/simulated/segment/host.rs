@@ -189,6 +189,7 @@ impl Kernel {
                 place,
                 addresses,
                 lease,
+                number: _,
             } => {
                 match place {
                     Place::Device | Place::SilentDevice => {
@@ -218,7 +219,7 @@ impl Kernel {
                 assert!(!self.leases.contains_key(&unit), "removed with addresses");
                 self.devices.remove(&unit);
             }
-            Work::Announce { .. } | Work::BowOut { .. } => panic!("not the kernel's: {work:?}"),
+            Work::BowOut { .. } => panic!("not the kernel's: {work:?}"),
         }
     }
 

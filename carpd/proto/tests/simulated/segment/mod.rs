@@ -203,7 +203,16 @@ impl Segment {
                 };
                 return Some((unit, result));
             }
-            Action::Reply { device, frame } => self.send(host, device, &frame),
+            Action::Resolve { device, frame } => {
+                if let Some(address) = fates::announced(&frame) {
+                    let mut held = self.hosts[host].kernel.addresses(self.now);
+                    assert!(
+                        held.any(|held| held == address),
+                        "{address} is announced and the kernel does not have it"
+                    );
+                }
+                self.send(host, device, &frame);
+            }
             Action::Work(work) => {
                 if let Work::BowOut { device, frames, .. } = &work {
                     let observer = &mut self.hosts[host].observer;
@@ -252,15 +261,9 @@ impl Segment {
 
     fn perform(&mut self, host: usize, work: Work) {
         match work {
-            Work::Announce {
-                unit,
-                device,
-                frames,
-            } => {
-                for frame in &frames {
-                    self.send(host, device, frame);
-                }
-                self.handle(host, Input::Announced(unit));
+            Work::Take { unit, number, .. } => {
+                self.hosts[host].kernel.perform(work, self.now);
+                self.handle(host, Input::Taken { unit, number });
             }
             Work::BowOut { device, frames, .. } => {
                 for frame in &frames {
@@ -268,7 +271,6 @@ impl Segment {
                 }
             }
             Work::Ensure { .. }
-            | Work::Take { .. }
             | Work::Renew { .. }
             | Work::Leave { .. }
             | Work::Down { .. }
@@ -370,7 +372,7 @@ fn tells(action: &Action, of: Unit) -> bool {
         Action::Created(unit) | Action::Updated(unit) => *unit == of,
         Action::Changed(transition) => transition.unit == of,
         Action::Transmit { .. }
-        | Action::Reply { .. }
+        | Action::Resolve { .. }
         | Action::Work(_)
         | Action::Attach(_)
         | Action::Detach(_)

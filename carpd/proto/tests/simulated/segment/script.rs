@@ -50,6 +50,25 @@ impl Segment {
         answer
     }
 
+    /// The kernel refuses an address of what it is about to do.
+    pub(crate) fn refuse(&mut self, name: &str, unit: &str, address: &str) {
+        let input = Input::Refused {
+            unit: unit.parse().unwrap(),
+            address: Some(address.parse().unwrap()),
+            error: "no room".to_owned(),
+        };
+        self.handle(self.index(name), input);
+    }
+
+    /// The kernel has an address that it refused.
+    pub(crate) fn grant(&mut self, name: &str, unit: &str, address: &str) {
+        let input = Input::Granted {
+            unit: unit.parse().unwrap(),
+            address: Some(address.parse().unwrap()),
+        };
+        self.handle(self.index(name), input);
+    }
+
     /// Plugs or pulls a cable.
     pub(crate) fn carrier(&mut self, name: &str, wire: IfIndex, carrier: bool) {
         let host = self.index(name);

@@ -1,5 +1,6 @@
 //! What a group does, as stories of who is MASTER when, and why.
 
+mod announcing;
 mod balancing;
 mod election;
 mod families;
