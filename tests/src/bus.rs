@@ -1,4 +1,4 @@
-//! A message bus of our own with the policy that carpd installs.
+//! Message bus of the lab, with the policy that carpd installs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::{Host, Lab, Process, wait_until};
 
-/// A running dbus-daemon.
+/// Running dbus-daemon.
 #[derive(Debug)]
 pub struct Bus {
     address: String,
@@ -19,8 +19,8 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Starts a bus with the system bus's rules: who may own and call `org.carpd1` is said by
-    /// `dbus/org.carpd1.conf` alone.
+    /// Starts a bus with the rules of the system bus. Only `dbus/org.carpd1.conf` allows programs
+    /// to own and call `org.carpd1`.
     pub fn start(lab: &Lab) -> Result<Self> {
         let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dbus/org.carpd1.conf");
         Self::start_with(lab, &policy)
@@ -48,21 +48,21 @@ impl Bus {
         self.process.signal(signal)
     }
 
-    /// Kills it, and starts another at the same address.
+    /// Kills it and starts it again at the same address.
     pub fn restart(&mut self) -> Result<()> {
         self.process.kill()?;
         (self.address, self.process) = launch(&self.host, &self.configuration)?;
         Ok(())
     }
 
-    /// For `DBUS_SYSTEM_BUS_ADDRESS` and `--bus`.
+    /// Returns the address for `DBUS_SYSTEM_BUS_ADDRESS` and `--bus`.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 }
 
-/// Starts it; its address is given without the guid, which is another one each time.
+/// Starts dbus-daemon. Returns its address without the GUID, which changes with each start.
 fn launch(host: &Host, configuration: &Path) -> Result<(String, Process)> {
     let mut command = host.command("dbus-daemon");
     command.arg("--nofork").arg("--print-address");
@@ -79,7 +79,7 @@ fn launch(host: &Host, configuration: &Path) -> Result<(String, Process)> {
     Ok((address, process))
 }
 
-/// As Debian's system.conf, without its service activation, and with what systemd says of itself.
+/// Returns Debian's system.conf without service activation, and with the policy of systemd.
 fn configuration_text(socket: &Path, policy: &Path) -> String {
     format!(
         r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"

@@ -1,4 +1,4 @@
-//! What is on the wire: tcpdump into a file, and the file read back.
+//! Capture of frames: tcpdump into a file, and a parser of the file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::{Frame, Host, Lab, Process};
 const GLOBAL_HEADER: usize = 24;
 const RECORD_HEADER: usize = 16;
 
-/// A running tcpdump.
+/// Running tcpdump.
 #[derive(Debug)]
 pub struct Capture {
     process: Process,
@@ -19,19 +19,19 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Everything `host` itself sends on one of its cables, seen at the switch's port.
+    /// Captures everything that `host` sends on a cable, at the switch's port.
     pub fn sent_by(host: &Host, interface: &str) -> Result<Self> {
         let port = host.port(interface);
         Self::start(host, host.switch_namespace()?, &["-Q", "in", "-i", &port])
     }
 
-    /// Everything that arrives at `host` on one of its cables, seen at the switch's port.
+    /// Captures everything that `host` receives on a cable, at the switch's port.
     pub fn received_by(host: &Host, interface: &str) -> Result<Self> {
         let port = host.port(interface);
         Self::start(host, host.switch_namespace()?, &["-Q", "out", "-i", &port])
     }
 
-    /// Everything on a segment.
+    /// Captures everything on a segment.
     pub fn on_segment(lab: &Lab, segment: &str) -> Result<Self> {
         let switch = lab.switch();
         Self::start(switch, switch.namespace(), &["-i", segment])
@@ -58,27 +58,27 @@ impl Capture {
         Ok(Self { process, file })
     }
 
-    /// What was captured until now.
+    /// Returns the frames until now.
     pub fn frames(&self) -> Result<Vec<Frame>> {
         let bytes = fs::read(&self.file).with_context(|| format!("{}", self.file.display()))?;
         read_pcap(&bytes)
     }
 
-    /// Ends the capture and gives everything.
+    /// Ends the capture. Returns all frames.
     pub fn stop(&mut self) -> Result<Vec<Frame>> {
         self.process.interrupt(Duration::from_secs(5))?;
         self.frames()
     }
 
-    /// The file in pcap format.
+    /// Returns the path of the pcap file.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
     }
 }
 
-/// Reads a pcap file of this machine's byte order with microseconds, as tcpdump writes it. A last
-/// record that is not yet complete is left out.
+/// Parses a pcap file in this machine's byte order with microseconds, as tcpdump writes it. Leaves
+/// out an incomplete record at the end.
 fn read_pcap(bytes: &[u8]) -> Result<Vec<Frame>> {
     let Some(mut rest) = bytes.get(GLOBAL_HEADER..) else {
         return Ok(Vec::new());
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_cut_short_is_left_out() {
+    fn incomplete_record_is_left_out() {
         let mut file = 0xa1b2_c3d4_u32.to_ne_bytes().to_vec();
         file.resize(GLOBAL_HEADER, 0);
         for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! carpd in a host, and carpctl talking to it.
+//! carpd in a host, and its carpctl.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,10 +15,10 @@ use serde::Deserialize;
 
 use crate::{Host, MARGIN, Process, program, wait_until};
 
-/// How long carpd may take to start or to stop on a busy machine.
-const BOUND: Duration = Duration::from_secs(10);
+/// Longest time for carpd to start or to stop on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A running carpd with directories of its own.
+/// Running carpd with directories of its own.
 #[derive(Debug)]
 pub struct Carpd {
     host: Host,
@@ -29,13 +29,13 @@ pub struct Carpd {
     program: PathBuf,
 }
 
-/// Further variables of carpd's environment.
+/// Additional variables of carpd's environment.
 type Environment = Vec<(&'static str, OsString)>;
 
-/// How a carpctl ended.
+/// Result of a carpctl.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The exit status; -1 if a signal ended it.
+    /// Exit status; -1 if a signal ended it.
     pub code: i32,
     /// Standard output.
     pub stdout: String,
@@ -43,31 +43,31 @@ pub struct Outcome {
     pub stderr: String,
 }
 
-/// What `carpctl carp0 --json` says, as far as the stories ask.
+/// Properties in the output of `carpctl carp0 --json` that stories need.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Interface {
     /// `INIT`, `BACKUP` or `MASTER`.
     pub state: String,
-    /// The demotion byte advertised now.
+    /// Demotion byte of the advertisements.
     pub demotion: u8,
-    /// At least 240 while preemption is suppressed.
+    /// Advertised advskew: at least 240 while preemption is suppressed.
     pub effective_advskew: u8,
-    /// The last change of state.
+    /// Last change of state.
     pub last_transition: Option<Transition>,
-    /// The counters by their names of `netstat -s -p carp`.
+    /// Counters by their names on the bus.
     pub statistics: BTreeMap<String, u64>,
 }
 
-/// A change of state.
+/// Change of state.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Transition {
     /// Microseconds since the epoch.
     pub time: u64,
-    /// The state before.
+    /// State before.
     pub from: String,
-    /// The state after.
+    /// State after.
     pub to: String,
-    /// One word, such as `master-timed-out`.
+    /// Reason, such as `master-timed-out`.
     pub reason: String,
 }
 
@@ -77,7 +77,7 @@ impl Carpd {
         Self::start_with(host, &["--bus", "none"])
     }
 
-    /// As [`Carpd::start`], on the bus with this address as well.
+    /// As [`Carpd::start`], but also on the bus with this address.
     pub fn start_on(host: &Host, bus: &str) -> Result<Self> {
         Self::start_with(host, &["--bus", bus])
     }
@@ -87,7 +87,7 @@ impl Carpd {
         Self::start_configured_with(host, rc_conf, sysctl_conf, &["--bus", "none"])
     }
 
-    /// As [`Carpd::start_configured`], with further `arguments`, which name a bus.
+    /// As [`Carpd::start_configured`], with additional `arguments`, which name a bus.
     pub fn start_configured_with(
         host: &Host,
         rc_conf: &str,
@@ -115,21 +115,21 @@ impl Carpd {
         Self::start_all(host, directory, arguments, environment)
     }
 
-    /// As [`Carpd::start`], with further `arguments`, which name a bus.
+    /// As [`Carpd::start`], with additional `arguments`, which name a bus.
     pub fn start_with(host: &Host, arguments: &[&str]) -> Result<Self> {
         let directory = host.file("carpd", "d");
         fs::create_dir_all(directory.join("etc"))?;
         Self::start_all(host, directory, arguments, Vec::new())
     }
 
-    /// As [`Carpd::start_with`], started by way of `program`, which becomes it.
+    /// As [`Carpd::start_with`], with `program`, which executes carpd.
     pub fn start_program(host: &Host, program: PathBuf, arguments: &[&str]) -> Result<Self> {
         let directory = host.file("carpd", "d");
         fs::create_dir_all(directory.join("etc"))?;
         Self::start_from(program, host, directory, arguments, Vec::new())
     }
 
-    /// As [`Carpd::start_with`], with further variables in its environment.
+    /// As [`Carpd::start_with`], with additional variables in its environment.
     pub fn start_under(host: &Host, arguments: &[&str], environment: Environment) -> Result<Self> {
         let directory = host.file("carpd", "d");
         fs::create_dir_all(directory.join("etc"))?;
@@ -166,7 +166,7 @@ impl Carpd {
         Ok(carpd)
     }
 
-    /// Starts carpd again, with the same directories, after it has ended.
+    /// Starts carpd again, with the same directories, after its end.
     pub fn restart(&mut self) -> Result<()> {
         ensure!(self.process.ended()?.is_some(), "carpd still runs");
         self.process = Self::launch(
@@ -179,7 +179,7 @@ impl Carpd {
         self.wait_until_ready()
     }
 
-    /// From the next start on it is this program, with one more argument.
+    /// Uses this program with one more argument from the next start on.
     pub fn replace(&mut self, program: PathBuf, argument: &str) {
         self.program = program;
         self.arguments.push(argument.to_owned());
@@ -202,7 +202,7 @@ impl Carpd {
 
     fn wait_until_ready(&mut self) -> Result<()> {
         let socket = self.directory.join("run/bus");
-        let ready = wait_until("carpd answers on its private socket", BOUND, || {
+        let ready = wait_until("carpd answers on its private socket", START_TIMEOUT, || {
             if self.process.ended()?.is_some() {
                 return Ok(Some(()));
             }
@@ -212,7 +212,7 @@ impl Carpd {
         self.process.check_alive()
     }
 
-    /// Runs `carpctl LINE`, which must succeed, and gives what it printed.
+    /// Runs `carpctl LINE`, which must succeed. Returns its output.
     pub fn carpctl(&self, line: &str) -> Result<String> {
         let outcome = self.try_carpctl(line)?;
         ensure!(
@@ -228,7 +228,7 @@ impl Carpd {
         Ok(outcome.stdout)
     }
 
-    /// Runs `carpctl LINE`, which must succeed with a warning, and gives that.
+    /// Runs `carpctl LINE`, which must succeed with a warning. Returns the warning.
     pub fn carpctl_warns(&self, line: &str) -> Result<String> {
         let outcome = self.try_carpctl(line)?;
         ensure!(
@@ -239,7 +239,7 @@ impl Carpd {
         Ok(outcome.stderr)
     }
 
-    /// Runs `carpctl LINE`, whatever comes of it.
+    /// Runs `carpctl LINE`. Returns its result.
     pub fn try_carpctl(&self, line: &str) -> Result<Outcome> {
         let output = self
             .carpctl_command()?
@@ -253,61 +253,61 @@ impl Carpd {
         })
     }
 
-    /// A carpctl that talks to this carpd, still without arguments.
+    /// Returns a carpctl for this carpd, without arguments.
     pub fn carpctl_command(&self) -> Result<Command> {
         let mut command = self.host.command(program("carpctl")?);
         command.env("CARPD_BUS_ADDRESS", self.address());
         Ok(command)
     }
 
-    /// The address of the private socket, for `CARPD_BUS_ADDRESS`.
+    /// Returns the address of the private socket, for `CARPD_BUS_ADDRESS`.
     #[must_use]
     pub fn address(&self) -> String {
         format!("unix:path={}", self.run_directory().join("bus").display())
     }
 
-    /// Its run directory.
+    /// Returns its run directory.
     #[must_use]
     pub fn run_directory(&self) -> PathBuf {
         self.directory.join("run")
     }
 
-    /// Its configuration directory.
+    /// Returns its configuration directory.
     #[must_use]
     pub fn config_directory(&self) -> PathBuf {
         self.directory.join("etc")
     }
 
-    /// The path of one of its configuration files.
+    /// Returns the path of one of its configuration files.
     #[must_use]
     pub fn config(&self, name: &str) -> PathBuf {
         self.directory.join("etc").join(name)
     }
 
-    /// Its process id.
+    /// Returns its process ID.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// The host it runs in.
+    /// Returns its host.
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// Everything about one carp interface.
+    /// Returns one carp interface.
     pub fn interface(&self, name: &str) -> Result<Interface> {
         let text = self.carpctl(&format!("{name} --json"))?;
         serde_json::from_str(&text).with_context(|| format!("carpctl {name} --json:\n{text}"))
     }
 
-    /// The state of one carp interface.
+    /// Returns the state of one carp interface.
     pub fn state(&self, name: &str) -> Result<String> {
         Ok(self.interface(name)?.state)
     }
 
-    /// One counter of one carp interface.
+    /// Returns a counter of one carp interface.
     pub fn counter(&self, interface: &str, counter: &str) -> Result<u64> {
         let statistics = self.interface(interface)?.statistics;
         statistics
@@ -316,8 +316,8 @@ impl Carpd {
             .with_context(|| format!("no counter {counter}"))
     }
 
-    /// Waits until a carp interface is in `state`. The machine's margin is added to `bound`, the
-    /// protocol's own time.
+    /// Waits until a carp interface is in `state`, for at most `bound`, the protocol's time, plus
+    /// [`MARGIN`].
     pub fn wait_for_state(&self, name: &str, state: &str, bound: Duration) -> Result<()> {
         let what = format!("{name} on {} is {state}", self.host.name());
         wait_until(&what, bound + MARGIN, || {
@@ -334,8 +334,8 @@ impl Carpd {
         })
     }
 
-    /// Waits until a counter is greater than `value`. carpd may answer with counters that are a tenth
-    /// of a second old.
+    /// Waits until a counter is greater than `value`. Counters in carpd's answers can be a tenth of
+    /// a second old.
     pub fn wait_for_more_than(&self, interface: &str, counter: &str, value: u64) -> Result<()> {
         let what = format!(
             "{counter} of {interface} on {} exceeds {value}",
@@ -346,7 +346,7 @@ impl Carpd {
         })
     }
 
-    /// Waits until a counter has grown by `count`, at one a second.
+    /// Waits until a counter has grown by `count`, at one per second.
     pub fn wait_for_counter(&self, interface: &str, counter: &str, count: u32) -> Result<()> {
         let before = self.counter(interface, counter)?;
         let what = format!(
@@ -359,8 +359,9 @@ impl Carpd {
         })
     }
 
-    /// Whether a packet socket for everything is open on a physical interface: packet(7), `ETH_P_ALL`.
-    pub fn has_tap(&self, interface: &str) -> Result<bool> {
+    /// Returns whether a direct socket is open on a physical interface: a packet socket for all
+    /// protocols (packet(7), `ETH_P_ALL`).
+    pub fn has_direct_socket(&self, interface: &str) -> Result<bool> {
         let link = self
             .host
             .run(&format!("cat /sys/class/net/{interface}/ifindex"))?;
@@ -372,33 +373,33 @@ impl Carpd {
         }))
     }
 
-    /// What carpd printed until now.
+    /// Returns carpd's output until now.
     pub fn log(&self) -> Result<String> {
         self.process.log()
     }
 
     /// Waits until carpd has printed `text`.
     pub fn wait_for_log(&self, text: &str) -> Result<()> {
-        self.process.wait_for_log(text, BOUND)
+        self.process.wait_for_log(text, START_TIMEOUT)
     }
 
-    /// Stops carpd as systemd does and waits until it has ended.
+    /// Stops carpd as systemd does and waits for its end.
     pub fn stop(&mut self) -> Result<ExitStatus> {
-        self.process.terminate(BOUND)
+        self.process.terminate(START_TIMEOUT)
     }
 
-    /// Whether it has ended.
+    /// Returns whether it has ended.
     pub fn has_ended(&mut self) -> Result<bool> {
         Ok(self.process.ended()?.is_some())
     }
 
-    /// Has carpd end with everything kept, and waits until it has ended.
+    /// Stops carpd without removing anything (`SIGUSR2`) and waits for its end.
     pub fn keep(&mut self) -> Result<ExitStatus> {
         self.process.signal(Signal::USR2)?;
-        self.process.wait_for_end(BOUND)
+        self.process.wait_for_end(START_TIMEOUT)
     }
 
-    /// Ends carpd without a chance to clean up.
+    /// Kills carpd, so that it cannot clean up.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()
     }
@@ -408,12 +409,12 @@ impl Carpd {
         self.process.signal(signal)
     }
 
-    /// How it has ended, once it has.
+    /// Returns its exit status if it has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.process.ended()
     }
 
-    /// Fails, with what it printed, if carpd has ended.
+    /// Fails with its output if carpd has ended.
     pub fn check_alive(&mut self) -> Result<()> {
         self.process.check_alive()
     }

@@ -6,31 +6,31 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Longer ones are cut.
-const LONGEST: usize = 8192;
+/// Greatest length of a datagram; longer ones are cut.
+const MAX_LENGTH: usize = 8192;
 
-/// The next datagram as text.
+/// Returns the next datagram as text.
 ///
 /// # Errors
-/// None came within `bound`.
+/// No datagram arrived within `bound`.
 pub fn receive(socket: &UnixDatagram, bound: Duration) -> Result<String> {
     let end = Instant::now() + bound;
-    let mut buffer = [0; LONGEST];
+    let mut buffer = [0; MAX_LENGTH];
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            bail!("nothing was told in {bound:?}");
+            bail!("no datagram in {bound:?}");
         }
         socket.set_read_timeout(Some(left))?;
         match socket.recv(&mut buffer) {
             Ok(length) => {
-                let heard = buffer.get(..length).context("a whole datagram")?;
-                return Ok(String::from_utf8_lossy(heard).into_owned());
+                let datagram = buffer.get(..length).context("a whole datagram")?;
+                return Ok(String::from_utf8_lossy(datagram).into_owned());
             }
-            // signal(7): who waits with a limit is interrupted also where all programs are stopped
-            // for a moment, as a machine is that is moved.
+            // signal(7): a wait with a timeout is also interrupted when a stopped process
+            // continues, for example after the migration of the machine.
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).context("nothing was told"),
+            Err(error) => return Err(error).context("no datagram"),
         }
     }
 }

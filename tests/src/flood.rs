@@ -1,5 +1,4 @@
-//! Frames made by hand, put on a host's cable as they are: a few, or more than anybody should have
-//! to look at.
+//! Sending of prepared frames on a host's cable: a few, or a flood.
 
 use std::io;
 use std::sync::Arc;
@@ -11,27 +10,27 @@ use anyhow::{Context as _, Result, anyhow};
 
 use crate::{Host, Wire};
 
-/// So many frames at most go out with one call.
-const BATCH: usize = 64;
+/// Most frames that one call sends.
+const FRAMES_PER_CALL: usize = 64;
 
-/// A running flood; it ends with its guard.
+/// Running flood; it ends when dropped.
 #[derive(Debug)]
 pub struct Flood {
     thread: Option<JoinHandle<io::Result<Flooded>>>,
     stop: Arc<AtomicBool>,
 }
 
-/// What came of a flood.
+/// Result of a flood.
 #[derive(Clone, Copy, Debug)]
 pub struct Flooded {
-    /// The frames that the kernel took; the others it said it had no room for.
+    /// Frames that the kernel accepted; it had no room for the others.
     pub sent: u64,
-    /// How long it took.
+    /// Duration.
     pub span: Duration,
 }
 
 impl Flooded {
-    /// Frames a second, on average.
+    /// Returns the average number of frames per second.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^52")]
     pub fn rate(&self) -> f64 {
@@ -40,7 +39,7 @@ impl Flooded {
 }
 
 impl Host {
-    /// Sends whole Ethernet frames from `interface`, in their order.
+    /// Sends Ethernet frames from `interface`, in order.
     pub fn inject(&self, interface: &str, frames: &[Vec<u8>]) -> Result<()> {
         let wire = Wire::open_to_send(self, interface)?;
         for frame in frames {
@@ -50,8 +49,8 @@ impl Host {
         Ok(())
     }
 
-    /// Starts to send `frames`, in their order and over and over, from `interface`: `rate` a second
-    /// if the machine can, for this long.
+    /// Starts to send `frames` from `interface`, in order and repeatedly: `rate` per second if the
+    /// machine can, for the duration `span`.
     pub fn flood(
         &self,
         interface: &str,
@@ -61,7 +60,9 @@ impl Host {
     ) -> Result<Flood> {
         let wire = Wire::open_to_send(self, interface)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let whole = frames.len().max(BATCH / frames.len().max(1) * frames.len());
+        let whole = frames
+            .len()
+            .max(FRAMES_PER_CALL / frames.len().max(1) * frames.len());
         let batch: Vec<Vec<u8>> = frames.iter().cycle().take(whole).cloned().collect();
         let thread = thread::Builder::new().spawn({
             let stop = Arc::clone(&stop);
@@ -75,7 +76,7 @@ impl Host {
 }
 
 impl Flood {
-    /// Waits for its end.
+    /// Waits for its end. Returns its result.
     pub fn finish(mut self) -> Result<Flooded> {
         let thread = self.thread.take().context("it has ended")?;
         let flooded = thread.join().map_err(|_| anyhow!("the flood panicked"))?;
@@ -92,7 +93,7 @@ impl Drop for Flood {
     }
 }
 
-/// Whoever was kept from sending for a while sends the more afterwards: the rate is the average.
+/// Sends the frames. After a delay it sends faster, so that `rate` is the average.
 fn flood(
     wire: &Wire,
     batch: &[Vec<u8>],
@@ -112,7 +113,7 @@ fn flood(
         }
         match wire.send_all(batch) {
             Ok(sent) => flooded.sent += sent as u64,
-            // A queue on the way is full; what was not sent now is sent later.
+            // A queue of the kernel is full; the frames are sent later.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
             Err(error) => return Err(error),
         }

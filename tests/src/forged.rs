@@ -1,4 +1,4 @@
-//! Advertisements of somebody who does not know the password.
+//! Advertisements of a sender that does not know the password.
 
 use std::net::Ipv4Addr;
 
@@ -7,7 +7,7 @@ use carp_proto::wire::carp::{ADVERTISEMENT, AUTHLEN, Header, VERSION};
 use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, Frame};
 use carp_proto::wire::ipv4;
 
-/// Of the fastest master that there can be with `advbase 1`, well-formed but for its digest.
+/// Returns the header of the fastest possible master with `advbase 1`, valid except for its digest.
 #[must_use]
 pub fn forged(vhid: u8) -> Header {
     Header {
@@ -23,7 +23,7 @@ pub fn forged(vhid: u8) -> Header {
     }
 }
 
-/// A frame with an IPv4 packet of CARP's protocol, otherwise as told.
+/// Returns a frame with an IPv4 packet of CARP's protocol.
 #[must_use]
 pub fn carp_frame(source: Ipv4Addr, ttl: u8, payload: &[u8]) -> Vec<u8> {
     let packet = ipv4::Packet {

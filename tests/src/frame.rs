@@ -1,4 +1,4 @@
-//! Captured frames, read independently of carpd's own parser.
+//! Captured frames, with a parser that is independent of carpd's.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,110 +6,110 @@ const CARP: u8 = 112;
 const ICMP: u8 = 1;
 const ICMP6: u8 = 58;
 
-/// An Ethernet frame and when it was captured.
+/// Ethernet frame with the time of its capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Microseconds since the epoch.
     pub time: u64,
-    /// From the destination MAC on.
+    /// Bytes from the destination MAC address on.
     pub bytes: Vec<u8>,
 }
 
-/// Which protocol carried an advertisement.
+/// IP version of an advertisement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// To 224.0.0.18
+    /// IPv4, to 224.0.0.18.
     V4,
-    /// To `ff02::12`
+    /// IPv6, to `ff02::12`.
     V6,
 }
 
-/// An advertisement: the fields of its header as they stand on the wire.
+/// Advertisement: the fields of its header as on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advertisement {
-    /// IPv4 or IPv6.
+    /// IP version.
     pub family: Family,
-    /// The sender's address.
+    /// Address of the sender.
     pub source: IpAddr,
     /// TTL or hop limit.
     pub ttl: u8,
-    /// 1 to 255.
+    /// vhid, 1 to 255.
     pub vhid: u8,
-    /// 1/256 s.
+    /// advskew, in 1/256 s.
     pub advskew: u8,
-    /// The demotion byte.
+    /// Demotion byte.
     pub demotion: u8,
-    /// Seconds.
+    /// advbase, in seconds.
     pub advbase: u8,
-    /// Carpd seals it: it grows from one to the next.
+    /// Counter, sealed by carpd; it grows from one advertisement to the next.
     pub counter: u64,
 }
 
 impl Advertisement {
-    /// Whether it says goodbye: 255 in both fields.
+    /// Returns whether it is a bow-out: 255 in both fields.
     #[must_use]
     pub fn is_bow_out(&self) -> bool {
         self.advbase == 255 && self.advskew == 255
     }
 }
 
-/// An ARP packet.
+/// ARP packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arp {
-    /// 1 asks, 2 replies.
+    /// 1 for a request, 2 for a reply.
     pub operation: u8,
-    /// The sender's MAC inside of the packet.
+    /// MAC address of the sender in the packet.
     pub sender_mac: String,
-    /// The sender's address.
+    /// Address of the sender.
     pub sender: Ipv4Addr,
-    /// The target's MAC inside of the packet.
+    /// MAC address of the target in the packet.
     pub target_mac: String,
-    /// The target's address.
+    /// Address of the target.
     pub target: Ipv4Addr,
 }
 
-/// A neighbour solicitation (135) or advertisement (136).
+/// Neighbour solicitation (135) or advertisement (136).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NeighbourMessage {
-    /// 135 or 136.
+    /// Type: 135 or 136.
     pub kind: u8,
-    /// The address it comes from.
+    /// Source address.
     pub source: Ipv6Addr,
-    /// The address it is about.
+    /// Target address.
     pub target: Ipv6Addr,
-    /// The override flag of an advertisement.
+    /// Override flag of an advertisement.
     pub overrides: bool,
-    /// The MAC in its link-layer address option.
+    /// MAC address in the link-layer address option.
     pub lladdr: Option<String>,
 }
 
-/// An echo request or reply of IPv4 or IPv6.
+/// Echo request or reply of IPv4 or IPv6.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Echo {
-    /// Whether it asks.
+    /// It is a request.
     pub request: bool,
-    /// The address it comes from.
+    /// Source address.
     pub source: IpAddr,
-    /// The address it goes to.
+    /// Destination address.
     pub destination: IpAddr,
     /// Identifier and sequence number.
     pub number: [u8; 4],
 }
 
 impl Frame {
-    /// The Ethernet source, `00:00:5e:00:01:01`.
+    /// Returns the Ethernet source, such as `00:00:5e:00:01:01`.
     #[must_use]
     pub fn source(&self) -> String {
         self.mac(6).unwrap_or_default()
     }
 
-    /// The Ethernet destination.
+    /// Returns the Ethernet destination.
     #[must_use]
     pub fn destination(&self) -> String {
         self.mac(0).unwrap_or_default()
     }
 
-    /// The ARP packet in it.
+    /// Parses it as an ARP packet.
     #[must_use]
     pub fn arp(&self) -> Option<Arp> {
         if self.at(12)? != [0x08, 0x06] {
@@ -125,7 +125,7 @@ impl Frame {
         })
     }
 
-    /// The CARP advertisement in it: protocol 112, version 2, type 1, 36 bytes.
+    /// Parses it as a CARP advertisement: protocol 112, version 2, type 1, 36 bytes.
     #[must_use]
     pub fn advertisement(&self) -> Option<Advertisement> {
         let ip = self.ip()?;
@@ -148,7 +148,7 @@ impl Frame {
         })
     }
 
-    /// The neighbour solicitation or advertisement in it.
+    /// Parses it as a neighbour solicitation or advertisement.
     #[must_use]
     pub fn neighbour_message(&self) -> Option<NeighbourMessage> {
         let ip = self.ip()?;
@@ -163,8 +163,7 @@ impl Frame {
             source,
             target: self.at::<16>(ip.payload + 8)?.into(),
             overrides: flags & 0x20 != 0,
-            // One option at most is sent by Linux and by carpd: 1 (source) or 2 (target), one
-            // unit of eight bytes.
+            // Linux and carpd send at most one option: 1 (source) or 2 (target), eight bytes long.
             lladdr: match self.at(ip.payload + 24) {
                 Some([1 | 2, 1]) => self.mac(ip.payload + 26),
                 _ => None,
@@ -172,7 +171,7 @@ impl Frame {
         })
     }
 
-    /// The echo request or reply in it.
+    /// Parses it as an echo request or reply.
     #[must_use]
     pub fn echo(&self) -> Option<Echo> {
         let ip = self.ip()?;
@@ -192,8 +191,8 @@ impl Frame {
         })
     }
 
-    /// Whether it is a report or a done of multicast listener discovery (RFC 2710, RFC 3810), behind
-    /// the hop-by-hop header that it has.
+    /// Returns whether it is a Report or a Done message of multicast listener discovery (RFC 2710,
+    /// RFC 3810) after a hop-by-hop header.
     #[must_use]
     pub fn is_listener_report(&self) -> bool {
         const HOP_BY_HOP: u8 = 0;
@@ -255,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gratuitous_reply_is_read() {
+    fn gratuitous_arp_reply_is_parsed() {
         let mut bytes = vec![0xff; 6];
         bytes.extend([0, 0, 0x5e, 0, 1, 1, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2]);
         bytes.extend([0, 0, 0x5e, 0, 1, 1, 192, 168, 1, 1]);
@@ -272,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_frame_is_nothing() {
+    fn truncated_frame_is_not_parsed() {
         for length in 0..60 {
             let frame = Frame {
                 time: 0,

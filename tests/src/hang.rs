@@ -1,4 +1,4 @@
-//! One thread of carpd that hangs while the others go on.
+//! Stops one thread of carpd while the others run.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{Carpd, Process};
 
-/// ptrace(2): stops one thread, and holds it until it is killed itself.
+/// Script that stops a thread with ptrace(2) until the script is killed.
 const SCRIPT: &str = "\
 import ctypes, os, sys, time
 SEIZE, INTERRUPT = 0x4206, 0x4207
@@ -23,8 +23,8 @@ time.sleep(3600)
 ";
 
 impl Carpd {
-    /// Makes the thread with this name (`protocol`, `kernel`) hang until what is given back is
-    /// killed or dropped.
+    /// Stops the thread with this name (`protocol`, `kernel`) until the returned process is killed
+    /// or dropped.
     pub fn hang(&self, thread: &str) -> Result<Process> {
         let id = self.thread(thread)?;
         let mut command = self.host().command("python3");
@@ -34,11 +34,12 @@ impl Carpd {
         Ok(tracer)
     }
 
+    /// Returns the ID of the thread with this name.
     fn thread(&self, name: &str) -> Result<String> {
         for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
             let path = task?.path();
             if fs::read_to_string(path.join("comm"))?.trim() == name {
-                let id = path.file_name().context("a thread's number")?;
+                let id = path.file_name().context("a thread ID")?;
                 return Ok(id.to_string_lossy().into_owned());
             }
         }

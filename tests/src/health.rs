@@ -1,4 +1,4 @@
-//! What must be as before once the world is as before: states, suppression, descriptors, memory.
+//! Recovery after a fault: states, suppression, descriptors and memory return to normal.
 
 use std::fs;
 use std::time::Duration;
@@ -7,24 +7,24 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{Carpd, MARGIN, Pair, master_down, wait_until};
 
-/// What a carpd may have grown by: buffers that are kept, and an allocator's pages.
+/// Tolerated growth of carpd's memory in KiB: kept buffers and pages of the allocator.
 pub const GROWTH: u64 = 4 << 10;
 
-/// Descriptors that come and go: a MASTER hears through two sockets, and at times a third, on each
-/// of two physical interfaces, and anybody else through one.
-const HEARING: usize = 4;
+/// Descriptors that can be added: on each of two physical interfaces, a MASTER receives on two or
+/// three sockets, a BACKUP on one.
+const MASTER_DESCRIPTORS: usize = 4;
 
-/// What a carpd uses.
+/// Resources in use by a carpd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
-    /// Open ones.
+    /// Number of open descriptors.
     pub descriptors: usize,
-    /// Resident, in KiB.
+    /// Resident memory in KiB.
     pub memory: u64,
 }
 
 impl Carpd {
-    /// What it uses now.
+    /// Returns the resources in use now.
     pub fn footprint(&self) -> Result<Footprint> {
         let process = format!("/proc/{}", self.id());
         let status = fs::read_to_string(format!("{process}/status"))?;
@@ -36,13 +36,13 @@ impl Carpd {
         })
     }
 
-    /// Waits until it uses at most [`GROWTH`] KiB more than `before`, and no more descriptors than
-    /// come and go.
+    /// Waits until it uses at most [`GROWTH`] KiB more than `before`, and no additional descriptors
+    /// but those of a MASTER.
     pub fn has_not_grown(&self, before: Footprint) -> Result<()> {
         wait_until("carpd uses no more than before", MARGIN, || {
             let now = self.footprint()?;
             ensure!(
-                now.descriptors <= before.descriptors + HEARING
+                now.descriptors <= before.descriptors + MASTER_DESCRIPTORS
                     && now.memory <= before.memory + GROWTH,
                 "{}: {before:?} -> {now:?}",
                 self.host().name()
@@ -53,14 +53,14 @@ impl Carpd {
 }
 
 impl Pair {
-    /// What both use now.
+    /// Returns the resources of both in use now.
     pub fn footprints(&self) -> Result<[Footprint; 2]> {
         Ok([self.a.footprint()?, self.b.footprint()?])
     }
 
-    /// Within the time a backup waits for its master, and what the machine adds: one of the two is
-    /// MASTER and alone has `address`, the other is BACKUP, nothing is suppressed, and neither has
-    /// grown since `before`.
+    /// Waits until the pair has recovered, for the time that a backup waits for its master plus
+    /// [`MARGIN`]: one host is MASTER and the only one with `address`, the other is BACKUP,
+    /// preemption is not suppressed, and neither carpd uses more resources than `before`.
     pub fn recovers(&self, address: &str, before: [Footprint; 2]) -> Result<()> {
         let pair = [&self.a, &self.b];
         wait_until("the pair is well", master_down(1, 100) + MARGIN, || {
@@ -68,8 +68,8 @@ impl Pair {
             let holders: Vec<String> = pair
                 .iter()
                 .filter_map(|carpd| {
-                    let held = carpd.host().addresses().ok()?.contains(address);
-                    held.then(|| carpd.host().name().to_owned())
+                    let is_holder = carpd.host().addresses().ok()?.contains(address);
+                    is_holder.then(|| carpd.host().name().to_owned())
                 })
                 .collect();
             let master = match (a.as_str(), b.as_str()) {
@@ -97,7 +97,7 @@ impl Pair {
         self.client_reaches(address)
     }
 
-    /// As [`Pair::recovers`], and A is the MASTER.
+    /// As [`Pair::recovers`], with A as the MASTER.
     pub fn recovers_with_a(&self, address: &str, before: [Footprint; 2]) -> Result<()> {
         self.a
             .wait_for_state("carp0", "MASTER", master_down(1, 0))?;

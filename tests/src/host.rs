@@ -1,4 +1,4 @@
-//! One host of the lab: a network namespace, its cables, and the programs run in it.
+//! Host of the lab: a network namespace, its cables, and programs that run in it.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::Process;
 use crate::wait::check_interrupted;
 
-/// A handle to a host; the host itself goes with its lab.
+/// Handle of a host; the lab removes the host itself.
 #[derive(Clone, Debug)]
 pub struct Host {
     name: String,
@@ -47,25 +47,25 @@ impl Host {
         Ok(host)
     }
 
-    /// `a`
+    /// Returns the name, such as `a`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What `ip netns exec` calls it.
+    /// Returns the name of the namespace.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The name of the switch's port that the interface's cable leads to, such as `a-eth0`.
+    /// Returns the name of the switch's port at the other end of the cable, such as `a-eth0`.
     #[must_use]
     pub fn port(&self, interface: &str) -> String {
         format!("{}-{interface}", self.name)
     }
 
-    /// A command that runs in this host; its process id is the program's own.
+    /// Returns a command that runs in this host; its process ID is that of the program.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
         command
@@ -75,14 +75,14 @@ impl Host {
         command
     }
 
-    /// Runs a line of words separated by blanks, and gives what it printed.
+    /// Runs a line of words separated by blanks. Returns its output.
     pub fn run(&self, line: &str) -> Result<String> {
         let output = self.output(line)?;
         check(&format!("{}: {line}", self.name), &output)?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// As [`Host::run`], and failing is an outcome like any other.
+    /// As [`Host::run`], but a failure of the command is not an error.
     pub fn output(&self, line: &str) -> Result<Output> {
         let mut words = line.split_whitespace();
         let program = words.next().context("an empty line")?;
@@ -92,20 +92,20 @@ impl Host {
             .with_context(|| format!("{}: cannot run {line}", self.name))
     }
 
-    /// Lets one `ip` do these lines as fast as it can.
+    /// Runs these lines with one `ip -batch`.
     pub fn batch(&self, lines: &str) -> Result<()> {
         let file = self.file("batch", "ip");
         std::fs::write(&file, lines)?;
         self.run(&format!("ip -batch {}", file.display())).map(drop)
     }
 
-    /// Starts a program that stays; its log is named after it.
+    /// Starts a program in the background; its log has its name.
     pub fn spawn(&self, name: &str, command: Command) -> Result<Process> {
         let log = self.file(name, "log");
         Process::spawn(&format!("{} on {}", name, self.name), command, &log)
     }
 
-    /// Runs `work` on a thread inside of this host; sockets that it opens stay there.
+    /// Runs `work` on a thread in this host; sockets that it opens stay in the host.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let path = Path::new("/run/netns").join(&self.namespace);
         let namespace = File::open(&path).with_context(|| format!("{}", path.display()))?;
@@ -117,7 +117,7 @@ impl Host {
             .map_err(|_| anyhow!("a thread in {} panicked", self.name))?
     }
 
-    /// A new path in the lab's directory, such as `a-capture-3.pcap`.
+    /// Returns a new path in the directory of the lab, such as `a-capture-3.pcap`.
     #[must_use]
     pub fn file(&self, name: &str, extension: &str) -> PathBuf {
         static FILES: AtomicU32 = AtomicU32::new(0);
@@ -126,7 +126,7 @@ impl Host {
             .join(format!("{}-{name}-{number}.{extension}", self.name))
     }
 
-    /// Pulls the cable at the switch: the host loses carrier.
+    /// Pulls the cable at the switch: the host loses its carrier.
     pub fn pull(&self, interface: &str) -> Result<()> {
         self.at_switch(&format!("ip link set {} down", self.port(interface)))
     }
@@ -157,8 +157,7 @@ impl Host {
         self.switch.as_deref().context("a host without a switch")
     }
 
-    /// The MAC this host has for `address` in its neighbour table; `None` if there is no entry
-    /// or none with a MAC.
+    /// Returns the MAC address of `address` in the neighbour table, `None` if it has none.
     pub fn neighbour(&self, address: &str) -> Result<Option<String>> {
         let table: Value =
             serde_json::from_str(&self.run(&format!("ip -j neighbour show to {address}"))?)?;
@@ -168,12 +167,12 @@ impl Host {
             .map(str::to_owned))
     }
 
-    /// Every address of every interface, as `ip -o address` prints them.
+    /// Returns all addresses of all interfaces, as `ip -o address` prints them.
     pub fn addresses(&self) -> Result<String> {
         self.run("ip -o address show")
     }
 
-    /// The MAC of an interface.
+    /// Returns the MAC address of an interface.
     pub fn mac(&self, interface: &str) -> Result<String> {
         let links: Value =
             serde_json::from_str(&self.run(&format!("ip -j link show dev {interface}"))?)?;

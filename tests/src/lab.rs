@@ -1,4 +1,4 @@
-//! A lab: one switch and any number of hosts, each a network namespace, removed when dropped.
+//! Lab: a switch and any number of hosts, each a network namespace, removed when dropped.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,8 +13,8 @@ use crate::sweep::{PREFIX, sweep, sweep_leftovers};
 
 /// Hosts on Ethernet segments.
 ///
-/// The switch is a namespace of its own with one bridge per segment: learning, without spanning
-/// tree and without multicast snooping.
+/// The switch is a namespace with a bridge per segment. The bridges learn MAC addresses and use
+/// neither spanning tree nor multicast snooping.
 #[derive(Debug)]
 pub struct Lab {
     id: String,
@@ -24,12 +24,12 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// An empty lab. Needs root; first removes what killed runs left behind.
+    /// Creates an empty lab. Requires root. Removes the leftovers of killed tests first.
     pub fn new() -> Result<Self> {
         static LABS: AtomicU32 = AtomicU32::new(0);
         ensure!(
             rustix::process::geteuid().is_root(),
-            "the lab needs root: it makes network namespaces (run it with sudo)"
+            "the lab creates network namespaces and requires root: run it with sudo"
         );
         sweep_leftovers();
         let number = LABS.fetch_add(1, Ordering::Relaxed);
@@ -44,23 +44,23 @@ impl Lab {
         })
     }
 
-    /// What the names of this lab's namespaces begin with.
+    /// Returns the prefix of the names of this lab's namespaces.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The namespace that holds the bridges.
+    /// Returns the namespace with the bridges.
     #[must_use]
     pub fn switch(&self) -> &Host {
         &self.switch
     }
 
-    /// A new host with cables: each `(segment, addresses)` becomes eth0, eth1, … of the host, with
-    /// the addresses (`ADDRESS/LENGTH`, separated by blanks) on it. Segments appear when first
-    /// named.
+    /// Creates a host with cables: each `(segment, addresses)` becomes eth0, eth1, … of the host
+    /// with these addresses (`ADDRESS/LENGTH`, separated by blanks). Creates segments that do not
+    /// exist.
     ///
-    /// The third host's second interface has the MAC 02:00:00:00:03:01.
+    /// The second interface of the third host has the MAC address 02:00:00:00:03:01.
     pub fn host(&self, name: &str, cables: &[(&str, &str)]) -> Result<Host> {
         let number = self.hosts.fetch_add(1, Ordering::Relaxed) + 1;
         let host = Host::create(&self.id, name, self.directory.path(), Some(&self.switch))?;
@@ -74,19 +74,19 @@ impl Lab {
         Ok(host)
     }
 
-    /// A path in the lab's own directory.
+    /// Returns a path in the directory of the lab.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// Lets users other than root at what is in the lab's directory, such as the socket of a bus.
+    /// Gives other users than root access to the directory of the lab, for the socket of a bus.
     pub fn open_to_others(&self) -> Result<()> {
-        let passable = Permissions::from_mode(0o711);
-        fs::set_permissions(self.directory.path(), passable).context("the lab's directory")
+        let searchable = Permissions::from_mode(0o711);
+        fs::set_permissions(self.directory.path(), searchable).context("the lab's directory")
     }
 
-    /// Where logs, captures and run files of this lab are.
+    /// Returns the directory for logs, captures and run-time files of this lab.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -110,7 +110,7 @@ impl Lab {
                     "sysctl -qw net.ipv6.conf.{segment}.disable_ipv6=1"
                 ))
             })
-            // Where br_netfilter is loaded this switch would be a firewall, at its senders' cost.
+            // With br_netfilter, this switch would pass frames to the firewall and delay them.
             .and_then(|_| {
                 self.switch.run(
                     "sysctl -qew net.bridge.bridge-nf-call-iptables=0 \
@@ -122,7 +122,7 @@ impl Lab {
             .map(drop)
     }
 
-    /// Lays the first cable of a host anew, without addresses, after its interface was deleted.
+    /// Lays the first cable of a host again, without addresses, after its interface was deleted.
     pub fn replace_cable(&self, host: &Host, segment: &str) -> Result<()> {
         self.lay_cable(host, segment, 0xff, 0)
     }
@@ -139,7 +139,7 @@ impl Lab {
             .run(&format!("sysctl -qw net.ipv6.conf.{port}.disable_ipv6=1"))?;
         self.switch
             .run(&format!("ip link set {port} master {segment} up"))?;
-        // The hosts' own addresses are usable at once; those of carpd get no such help.
+        // Addresses of the hosts are usable at once; addresses of carpd undergo DAD as usual.
         host.run(&format!(
             "sysctl -qw net.ipv6.conf.{interface}.accept_dad=0"
         ))?;
@@ -151,7 +151,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         if let Err(error) = sweep(&self.id) {
-            eprintln!("cleaning up the lab: {error:#}");
+            eprintln!("lab: cannot clean up: {error:#}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The lab: hosts, switches and cables in network namespaces, and the programs that run there.
+//! Lab: hosts, switches and cables in network namespaces, and programs that run in them.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
@@ -12,11 +12,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Nothing outside of the namespaces is touched; each name carries the process id of its maker,
-//! and what a killed process left behind is removed by the next one.
+//! The lab changes nothing outside its namespaces. Their names contain the process ID of the test,
+//! and the next test removes the namespaces of a test that was killed.
 #![expect(
     clippy::missing_errors_doc,
-    reason = "every error here fails the story that meets it"
+    reason = "every error fails the story in which it occurs"
 )]
 
 mod bus;

@@ -1,4 +1,4 @@
-//! The examples of the manual pages and the README, as they stand there, and a shell to run them.
+//! Examples of the manual pages and the README, and a shell that runs them.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,25 +9,25 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{Carpd, program};
 
-/// A literal display of a manual page.
+/// Literal display of a manual page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
-    /// What the comment before it calls it.
+    /// Name in the comment before it.
     pub name: String,
-    /// Whether it is about another system, which cannot run here.
+    /// It is for another system and cannot run here.
     pub elsewhere: bool,
-    /// As it is shown.
+    /// Text as shown.
     pub text: String,
 }
 
-/// A file of the workspace, such as `man/carp.4`.
+/// Reads a file of the workspace, such as `man/carp.4`.
 pub fn source(path: &str) -> Result<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     fs::read_to_string(&path).with_context(|| format!("{}", path.display()))
 }
 
-/// Every literal display in the section EXAMPLES of a page, each of which has its name in a
-/// comment in the line before it.
+/// Returns the literal displays in the section EXAMPLES of a page. The comment before each display
+/// contains its name.
 pub fn examples(page: &str) -> Result<Vec<Example>> {
     let text = source(&format!("man/{page}"))?;
     let (_, section) = text
@@ -63,7 +63,7 @@ pub fn examples(page: &str) -> Result<Vec<Example>> {
     Ok(found)
 }
 
-/// The example of a page that has this name.
+/// Returns the example of a page with this name.
 pub fn example(page: &str, name: &str) -> Result<String> {
     let found = examples(page)?
         .into_iter()
@@ -71,7 +71,7 @@ pub fn example(page: &str, name: &str) -> Result<String> {
     Ok(found.with_context(|| format!("{name} in {page}"))?.text)
 }
 
-/// As mdoc(7) prints it.
+/// Returns the text as mdoc(7) prints it.
 fn unescaped(text: &str) -> String {
     let mut text = text.to_owned();
     for (escape, meant) in [("\\(aq", "'"), ("\\(dq", "\""), ("\\&", ""), ("\\e", "\\")] {
@@ -80,7 +80,7 @@ fn unescaped(text: &str) -> String {
     text
 }
 
-/// What is typed in an example with prompts, and what is printed.
+/// Splits an example with prompts into its commands and its output.
 #[must_use]
 pub fn typed_and_printed(text: &str) -> (String, String) {
     let (mut typed, mut printed) = (String::new(), String::new());
@@ -93,8 +93,8 @@ pub fn typed_and_printed(text: &str) -> (String, String) {
     (typed, printed)
 }
 
-/// A shell on the host of a carpd, which its carpctl talks to. Programs of its own directory go
-/// before those of the system.
+/// Shell on the host of a carpd, with its carpctl. Programs in the shell's directory precede those
+/// of the system.
 #[derive(Debug)]
 pub struct Shell<'a> {
     carpd: &'a Carpd,
@@ -102,22 +102,22 @@ pub struct Shell<'a> {
 }
 
 impl<'a> Shell<'a> {
-    /// With no programs in its directory yet.
+    /// Creates a shell with an empty directory.
     pub fn new(carpd: &'a Carpd) -> Result<Self> {
         let directory = carpd.host().file("bin", "d");
         fs::create_dir(&directory)?;
         Ok(Self { carpd, directory })
     }
 
-    /// A program of this name that stands in for one that cannot run here; `lines` are its shell
-    /// script. Gives its path.
+    /// Creates a stand-in for a program that cannot run here; `lines` are its shell script. Returns
+    /// its path.
     pub fn stand_in(&self, name: &str, lines: &str) -> Result<PathBuf> {
         let path = self.directory.join(name);
         executable(&path, &format!("#!/bin/sh\n{lines}\n"))?;
         Ok(path)
     }
 
-    /// The shell, about to run `script`.
+    /// Returns a shell that runs `script`.
     pub fn command(&self, script: &str) -> Result<Command> {
         let carpctl = program("carpctl")?;
         let programs = carpctl.parent().context("no directory")?;
@@ -133,7 +133,7 @@ impl<'a> Shell<'a> {
         Ok(command)
     }
 
-    /// Runs a script, which must succeed, and gives what it printed.
+    /// Runs a script, which must succeed. Returns its output.
     pub fn run(&self, script: &str) -> Result<String> {
         let output = self.command(script)?.output()?;
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -148,7 +148,7 @@ impl<'a> Shell<'a> {
     }
 }
 
-/// Writes a file that can be executed.
+/// Writes an executable file.
 pub fn executable(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text)?;
     fs::set_permissions(path, Permissions::from_mode(0o755))?;
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prompts_tell_what_is_typed() {
+    fn lines_with_prompts_are_commands() {
         let (typed, printed) = typed_and_printed("# carpctl x=1\nx: 0 -> 1\n$ true\n");
         assert_eq!(
             (typed.as_str(), printed.as_str()),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_example_is_found_as_it_is_shown() {
+    fn example_is_found_with_its_text_as_shown() {
         let text = example("carp.4", "suppress").unwrap();
         assert!(text.ends_with("-- \\\n    sh -c 'conntrackd -n && sleep 20 && conntrackd -c'"));
     }

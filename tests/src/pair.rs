@@ -1,4 +1,4 @@
-//! The network of most stories: hosts A and B of carp(4)'s first example, and a client.
+//! Network of most stories: hosts A and B of the first example in carp(4), and a client.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use anyhow::Result;
 use crate::ping::ping;
 use crate::{Carpd, Host, Lab, MARGIN, master_down, wait_until};
 
-/// The MAC of vhid 1.
+/// Virtual MAC address of vhid 1.
 pub const VIRTUAL_MAC: &str = "00:00:5e:00:01:01";
 
-/// Two hosts with carpd and a client, on one segment (`lan`); A and B have a second one (`dmz`).
+/// Two hosts with carpd and a client on one segment (`lan`); A and B have a second segment (`dmz`).
 ///
 /// | host | eth0 on `lan` | eth1 on `dmz` |
 /// | --- | --- | --- |
@@ -23,14 +23,14 @@ pub struct Pair {
     pub a: Carpd,
     /// carpd on host B.
     pub b: Carpd,
-    /// A host without carpd.
+    /// Host without carpd.
     pub client: Host,
-    /// Dropped last: it removes the hosts.
+    /// Dropped last, because it removes the hosts.
     pub lab: Lab,
 }
 
 impl Pair {
-    /// Both carpd run and have no interfaces yet.
+    /// Starts both carpd, without interfaces.
     pub fn new() -> Result<Self> {
         let lab = Lab::new()?;
         let [a, b] = Self::hosts(&lab)?;
@@ -43,7 +43,7 @@ impl Pair {
         })
     }
 
-    /// Hosts A and B of the table, still without carpd.
+    /// Creates hosts A and B of the table, without carpd.
     pub fn hosts(lab: &Lab) -> Result<[Host; 2]> {
         Ok([
             lab.host(
@@ -63,14 +63,14 @@ impl Pair {
         ])
     }
 
-    /// A pair with one group, vhid 1, of these addresses: A is MASTER, B is BACKUP.
+    /// Creates a pair with one group, vhid 1, of these addresses: A is MASTER, B is BACKUP.
     pub fn with_group(addresses: &str) -> Result<Self> {
         let pair = Self::new()?;
         pair.form_group(addresses)?;
         Ok(pair)
     }
 
-    /// A pair with both groups of carp(4)'s first example: A is MASTER, B is BACKUP.
+    /// Creates a pair with both groups of the first example in carp(4): A is MASTER, B is BACKUP.
     pub fn with_manual_group() -> Result<Self> {
         let pair = Self::new()?;
         pair.form_manual_group()?;
@@ -88,8 +88,8 @@ impl Pair {
         self.wait_until_settled()
     }
 
-    /// Types in carp(4)'s first example, its preemption on both hosts first, and waits until both
-    /// groups have settled.
+    /// Runs the first example of carp(4), with preemption set first on both hosts, and waits until
+    /// both groups have settled.
     pub fn form_manual_group(&self) -> Result<()> {
         for carpd in [&self.a, &self.b] {
             carpd.carpctl("sysctl net.inet.carp.preempt=1")?;
@@ -112,8 +112,8 @@ impl Pair {
         self.b.wait_for_state("carp1", "BACKUP", Duration::ZERO)
     }
 
-    /// Makes the switch never learn where A's and B's MACs are: what is sent to the virtual MAC
-    /// reaches both.
+    /// Makes the switch flood frames to MAC addresses of A and B, so that frames to the virtual MAC
+    /// address reach both.
     pub fn flood(&self) -> Result<()> {
         for carpd in [&self.a, &self.b] {
             for interface in ["eth0", "eth1"] {
@@ -123,7 +123,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Waits until carp0 is MASTER on A, and BACKUP on B because it hears A.
+    /// Waits until carp0 is MASTER on A, and B is BACKUP because it hears A.
     pub fn wait_until_settled(&self) -> Result<()> {
         self.a
             .wait_for_state("carp0", "MASTER", master_down(1, 0))?;
@@ -137,9 +137,10 @@ impl Pair {
         self.b.wait_for_state("carp0", "BACKUP", Duration::ZERO)
     }
 
-    /// The address answers the client, and from then on each of five requests.
+    /// Waits until the address answers the client, and fails unless it answers the next five
+    /// requests.
     ///
-    /// A new MASTER says so a moment before its kernel has the addresses.
+    /// A new MASTER reports its state a moment before its kernel has the addresses.
     pub fn client_reaches(&self, address: &str) -> Result<()> {
         wait_until(&format!("{address} answers"), MARGIN, || {
             ping(&self.client, address, 1).map(Some)

@@ -1,4 +1,4 @@
-//! Other people's daemons: ucarp, which speaks CARP too, and keepalived, which speaks VRRP.
+//! Other daemons: ucarp, which uses CARP too, and keepalived, which uses VRRP.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,12 +11,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Host, Process};
 
-/// A running ucarp on eth0, with the scripts it needs to put the address there.
+/// Running ucarp on eth0, with the scripts that add and remove the address.
 #[derive(Debug)]
 pub struct Ucarp(Process);
 
 impl Ucarp {
-    /// Starts ucarp with `options` (see `ucarp --help`) and an address of 24 bits.
+    /// Starts ucarp with `options` (see `ucarp --help`) and an address with prefix length 24.
     pub fn start(host: &Host, address: &str, options: &str) -> Result<Self> {
         let up = script(host, "up", &format!("ip address add {address}/24 dev eth0"))?;
         let down = script(
@@ -35,7 +35,7 @@ impl Ucarp {
         Ok(Self(host.spawn("ucarp", command)?))
     }
 
-    /// Waits until it says that it has become `MASTER` or `BACKUP`, at least `times` times.
+    /// Waits until its log contains at least `times` changes to `MASTER` or `BACKUP`.
     pub fn wait_for(&mut self, state: &str, times: usize, bound: Duration) -> Result<()> {
         let line = format!("Switching to state: {state}");
         crate::wait_until(&format!("ucarp is {state}"), bound + crate::MARGIN, || {
@@ -44,7 +44,7 @@ impl Ucarp {
         .with_context(|| self.0.log().unwrap_or_default())
     }
 
-    /// How often it has become `MASTER` or `BACKUP`.
+    /// Returns the number of changes to `MASTER` or `BACKUP`.
     pub fn times(&self, state: &str) -> Result<usize> {
         Ok(self
             .0
@@ -53,18 +53,18 @@ impl Ucarp {
             .count())
     }
 
-    /// Ends it without a chance to clean up.
+    /// Kills it, so that it cannot clean up.
     pub fn kill(&mut self) -> Result<()> {
         self.0.kill()
     }
 
-    /// Ends it in an orderly way: it takes its address away.
+    /// Stops it; it removes its address.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.0.terminate(Duration::from_secs(5))
     }
 }
 
-/// A running keepalived.
+/// Running keepalived.
 #[derive(Debug)]
 pub struct Keepalived(Process);
 
@@ -105,13 +105,13 @@ impl Keepalived {
         Ok(Self(host.spawn("keepalived", command)?))
     }
 
-    /// Its process id.
+    /// Returns its process ID.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.0.id()
     }
 
-    /// Ends both of its processes without a chance to clean up, or to look after each other.
+    /// Kills both of its processes, so that neither can clean up or restart the other.
     pub fn kill_all(&mut self) -> Result<()> {
         self.0.signal(Signal::STOP)?;
         let children = Command::new("pgrep")
@@ -124,7 +124,7 @@ impl Keepalived {
         self.0.kill()
     }
 
-    /// Waits until it is master of its group.
+    /// Waits until it is the master of its group.
     pub fn wait_until_master(&mut self) -> Result<()> {
         self.0
             .wait_for_log("Entering MASTER STATE", Duration::from_secs(10))

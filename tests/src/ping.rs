@@ -1,4 +1,4 @@
-//! A client's own view: a hundred echo requests a second, and the gaps between their replies.
+//! Availability for a client: a hundred echo requests per second, and the gaps between replies.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{Host, MARGIN, Process, wait_until};
 
-/// A running ping.
+/// Running ping.
 #[derive(Debug)]
 pub struct Ping {
     process: Process,
@@ -14,12 +14,13 @@ pub struct Ping {
 }
 
 impl Ping {
-    /// Starts to ask `address` a hundred times a second, and waits for the first reply.
+    /// Starts to send a hundred echo requests per second to `address`, and waits for the first
+    /// reply.
     pub fn start(host: &Host, address: &str) -> Result<Self> {
         Self::start_every(host, address, Duration::from_millis(10))
     }
 
-    /// As [`Ping::start`], once in `interval`.
+    /// As [`Ping::start`], with one request per `interval`.
     pub fn start_every(host: &Host, address: &str, interval: Duration) -> Result<Self> {
         let mut command = host.command("ping");
         let interval = interval.as_secs_f64().to_string();
@@ -32,14 +33,14 @@ impl Ping {
         Ok(ping)
     }
 
-    /// Waits for a reply that comes later than `moment`, and gives its time.
+    /// Waits for a reply after `moment`. Returns its time.
     pub fn wait_for_reply_after(&self, moment: SystemTime, bound: Duration) -> Result<SystemTime> {
         wait_until(&format!("{} answers", self.address), bound, || {
             Ok(self.replies()?.into_iter().find(|reply| *reply > moment))
         })
     }
 
-    /// The longest time without a reply, of those gaps that lasted beyond `moment`.
+    /// Returns the longest gap between replies that ended after `moment`.
     pub fn outage_since(&self, moment: SystemTime) -> Result<Duration> {
         let replies = self.replies()?;
         let gaps = replies
@@ -51,8 +52,8 @@ impl Ping {
             .with_context(|| format!("{} has not answered since", self.address))
     }
 
-    /// How long the address was silent because of `event`: asked when `settled` has returned and
-    /// a reply has come after that.
+    /// Returns the longest gap because of `event`, measured after `settled` has returned and
+    /// another reply has arrived.
     pub fn outage_of(
         &self,
         event: impl FnOnce() -> Result<()>,
@@ -65,7 +66,7 @@ impl Ping {
         self.outage_since(begin)
     }
 
-    /// How many requests, of those before the last that was answered, never were.
+    /// Returns the number of requests without a reply before the last reply.
     pub fn lost(&self) -> Result<usize> {
         let log = self.process.log()?;
         let mut answered: Vec<u64> = log.lines().filter_map(reply_number).collect();
@@ -77,14 +78,14 @@ impl Ping {
         Ok(usize::try_from(last - first)? + 1 - answered.len())
     }
 
-    /// When each reply came.
+    /// Returns the times of all replies.
     fn replies(&self) -> Result<Vec<SystemTime>> {
         let log = self.process.log()?;
         Ok(log.lines().filter_map(reply_time).collect())
     }
 }
 
-/// Sends `count` echo requests, ten a second, and fails unless each is answered.
+/// Sends `count` echo requests, ten per second. Fails unless each has a reply.
 pub fn ping(host: &Host, address: &str, count: u32) -> Result<()> {
     let output = host.run(&format!("ping -n -i 0.1 -W 1 -c {count} {address}"))?;
     ensure!(
@@ -94,7 +95,7 @@ pub fn ping(host: &Host, address: &str, count: u32) -> Result<()> {
     Ok(())
 }
 
-/// `[1700000000.123456] 64 bytes from …` → that time.
+/// Parses the time of a reply: `[1700000000.123456] 64 bytes from …`.
 fn reply_time(line: &str) -> Option<SystemTime> {
     let (time, rest) = line.strip_prefix('[')?.split_once("] ")?;
     let (seconds, microseconds) = time.split_once('.')?;
@@ -103,7 +104,7 @@ fn reply_time(line: &str) -> Option<SystemTime> {
     rest.contains("bytes from").then_some(UNIX_EPOCH + time)
 }
 
-/// `… icmp_seq=17 …` → 17.
+/// Parses the number of a reply: `… icmp_seq=17 …`.
 fn reply_number(line: &str) -> Option<u64> {
     reply_time(line)?;
     let (_, rest) = line.split_once("icmp_seq=")?;
@@ -115,14 +116,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_has_a_number() {
+    fn number_of_a_reply_is_parsed() {
         let line = "[12.000034] 64 bytes from 10.0.0.1: icmp_seq=17 ttl=64 time=0.1 ms";
         assert_eq!(reply_number(line), Some(17));
         assert_eq!(reply_number("no answer yet for icmp_seq=3"), None);
     }
 
     #[test]
-    fn only_replies_count() {
+    fn time_is_parsed_in_replies_only() {
         let at = |line| reply_time(line)?.duration_since(UNIX_EPOCH).ok();
         assert_eq!(
             at("[12.000034] 64 bytes from 10.0.0.1: icmp_seq=1 ttl=64 time=0.1 ms"),

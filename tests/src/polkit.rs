@@ -1,4 +1,4 @@
-//! polkit on a bus of our own, with the actions of carpd alone and rules of our own.
+//! polkit on the lab's bus, with only the actions of carpd and the rules of the test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,22 +9,22 @@ use rustix::process::Signal;
 
 use crate::{Bus, Lab, Process, wait_until};
 
-/// Where distributions put the daemon.
+/// Paths of the daemon in distributions.
 const PROGRAMS: [&str; 3] = [
     "/usr/lib/polkit-1/polkitd",
     "/usr/libexec/polkitd",
     "/usr/libexec/polkit-1/polkitd",
 ];
 
-/// A running polkitd.
+/// Running polkitd.
 #[derive(Debug)]
 pub struct Polkit {
     process: Process,
 }
 
 impl Polkit {
-    /// Starts polkitd on `bus`. The machine's own actions and rules are neither seen nor touched:
-    /// its files are mounted over in a namespace of its own.
+    /// Starts polkitd on `bus`. It does not see the actions and rules of the machine, because other
+    /// files are mounted over them in its mount namespace.
     pub fn start(lab: &Lab, bus: &Bus, rules: &str) -> Result<Self> {
         let program = PROGRAMS.into_iter().find(|path| Path::new(path).is_file());
         let program = program.context("no polkitd: install the package polkitd")?;
@@ -62,12 +62,12 @@ impl Polkit {
         Ok(Self { process })
     }
 
-    /// Makes it hang.
+    /// Stops it, so that it does not answer.
     pub fn stop(&mut self) -> Result<()> {
         self.process.signal(Signal::STOP)
     }
 
-    /// Ends it.
+    /// Kills it.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()
     }

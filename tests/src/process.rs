@@ -1,4 +1,4 @@
-//! A program that runs in a host: its output is kept, and it never outlives its guard.
+//! Program that runs in a host. Its output is kept; it ends when its guard is dropped.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
@@ -12,17 +12,18 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait_until;
 
+/// Lines of output that are printed at the end.
 const SHOWN_LINES: usize = 60;
 
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// From now on the guards say nothing when they are dropped.
+/// Makes guards print no output when they are dropped from now on.
 pub fn keep_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Killed when dropped. The end of what it printed goes to standard error then, which cargo shows
-/// of failing tests only.
+/// Running program, killed when dropped. Then the end of its output goes to standard error, which
+/// cargo shows for failing tests only.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -32,8 +33,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` with standard output and error going to `log`, away from the terminal's
-    /// signals.
+    /// Starts `command` with its output in the file `log`. Signals of the terminal do not reach it.
     pub fn spawn(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         let output = File::create(log).with_context(|| format!("{}", log.display()))?;
         let child = command
@@ -51,7 +51,7 @@ impl Process {
         })
     }
 
-    /// What it printed until now.
+    /// Returns its output until now.
     pub fn log(&self) -> Result<String> {
         let text = fs::read(&self.log).with_context(|| format!("{}", self.log.display()))?;
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -65,7 +65,7 @@ impl Process {
         .with_context(|| format!("it printed:\n{}", self.log().unwrap_or_default()))
     }
 
-    /// Its exit status, once it has ended.
+    /// Returns its exit status if it has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         if self.status.is_none() {
             self.status = self.child.try_wait()?;
@@ -73,7 +73,7 @@ impl Process {
         Ok(self.status)
     }
 
-    /// Fails, with what it printed, if it has ended.
+    /// Fails with its output if it has ended.
     pub fn check_alive(&mut self) -> Result<()> {
         if let Some(status) = self.ended()? {
             bail!(
@@ -85,13 +85,13 @@ impl Process {
         Ok(())
     }
 
-    /// Its process id, also after it has ended.
+    /// Returns its process ID, also after its end.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends a signal, if it still runs.
+    /// Sends a signal if it still runs.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         if self.ended()?.is_none() {
             let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
@@ -101,25 +101,25 @@ impl Process {
         Ok(())
     }
 
-    /// Asks it to end (`SIGTERM`) and waits for that.
+    /// Sends `SIGTERM` and waits for its end.
     pub fn terminate(&mut self, bound: Duration) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
         self.wait_for_end(bound)
     }
 
-    /// Stops it (`SIGINT`, as Ctrl-C does) and waits for that.
+    /// Sends `SIGINT`, as Ctrl-C does, and waits for its end.
     pub fn interrupt(&mut self, bound: Duration) -> Result<ExitStatus> {
         self.signal(Signal::INT)?;
         self.wait_for_end(bound)
     }
 
-    /// Ends it without a chance to clean up (`SIGKILL`).
+    /// Sends `SIGKILL`, so that it cannot clean up, and waits for its end.
     pub fn kill(&mut self) -> Result<()> {
         self.signal(Signal::KILL)?;
         self.wait_for_end(Duration::from_secs(5)).map(drop)
     }
 
-    /// Waits until it has ended.
+    /// Waits for its end.
     pub fn wait_for_end(&mut self, bound: Duration) -> Result<ExitStatus> {
         let name = self.name.clone();
         wait_until(&format!("{name} ends"), bound, || self.ended())

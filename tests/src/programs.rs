@@ -1,4 +1,4 @@
-//! Where the programs under test are: beside the test's own executable, built and up to date.
+//! Programs under test: located beside the executable of the test, and built if necessary.
 
 use std::collections::HashMap;
 use std::env;
@@ -10,11 +10,11 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// The path of `carpd`, `carpctl` or `carptop`.
+/// Returns the path of `carpd`, `carpctl` or `carptop`.
 ///
-/// They are taken from the directory in `CARP_TESTS_PROGRAMS` if that is set (to test installed
-/// ones), else from the directory that cargo builds this package into, after building them if
-/// they are missing or older than their sources.
+/// If `CARP_TESTS_PROGRAMS` is set, it names their directory, for tests of installed programs.
+/// Otherwise they are in the build directory of this package, and are built if they are missing or
+/// older than their sources.
 pub fn program(name: &str) -> Result<PathBuf> {
     static FOUND: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
     let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +49,7 @@ fn locate(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Where cargo builds this package into: `target/debug`.
+/// Returns the build directory of this package: `target/debug`.
 fn profile() -> Result<PathBuf> {
     let own = env::current_exe()?;
     // target/debug/deps/story-0123456789abcdef and target/debug/demo
@@ -60,7 +60,7 @@ fn profile() -> Result<PathBuf> {
         .with_context(|| format!("{} is in no build directory", own.display()))
 }
 
-/// The directory with everything that cargo builds: `target`.
+/// Returns the directory of everything that cargo builds: `target`.
 pub fn build_directory() -> Result<PathBuf> {
     let profile = profile()?;
     let target = profile.parent().context("a build directory has a parent")?;
@@ -86,7 +86,7 @@ fn build(profile: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether the program exists and no source of it is newer.
+/// Returns whether the program exists and is newer than all sources.
 fn is_current(path: &Path) -> Result<bool> {
     let Ok(built) = fs::metadata(path).and_then(|data| data.modified()) else {
         return Ok(false);

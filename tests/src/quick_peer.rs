@@ -1,6 +1,6 @@
-//! A peer that reacts to an advertisement within a tenth of a millisecond: carpd's own protocol on
-//! one packet socket, with nothing of a kernel to wait for. As a BSD, it advertises once when it takes
-//! over and then an interval later.
+//! Peer that reacts to an advertisement within a tenth of a millisecond: carpd's protocol on a
+//! packet socket, without kernel work to wait for. As a BSD does, it advertises once when it takes
+//! over and again after an interval.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -16,51 +16,53 @@ use carp_proto::{
 
 use crate::{Host, Wire, wait_until};
 
-/// The peer's only interface.
+/// Only interface of the peer.
 const DEVICE: IfIndex = IfIndex(1);
 
-/// How long the peer waits for a frame at most, and so how late one of its timers can be.
-const TURN: Duration = Duration::from_millis(1);
+/// Longest wait for a frame, and so the greatest delay of a timer.
+const RECEIVE_TIMEOUT: Duration = Duration::from_millis(1);
 
-/// A peer on a host's eth0. It answers nothing itself: the host has the virtual addresses all the
-/// time, and the switch decides which host a client reaches.
+/// Peer on a host's eth0. It does not answer clients: the host always has the virtual addresses,
+/// and the switch decides which host a client reaches.
 #[derive(Debug)]
 pub struct QuickPeer {
-    orders: Sender<Order>,
+    commands: Sender<Command>,
     states: Receiver<StateName>,
     state: StateName,
     thread: Option<JoinHandle<Result<()>>>,
 }
 
-enum Order {
-    /// Hands over, and ignores the new master's first rounds of advertisements, so many.
+/// Command to the thread of the peer.
+enum Command {
+    /// Hand over, and ignore this number of rounds of the new master's advertisements.
     HandOver(u32),
     End,
 }
 
+/// State of the thread of the peer.
 struct Loop {
     engine: Engine,
     wire: Wire,
     start: Clock,
     unit: Unit,
-    /// Rounds of the master's advertisements that are still ignored.
+    /// Number of rounds of the master's advertisements still to be ignored.
     ignored: u32,
-    /// The takeover that was performed, and the engine does not know it yet.
+    /// Number of the takeover that was performed without notifying the engine.
     taken: Option<u32>,
-    /// The group of the family that counts rounds.
-    counted: Mac,
+    /// Destination of the advertisement that ends a round.
+    last_of_round: Mac,
     states: Sender<StateName>,
 }
 
 impl QuickPeer {
-    /// Starts with these settings; `preempt` is the sysctl.
+    /// Starts a peer with these settings; `preempt` is the value of the sysctl.
     pub fn start(host: &Host, changes: Vec<Change>, preempt: bool) -> Result<Self> {
-        let wire = Wire::open(host, "eth0", TURN)?;
+        let wire = Wire::open(host, "eth0", RECEIVE_TIMEOUT)?;
         let mac = parse_mac(&host.mac("eth0")?)?;
         let has_ipv6 = changes.iter().any(
             |change| matches!(change, Change::AddAddress(address) if address.address.is_ipv6()),
         );
-        let (orders, receive_orders) = channel();
+        let (commands, receive_commands) = channel();
         let (send_states, states) = channel();
         let mut peer = Loop {
             engine: Engine::new(),
@@ -69,8 +71,7 @@ impl QuickPeer {
             unit: "carp0".parse()?,
             ignored: 0,
             taken: None,
-            // The advertisement that ends a round.
-            counted: Mac::multicast_of(if has_ipv6 {
+            last_of_round: Mac::multicast_of(if has_ipv6 {
                 GROUP_V6.into()
             } else {
                 GROUP_V4.into()
@@ -79,16 +80,16 @@ impl QuickPeer {
         };
         let addresses = host.addresses()?;
         peer.set_up(mac, &addresses, changes, preempt)?;
-        let thread = std::thread::spawn(move || peer.run(&receive_orders));
+        let thread = std::thread::spawn(move || peer.run(&receive_commands));
         Ok(Self {
-            orders,
+            commands,
             states,
             state: StateName::Init,
             thread: Some(thread),
         })
     }
 
-    /// Waits until the peer has been in `state`, since the state that was waited for last.
+    /// Waits until the peer has entered `state` since the last wait.
     pub fn wait_for_state(&mut self, state: StateName, bound: Duration) -> Result<()> {
         wait_until(&format!("the peer is {}", state.text()), bound, || {
             while self.state != state {
@@ -104,16 +105,16 @@ impl QuickPeer {
     /// Hands over to the other host with a bow-out, and ignores the first `rounds` of its
     /// advertisements.
     pub fn hand_over(&mut self, rounds: u32) -> Result<()> {
-        self.orders
-            .send(Order::HandOver(rounds))
+        self.commands
+            .send(Command::HandOver(rounds))
             .map_err(|_| anyhow!("the peer has ended"))
     }
 }
 
 impl Drop for QuickPeer {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.orders.send(Order::End);
+        // Fails if the thread has ended after an error.
+        let _ = self.commands.send(Command::End);
         if let Some(Ok(Err(error))) = self.thread.take().map(JoinHandle::join) {
             eprintln!("the peer: {error:#}");
         }
@@ -156,7 +157,7 @@ impl Loop {
         self.handle(Input::Request(RequestId(2), create))
     }
 
-    fn run(mut self, orders: &Receiver<Order>) -> Result<()> {
+    fn run(mut self, commands: &Receiver<Command>) -> Result<()> {
         let mut buffer = [0; 2048];
         loop {
             if let Some((_, length)) = self.wire.receive(&mut buffer)? {
@@ -172,8 +173,8 @@ impl Loop {
             if self.engine.deadline().is_some_and(|at| at <= now) {
                 self.handle(Input::Deadline)?;
             }
-            match orders.try_recv() {
-                Ok(Order::HandOver(rounds)) => {
+            match commands.try_recv() {
+                Ok(Command::HandOver(rounds)) => {
                     self.ignored = rounds;
                     let change = Change::State(ForcedState::Backup);
                     let request = Request::Configure {
@@ -182,18 +183,18 @@ impl Loop {
                     };
                     self.handle(Input::Request(RequestId(3), request))?;
                 }
-                Ok(Order::End) => return Ok(()),
+                Ok(Command::End) => return Ok(()),
                 Err(_) => {}
             }
         }
     }
 
-    /// Whether a frame is an advertisement of a round that is ignored.
+    /// Returns whether a frame is an advertisement of a round to be ignored.
     fn is_ignored(&mut self, frame: &[u8]) -> bool {
         let groups = [GROUP_V4.into(), GROUP_V6.into()].map(Mac::multicast_of);
         let destination = Frame::parse(frame).map(|frame| frame.destination);
         let ignored = self.ignored > 0 && destination.is_some_and(|mac| groups.contains(&mac));
-        if ignored && destination == Some(self.counted) {
+        if ignored && destination == Some(self.last_of_round) {
             self.ignored -= 1;
         }
         ignored
@@ -211,8 +212,8 @@ impl Loop {
         let now = self.now()?;
         let mut frames = Vec::new();
         let mut after = Vec::new();
-        // Not at once: the engine would advertise again 50 ms later, as no BSD does, and so lead the
-        // switch back here.
+        // The engine is notified late: otherwise it would advertise again after 50 ms, which no BSD
+        // does, and the switch would learn the virtual MAC address here again.
         if let Some(number) = self.taken.take_if(|_| matches!(input, Input::Deadline)) {
             let unit = self.unit;
             after.push(Input::Taken { unit, number });
@@ -231,7 +232,7 @@ impl Loop {
                 Action::Work(Work::BowOut {
                     frames: bow_outs, ..
                 }) => frames.extend(bow_outs),
-                // Whoever asked may be gone.
+                // Fails if the handle has been dropped.
                 Action::Changed(transition) => drop(self.states.send(transition.to)),
                 Action::Answer(_, answer) => {
                     answer?;

@@ -1,17 +1,17 @@
-//! Numbers that follow from a seed alone, so that a run can be repeated.
+//! Random numbers from a seed, so that a run can be repeated.
 
-/// `SplitMix64`, by Sebastiano Vigna.
+/// Generator of random numbers: `SplitMix64`, by Sebastiano Vigna.
 #[derive(Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The numbers of this seed.
+    /// Returns the generator for this seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub const fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -20,12 +20,12 @@ impl Random {
         mixed ^ mixed >> 31
     }
 
-    /// Below `end`, which is not 0.
+    /// Returns a number below `end`, which is not 0.
     pub const fn below(&mut self, end: u64) -> u64 {
         self.number() % end
     }
 
-    /// One of `all`.
+    /// Returns one element of `all`.
     #[expect(
         clippy::indexing_slicing,
         clippy::cast_possible_truncation,
@@ -36,13 +36,13 @@ impl Random {
         all[self.below(N as u64) as usize]
     }
 
-    /// One of `all`; `None` if there is none.
+    /// Returns one element of `all`, `None` if it is empty.
     pub fn choose<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
         let end = u64::try_from(all.len()).ok().filter(|end| *end > 0)?;
         all.get(usize::try_from(self.below(end)).ok()?)
     }
 
-    /// True once in so many times.
+    /// Returns true once in `times` calls on average.
     pub const fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }

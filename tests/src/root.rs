@@ -1,4 +1,4 @@
-//! A fresh Debian 12 in a directory, as the operating system of a host.
+//! New Debian 12 in a directory, as the operating system of a host.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::programs::build_directory;
 use crate::{Host, Lab};
 
-/// Gives a program a process table and devices, and the directory for its root.
+/// Script that runs a program in the directory, with a process table and devices.
 const ENTER: &str = r#"
 set -e
 mount -t proc proc "$0/proc"
@@ -18,7 +18,7 @@ mount --rbind /dev "$0/dev"
 exec chroot "$0" "$@"
 "#;
 
-/// The root directory of one host.
+/// Root directory of one host.
 #[derive(Debug)]
 pub struct Root {
     host: Host,
@@ -26,9 +26,9 @@ pub struct Root {
 }
 
 impl Root {
-    /// Debian as debootstrap makes it, with a message bus: nothing else that carpd asks for.
+    /// Creates the Debian of debootstrap with a message bus and no other dependency of carpd.
     ///
-    /// It comes from the mirror that the machine itself uses, once for all tests.
+    /// Its packages come from the mirror that the machine uses, once for all tests.
     pub fn new(lab: &Lab, host: &Host) -> Result<Self> {
         let archive = archive()?;
         let path = lab.path(&format!("root-{}", host.name()));
@@ -42,20 +42,20 @@ impl Root {
         })
     }
 
-    /// Where the host's `path` is outside.
+    /// Returns the path outside of the host's `path`.
     #[must_use]
     pub fn path(&self, path: &str) -> PathBuf {
         self.path.join(path.trim_start_matches('/'))
     }
 
-    /// The host.
+    /// Returns the host.
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// A command that runs in the root, in namespaces of its own for mounts and processes: nothing
-    /// that it starts outlives it.
+    /// Returns a command that runs in the root directory. It has mount and process namespaces of
+    /// its own, so that no process outlives it.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
         let mut command = self.host.command("unshare");
@@ -72,7 +72,7 @@ impl Root {
         command
     }
 
-    /// Runs a line of words separated by blanks, which must succeed, and gives what it printed.
+    /// Runs a line of words separated by blanks, which must succeed. Returns its output.
     pub fn run(&self, line: &str) -> Result<String> {
         let mut words = line.split_whitespace();
         let program = words.next().context("an empty line")?;
@@ -81,10 +81,10 @@ impl Root {
     }
 }
 
-/// The root as an archive, made if it is not there.
+/// Returns the archive of the root directory. Creates it if necessary.
 fn archive() -> Result<PathBuf> {
-    static MAKING: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    static CREATION: Mutex<()> = Mutex::new(());
+    let _guard = CREATION.lock().unwrap_or_else(PoisonError::into_inner);
     let target = build_directory()?;
     let archive = target.join("debian-12-root.tar");
     if archive.is_file() {
@@ -103,7 +103,7 @@ fn archive() -> Result<PathBuf> {
     Ok(archive)
 }
 
-/// Where this machine's own packages come from.
+/// Returns the mirror of this machine's packages.
 fn mirror() -> Result<String> {
     let format = "$(ORIGIN)|$(COMPONENT)|$(CODENAME)|$(REPO_URI)";
     let mut apt = Command::new("apt-get");
@@ -119,7 +119,7 @@ fn mirror() -> Result<String> {
         .context("this machine has no Debian mirror: apt-get indextargets names none")
 }
 
-/// Runs a command to its end, and gives what it printed.
+/// Runs a command, which must succeed. Returns its output.
 pub fn succeeds(command: &mut Command) -> Result<String> {
     let output = command
         .output()

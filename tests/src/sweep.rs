@@ -1,4 +1,4 @@
-//! Removing namespaces and everything that runs in them, also those of runs that were killed.
+//! Removal of namespaces with their processes, also those of tests that were killed.
 
 use std::fs;
 use std::path::Path;
@@ -8,10 +8,10 @@ use std::sync::Once;
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Every namespace and directory of the lab begins with this and the process id of its maker.
+/// Prefix of the names of namespaces and directories; the process ID of the test follows.
 pub(crate) const PREFIX: &str = "carp";
 
-/// Ends what runs in the namespaces whose names begin with `prefix`, and removes them.
+/// Removes the namespaces whose names begin with `prefix`, and kills the processes in them.
 pub fn sweep(prefix: &str) -> Result<()> {
     for namespace in namespaces()?.iter().filter(|name| name.starts_with(prefix)) {
         for line in ip(&["netns", "pids", namespace])
@@ -22,7 +22,7 @@ pub fn sweep(prefix: &str) -> Result<()> {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
-        // Another run may be sweeping the same leftovers: gone is as good as removed.
+        // Another test may have removed the same leftovers.
         let removed = ip(&["netns", "delete", namespace]);
         if namespaces()?.contains(namespace) {
             removed.with_context(|| format!("namespace {namespace} remains"))?;
@@ -31,13 +31,13 @@ pub fn sweep(prefix: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes, once in a process, what runs that no longer exist have left behind.
+/// Removes the leftovers of tests that no longer run, once per process.
 pub(crate) fn sweep_leftovers() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         for name in namespaces().unwrap_or_default() {
-            if let Some(maker) = dead_maker(&name) {
-                let _ = sweep(&format!("{PREFIX}{maker}-"));
+            if let Some(owner) = dead_owner(&name) {
+                let _ = sweep(&format!("{PREFIX}{owner}-"));
             }
         }
         for entry in fs::read_dir(std::env::temp_dir())
@@ -45,18 +45,18 @@ pub(crate) fn sweep_leftovers() {
             .flatten()
             .flatten()
         {
-            if dead_maker(&entry.file_name().to_string_lossy()).is_some() {
+            if dead_owner(&entry.file_name().to_string_lossy()).is_some() {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
     });
 }
 
-/// `carp123-0-a` → 123, if there is no process 123.
-fn dead_maker(name: &str) -> Option<u32> {
-    let (maker, _) = name.strip_prefix(PREFIX)?.split_once('-')?;
-    let maker = maker.parse().ok()?;
-    (!Path::new("/proc").join(format!("{maker}")).exists()).then_some(maker)
+/// Returns the process ID in a name such as `carp123-0-a` if that process does not run.
+fn dead_owner(name: &str) -> Option<u32> {
+    let (owner, _) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    let owner = owner.parse().ok()?;
+    (!Path::new("/proc").join(format!("{owner}")).exists()).then_some(owner)
 }
 
 fn namespaces() -> Result<Vec<String>> {
@@ -88,11 +88,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_dead_makers_are_leftovers() {
+    fn names_of_ended_processes_are_leftovers() {
         let own = std::process::id();
-        assert_eq!(dead_maker(&format!("carp{own}-0-a")), None);
-        assert_eq!(dead_maker("carp4194305-0-a"), Some(4_194_305));
-        assert_eq!(dead_maker("carp0"), None);
-        assert_eq!(dead_maker("somebody-else"), None);
+        assert_eq!(dead_owner(&format!("carp{own}-0-a")), None);
+        assert_eq!(dead_owner("carp4194305-0-a"), Some(4_194_305));
+        assert_eq!(dead_owner("carp0"), None);
+        assert_eq!(dead_owner("other-0-a"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! carptop or a shell in a terminal: a tmux of its own, keys sent to it, its screen read.
+//! Terminal for carptop or a shell: tmux, with keys and screen.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,10 +8,10 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{Carpd, Host, program, wait_until};
 
-/// How soon a screen shows what it is to show, beyond the protocol's own times.
-const SOON: Duration = Duration::from_secs(20);
+/// Longest time for a screen to show a change, in addition to the protocol's times.
+const SCREEN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A terminal in which a program was started; ended when dropped.
+/// Terminal with a program; ended when dropped.
 #[derive(Debug)]
 pub struct Terminal {
     host: Host,
@@ -19,10 +19,10 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts `carptop ARGUMENTS` before a shell, on `carpd`'s host, in a terminal of so many
-    /// columns and rows. What carptop ended with is printed behind `ended`.
+    /// Starts `carptop ARGUMENTS` on the host of `carpd`, in a terminal of `size` columns and rows.
+    /// After its end, the terminal shows `ended` and its exit status.
     pub fn start(carpd: &Carpd, size: (u16, u16), arguments: &str) -> Result<Self> {
-        // With job control, so that what is suspended stops.
+        // With job control, so that carptop can be suspended.
         let line = format!(
             "exec bash -mc 'CARPD_BUS_ADDRESS={} {} {arguments}; echo ended $?; cat'",
             carpd.address(),
@@ -31,7 +31,7 @@ impl Terminal {
         Self::run(carpd.host(), size, &line)
     }
 
-    /// Starts a line of shell in a terminal of so many columns and rows, on a host.
+    /// Starts a shell command on a host, in a terminal of `size` columns and rows.
     pub fn run(host: &Host, size: (u16, u16), line: &str) -> Result<Self> {
         let socket = host.file("tmux", "socket");
         let terminal = Self {
@@ -57,7 +57,7 @@ impl Terminal {
         Ok(terminal)
     }
 
-    /// Presses keys by tmux's names for them, such as `j`, `Enter` and `C-c`.
+    /// Presses keys, by their names in tmux, such as `j`, `Enter` and `C-c`.
     pub fn press(&self, keys: &[&str]) -> Result<()> {
         self.tmux(&[&["send-keys", "-t", "carptop"], keys].concat())?;
         Ok(())
@@ -69,17 +69,17 @@ impl Terminal {
         Ok(())
     }
 
-    /// What is on the screen.
+    /// Returns the screen.
     pub fn screen(&self) -> Result<String> {
         self.tmux(&["capture-pane", "-p", "-t", "carptop"])
     }
 
-    /// What is on the screen, with the codes for colours.
+    /// Returns the screen, with the codes for colours.
     pub fn coloured_screen(&self) -> Result<String> {
         self.tmux(&["capture-pane", "-e", "-p", "-t", "carptop"])
     }
 
-    /// What tmux knows of the terminal, such as `alternate_on`.
+    /// Returns a tmux format of the terminal, such as `alternate_on`.
     pub fn state(&self, name: &str) -> Result<String> {
         let format = format!("#{{{name}}}");
         let text = self.tmux(&["display-message", "-p", "-t", "carptop", &format])?;
@@ -101,11 +101,11 @@ impl Terminal {
         Ok(())
     }
 
-    /// Waits until all of `texts` are on the screen, and gives it. `bound` is the protocol's own
+    /// Waits until all `texts` are on the screen. Returns the screen. `bound` is the protocol's
     /// time.
     pub fn wait_for(&self, texts: &[&str], bound: Duration) -> Result<String> {
         let what = format!("{texts:?} on the screen");
-        wait_until(&what, bound + SOON, || {
+        wait_until(&what, bound + SCREEN_TIMEOUT, || {
             let screen = self.screen()?;
             Ok(texts
                 .iter()
@@ -115,7 +115,7 @@ impl Terminal {
         .with_context(|| format!("the screen:\n{}", self.screen().unwrap_or_default()))
     }
 
-    /// The process id of carptop.
+    /// Returns the process ID of carptop.
     pub fn pid(&self) -> Result<i32> {
         let shell = self.state("pane_pid")?;
         let children = self.host.run(&format!("pgrep -P {shell} -x carptop"));
@@ -154,7 +154,7 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         if let Err(error) = self.tmux(&["kill-server"]) {
-            eprintln!("ending the terminal: {error:#}");
+            eprintln!("terminal: cannot end it: {error:#}");
         }
     }
 }

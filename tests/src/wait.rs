@@ -1,4 +1,4 @@
-//! Waiting for events, with bounds made of the protocol's own times.
+//! Waiting for events, with bounds from the protocol's timers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// What a busy machine may add to any of the protocol's times.
+/// Time that a busy machine can add to any of the protocol's times.
 pub const MARGIN: Duration = Duration::from_secs(2);
 
-/// The bound of a hand-over announced by a bow-out: far below the three seconds of a silent one.
+/// Bound of a handover with a bow-out: far below the three seconds of a takeover from a silent
+/// master.
 pub const AT_ONCE: Duration = Duration::from_millis(1500);
 
-const POLL: Duration = Duration::from_millis(10);
+/// Interval between two checks of a condition.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long a backup waits for its master: three times `advbase` seconds and `advskew`/256.
+/// Returns the time that a backup waits for its master: three times `advbase` seconds plus
+/// `advskew`/256 seconds.
 #[must_use]
 pub fn master_down(advbase: u32, advskew: u32) -> Duration {
     Duration::from_secs(1) * 3 * advbase + Duration::from_secs(1) * advskew / 256
@@ -22,7 +25,7 @@ pub fn master_down(advbase: u32, advskew: u32) -> Duration {
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Makes everything that waits or wants a new host fail soon, so that the guards clean up.
+/// Makes every wait and every new host fail soon, so that the guards clean up.
 pub fn interrupt() {
     INTERRUPTED.store(true, Ordering::Relaxed);
 }
@@ -33,9 +36,9 @@ pub fn check_interrupted() -> Result<()> {
     Ok(())
 }
 
-/// Asks `condition` again and again until it gives a value, and fails when `bound` has passed.
+/// Calls `condition` until it returns a value. Fails after `bound`.
 ///
-/// An error of the condition counts as "not yet"; the last one is part of the failure's text.
+/// An error of the condition means "not yet"; the failure contains the last one.
 pub fn wait_until<T>(
     what: &str,
     bound: Duration,
@@ -51,7 +54,7 @@ pub fn wait_until<T>(
             Err(error) if Instant::now() >= end => {
                 return Err(error).with_context(|| format!("not within {bound:.1?}: {what}"));
             }
-            Ok(None) | Err(_) => thread::sleep(POLL),
+            Ok(None) | Err(_) => thread::sleep(POLL_INTERVAL),
         }
     }
 }
@@ -61,13 +64,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_manual_example_waits_three_seconds_and_the_skew() {
+    fn master_down_is_three_intervals_and_the_skew() {
         assert_eq!(master_down(1, 0), Duration::from_secs(3));
         assert_eq!(master_down(1, 128), Duration::from_millis(3500));
     }
 
     #[test]
-    fn a_condition_that_never_holds_fails_with_its_last_error() {
+    fn condition_that_never_holds_fails_with_its_last_error() {
         let failure = wait_until("the moon", Duration::ZERO, || -> Result<Option<()>> {
             bail!("still green")
         });

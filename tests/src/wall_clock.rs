@@ -22,7 +22,8 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// A clock with the machine's time. `name` is unique in the lab, whose directory has its files.
+    /// Creates a clock with the machine's time. `name` is unique in the lab, whose directory has
+    /// the files of the clock.
     pub fn new(lab: &Lab, name: &str) -> Result<Self> {
         let library = lab.path("wall-clock.so");
         if !library.exists() {
@@ -44,7 +45,7 @@ impl WallClock {
         })
     }
 
-    /// Further variables of the environment that give a program this clock.
+    /// Returns the environment variables that give a program this clock.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
         vec![
@@ -53,7 +54,7 @@ impl WallClock {
         ]
     }
 
-    /// Sets the clock to so many milliseconds before the machine's.
+    /// Sets the clock this many milliseconds ahead of the machine's.
     pub fn set_ahead(&self, milliseconds: i64) -> Result<()> {
         let nanoseconds = milliseconds * 1_000_000;
         let bytes = nanoseconds.to_ne_bytes();

@@ -1,4 +1,4 @@
-//! A host's end of a cable: whole frames, out and in.
+//! Packet socket at a host's end of a cable.
 #![expect(
     unsafe_code,
     reason = "sockaddr_ll, SCM_TIMESTAMPNS and sendmmsg have no safe wrapper"
@@ -15,10 +15,10 @@ use socket2::{SockFilter, SockRef};
 
 use crate::Host;
 
-/// Bytes, as the kernel accounts for them: a second of a flood.
+/// Receive buffer in bytes, as the kernel counts them: one second of a flood.
 const RECEIVE_BUFFER: c_int = 128 << 20;
 
-/// Classic BPF: the whole frame if its type is `PACKET_OUTGOING`, else nothing.
+/// Classic BPF program that accepts only frames of type `PACKET_OUTGOING`.
 const OUTGOING: [SockFilter; 4] = [
     SockFilter::new(
         LOAD_WORD,
@@ -31,30 +31,31 @@ const OUTGOING: [SockFilter; 4] = [
     SockFilter::new(RETURN, 0, 0, 0),
 ];
 
-/// Classic BPF: nothing, whatever it is.
+/// Classic BPF program that accepts no frame.
 const NOTHING: [SockFilter; 1] = [SockFilter::new(RETURN, 0, 0, 0)];
 
-// linux/bpf_common.h: class, size or operation, and mode or source in one.
+// linux/bpf_common.h: class, size or operation, and mode or source combined.
 const LOAD_WORD: u16 = 0x20;
 const IF_EQUAL: u16 = 0x15;
 const RETURN: u16 = 0x06;
 
-/// A packet socket on one interface of a host: whole frames out, whole frames in, but not what
-/// this host sends itself.
+/// Packet socket on one interface of a host. It sends Ethernet frames, and receives them unless the
+/// host itself has sent them.
 #[derive(Debug)]
 pub struct Wire(OwnedFd);
 
 impl Wire {
-    /// Opens it for everything that comes in; [`Wire::receive`] waits for so long, below a second.
-    pub fn open(host: &Host, interface: &str, patience: Duration) -> Result<Self> {
-        host.within(|| Ok(Self::here(interface, libc::ETH_P_ALL, patience)?))
+    /// Opens it for everything that arrives; [`Wire::receive`] waits for `timeout`, less than a
+    /// second.
+    pub fn open(host: &Host, interface: &str, timeout: Duration) -> Result<Self> {
+        host.within(|| Ok(Self::here(interface, libc::ETH_P_ALL, timeout)?))
             .with_context(|| format!("a packet socket on {interface} of {}", host.name()))
     }
 
-    /// Opens it for what this host itself sends, whatever it is flooded with.
-    pub fn open_outgoing(host: &Host, interface: &str, patience: Duration) -> Result<Self> {
+    /// Opens it for frames that this host sends; frames that arrive cost nothing.
+    pub fn open_outgoing(host: &Host, interface: &str, timeout: Duration) -> Result<Self> {
         host.within(|| {
-            let wire = Self::here(interface, libc::ETH_P_ALL, patience)?;
+            let wire = Self::here(interface, libc::ETH_P_ALL, timeout)?;
             wire.set(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &0_i32)?;
             SockRef::from(&wire.0).attach_filter(&OUTGOING)?;
             Ok(wire)
@@ -62,13 +63,13 @@ impl Wire {
         .with_context(|| format!("a packet socket on {interface} of {}", host.name()))
     }
 
-    /// Opens it for sending alone.
+    /// Opens it for sending only.
     pub fn open_to_send(host: &Host, interface: &str) -> Result<Self> {
         host.within(|| Ok(Self::here(interface, 0, Duration::ZERO)?))
             .with_context(|| format!("a packet socket on {interface} of {}", host.name()))
     }
 
-    /// Opens it as one that sees every packet that comes in and wants none of them.
+    /// Opens it for every frame that arrives, with a filter that accepts none.
     pub fn open_idle(host: &Host, interface: &str) -> Result<Self> {
         host.within(|| {
             let wire = Self::here(interface, 0, Duration::ZERO)?;
@@ -79,8 +80,8 @@ impl Wire {
         .with_context(|| format!("a packet socket on {interface} of {}", host.name()))
     }
 
-    fn here(interface: &str, protocol: c_int, patience: Duration) -> io::Result<Self> {
-        // SAFETY: no pointers; the descriptor is new and nobody else's.
+    fn here(interface: &str, protocol: c_int, timeout: Duration) -> io::Result<Self> {
+        // SAFETY: no pointers; the descriptor is new and has no other owner.
         let socket = unsafe {
             let fd = libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0);
             if fd < 0 {
@@ -92,11 +93,11 @@ impl Wire {
         wire.set(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1_i32)?;
         wire.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_BUFFER)?;
         wire.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1_i32)?;
-        let patience = libc::timeval {
+        let timeout = libc::timeval {
             tv_sec: 0,
-            tv_usec: patience.subsec_micros().into(),
+            tv_usec: timeout.subsec_micros().into(),
         };
-        wire.set(libc::SOL_SOCKET, libc::SO_RCVTIMEO, &patience)?;
+        wire.set(libc::SOL_SOCKET, libc::SO_RCVTIMEO, &timeout)?;
         wire.bind(interface, protocol)?;
         Ok(wire)
     }
@@ -149,7 +150,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends these frames with one call, 1,024 at most, and says how many the kernel took.
+    /// Sends at most 1,024 frames with one call. Returns the number that the kernel accepted.
     pub fn send_all<T: AsRef<[u8]>>(&self, frames: &[T]) -> io::Result<usize> {
         let part = |frame: &T| libc::iovec {
             iov_base: frame.as_ref().as_ptr().cast_mut().cast(),
@@ -171,8 +172,8 @@ impl Wire {
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Waits a moment for a frame: the time the kernel stamped on it, since the epoch, and how
-    /// much of `buffer` it fills. `None` if nothing came.
+    /// Waits for a frame. Returns the kernel's time stamp, since the epoch, and the length of the
+    /// frame in `buffer`, or `None` after the timeout.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<(Duration, usize)>> {
         let mut part = libc::iovec {
             iov_base: buffer.as_mut_ptr().cast(),
@@ -200,7 +201,7 @@ impl Wire {
     }
 }
 
-/// socket(7), `SO_TIMESTAMPNS`.
+/// Returns the time stamp of a message (socket(7), `SO_TIMESTAMPNS`).
 fn stamp(message: &libc::msghdr) -> io::Result<Duration> {
     // SAFETY: `message` is as the kernel filled it in, and its control buffer, aligned for a
     // header, is still there; a header of this kind is followed by a whole timespec.

@@ -26,7 +26,7 @@ fn ears(carpd: &Carpd) -> Result<[String; 2]> {
 
 fn wait_until_free(carpd: &Carpd) -> Result<()> {
     wait_until("no packet socket is open on eth0", PROVED + MARGIN, || {
-        Ok((!carpd.has_tap("eth0")?).then_some(()))
+        Ok((!carpd.has_direct_socket("eth0")?).then_some(()))
     })
 }
 
@@ -63,19 +63,22 @@ fn a_master_hears_without_a_packet_socket_on_its_physical_interface() -> Result<
     pair.form_group("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
     wait_until_free(&pair.a)?;
     for ear in ears(&pair.a)? {
-        ensure!(pair.a.has_tap(&ear)?, "{ear}");
+        ensure!(pair.a.has_direct_socket(&ear)?, "{ear}");
     }
-    ensure!(pair.b.has_tap("eth0")?, "a BACKUP keeps its own open");
+    ensure!(
+        pair.b.has_direct_socket("eth0")?,
+        "a BACKUP keeps its own open"
+    );
 
     let heard = pair.a.counter("carp0", "ipackets")?;
     pair.b.carpctl("carp0 state master")?;
     pair.b.wait_for_state("carp0", "BACKUP", AT_ONCE)?;
     pair.a.wait_for_more_than("carp0", "ipackets", heard)?;
-    ensure!(pair.a.state("carp0")? == "MASTER" && !pair.a.has_tap("eth0")?);
+    ensure!(pair.a.state("carp0")? == "MASTER" && !pair.a.has_direct_socket("eth0")?);
 
     let together = preempt(&pair)?;
     ensure!(together < MARGIN, "{together:?}");
-    ensure!(pair.a.has_tap("eth0")?, "A is BACKUP");
+    ensure!(pair.a.has_direct_socket("eth0")?, "A is BACKUP");
     wait_until_free(&pair.b)
 }
 
@@ -104,14 +107,14 @@ fn what_drops_advertisements_before_a_master_hears_them_makes_no_second_one() ->
     pair.a.wait_for_state("carp0", "MASTER", AT_ONCE)?;
     let end = Instant::now() + PROVED;
     while Instant::now() < end {
-        ensure!(pair.a.has_tap("eth0")?);
+        ensure!(pair.a.has_direct_socket("eth0")?);
         std::thread::sleep(Duration::from_millis(100));
     }
     pair.a.host().run("nft flush ruleset")?;
     // After a probe was not heard, the ear is not believed for ten seconds.
     let distrust = Duration::from_secs(10);
     wait_until("it is free again", distrust + PROVED + MARGIN, || {
-        Ok((!pair.a.has_tap("eth0")?).then_some(()))
+        Ok((!pair.a.has_direct_socket("eth0")?).then_some(()))
     })
 }
 
@@ -126,7 +129,7 @@ fn somebody_removes_what_a_master_hears_with() -> Result<()> {
         wait_until_free(&pair.a)?;
         pair.a.host().run(&command)?;
         wait_until("the packet socket is open again", AT_ONCE, || {
-            Ok(pair.a.has_tap("eth0")?.then_some(()))
+            Ok(pair.a.has_direct_socket("eth0")?.then_some(()))
         })?;
         // Made anew, or up, after five seconds.
         wait_until(

@@ -61,7 +61,7 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     }
     for interface in ["eth0", "eth1"] {
         wait_until("its ears are proved", PROVED, || {
-            Ok((!carpd.has_tap(interface)?).then_some(()))
+            Ok((!carpd.has_direct_socket(interface)?).then_some(()))
         })?;
     }
     make_by_hand(&made)?;
