@@ -61,7 +61,7 @@ AS_ROOT = --config 'target."cfg(unix)".runner = ["sudo", "-E"]'
 SUDO    = sudo -E
 endif
 
-.PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man shell clean bench bench-deps soak explore world fuzz fuzz-min miri need-rust fresh
+.PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man prose shell clean bench bench-deps soak explore world fuzz fuzz-min miri need-rust fresh
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -119,7 +119,7 @@ bench: need-rust need-root bench-deps release ## BENCHMARKS.md: carpd beside uca
 	@cargo run --quiet --release $(AS_ROOT) --package carp-tests --bin bench -- \
 	    $(ONLY:%=--only %) $(REPEAT:%=--repeat %) $(if $(SMOKE),--smoke)
 
-test: need-rust need-root deps check-fmt clippy build deb rpm stories doc deny man shell ## everything below, and all tests
+test: need-rust need-root deps check-fmt clippy build deb rpm stories doc deny man prose shell ## everything below, and all tests
 
 # Tests in namespaces mostly wait for the protocol's timers: more of them fit on a processor.
 stories: export RUST_TEST_THREADS ?= 4
@@ -152,7 +152,7 @@ miri: ## the protocol's tests under miri (nightly, with miri and rust-src)
 	PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation \
 		cargo +nightly miri test --package carp-proto --lib --test wire --test vectors --test fuzzed
 
-lint: check-fmt clippy doc deny man shell ## everything but the tests
+lint: check-fmt clippy doc deny man prose shell ## everything but the tests
 
 fmt: ## put the sources into shape
 	cargo fmt --all
@@ -173,6 +173,9 @@ deny: ## licences, duplicates and sources of the dependencies
 
 man: ## lint the manual pages
 	mandoc -T lint -W warning man/*
+
+prose: ## lint the English of comments, messages and manual pages
+	tests/lint-prose
 
 shell: ## lint the shell scripts
 	shellcheck .ci/run tests/install-packages tests/fresh tests/data/manual-examples.sh carpd/packaging/deb/*
