@@ -15,14 +15,14 @@ use carp_proto::{
 };
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::coalescing::Coalescing;
 use crate::fairness::{self, Fairness, QUEUE_TURN};
 use crate::kernel;
-use crate::net::{Batch, Ports};
+use crate::net::{self, Batch, Ports};
 use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running};
 use crate::realtime::Priority;
 use crate::settling::Settling;
@@ -535,6 +535,6 @@ impl Daemon {
 
 fn report(device: IfIndex, outcome: io::Result<()>) {
     if let Err(error) = outcome {
-        warn!("cannot receive on interface {device}: {error}");
+        net::report(device, &error);
     }
 }

@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Between attempts: the first pause, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// What is wrong with a connection that carpd had.
+const LOST: &str = "the connection was lost";
+
 /// Whether carpd is on the bus.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Presence {
@@ -69,7 +72,7 @@ async fn stay(hub: &Arc<Hub>, bus: &Bus) {
                 let connection = attendance.connection().clone();
                 hub.presence().send_replace(Presence::There(connection));
                 attendance.attend().await;
-                "the connection was lost".to_owned()
+                LOST.to_owned()
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it does not answer".to_owned(),
@@ -78,14 +81,21 @@ async fn stay(hub: &Arc<Hub>, bus: &Bus) {
         if since.elapsed() > longest {
             pause = first;
         }
+        // A host that stops ends its bus and carpd at the same time: what ends within the pause was
+        // told to, and has lost nothing.
+        if problem == LOST {
+            tokio::time::sleep(pause).await;
+        }
         // The private socket works without: say it once, not every half a minute.
         if told == problem {
             debug!("{name}: {problem}");
         } else {
             warn!("{name}: {problem}; trying again");
-            told = problem;
         }
-        tokio::time::sleep(pause).await;
+        if problem != LOST {
+            tokio::time::sleep(pause).await;
+        }
+        told = problem;
         pause = (pause * 2).min(longest);
     }
 }

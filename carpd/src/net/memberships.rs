@@ -25,7 +25,13 @@ impl Memberships {
     /// anyway wherever no switch in between snoops.
     pub(super) fn join(device: IfIndex) -> Self {
         let v4 = join_v4(device)
-            .inspect_err(|error| warn!(%device, "cannot join {GROUP_V4}: {error}"))
+            .inspect_err(|error| {
+                if super::is_gone(error) {
+                    debug!(%device, "cannot join {GROUP_V4}: {error}");
+                } else {
+                    warn!(%device, "cannot join {GROUP_V4}: {error}");
+                }
+            })
             .ok();
         let v6 = join_v6(device)
             .inspect_err(|error| debug!(%device, "cannot join {GROUP_V6}: {error}"))

@@ -15,5 +15,24 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+use std::io;
+
+use carp_proto::IfIndex;
+use tracing::{debug, warn};
+
 pub(crate) use ports::{Batch, Order, Ports};
 pub(crate) use socket::Sender;
+
+/// Logs that `device` cannot be received on. Of one that is gone the protocol says so.
+pub(crate) fn report(device: IfIndex, error: &io::Error) {
+    if is_gone(error) {
+        debug!(%device, "cannot receive: {error}");
+    } else {
+        warn!("cannot receive on interface {device}: {error}");
+    }
+}
+
+/// Whether there is no such interface (any more).
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO))
+}

@@ -31,6 +31,8 @@ pub(super) struct Port {
     /// Families that are in use.
     families: BTreeSet<Family>,
     secret: Secret,
+    /// That the tap cannot be opened was logged.
+    is_reported: bool,
     arp: Option<Receiver>,
     memberships: Memberships,
 }
@@ -49,6 +51,7 @@ impl Port {
             ear_devices: None,
             families: BTreeSet::new(),
             secret: Secret::new(),
+            is_reported: false,
             arp: None,
             memberships: Memberships::join(device),
         })
@@ -235,8 +238,17 @@ impl Port {
         }
         if self.ears.opens(Side::Tap) && self.tap.is_none() {
             match Receiver::open(self.device, &filter::carp()) {
-                Ok(tap) => self.tap = Some(tap),
-                Err(error) => warn!("cannot receive on interface {}: {error}", self.device),
+                Ok(tap) => {
+                    self.tap = Some(tap);
+                    self.is_reported = false;
+                }
+                Err(error) if self.is_reported => {
+                    debug!(device = %self.device, "cannot open the tap: {error}");
+                }
+                Err(error) => {
+                    super::report(self.device, &error);
+                    self.is_reported = true;
+                }
             }
         }
         // Whatever cannot be opened for want of memory or descriptors, something goes on hearing.
