@@ -140,6 +140,7 @@ impl Loop {
         let link = Link {
             index: DEVICE,
             name: DeviceName::new("eth0").context("a name")?,
+            other_names: Vec::new(),
             mac,
             mtu: 1500,
             capable: true,

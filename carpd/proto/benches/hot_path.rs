@@ -51,6 +51,7 @@ fn backup(hosts: u16) -> Engine {
     let link = Link {
         index: DEVICE,
         name: DeviceName::new("eth0").unwrap(),
+        other_names: Vec::new(),
         mac: Mac([2, 0, 0, 0, 0, 1]),
         mtu: 1500,
         capable: true,

@@ -25,6 +25,8 @@ pub struct Link {
     pub index: IfIndex,
     /// Its name.
     pub name: DeviceName,
+    /// Its alternative names (`ip link property add dev eth0 altname lan0`).
+    pub other_names: Vec<DeviceName>,
     /// Its own link-layer address.
     pub mac: Mac,
     /// Its MTU in bytes.
@@ -44,6 +46,13 @@ impl Link {
     #[must_use]
     pub const fn works(&self) -> bool {
         self.up && self.carrier
+    }
+
+    /// Whether `name` is its name or one of its alternative names; the kernel sees to it that no
+    /// other interface has that.
+    #[must_use]
+    pub fn is_named(&self, name: &DeviceName) -> bool {
+        self.name == *name || self.other_names.contains(name)
     }
 
     /// Whether `address` is one of its own.

@@ -20,7 +20,7 @@ pub enum Obstacle {
     #[error("no address set")]
     NoAddress,
     /// The `carpdev` does not exist.
-    #[error("there is no interface {0}")]
+    #[error("{}", Absent(.0))]
     NoDevice(DeviceName),
     /// The `carpdev` exists.
     #[error("{0} cannot carry CARP: an Ethernet-like interface with multicast is needed")]
@@ -86,6 +86,29 @@ impl core::fmt::Display for Subnet {
     }
 }
 
+/// An interface that does not exist, and the mistake that its name shows.
+struct Absent<'a>(&'a DeviceName);
+
+impl core::fmt::Display for Absent<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let name = self.0.as_str();
+        if name.parse::<Unit>().is_ok() {
+            return write!(
+                f,
+                "{name} is a carp interface: carpdev names a physical one"
+            );
+        }
+        write!(f, "there is no interface {name}")?;
+        // ip(8) shows the device below or behind another one so: eth0@if7.
+        match name.split_once('@') {
+            Some((name, _)) if !name.is_empty() => {
+                write!(f, ": write {name}, without what ip(8) shows behind @")
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +116,25 @@ mod tests {
     fn no_subnet(address: &str, prefix: u8) -> String {
         let address = address.parse().unwrap();
         Obstacle::NoSubnet(VirtualAddress { address, prefix }).to_string()
+    }
+
+    #[test]
+    fn missing_interface_is_named_with_the_mistake_in_its_name() {
+        for (name, text) in [
+            ("eth9", "there is no interface eth9"),
+            (
+                "eth0@if7",
+                "there is no interface eth0@if7: write eth0, without what ip(8) shows behind @",
+            ),
+            ("@if7", "there is no interface @if7"),
+            (
+                "carp0",
+                "carp0 is a carp interface: carpdev names a physical one",
+            ),
+        ] {
+            let name = DeviceName::new(name).unwrap();
+            assert_eq!(Obstacle::NoDevice(name).to_string(), text);
+        }
     }
 
     #[test]

@@ -20,7 +20,9 @@ pub struct VirtualAddress {
     pub prefix: u8,
 }
 
-/// The name of a network interface: 1 to 15 bytes, no `/`, no white space, not `.` or `..`.
+/// The name of a network interface: 1 to 127 bytes, no `/`, no white space, not `.` or `..`.
+///
+/// The kernel's own names have 15 bytes at most (`IFNAMSIZ`), alternative ones 127 (`ALTIFNAMSIZ`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceName(String);
 
@@ -28,7 +30,7 @@ impl DeviceName {
     /// Checks a name against the kernel's rule (`dev_valid_name()`); `None` if it cannot be one.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
-        let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
+        let fits = (1..=127).contains(&name.len()) && name != "." && name != "..";
         let clean = !name.bytes().any(|byte| {
             byte == b'/' || byte == b':' || byte == 0 || byte.is_ascii_whitespace() || byte == 0x0b
         });

@@ -10,7 +10,7 @@ use futures_util::future::FutureExt as _;
 use futures_util::stream::BoxStream;
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressFlags, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage, Prop};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::MulticastGroup;
 use rtnetlink::sys::AsyncSocket as _;
@@ -349,6 +349,15 @@ fn link_of(message: &LinkMessage, before: Option<&Link>) -> Option<Link> {
     let mut name = before.map(|link| link.name.clone());
     let mut mac = before.map_or(Mac([0; 6]), |link| link.mac);
     let mut mtu = before.map_or(0, |link| link.mtu);
+    // An interface without alternative names has no list of them. Messages about one aspect, such as
+    // those of Wi-Fi, have no MTU.
+    let is_whole = message
+        .attributes
+        .iter()
+        .any(|attribute| matches!(attribute, LinkAttribute::Mtu(_)));
+    let mut other_names = before
+        .filter(|_| !is_whole)
+        .map_or_else(Vec::new, |link| link.other_names.clone());
     for attribute in &message.attributes {
         if let LinkAttribute::IfName(text) = attribute {
             name = DeviceName::new(text);
@@ -356,12 +365,15 @@ fn link_of(message: &LinkMessage, before: Option<&Link>) -> Option<Link> {
             mac = bytes.as_slice().try_into().map_or(mac, Mac);
         } else if let LinkAttribute::Mtu(value) = attribute {
             mtu = *value;
+        } else if let LinkAttribute::PropList(properties) = attribute {
+            other_names = properties.iter().filter_map(alternative_name).collect();
         }
     }
     let flags = header.flags;
     Some(Link {
         index: IfIndex(header.index),
         name: name?,
+        other_names,
         mac,
         mtu,
         capable: header.link_layer_type == LinkLayerType::Ether
@@ -373,6 +385,13 @@ fn link_of(message: &LinkMessage, before: Option<&Link>) -> Option<Link> {
         carrier: flags.contains(LinkFlags::LowerUp | LinkFlags::Running),
         addresses: Vec::new(),
     })
+}
+
+fn alternative_name(property: &Prop) -> Option<DeviceName> {
+    match property {
+        Prop::AltIfName(name) => DeviceName::new(name),
+        Prop::Other(_) | _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -107,6 +107,7 @@ mod tests {
         let lan0 = Link {
             index: IfIndex(2),
             name: DeviceName::new("lan0").unwrap(),
+            other_names: Vec::new(),
             mac: Mac([2, 0, 0, 0, 0, 10]),
             mtu: 1500,
             capable: true,

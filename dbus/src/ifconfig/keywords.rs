@@ -409,10 +409,11 @@ fn text(value: &OsStr) -> Result<&str, Bad> {
     value.to_str().ok_or(Bad::NotWanted)
 }
 
-/// The kernel's rule for a name: `net/core/dev.c`, `dev_valid_name()`.
+/// The kernel's rule for a name: `net/core/dev.c`, `dev_valid_name()`. An alternative one may have 127
+/// bytes (`linux/if.h`, `ALTIFNAMSIZ`).
 fn device(value: &OsStr) -> Result<String, Bad> {
     let name = text(value)?;
-    let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
+    let fits = (1..=127).contains(&name.len()) && name != "." && name != "..";
     let clean = !name
         .bytes()
         .any(|byte| b"/:\0\x0b".contains(&byte) || byte.is_ascii_whitespace());

@@ -11,7 +11,7 @@ use crate::name::Unit;
 use crate::numbers::Vhid;
 use crate::obstacle::{Impediment, Obstacle};
 use crate::reason::Reason;
-use crate::settings::{LinkLayer, Settings};
+use crate::settings::{DeviceName, LinkLayer, Settings};
 use crate::status::StateName;
 use crate::suppression::Cause;
 use crate::time::Now;
@@ -56,8 +56,10 @@ impl Engine {
                 continue;
             };
             let concerned = vhost.device == Some(index);
-            let named = vhost.settings.carpdev.is_some()
-                && vhost.settings.carpdev.as_ref() == self.links.get(&index).map(|link| &link.name);
+            let named = vhost.settings.carpdev.as_ref().is_some_and(|name| {
+                let link = self.links.get(&index);
+                link.is_some_and(|link| link.is_named(name))
+            });
             if concerned && matches!(vhost.impediment, Some(Impediment::DeviceRefused(_))) {
                 // The kernel is asked at once, and not only when its next turn comes.
                 vhost.forget_placement();
@@ -138,7 +140,7 @@ impl Engine {
         match (link, &settings.carpdev) {
             (None, None) => Some(Obstacle::NoSubnet(*address)),
             (None, Some(named)) => {
-                let is_there = self.links.values().any(|link| link.name == *named);
+                let is_there = self.links.values().any(|link| link.is_named(named));
                 Some(if is_there {
                     Obstacle::UnfitDevice(named.clone())
                 } else {
@@ -323,13 +325,16 @@ impl Engine {
             vhost.was_on = Some(link.name.clone());
         }
         let wanted = settings.up && settings.vhid.is_some() && !settings.addresses.is_empty();
-        let name = settings.carpdev.as_ref().or(vhost.was_on.as_ref());
+        // An interface that was never there may be a typing error, and would demote this host for ever.
+        let lost = vhost.was_on.as_ref();
+        let name = lost.map(|was_on| settings.carpdev.as_ref().unwrap_or(was_on));
+        let is_there = |name: &DeviceName| self.links.values().any(|link| link.is_named(name));
         let why = match link {
             Some(link) if !link.up => "is down",
             Some(link) if !link.carrier => "has no carrier",
             Some(_) => "",
-            None if name.is_some() => "is gone",
-            None => "",
+            None if name.is_some_and(is_there) => "cannot carry CARP",
+            None => "is gone",
         };
         match name {
             Some(name) if wanted && !why.is_empty() => {
@@ -410,7 +415,7 @@ pub(super) fn choose(
     let capable = || links.values().filter(|link| link.capable);
     if let Some(name) = &settings.carpdev {
         return capable()
-            .find(|link| link.name == *name)
+            .find(|link| link.is_named(name))
             .map(|link| link.index);
     }
     let holds = |link: &Link, address: IpAddr| link.addresses.iter().any(|own| own.holds(address));

@@ -252,7 +252,7 @@ impl Engine {
         if let Some(name) = &settings.carpdev
             && old.is_none_or(|old| old.settings.carpdev != settings.carpdev)
         {
-            match self.links.values().find(|link| link.name == *name) {
+            match self.links.values().find(|link| link.is_named(name)) {
                 None if absent == Absent::Awaited => {}
                 None => {
                     let text = format!("{unit}: {}", Obstacle::NoDevice(name.clone()));

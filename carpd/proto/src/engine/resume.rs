@@ -8,6 +8,7 @@ use crate::action::Action;
 use crate::link::IfIndex;
 use crate::memory::{Lease, Memory};
 use crate::name::Unit;
+use crate::status::StateName;
 use crate::time::Now;
 use crate::vhost::{Event, Vhost};
 
@@ -34,6 +35,9 @@ impl Engine {
             devices.extend(device);
             let link = device.and_then(|device| self.links.get(&device));
             if let Some(vhost) = self.vhosts.get_mut(&unit) {
+                if before.state != StateName::Init {
+                    vhost.was_on.clone_from(&before.settings.carpdev);
+                }
                 let kept = vhost.is_leased(link, leases);
                 vhost.recall(&before, kept, now);
                 let event = if kept {

@@ -203,6 +203,7 @@ fn link(index: u32) -> Link {
     Link {
         index: IfIndex(index),
         name: DeviceName::new(&format!("eth{}", index - 1)).unwrap(),
+        other_names: Vec::new(),
         mac: Mac([2, 0, 0, 0, number, 1]),
         mtu: 1500,
         capable: true,

@@ -275,6 +275,7 @@ fn eth0() -> Link {
     Link {
         index: IfIndex(2),
         name: DeviceName::new("eth0").unwrap(),
+        other_names: Vec::new(),
         mac: Mac([2, 0, 0, 0, 0, 10]),
         mtu: 1500,
         capable: true,

@@ -53,6 +53,7 @@ impl Host {
             let link = Link {
                 index: *index,
                 name: DeviceName::new(&format!("eth{}", index.0 - 1)).unwrap(),
+                other_names: Vec::new(),
                 mac: Mac([2, 0, 0, 0, index.0.to_be_bytes()[3], number]),
                 mtu: 1500,
                 capable: true,
