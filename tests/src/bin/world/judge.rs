@@ -1,5 +1,6 @@
 //! What must hold in any world. No list of expectations: the host's twin, which has the virtual
-//! addresses as its own ones, shows what a client gets, and the plain host what is left.
+//! addresses as its own ones, shows what a client gets from those, and the plain host what it gets
+//! from the host's own addresses, and what is left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use carp_tests::{Frame, Host, Interface, Outcome, VIRTUAL_MAC, Wire, wait_until};
 
-use crate::picture::{difference, picture};
+use crate::picture::{difference, is_lost_with_the_last, picture};
 use crate::probe::{Answers, Way, ask, resolved};
 use crate::recipe::{Event, Recipe};
 use crate::stage::{PEER, Stage, late};
@@ -123,7 +124,8 @@ pub(crate) fn judge(recipe: &Recipe) -> Result<Verdict> {
         breach = flood(&stage.a.log()?);
     }
     if breach.is_none() {
-        breach = stopped(&mut stage).filter(|breach| breach.clause != Clause::Left || !differs);
+        breach =
+            stopped(recipe, &mut stage).filter(|breach| breach.clause != Clause::Left || !differs);
     }
     Ok(Verdict {
         breach,
@@ -248,7 +250,7 @@ impl<'a> Judge<'a> {
                     breach.clause,
                     Clause::Leak | Clause::Stranger | Clause::TwoMasters
                 )
-                && let Some(reason) = self.reason()?
+                && let Some(reason) = self.reason(&breach)?
             {
                 self.explained
                     .push(format!("{breach} (explained by {reason:?})"));
@@ -295,15 +297,16 @@ impl<'a> Judge<'a> {
         };
         let other = self.stage.b.state("carp0")?;
         let states = (this.state.as_str(), other.as_str());
-        let twin = thread::scope(|scope| {
+        let asked = thread::scope(|scope| {
             let twin = scope.spawn(|| self.ask(&self.stage.twins_client));
+            let plain = scope.spawn(|| self.ask_for_own());
             let pair = self.asked_and_watched(this.state != "MASTER");
-            (twin.join(), pair)
+            (twin.join(), plain.join(), pair)
         });
-        let (Ok(twin), pair) = twin else {
+        let (Ok(twin), Ok(plain), pair) = asked else {
             anyhow::bail!("a thread panicked");
         };
-        let (twin, (answers, leaks)) = (twin?, pair?);
+        let (twin, plain, (answers, leaks)) = (twin?, plain?, pair?);
         let works = self
             .virtuals
             .iter()
@@ -326,7 +329,7 @@ impl<'a> Judge<'a> {
                 "MASTER while the carpdev is not operational".to_owned(),
             ));
         }
-        let found = self.compare(&twin, &answers, this.state == "MASTER");
+        let found = self.compare(&twin, &plain, &answers, this.state == "MASTER");
         let now = self.stage.a.interface("carp0").ok();
         if found.is_none() && works && this.state == "BACKUP" && heard(now.as_ref()) <= self.heard {
             return Ok(breach(Clause::Deaf, "it hears no advertisement".to_owned()));
@@ -424,23 +427,39 @@ impl<'a> Judge<'a> {
         ask(client, &all, &strangers, PATIENCE)
     }
 
-    fn compare(&self, twin: &Answers, answers: &Answers, master: bool) -> Option<Breach> {
+    /// The own addresses as the plain host has them.
+    fn ask_for_own(&self) -> Result<Answers> {
+        if self.own.is_empty() {
+            return Ok(Answers::default());
+        }
+        ask(&self.stage.plain_client, &self.own, &[], PATIENCE)
+    }
+
+    fn compare(
+        &self,
+        twin: &Answers,
+        plain: &Answers,
+        answers: &Answers,
+        master: bool,
+    ) -> Option<Breach> {
         // The other host of the pair is plain: it answers whatever the twin would.
-        let missing = |address: &IpAddr| -> Option<String> {
-            let (way, right) = given(twin, *address)
+        let missing = |from: &Answers, name: &str, address: &IpAddr| -> Option<String> {
+            let (way, right) = given(from, *address)
                 .find(|(way, right)| answers.given.get(&(*address, *way)) != Some(right))?;
             let got = answers
                 .given
                 .get(&(*address, way))
                 .map_or("no answer", String::as_str);
             Some(format!(
-                "{way:?} of {address} gets {got}, and {right} from the twin"
+                "{way:?} of {address} gets {got}, and {right} from the {name}"
             ))
         };
-        if master && let Some(text) = self.virtuals.iter().find_map(missing) {
+        let virtuals = &mut self.virtuals.iter();
+        if master && let Some(text) = virtuals.find_map(|each| missing(twin, "twin", each)) {
             return breach(Clause::Silent, text);
         }
-        if let Some(text) = self.own.iter().find_map(missing) {
+        let own = &mut self.own.iter();
+        if let Some(text) = own.find_map(|each| missing(plain, "plain host", each)) {
             return breach(Clause::OwnSilent, text);
         }
         if self.recipe.parent {
@@ -459,7 +478,7 @@ impl<'a> Judge<'a> {
     }
 
     /// A sentence that explains it: of the refusal, of `carpctl carp0`, or of the log.
-    fn reason(&self) -> Result<Option<String>> {
+    fn reason(&self, breach: &Breach) -> Result<Option<String>> {
         let shown: Outcome = self.stage.a.try_carpctl("carp0")?;
         let log = self.stage.a.log()?;
         let lines = log
@@ -474,7 +493,12 @@ impl<'a> Judge<'a> {
                 && !matches!(word, "lladdr" | "inet" | "inet6" | "carpdev:" | "carp:")
         });
         let refused = self.stage.created.stderr.lines();
-        let words = self.recipe.words();
+        let mut words = self.recipe.words();
+        if breach.clause == Clause::OwnSilent {
+            // A line about one own address explains that one alone.
+            let own = self.own.iter().map(ToString::to_string);
+            words.extend(own.filter(|each| breach.text.contains(&format!(" of {each} gets"))));
+        }
         let mut all = lines.chain(shown).chain(refused);
         let reason = all.find(|line| {
             words
@@ -486,7 +510,7 @@ impl<'a> Judge<'a> {
 }
 
 /// (c), after a clean stop.
-fn stopped(stage: &mut Stage) -> Option<Breach> {
+fn stopped(recipe: &Recipe, stage: &mut Stage) -> Option<Breach> {
     let status = stage.a.stop();
     if !status.as_ref().is_ok_and(std::process::ExitStatus::success) {
         return breach(Clause::Died, format!("when stopped: {status:?}"));
@@ -494,6 +518,7 @@ fn stopped(stage: &mut Stage) -> Option<Breach> {
     let mut left = Vec::new();
     let same = wait_until("the host is as it was", Duration::from_secs(1), || {
         left = difference(&picture(&stage.plain)?, &picture(stage.a.host())?);
+        left.retain(|line| !is_lost_with_the_last(recipe, line));
         Ok(left.is_empty().then_some(()))
     });
     let first: Vec<&str> = left.iter().take(8).map(String::as_str).collect();

@@ -6,6 +6,8 @@ use anyhow::{Context as _, Result};
 use carp_tests::Host;
 use serde_json::Value;
 
+use crate::recipe::Recipe;
+
 /// What of a device is compared.
 const OF_A_DEVICE: [&str; 9] = [
     "ifname",
@@ -77,4 +79,13 @@ pub(crate) fn difference(before: &[String], after: &[String]) -> Vec<String> {
         .filter(|line| !before.contains(line))
         .map(|line| format!("+{line}"));
     gone.chain(new).collect()
+}
+
+/// Whether it is an IPv4 route that the kernel has removed with the last IPv4 address of the
+/// carpdev, a virtual one: carp(4) and the log say that it does so.
+pub(crate) fn is_lost_with_the_last(recipe: &Recipe, line: &str) -> bool {
+    let own = [recipe.own.early, recipe.own.late].concat();
+    let has_v4 = own.iter().any(|address| address.contains('.'));
+    let route = format!(" dev {}", recipe.kind.device());
+    recipe.parent && !has_v4 && line.starts_with("-10.") && line.contains(&route)
 }

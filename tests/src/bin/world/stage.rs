@@ -20,10 +20,11 @@ pub(crate) const PEER: [&str; 2] = ["10.99.0.3/16", "2001:db8:99::3/64"];
 const CLIENT: [&str; 2] = ["10.99.0.100/16", "2001:db8:99::100/64"];
 
 /// Words of lines about the other hosts than the pair, which show nothing.
-const UNSEEN: [&str; 6] = [
+const UNSEEN: [&str; 7] = [
     "twin",
     "plain",
     "tclient",
+    "pclient",
     "conf.ref.",
     "add ref ",
     "set ref ",
@@ -45,6 +46,8 @@ pub(crate) struct Stage {
     pub(crate) client: Host,
     /// Asks the twin.
     pub(crate) twins_client: Host,
+    /// Asks the plain one.
+    pub(crate) plain_client: Host,
     set: Set,
 }
 
@@ -90,7 +93,7 @@ impl Set {
     }
 
     fn record(&self, host: &Host, lines: &[String]) {
-        if matches!(host.name(), "twin" | "plain" | "tclient") {
+        if is_unseen(host.name()) {
             return;
         }
         let mut typed = self.typing();
@@ -118,7 +121,7 @@ impl Set {
 
     fn host(&self, name: &str) -> Result<Host> {
         let host = self.lab.host(name, &[])?;
-        if !matches!(name, "twin" | "plain" | "tclient") {
+        if !is_unseen(name) {
             self.note(&format!("ip netns add {name}; ip -n {name} link set lo up"));
         }
         Ok(host)
@@ -312,10 +315,15 @@ pub(crate) fn late(recipe: &Recipe) -> Option<Step> {
     (!lines.is_empty()).then(|| Step::new("own addresses added later", &lines, &[]))
 }
 
+/// Whether a recipe for a shell does without this host.
+fn is_unseen(name: &str) -> bool {
+    matches!(name, "twin" | "plain" | "tclient" | "pclient")
+}
+
 fn segment(host: &Host) -> &'static str {
     match host.name() {
         "twin" | "tclient" => "ref",
-        "plain" => "plain",
+        "plain" | "pclient" => "plain",
         _ => "lan",
     }
 }
@@ -341,9 +349,14 @@ impl Stage {
         let a = set.oddity("a", recipe, 1)?;
         let twin = set.oddity("twin", recipe, 2)?;
         let plain = set.oddity("plain", recipe, 3)?;
+        // From the start, as its own ones: some may be refused.
+        let virtuals = recipe.virtuals.addresses.iter();
+        let virtuals: Vec<String> = virtuals.map(|each| add(each, set.device)).collect();
+        set.shell(&twin, &virtuals, true)?;
         let b = set.others("b", 3, &PEER)?;
         let client = set.others("client", 100, &CLIENT)?;
         let twins_client = set.others("tclient", 100, &CLIENT)?;
+        let plain_client = set.others("pclient", 100, &CLIENT)?;
         for step in &recipe.before {
             set.step([&a, &twin, &plain], step)?;
         }
@@ -398,6 +411,7 @@ impl Stage {
             plain,
             client,
             twins_client,
+            plain_client,
             set,
         };
         let created = stage.carpctl(&stage.a, &addresses(recipe.kind.device(), 0))?;
