@@ -264,6 +264,21 @@ fn log_names_who_loses_by_a_carp_interface() -> Result<()> {
 }
 
 #[test]
+fn log_names_a_rule_for_the_reverse_path() -> Result<()> {
+    let lab = Lab::new()?;
+    let a = lab.host("a", &[("lan", "2001:db8:99::2/64")])?;
+    a.run("nft add table inet firewall")?;
+    a.run("nft add chain inet firewall in { type filter hook prerouting priority -150 ; }")?;
+    a.run(
+        "nft add rule inet firewall in meta nfproto ipv6 fib saddr . mark . iif oif missing drop",
+    )?;
+    let carpd = Carpd::start(&a)?;
+    carpd.carpctl("carp0 create carpdev eth0 vhid 1 pass mekmitasdigoat 2001:db8:99::1/64")?;
+    carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
+    carpd.wait_for_log("nft: a rule for the reverse path")
+}
+
+#[test]
 fn macvlan_as_physical_interface_is_refused_in_words() -> Result<()> {
     let lab = Lab::new()?;
     let a = lab.host("a", &[("lan", "")])?;

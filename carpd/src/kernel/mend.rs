@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 use super::conf::Conf;
 use super::devices::{self, DISABLE_IPV6, Seen};
+use super::filter::Filter;
 use super::netlink::{Change, Refused};
 use super::sysctls::{self, Sysctl};
 use super::worker::{Device, Held, State, Worker};
@@ -118,6 +119,7 @@ pub(super) struct Mending {
     said: BTreeMap<(String, &'static str), Said>,
     /// Global sysctls and their values, as was said.
     silencing: BTreeSet<(&'static str, i32)>,
+    filter: Filter,
 }
 
 /// Of one unit.
@@ -155,6 +157,7 @@ impl Mending {
             last: None,
             said: BTreeMap::new(),
             silencing: BTreeSet::new(),
+            filter: Filter::default(),
         }
     }
 
@@ -494,6 +497,9 @@ impl Worker {
         }
         if !self.units.is_empty() {
             self.mending.name_silencing();
+        }
+        if self.units.keys().any(|unit| self.held_on_device(*unit)) {
+            self.mending.filter.check();
         }
     }
 

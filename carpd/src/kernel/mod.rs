@@ -11,6 +11,7 @@ mod bystanders;
 mod conf;
 mod devices;
 mod ears;
+mod filter;
 mod master;
 mod mend;
 mod monitor;

@@ -29,10 +29,10 @@ const ANSWERS: usize = 1 << 20;
 const LINKS_TOGETHER: usize = 32;
 
 /// The most that the kernel puts into one datagram of a dump (`netlink_dump()`), in bytes.
-const DATAGRAM: usize = 32 << 10;
+pub(super) const DATAGRAM: usize = 32 << 10;
 
 /// The length of a message's header, `struct nlmsghdr`, in bytes.
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 
 /// Connections for requests.
 #[derive(Debug)]
@@ -385,7 +385,7 @@ fn get_link(number: u32) -> RouteNetlinkMessage {
 
 /// Each message of a datagram, by the length in its header: one that cannot be understood does not
 /// hide those behind it (netlink(7)).
-fn messages(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn messages(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = datagram;
     core::iter::from_fn(move || {
         let length = u32::from_ne_bytes(*rest.first_chunk()?);
