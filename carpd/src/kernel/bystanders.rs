@@ -34,16 +34,16 @@ impl Worker {
     /// Gives a physical interface what it needs, and names those who lose by that.
     pub(super) async fn attach(&mut self, interface: IfIndex) {
         self.sysctls.attach(interface, &self.netlink).await;
-        self.name_silenced().await;
+        self.name_silenced(interface).await;
         self.name_guests().await;
     }
 
     /// Names the addresses of other interfaces for which a physical interface answered ARP
-    /// requests before its `arp_ignore` was changed.
-    pub(super) async fn name_silenced(&mut self) {
+    /// requests before its `arp_ignore` was changed. One interface has `changed`.
+    pub(super) async fn name_silenced(&mut self, changed: IfIndex) {
         let physical: Vec<IfIndex> = self.sysctls.answering_less().collect();
         for interface in physical {
-            let lost = self.own.elsewhere_in_subnets_of(interface);
+            let lost = self.own.elsewhere_in_subnets_of(interface, changed);
             let named = &mut self.bystanders.named_addresses;
             let fresh: Vec<IpAddr> = lost
                 .into_iter()

@@ -236,7 +236,7 @@ impl Worker {
         self.mending.sightings.add(&sighting);
         if let Sighting::Own(interface, own) = sighting {
             self.follow_own(interface, own);
-            self.name_silenced().await;
+            self.name_silenced(interface).await;
         } else if let Sighting::Guest(number, guest) = sighting {
             self.bystanders.follow(number, guest);
             self.name_guests().await;

@@ -12,6 +12,7 @@
 //! prefix: those are made here, and the kernel removes them together with their source address.
 
 use core::net::IpAddr;
+use core::ops::Bound;
 use std::collections::{BTreeMap, BTreeSet};
 
 use carp_proto::{DeviceAddress, Family, IfIndex, Place, Unit, VirtualAddress};
@@ -47,10 +48,21 @@ impl Own {
 }
 
 impl Own {
-    /// The IPv4 addresses of all others in the subnets of `interface`, but those that it has, too.
-    pub(super) fn elsewhere_in_subnets_of(&self, interface: IfIndex) -> BTreeSet<IpAddr> {
+    /// The IPv4 addresses of others in the subnets of `interface`, but those that it has, too: of
+    /// all, if it is the one that has `changed`, and else of that one.
+    pub(super) fn elsewhere_in_subnets_of(
+        &self,
+        interface: IfIndex,
+        changed: IfIndex,
+    ) -> BTreeSet<IpAddr> {
         let own: &[DeviceAddress] = self.0.get(&interface).map_or(&[], Vec::as_slice);
-        let others = self.0.iter().filter(|(other, _)| **other != interface);
+        let concerned = if changed == interface {
+            (Bound::Unbounded, Bound::Unbounded)
+        } else {
+            (Bound::Included(changed), Bound::Included(changed))
+        };
+        let others = self.0.range(concerned);
+        let others = others.filter(|(other, _)| **other != interface);
         others
             .flat_map(|(_, addresses)| addresses)
             .map(|each| each.address)
