@@ -177,6 +177,9 @@ fn own_address_beside_a_virtual_one_on_its_interface_has_its_route_and_stays() -
         }
         Ok(())
     };
+    carpd.wait_for_log(
+        "carp0: eth0 has no IPv4 address of its own: when this host becomes backup",
+    )?;
     let virtual_ones = ["10.99.1.1", "10.99.1.2", "2001:db8:99::1"];
     answer(&virtual_ones)?;
 

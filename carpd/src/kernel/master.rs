@@ -39,7 +39,7 @@ impl Worker {
         self.give_up_others(unit, place, &wanted);
         let index = match place {
             Place::Parent(parent) => {
-                self.keep_native(parent, &mut wanted).await;
+                self.keep_native(unit, parent, &mut wanted).await;
                 parent.0
             }
             Place::Device | Place::SilentDevice => match self.wake(unit, place).await {
@@ -110,7 +110,7 @@ impl Worker {
     }
 
     /// An address that the physical interface has by itself is never leased nor taken away.
-    async fn keep_native(&self, parent: IfIndex, wanted: &mut Vec<VirtualAddress>) {
+    async fn keep_native(&mut self, unit: Unit, parent: IfIndex, wanted: &mut Vec<VirtualAddress>) {
         let native: Vec<IpAddr> = match self.netlink.addresses().await {
             Ok(messages) => messages
                 .iter()
@@ -124,6 +124,17 @@ impl Worker {
             }
         };
         wanted.retain(|address| !native.contains(&address.address));
+        // `fib_inetaddr_event()`
+        if wanted.iter().any(is_v4)
+            && !native.iter().any(IpAddr::is_ipv4)
+            && let Some(name) = self.netlink.name_of(parent).await
+        {
+            let what = format!(
+                "{name} has no IPv4 address of its own: when this host becomes backup, the kernel \
+                 removes every IPv4 route by way of {name}, see carp(4)"
+            );
+            self.mending.say(&unit.to_string(), "routes", &what);
+        }
     }
 
     /// The unit's device, up and with the IPv4 sysctls that depend on what it is to do; made anew
