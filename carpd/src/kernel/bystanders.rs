@@ -1,5 +1,5 @@
-//! What others on this host lose while a physical interface carries carp interfaces: named in the
-//! log, each once.
+//! Warns of addresses and devices of this host that lose something while a physical interface
+//! carries carp interfaces. The log names each once.
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::worker::Worker;
 
-/// Who may lose, and who was named.
+/// Devices that may lose, and the names that the log has had.
 #[derive(Debug, Default)]
 pub(super) struct Bystanders {
     /// The macvlan and macvtap devices of others: their number, what they are on, their name.
@@ -31,7 +31,7 @@ impl Bystanders {
 }
 
 impl Worker {
-    /// Gives a physical interface what it needs, and names those who lose by that.
+    /// Sets the sysctls of a physical interface, and names everything that loses by that.
     pub(super) async fn attach(&mut self, interface: IfIndex) {
         self.sysctls.attach(interface, &self.netlink).await;
         self.name_silenced(interface).await;

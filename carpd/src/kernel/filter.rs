@@ -1,9 +1,9 @@
-//! Rules of nft(8) for the reverse path: they drop what comes in on a carp device where the way
-//! back is the physical interface's, and nothing else shows that. Named in the log.
+//! Warns of nft(8)'s rules for the reverse path. They drop packets that come in on a carp device
+//! where the way back is by the physical interface, and nothing else shows that.
 //!
-//! The number of the ruleset is read every two seconds. All rules are read once, and again when
-//! that number has changed: where there are thousands that takes milliseconds, and then a while
-//! passes before the next time. Rules of iptables-legacy(8) are not seen.
+//! Every two seconds carpd reads the number of the ruleset. If that has changed, carpd reads all
+//! rules; thousands of them take milliseconds, and a pause follows. Rules of iptables-legacy(8) are
+//! not seen.
 
 use core::time::Duration;
 use std::io;
@@ -16,10 +16,10 @@ use tracing::{debug, warn};
 
 use super::netlink::{DATAGRAM, HEADER, messages};
 
-/// For how many times as long as that took, all rules are not read again,
+/// The pause after all rules were read, in multiples of the time that this took.
 const PAUSE: u32 = 200;
 
-/// but for no longer than this.
+/// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The messages of linux/netfilter/nfnetlink.h, `NFNL_SUBSYS_NFTABLES`: a rule, all rules, the
@@ -36,14 +36,14 @@ const FAMILY: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Filter {
     socket: Option<Socket>,
-    /// The ruleset that was read last, and when another one may be.
+    /// The number of the ruleset that was read last, and the earliest time for the next one.
     read: Option<(u32, tokio::time::Instant)>,
-    /// Whether it has a rule for the reverse path, which was said.
+    /// Set while the ruleset has a rule for the reverse path, which the log has named.
     is_strict: bool,
 }
 
 impl Filter {
-    /// Looks at the rules if they have changed.
+    /// Reads the rules if they have changed, and warns.
     pub(super) fn check(&mut self) {
         // Where there are modules, asking would load this one.
         let is_there = |path| Path::new(path).exists();
@@ -139,8 +139,8 @@ fn receive(socket: &Socket, mut is_last: impl FnMut(u16, &[u8]) -> bool) -> io::
     }
 }
 
-/// Whether a rule looks for the way back to a packet's source by the interface that it came in by:
-/// `fib saddr . iif oif`, or iptables' `rpfilter`.
+/// Returns true for a rule that looks for the way back to a packet's source by the interface that
+/// the packet came in by: `fib saddr . iif oif`, or iptables' `rpfilter`.
 fn is_strict(rule: &[u8]) -> bool {
     const EXPRESSIONS: u16 = 4;
     const NAME: u16 = 1;

@@ -39,7 +39,8 @@ pub(super) const METRIC: u32 = 11_200_000;
 pub(super) struct Own(BTreeMap<IfIndex, Vec<DeviceAddress>>);
 
 impl Own {
-    /// Whether `interface` has a subnet that holds the prefix of `address` and more.
+    /// Returns true if `interface` has a subnet that is wider than the prefix of `address` and holds
+    /// it.
     fn is_around(&self, interface: IfIndex, address: VirtualAddress) -> bool {
         let own = self.0.get(&interface).into_iter().flatten();
         let mut wider = own.filter(|own| own.prefix < address.prefix);
@@ -74,7 +75,7 @@ impl Own {
 }
 
 impl Worker {
-    /// Whether there shall be a route to the prefix of `address`.
+    /// Returns true if there shall be a route to the prefix of `address`.
     pub(super) fn is_routed(&self, unit: Unit, place: Place, address: VirtualAddress) -> bool {
         let parent = match place {
             Place::Parent(parent) => Some(parent),
@@ -228,7 +229,7 @@ fn prefix_of(address: VirtualAddress) -> Option<IpNet> {
     (net.prefix_len() < net.max_prefix_len()).then(|| net.trunc())
 }
 
-/// As the kernel makes it, if it is not there.
+/// Adds it as the kernel would, unless it is there.
 fn add(index: u32, table: u32, prefix: IpNet, source: IpAddr) -> Change {
     let mut route = to(index, table, prefix);
     route.header.protocol = RouteProtocol::Kernel;
@@ -243,7 +244,7 @@ fn add(index: u32, table: u32, prefix: IpNet, source: IpAddr) -> Change {
     )
 }
 
-/// Whoever has made it, whatever its source.
+/// Removes it, whatever its source is and whichever program has made it.
 fn remove(index: u32, table: u32, prefix: IpNet) -> Change {
     let mut route = to(index, table, prefix);
     route.header.scope = RouteScope::NoWhere;
