@@ -8,13 +8,13 @@ use carp_dbus::{EventInfo, InterfaceInfo, MasterInfo};
 pub(crate) const PERIOD: u64 = 5_000_000;
 
 /// Number of kept periods: five minutes.
-const PERIODS: usize = 60;
+const KEPT_PERIODS: usize = 60;
 
 /// Number of kept intervals between advertisements.
-const INTERVALS: usize = 128;
+const KEPT_INTERVALS: usize = 128;
 
 /// Number of kept changes of state.
-const TRANSITIONS: usize = 64;
+const KEPT_TRANSITIONS: usize = 64;
 
 /// Change of state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl History {
         });
         match event.kind.as_str() {
             "transition" => {
-                if self.transitions.len() == TRANSITIONS {
+                if self.transitions.len() == KEPT_TRANSITIONS {
                     self.transitions.pop_front();
                 }
                 self.transitions.push_back(Transition {
@@ -175,9 +175,9 @@ impl History {
     /// Starts a new period for each one that has passed.
     fn advance(&mut self, period: u64) {
         let before = self.period.replace(period).unwrap_or(period);
-        let passed = usize::try_from(period.saturating_sub(before)).unwrap_or(PERIODS);
-        for _ in 0..passed.min(PERIODS) {
-            if self.periods.len() == PERIODS {
+        let passed = usize::try_from(period.saturating_sub(before)).unwrap_or(KEPT_PERIODS);
+        for _ in 0..passed.min(KEPT_PERIODS) {
+            if self.periods.len() == KEPT_PERIODS {
                 self.periods.pop_front();
             }
             self.periods.push_back(0);
@@ -194,7 +194,7 @@ impl History {
         if measured > announced + announced / 4 {
             self.late = self.late.saturating_add(1);
         }
-        if self.deviations.len() == INTERVALS {
+        if self.deviations.len() == KEPT_INTERVALS {
             self.deviations.pop_front();
         }
         self.deviations
@@ -283,8 +283,8 @@ mod tests {
         for second in 0..100_000 {
             history.sample(&backup(second * SECOND, second), second * SECOND);
         }
-        assert_eq!(history.periods.len(), PERIODS);
-        assert_eq!(history.deviations.len(), INTERVALS);
+        assert_eq!(history.periods.len(), KEPT_PERIODS);
+        assert_eq!(history.deviations.len(), KEPT_INTERVALS);
     }
 
     #[test]

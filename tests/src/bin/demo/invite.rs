@@ -1,4 +1,4 @@
-//! What stays up after the show, and short commands to use it from another terminal.
+//! Short commands for another terminal, while the hosts stay up after the demonstration.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use crate::screen::heading;
 use crate::script::ADDRESS;
 
-/// Becomes root, whoever calls the script.
+/// Beginning of a script: becomes root with sudo.
 const AS_ROOT: &str = "#!/bin/sh\n[ \"$(id -u)\" -eq 0 ] || exec sudo \"$0\" \"$@\"\n";
 
-/// Says how to play on in another terminal. The commands are there until the directory is dropped.
+/// Prints the commands for another terminal. They exist until the returned directory is dropped.
 pub(crate) fn invite(pair: &Pair) -> Result<TempDir> {
     let directory = tempfile::Builder::new().prefix("demo-").tempdir()?;
     let path = directory.path();
@@ -26,25 +26,31 @@ pub(crate) fn invite(pair: &Pair) -> Result<TempDir> {
 
     heading("6. Everything stays up. In another terminal:");
     println!("\n    PATH={}:$PATH\n", path.display());
-    for (line, what) in [
-        ("demo-a carptop", "who is MASTER, live; the same for demo-b"),
+    for (line, help) in [
+        (
+            "demo-a carptop",
+            "states and masters, live; also demo-b carptop",
+        ),
         ("demo-a carpctl carp0", "one carp interface of host A"),
         (
             "demo-a carpctl carp0 down",
-            "A hands the group over at once; up again",
+            "A hands over at once; up reverts it",
         ),
         ("demo-b carpctl monitor", "events as they happen"),
-        (&format!("demo-client ping {ADDRESS}"), "the client's view"),
-        ("demo-cable pull", "A's cable; demo-cable plug puts it back"),
+        (
+            &format!("demo-client ping {ADDRESS}"),
+            "availability for the client",
+        ),
+        ("demo-cable pull", "A's cable; demo-cable plug reverts it"),
         ("demo-a", "a shell on host A"),
     ] {
-        println!("    {line:<28} {what}");
+        println!("    {line:<28} {help}");
     }
     println!("\n  Ctrl-C here ends and removes everything.");
     Ok(directory)
 }
 
-/// How the programs on this host find carpd.
+/// Returns the environment in which the programs on this host find carpd.
 fn bus(carpd: &Carpd) -> Result<String> {
     let carpctl = program("carpctl")?;
     let programs = carpctl.parent().context("a program is in a directory")?;
@@ -55,7 +61,7 @@ fn bus(carpd: &Carpd) -> Result<String> {
     ))
 }
 
-/// A script that runs its arguments, or a shell, on a host that has this name.
+/// Returns a script that runs its arguments, or a shell, on a host with this name.
 fn on(host: &Host, name: &str, environment: &str) -> String {
     format!(
         "{AS_ROOT}{environment}[ $# -gt 0 ] || set -- \"${{SHELL:-/bin/sh}}\"\n\
@@ -65,6 +71,7 @@ fn on(host: &Host, name: &str, environment: &str) -> String {
     )
 }
 
+/// Returns the script that pulls and plugs A's cable.
 fn cable(pair: &Pair) -> String {
     format!(
         "{AS_ROOT}case ${{1-}} in\npull) state=down ;;\nplug) state=up ;;\n\

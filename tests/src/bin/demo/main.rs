@@ -1,6 +1,6 @@
-//! `make demo`: two hosts share an address, one of them loses its cable, and nobody has to act.
+//! `make demo`: two hosts share an address, one of them loses its cable, and the other takes over.
 //!
-//! Everything happens in network namespaces that are gone when this ends, whatever ends it.
+//! Everything happens in network namespaces, which are removed at the end, also after a signal.
 
 mod invite;
 mod screen;
@@ -13,14 +13,14 @@ use carp_tests::{interrupt, keep_quiet};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What a shell reports of a program that Ctrl-C ended.
+/// Exit status of a program that Ctrl-C ended, as in a shell.
 const INTERRUPTED: u8 = 130;
 
-/// Two hosts share an address, one of them loses its cable, and nobody has to act.
+/// Demonstrates a failover: two hosts share an address, and one of them loses its cable.
 #[derive(Parser)]
 #[command(name = "demo")]
 struct Options {
-    /// End after the show instead of staying up
+    /// End after the demonstration instead of staying up
     #[arg(long)]
     once: bool,
 }
@@ -53,13 +53,13 @@ fn run(once: bool) -> Result<ExitCode> {
             }
         });
 
-        let mut show = tokio::task::spawn_blocking(script::play);
+        let mut demonstration = tokio::task::spawn_blocking(script::play);
         let pair = tokio::select! {
-            pair = &mut show => pair.context("the demonstration broke off")??,
+            pair = &mut demonstration => pair.context("the demonstration has failed")??,
             () = &mut stopped => {
-                // The show fails at its next step, and its guards clean up on the way out.
+                // The demonstration fails at its next step, and its guards clean up.
                 interrupt();
-                let _ = show.await;
+                let _ = demonstration.await;
                 println!("\nstopped; everything is cleaned up");
                 return Ok(ExitCode::from(INTERRUPTED));
             }

@@ -1,4 +1,4 @@
-//! How the demonstration looks: headings, commands and what they print.
+//! Output of the demonstration: headings, explanations, results and commands.
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -7,24 +7,24 @@ use std::sync::LazyLock;
 static COLOUR: LazyLock<bool> =
     LazyLock::new(|| io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none());
 
-/// A part of the show.
+/// Prints the heading of a part.
 pub(crate) fn heading(text: &str) {
     println!("\n{}", paint("1", text));
 }
 
-/// Why something happens.
-pub(crate) fn say(text: &str) {
+/// Prints an explanation.
+pub(crate) fn explain(text: &str) {
     for line in text.lines() {
         println!("  {line}");
     }
 }
 
-/// What was found to be true.
-pub(crate) fn found(text: &str) {
+/// Prints a result that was checked.
+pub(crate) fn result(text: &str) {
     println!("  {} {text}", paint("32", "✓"));
 }
 
-/// A command and what it printed.
+/// Prints a command and its output.
 pub(crate) fn command(host: &str, line: &str, output: &str) {
     println!("    {} {line}", paint("36", &format!("{host}#")));
     for line in output.lines() {

@@ -1,11 +1,11 @@
-//! What is shown, in its order; each step fails if it does not come out as it is told.
+//! Steps of the demonstration, in order. A step fails if its result is not as explained.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{Carpd, Host, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down, ping};
 
-use crate::screen::{command, found, heading, say};
+use crate::screen::{command, explain, heading, result};
 
 pub(crate) const ADDRESS: &str = "192.168.1.1";
 
@@ -22,11 +22,11 @@ const PICTURE: &str = "
   ═══════════╧═════════════════╧══════  192.168.2.0/24, shared: 192.168.2.1
 ";
 
-/// The whole show. The pair is still up afterwards.
+/// Runs all steps. The returned pair is still up.
 pub(crate) fn play() -> Result<Pair> {
     heading("carpd: two hosts share addresses, and one of them loses its cable");
     println!("{PICTURE}");
-    say("This happens in network namespaces: the network of this machine is not used.");
+    explain("This happens in network namespaces: the network of this machine is not used.");
     let pair = Pair::new()?;
     form_the_group(&pair)?;
     elect(&pair)?;
@@ -56,7 +56,7 @@ fn form_the_group(pair: &Pair) -> Result<()> {
 
 fn elect(pair: &Pair) -> Result<()> {
     heading("2. The election");
-    say(
+    explain(
         "There is no master yet. Each host listens for three advertisement intervals\n\
          (3 s) and its advskew (B: 100/256 s more). A host that hears nothing until\n\
          then becomes MASTER and advertises.",
@@ -68,7 +68,7 @@ fn elect(pair: &Pair) -> Result<()> {
     }
     let elected = begin.elapsed();
     pair.wait_until_settled()?;
-    found(&format!(
+    result(&format!(
         "A is MASTER after {:.1} s; B hears it and stays BACKUP",
         elected.as_secs_f64()
     ));
@@ -79,9 +79,9 @@ fn elect(pair: &Pair) -> Result<()> {
 fn use_the_address(pair: &Pair) -> Result<Ping> {
     heading("3. A client uses the address");
     ping(&pair.client, ADDRESS, 3)?;
-    found(&format!("the client pings {ADDRESS}, and A answers"));
+    result(&format!("the client pings {ADDRESS}, and A answers"));
     show_neighbour(&pair.client)?;
-    say(
+    explain(
         "The MAC belongs to the group (its last byte is the vhid), not to a host. It\n\
          moves with the address, so the client does not notice which host answers.",
     );
@@ -91,8 +91,8 @@ fn use_the_address(pair: &Pair) -> Result<Ping> {
 fn pull_the_cable(pair: &Pair, client: &Ping) -> Result<()> {
     heading("4. A's cable on 192.168.1.0/24 is pulled");
     let silence = master_down(1, 100);
-    say(&format!(
-        "B hears nothing of A any more. It takes over 3·advbase + advskew/256 =\n\
+    explain(&format!(
+        "B no longer hears A. It takes over 3·advbase + advskew/256 =\n\
          {:.2} s after A's last advertisement, which came up to a second before the\n\
          cable was pulled.",
         silence.as_secs_f64()
@@ -102,16 +102,16 @@ fn pull_the_cable(pair: &Pair, client: &Ping) -> Result<()> {
         || pair.b.wait_for_state("carp0", "MASTER", silence),
     )?;
     ensure!(outage <= silence + MARGIN, "the outage lasted {outage:?}");
-    found(&last_transition("B", &pair.b, "carp0")?);
-    found(&format!(
+    result(&last_transition("B", &pair.b, "carp0")?);
+    result(&format!(
         "the client was without answers for {:.2} s",
         outage.as_secs_f64()
     ));
     show_neighbour(&pair.client)?;
     pair.b
         .wait_for_state("carp1", "MASTER", master_down(1, 100))?;
-    found(&format!("{}:", last_transition("B", &pair.b, "carp1")?));
-    say(
+    result(&format!("{}:", last_transition("B", &pair.b, "carp1")?));
+    explain(
         "    its cable is fine, but a router needs both of its networks. With\n    \
          net.inet.carp.preempt=1 the lost link raises A's advskew to 240 on all\n    \
          interfaces, and B takes both groups.",
@@ -135,23 +135,25 @@ fn plug_it_back(pair: &Pair, client: &Ping) -> Result<()> {
             Ok(())
         },
     )?;
-    ensure!(outage <= MARGIN, "giving back took {outage:?}");
-    found(&last_transition("A", &pair.a, "carp0")?);
-    found(&format!(
+    ensure!(outage <= MARGIN, "the failback took {outage:?}");
+    result(&last_transition("A", &pair.a, "carp0")?);
+    result(&format!(
         "the client was without answers for {:.2} s at most",
         outage.as_secs_f64()
     ));
-    found(&last_transition("A", &pair.a, "carp1")?);
-    say("A advertises faster (advskew 0) than B (100), so A takes back both groups.");
+    result(&last_transition("A", &pair.a, "carp1")?);
+    explain("A advertises faster (advskew 0) than B (100), so A takes back both groups.");
     show_neighbour(&pair.client)
 }
 
+/// Runs a carpctl command and prints it.
 fn type_in(name: &str, carpd: &Carpd, line: &str) -> Result<()> {
     let output = carpd.carpctl(line)?;
     command(name, &format!("carpctl {line}"), &output);
     Ok(())
 }
 
+/// Prints the client's neighbour entry, and checks that it has the virtual MAC address.
 fn show_neighbour(client: &Host) -> Result<()> {
     let line = format!("ip neighbour show to {ADDRESS}");
     command("client", &line, &client.run(&line)?);
@@ -163,6 +165,7 @@ fn show_neighbour(client: &Host) -> Result<()> {
     Ok(())
 }
 
+/// Describes the last change of state.
 fn last_transition(name: &str, carpd: &Carpd, interface: &str) -> Result<String> {
     let transition = carpd
         .interface(interface)?

@@ -1,4 +1,4 @@
-//! `make screenshots`: pictures of carptop as it runs, in `carptop/screenshots`.
+//! `make screenshots`: screenshots of a running carptop, in `carptop/screenshots`.
 
 mod svg;
 
@@ -38,7 +38,7 @@ fn main() -> Result<()> {
             anyhow::ensure!(described.status.success(), "{name} has no description");
         }
     }
-    // With a name that is no machine's.
+    // With a host name of its own.
     let line = format!(
         "exec unshare --uts sh -c 'echo host-a >/proc/sys/kernel/hostname; \
          CARPD_BUS_ADDRESS={} exec {}'",
@@ -46,7 +46,7 @@ fn main() -> Result<()> {
         program("carptop")?.display()
     );
     let terminal = Terminal::run(pair.a.host(), SIZE, &line)?;
-    // The rates are those of complete stretches of five seconds.
+    // Rates are counted in periods of five seconds.
     let settled = master_down(1, 100) + Duration::from_secs(60);
     terminal.wait_for(
         &["2 MASTER  2 BACKUP", "nothing wrong", "2.0/s", "▄▄▄▄▄▄"],
@@ -69,6 +69,7 @@ fn main() -> Result<()> {
     take(&terminal, "question")
 }
 
+/// Writes the screen as a file.
 fn take(terminal: &Terminal, name: &str) -> Result<()> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     let directory = tests
@@ -77,7 +78,7 @@ fn take(terminal: &Terminal, name: &str) -> Result<()> {
         .join("carptop/screenshots");
     fs::create_dir_all(&directory)?;
     let path = directory.join(format!("{name}.svg"));
-    fs::write(&path, svg::picture(&terminal.coloured_screen()?, SIZE.0))?;
+    fs::write(&path, svg::image(&terminal.coloured_screen()?, SIZE.0))?;
     println!("{}", path.display());
     Ok(())
 }

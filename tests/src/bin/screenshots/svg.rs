@@ -1,25 +1,25 @@
-//! A terminal's screen, with its codes for colours, as an SVG picture.
+//! SVG image of a terminal's screen with colour codes.
 
 use std::fmt::Write as _;
 
-/// The size of one character in pixels, at 14 pixels of a monospaced font.
+/// Width and height of a character in pixels, in a monospaced font of 14 pixels.
 const CELL: (f32, f32) = (8.4, 17.0);
 
-/// The free space around the screen.
+/// Margin around the screen in pixels.
 const MARGIN: f32 = 12.0;
 
 const FOREGROUND: &str = "#d7dae0";
 const BACKGROUND: &str = "#16181d";
 
-/// The first 16 colours of xterm(1), a little softer.
+/// First 16 colours of xterm(1), slightly softer.
 const NAMED: [&str; 16] = [
     "#1c1f26", "#c84a4a", "#57b484", "#d8b45a", "#5a8fd8", "#a878c8", "#4fa8b8", "#c8ccd4",
     "#6a717c", "#e06c6c", "#78d0a0", "#f0c85a", "#78b0f0", "#c89ae0", "#70c8d8", "#ffffff",
 ];
 
-/// What a run of characters looks like.
+/// Style of a run of characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Look {
+struct Style {
     foreground: Option<String>,
     background: Option<String>,
     weight: Weight,
@@ -35,8 +35,8 @@ enum Weight {
     Dim,
 }
 
-/// The picture of `screen`, so many columns wide.
-pub(crate) fn picture(screen: &str, columns: u16) -> String {
+/// Returns the image of `screen`, which has this number of columns.
+pub(crate) fn image(screen: &str, columns: u16) -> String {
     let lines: Vec<&str> = screen.lines().collect();
     let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX);
     let (width, height) = (
@@ -49,10 +49,10 @@ pub(crate) fn picture(screen: &str, columns: u16) -> String {
          monospace\" font-size=\"14\">\n\
          <rect width=\"100%\" height=\"100%\" rx=\"6\" fill=\"{BACKGROUND}\"/>\n"
     );
-    let mut look = Look::default();
+    let mut style = Style::default();
     for (line, row) in lines.into_iter().zip(0u16..) {
         let mut column = 0u16;
-        for (run, text) in runs(line, &mut look) {
+        for (run, text) in runs(line, &mut style) {
             let count = u16::try_from(text.chars().count()).unwrap_or(u16::MAX);
             draw(&mut svg, &run, &text, (column, row), count);
             column = column.saturating_add(count);
@@ -62,15 +62,15 @@ pub(crate) fn picture(screen: &str, columns: u16) -> String {
     svg
 }
 
-fn draw(svg: &mut String, look: &Look, text: &str, (column, row): (u16, u16), count: u16) {
+fn draw(svg: &mut String, style: &Style, text: &str, (column, row): (u16, u16), count: u16) {
     let (x, y) = (
         MARGIN + f32::from(column) * CELL.0,
         MARGIN + f32::from(row) * CELL.1,
     );
     let wide = f32::from(count) * CELL.0;
-    let foreground = look.foreground.as_deref().unwrap_or(FOREGROUND);
-    let background = look.background.as_deref();
-    let (foreground, background) = if look.reversed {
+    let foreground = style.foreground.as_deref().unwrap_or(FOREGROUND);
+    let background = style.background.as_deref();
+    let (foreground, background) = if style.reversed {
         (background.unwrap_or(BACKGROUND), Some(foreground))
     } else {
         (foreground, background)
@@ -86,12 +86,12 @@ fn draw(svg: &mut String, look: &Look, text: &str, (column, row): (u16, u16), co
     if text.trim().is_empty() {
         return;
     }
-    let weight = match look.weight {
+    let weight = match style.weight {
         Weight::Normal => "",
         Weight::Bold => " font-weight=\"bold\"",
         Weight::Dim => " opacity=\"0.6\"",
     };
-    let line = if look.underlined {
+    let line = if style.underlined {
         " text-decoration=\"underline\""
     } else {
         ""
@@ -108,32 +108,32 @@ fn draw(svg: &mut String, look: &Look, text: &str, (column, row): (u16, u16), co
     );
 }
 
-/// The runs of one look in a line. The look goes on in the next line.
-fn runs(line: &str, look: &mut Look) -> Vec<(Look, String)> {
-    let mut runs: Vec<(Look, String)> = Vec::new();
+/// Splits a line into runs of one style. `style` continues in the next line.
+fn runs(line: &str, style: &mut Style) -> Vec<(Style, String)> {
+    let mut runs: Vec<(Style, String)> = Vec::new();
     let mut rest = line;
     while let Some((text, code)) = rest.split_once("\u{1b}[") {
-        push(&mut runs, look, text);
+        push(&mut runs, style, text);
         let Some((parameters, after)) = code.split_once('m') else {
             return runs;
         };
-        look.apply(parameters);
+        style.apply(parameters);
         rest = after;
     }
-    push(&mut runs, look, rest);
+    push(&mut runs, style, rest);
     runs
 }
 
-fn push(runs: &mut Vec<(Look, String)>, look: &Look, text: &str) {
-    // Characters in charset 0 are switched to and from by SO and SI, which tmux leaves in.
+fn push(runs: &mut Vec<(Style, String)>, style: &Style, text: &str) {
+    // tmux leaves SO and SI, which switch the character set, in the text.
     let text: String = text.chars().filter(|c| !c.is_control()).collect();
     if !text.is_empty() {
-        runs.push((look.clone(), text));
+        runs.push((style.clone(), text));
     }
 }
 
-impl Look {
-    /// Applies the parameters of a "select graphic rendition".
+impl Style {
+    /// Applies the parameters of "select graphic rendition".
     fn apply(&mut self, parameters: &str) {
         let mut codes = parameters
             .split([';', ':'])
@@ -168,7 +168,7 @@ fn named(index: u8) -> Option<String> {
         .map(|colour| (*colour).to_owned())
 }
 
-/// `5;INDEX` or `2;RED;GREEN;BLUE`
+/// Parses `5;INDEX` or `2;RED;GREEN;BLUE`.
 fn extended(codes: &mut impl Iterator<Item = u8>) -> Option<String> {
     match codes.next()? {
         5 => indexed(codes.next()?),
@@ -180,7 +180,7 @@ fn extended(codes: &mut impl Iterator<Item = u8>) -> Option<String> {
     }
 }
 
-/// One of xterm's 256 colours: 16 named ones, a cube, greys.
+/// Returns one of xterm's 256 colours: 16 named colours, a cube, greys.
 fn indexed(index: u8) -> Option<String> {
     match index {
         0..=15 => named(index),
@@ -202,22 +202,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_cut_where_its_look_changes() {
-        let mut look = Look::default();
-        let runs = runs("a\u{1b}[1;38;2;1;2;255mbc\u{1b}[0m d", &mut look);
+    fn line_is_split_where_its_style_changes() {
+        let mut style = Style::default();
+        let runs = runs("a\u{1b}[1;38;2;1;2;255mbc\u{1b}[0m d", &mut style);
         let texts: Vec<&str> = runs.iter().map(|(_, text)| text.as_str()).collect();
         assert_eq!(texts, ["a", "bc", " d"]);
-        let weights: Vec<Weight> = runs.iter().map(|(look, _)| look.weight).collect();
+        let weights: Vec<Weight> = runs.iter().map(|(style, _)| style.weight).collect();
         assert_eq!(weights, [Weight::Normal, Weight::Bold, Weight::Normal]);
         let colours: Vec<_> = runs
             .iter()
-            .map(|(look, _)| look.foreground.as_deref())
+            .map(|(style, _)| style.foreground.as_deref())
             .collect();
         assert_eq!(colours, [None, Some("#0102ff"), None]);
     }
 
     #[test]
-    fn the_256_colours_are_xterms() {
+    fn indexed_colours_are_those_of_xterm() {
         assert_eq!(indexed(16).as_deref(), Some("#000000"));
         assert_eq!(indexed(231).as_deref(), Some("#ffffff"));
         assert_eq!(indexed(160).as_deref(), Some("#d70000"));
@@ -225,8 +225,8 @@ mod tests {
     }
 
     #[test]
-    fn text_is_no_markup() {
-        let svg = picture("<a & b>", 7);
+    fn markup_in_text_is_escaped() {
+        let svg = image("<a & b>", 7);
         assert!(svg.contains("&lt;a &amp; b&gt;"), "{svg}");
     }
 }
