@@ -1,6 +1,6 @@
-# Thin targets: each is the command you would type.
+# Thin targets: each runs the command that you would type.
 
-# What building needs, what the demonstration runs, what the tests run, as Debian packages.
+# Debian packages for the build, the packages, the demonstration, the benchmarks and the tests.
 BUILD_PACKAGES = gcc libc6-dev
 DEMO_PACKAGES  = $(BUILD_PACKAGES) iproute2 procps iputils-ping
 DEB_PACKAGES   = $(BUILD_PACKAGES) dpkg-dev
@@ -15,12 +15,12 @@ CARGO_DENY         = 0.20.2
 CARGO_DEB          = 3.8.0
 CARGO_GENERATE_RPM = 0.21.1
 
-# The lock file of cargo-generate-rpm has a version of spin that was withdrawn: without it, cargo
-# takes what fits this compiler.
+# The lock file of cargo-generate-rpm has a withdrawn version of spin. Without it, cargo chooses
+# versions for this compiler.
 UNLOCKED = CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS=fallback
 
-# Where things go. Packages set DESTDIR. D-Bus and systemd look below /usr; for another PREFIX they
-# have to be told.
+# Directories of installed files. Packages set DESTDIR. D-Bus and systemd search below /usr; another
+# PREFIX requires configuration of both.
 PREFIX  = /usr
 SYSCONF = /etc
 TARGET  = $(or $(CARGO_TARGET_DIR),target)
@@ -34,7 +34,7 @@ UNITS    = $(DESTDIR)$(PREFIX)/lib/systemd/system
 CONFIG   = $(DESTDIR)$(SYSCONF)/carpd
 LINKS    = /usr/local/sbin
 
-# Each file that is copied as it is, and where to.
+# Files that are copied unchanged, with their directories.
 COPIES = $(foreach page,$(wildcard man/*),$(page):$(SHARE)/man/man$(subst .,,$(suffix $(page)))) \
          $(patsubst %,%:$(SHARE)/dbus-1/interfaces,$(wildcard dbus/*.xml)) \
          carpd/carp-master@.target:$(UNITS) \
@@ -45,44 +45,45 @@ COPIES = $(foreach page,$(wildcard man/*),$(page):$(SHARE)/man/man$(subst .,,$(s
          $(patsubst %,%:$(SHARE)/zsh/vendor-completions,$(wildcard completions/_*)) \
          $(patsubst %,%:$(SHARE)/fish/vendor_completions.d,$(wildcard completions/*.fish))
 
-# How long to soak or to make worlds, and from which seed (none: a new one); how long to fuzz each
-# target.
+# Minutes of the soak and world tests and their seed (empty: a new one); seconds for each fuzz target.
 MINUTES = 30
 SEED    =
 SECONDS = 300
 FUZZED  = engine wire rc_conf sysctl_conf grammar settings state
 
-# The same sources make the same package: its files are as old as the last commit, or the archive.
+# The same sources give the same package: its files have the time of the last commit or the archive.
 DATED = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.lock)
 
-# Namespaces need root: nothing if we are, else sudo for the programs that cargo runs.
+# Namespaces require root: with sudo for programs that cargo runs, unless make runs as root.
 ifneq ($(shell id -u),0)
 AS_ROOT = --config 'target."cfg(unix)".runner = ["sudo", "-E"]'
 SUDO    = sudo -E
 endif
 
-.PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test lint fmt check-fmt clippy stories doc deny man prose shell clean bench bench-deps soak explore world fuzz fuzz-min miri need-rust fresh
+.PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test \
+	lint fmt check-fmt clippy stories doc deny man prose shell clean bench bench-deps soak explore world \
+	fuzz fuzz-min miri need-rust fresh
 
-help: ## this list
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-build: need-rust ## all programs, for debugging
+build: need-rust ## build all programs with debug information
 	cargo build --workspace
 
-release: need-rust ## all programs, as they are installed: target/release
+release: need-rust ## build all programs for installation: target/release
 	cargo build --workspace --release
 
-deb: release ## a package for Debian: target/debian
+deb: release ## build a package for Debian: target/debian
 	@tests/install-packages $(DEB_PACKAGES)
 	cargo deb --version 2>/dev/null || cargo install --locked cargo-deb --version $(CARGO_DEB)
 	$(DATED) cargo deb --quiet --package carpd --no-build
 
-rpm: release ## a package for Fedora: target/generate-rpm
+rpm: release ## build a package for Fedora: target/generate-rpm
 	cargo generate-rpm --version 2>/dev/null || $(UNLOCKED) \
 	    cargo install cargo-generate-rpm --version $(CARGO_GENERATE_RPM)
 	$(DATED) cargo generate-rpm --package carpd --target-dir $(TARGET) --auto-req builtin
 
-install: ## what `make release` has built, with manual and unit (DESTDIR, PREFIX)
+install: ## install what `make release` has built, with manual pages and unit (DESTDIR, PREFIX)
 	install -d $(SBIN) $(UNITS) $(CONFIG)
 	install -m 755 $(PROGRAMS:%=$(BUILD)/%) $(SBIN)
 	sed 's|/usr/sbin|$(PREFIX)/sbin|' carpd/carpd.service >$(UNITS)/carpd.service
@@ -92,13 +93,13 @@ install: ## what `make release` has built, with manual and unit (DESTDIR, PREFIX
 	test -e $(CONFIG)/sysctl.conf || install -m 644 carpd/sysctl.conf $(CONFIG)
 	test -n "$(DESTDIR)" || test ! -d /run/systemd/system || systemctl daemon-reload
 
-links: ## carpctl as ifconfig and sysctl too, before the system's own (LINKS=/usr/local/sbin)
+links: ## link carpctl as ifconfig and sysctl, before the system's own (LINKS=/usr/local/sbin)
 	install -d $(DESTDIR)$(LINKS)
 	set -e; for name in $(NAMES); do \
 		link=$(DESTDIR)$(LINKS)/$$name; \
 		test "$$(readlink $$link)" = $(PREFIX)/sbin/carpctl || ln -s $(PREFIX)/sbin/carpctl $$link; done
 
-uninstall: ## what `make install` has put there, but for a configuration that was changed
+uninstall: ## remove what `make install` has installed, except a changed configuration
 	rm -f $(PROGRAMS:%=$(SBIN)/%) $(UNITS)/carpd.service
 	set -e; for link in $(NAMES:%=$(DESTDIR)$(LINKS)/%); do \
 		test "$$(readlink $$link)" != $(PREFIX)/sbin/carpctl || rm $$link; done
@@ -108,53 +109,53 @@ uninstall: ## what `make install` has put there, but for a configuration that wa
 	rmdir $(CONFIG) 2>/dev/null || true
 	test -n "$(DESTDIR)" || test ! -d /run/systemd/system || systemctl daemon-reload
 
-screenshots: need-root build ## pictures of carptop as it runs, for the README
+screenshots: need-root build ## make screenshots of a running carptop, for the README
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin screenshots
 
-# Run as built: cargo run would build the dependencies again, for this package alone.
-demo: need-rust need-root demo-deps build ## two hosts, a client, a pulled cable (ARGS=--once: no playing on)
+# cargo run would build the dependencies again for this package alone.
+demo: need-rust need-root demo-deps build ## show a failover between two hosts (ARGS=--once: end afterwards)
 	@$(SUDO) $(TARGET)/debug/demo $(ARGS)
 
-bench: need-rust need-root bench-deps release ## BENCHMARKS.md: carpd beside ucarp and keepalived (ONLY=storm REPEAT=3; SMOKE=1)
+bench: need-rust need-root bench-deps release ## write BENCHMARKS.md (ONLY=storm REPEAT=3; SMOKE=1)
 	@cargo run --quiet --release $(AS_ROOT) --package carp-tests --bin bench -- \
 	    $(ONLY:%=--only %) $(REPEAT:%=--repeat %) $(if $(SMOKE),--smoke)
 
-test: need-rust need-root deps check-fmt clippy build deb rpm stories doc deny man prose shell ## everything below, and all tests
+test: need-rust need-root deps check-fmt clippy build deb rpm stories doc deny man prose shell ## run tests and lints
 
-# Tests in namespaces mostly wait for the protocol's timers: more of them fit on a processor.
+# Tests in namespaces mostly wait for timers, so that several can share a processor.
 stories: export RUST_TEST_THREADS ?= 4
-stories: need-root ## all tests of the workspace, those in network namespaces too
+stories: need-root ## run all tests of the workspace, also those in network namespaces
 	cargo test --workspace --no-fail-fast $(AS_ROOT)
 
-soak: need-rust need-root deps build ## faults at random over three hosts (MINUTES=30, SEED= to repeat a run)
+soak: need-rust need-root deps build ## cause random faults on three hosts (MINUTES=30, SEED= to repeat a run)
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin soak -- --minutes $(MINUTES) $(SEED:%=--seed %)
 
-world: need-rust need-root deps build ## hosts at random, as people have them (MINUTES=30, SEED= to repeat a run)
+world: need-rust need-root deps build ## test hosts at random, as in practice (MINUTES=30, SEED= to repeat a run)
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin world -- --minutes $(MINUTES) --all \
 	    --seed $(or $(SEED),$(shell date +%s))
 
-explore: ## every thing that can happen to engines, on simulated wires (MINUTES=30, SEED=1)
+explore: ## search random histories of engines on simulated wires (MINUTES=30, SEED=1)
 	CARP_EXPLORE_SECONDS=$$(($(MINUTES) * 60)) CARP_EXPLORE_SEED=$(SEED) \
 	    cargo test --quiet --package carp-proto --test explored no_history -- --nocapture
 
-fresh: ## README's two commands in a fresh Debian (ARGS=--short: the demonstration and `make deny` alone)
+fresh: ## run README's two commands in a new Debian (ARGS=--short: only the demonstration and `make deny`)
 	@tests/fresh $(ARGS)
 
-fuzz: ## every fuzz target for SECONDS=300 (nightly, cargo-fuzz)
+fuzz: ## run every fuzz target for SECONDS=300 each (nightly, cargo-fuzz)
 	set -e; cd carpd/proto/fuzz; for target in $(FUZZED); do \
 		cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS) -max_len=1024 -timeout=30; done
 
-fuzz-min: ## what was found, without what finds nothing more: before it is committed
+fuzz-min: ## minimise the corpora, before they are committed
 	set -e; cd carpd/proto/fuzz; for target in $(FUZZED); do \
 		cargo +nightly fuzz cmin $$target -- -set_cover_merge=1 -use_counters=0; done
 
-miri: ## the protocol's tests under miri (nightly, with miri and rust-src)
+miri: ## run the protocol's tests under miri (nightly, with miri and rust-src)
 	PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation \
 		cargo +nightly miri test --package carp-proto --lib --test wire --test vectors --test fuzzed
 
-lint: check-fmt clippy doc deny man prose shell ## everything but the tests
+lint: check-fmt clippy doc deny man prose shell ## run all lints
 
-fmt: ## put the sources into shape
+fmt: ## format the sources
 	cargo fmt --all
 
 check-fmt:
@@ -163,10 +164,10 @@ check-fmt:
 clippy:
 	cargo clippy --workspace --all-targets -- -D warnings
 
-doc: ## the documentation of the crates, with their private parts
+doc: ## build the documentation of the crates, with private items
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
 
-deny: ## licences, duplicates and sources of the dependencies
+deny: ## check licences, duplicates and sources of the dependencies
 	cargo deny --version 2>/dev/null || cargo install --locked cargo-deny --version $(CARGO_DENY)
 	cargo fetch --locked
 	cargo deny --offline check bans licenses sources
@@ -196,5 +197,5 @@ demo-deps:
 bench-deps:
 	@tests/install-packages $(BENCH_PACKAGES)
 
-clean: ## remove what was built
+clean: ## remove everything that was built
 	cargo clean
