@@ -81,7 +81,7 @@ impl Model {
         }
     }
 
-    /// Replaces the interfaces by a list that was requested at `requested`.
+    /// Replaces the interfaces by a list; `requested` is the time of its request.
     ///
     /// Of an interface that a signal has changed since then, only counters and times are taken from
     /// the list: the signal is newer, but does not carry those.
@@ -98,7 +98,7 @@ impl Model {
         self.interfaces.append(&mut before);
     }
 
-    /// Updates interfaces that were requested at `requested`.
+    /// Updates some interfaces; `requested` is the time of the request.
     pub(crate) fn refresh(&mut self, interfaces: Vec<InterfaceInfo>, requested: u64, now: u64) {
         for info in interfaces {
             if let Some(interface) = self.interfaces.get_mut(&info.name) {
@@ -174,7 +174,7 @@ impl Model {
 }
 
 impl Interface {
-    /// Takes over properties that were requested at `requested`.
+    /// Takes over properties; `requested` is the time of the request.
     fn update(&mut self, info: InterfaceInfo, requested: u64, now: u64) {
         self.history.sample(&info, now);
         self.history.remember_master(&self.info);

@@ -16,20 +16,20 @@ const FRAMES_PER_CALL: usize = 64;
 /// Running flood; it ends when dropped.
 #[derive(Debug)]
 pub struct Flood {
-    thread: Option<JoinHandle<io::Result<Flooded>>>,
+    thread: Option<JoinHandle<io::Result<FloodResult>>>,
     stop: Arc<AtomicBool>,
 }
 
 /// Result of a flood.
 #[derive(Clone, Copy, Debug)]
-pub struct Flooded {
+pub struct FloodResult {
     /// Frames that the kernel accepted; it had no room for the others.
     pub sent: u64,
     /// Duration.
     pub span: Duration,
 }
 
-impl Flooded {
+impl FloodResult {
     /// Returns the average number of frames per second.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "there are fewer than 2^52")]
@@ -77,10 +77,10 @@ impl Host {
 
 impl Flood {
     /// Waits for its end. Returns its result.
-    pub fn finish(mut self) -> Result<Flooded> {
+    pub fn finish(mut self) -> Result<FloodResult> {
         let thread = self.thread.take().context("it has ended")?;
-        let flooded = thread.join().map_err(|_| anyhow!("the flood panicked"))?;
-        flooded.context("the flood")
+        let result = thread.join().map_err(|_| anyhow!("the flood panicked"))?;
+        result.context("the flood")
     }
 }
 
@@ -100,24 +100,24 @@ fn flood(
     rate: u32,
     span: Duration,
     stop: &AtomicBool,
-) -> io::Result<Flooded> {
+) -> io::Result<FloodResult> {
     let begin = Instant::now();
-    let mut flooded = Flooded {
+    let mut result = FloodResult {
         sent: 0,
         span: Duration::ZERO,
     };
-    while flooded.span < span && !stop.load(Ordering::Relaxed) {
-        let due = Duration::from_micros(flooded.sent * 1_000_000 / u64::from(rate));
-        if let Some(early) = due.checked_sub(flooded.span) {
+    while result.span < span && !stop.load(Ordering::Relaxed) {
+        let due = Duration::from_micros(result.sent * 1_000_000 / u64::from(rate));
+        if let Some(early) = due.checked_sub(result.span) {
             thread::sleep(early);
         }
         match wire.send_all(batch) {
-            Ok(sent) => flooded.sent += sent as u64,
+            Ok(sent) => result.sent += sent as u64,
             // A queue of the kernel is full; the frames are sent later.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
             Err(error) => return Err(error),
         }
-        flooded.span = begin.elapsed();
+        result.span = begin.elapsed();
     }
-    Ok(flooded)
+    Ok(result)
 }

@@ -50,7 +50,7 @@ pub use bus::Bus;
 pub use capture::Capture;
 pub use carpd::{Carpd, Interface, Outcome, Transition};
 pub use datagram::receive;
-pub use flood::{Flood, Flooded};
+pub use flood::{Flood, FloodResult};
 pub use forged::{carp_frame, forged};
 pub use frame::{Advertisement, Arp, Echo, Family, Frame, NeighbourMessage};
 pub use health::{Footprint, GROWTH};

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use carp_dbus::ifconfig::{self, Action, Candidates, KEYWORDS, Keyword, Line, Secret};
 
-use super::ask::{self, Ask};
+use super::question::{self, Question};
 use crate::model::Model;
 
 /// Most candidates of a completion.
@@ -14,7 +14,7 @@ const MAX_CANDIDATES: usize = 200;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Ask this question.
-    Ask(Ask),
+    Question(Question),
     /// Select this interface and show its details.
     Show(String),
     /// Show this message.
@@ -29,7 +29,7 @@ pub(crate) enum Command {
 /// A message about the mistake.
 pub(crate) fn parse(line: &str, model: &Model) -> Result<Command, String> {
     let words = ifconfig::split(line.as_bytes()).map_err(|_| "unclosed quote".to_owned())?;
-    // Parts of a line that is text are text.
+    // The line is UTF-8, and so are its words.
     let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
     match words.as_slice() {
         [] => Err(String::new()),
@@ -57,7 +57,7 @@ fn sysctl(words: &[&str], model: &Model) -> Result<Command, String> {
     if let Some((name, value)) = word.split_once('=') {
         let number = value.parse().ok().filter(|_| !value.starts_with('+'));
         let number = number.ok_or_else(|| format!("{name}: '{value}' must be a number"))?;
-        return ask::sysctl(model, name, number).map(Command::Ask);
+        return question::sysctl(model, name, number).map(Command::Question);
     }
     let found = model.sysctls.iter().find(|sysctl| sysctl.name == *word);
     let sysctl = found.ok_or_else(|| format!("unknown oid '{word}'"))?;
@@ -81,14 +81,18 @@ fn interface(name: &str, words: &[&str], model: &Model) -> Result<Command, Strin
     match line.action {
         Action::Create(changes) => {
             check(&changes)?;
-            Ok(Command::Ask(ask::create(name, changes, &text)))
+            Ok(Command::Question(question::create(name, changes, &text)))
         }
         Action::Show | Action::Vhaddr => interface().map(|_| Command::Show(name.to_owned())),
         Action::Configure(changes) => {
             check(&changes)?;
-            Ok(Command::Ask(ask::changes(interface()?, changes, &text)))
+            Ok(Command::Question(question::changes(
+                interface()?,
+                changes,
+                &text,
+            )))
         }
-        Action::Destroy => Ok(Command::Ask(ask::destroy(interface()?))),
+        Action::Destroy => Ok(Command::Question(question::destroy(interface()?))),
     }
 }
 
@@ -297,17 +301,18 @@ mod tests {
 
     #[test]
     fn line_of_several_parameters_is_one_change() {
-        let Ok(Command::Ask(ask)) = parse("carp0 advskew 50 state backup", &model()) else {
+        let Ok(Command::Question(question)) = parse("carp0 advskew 50 state backup", &model())
+        else {
             panic!("not a change")
         };
-        assert_eq!(ask.question, "carp0 advskew 50 state backup?");
+        assert_eq!(question.text, "carp0 advskew 50 state backup?");
         assert!(
-            ask.consequence.contains("gives up 192.0.2.1"),
+            question.consequence.contains("gives up 192.0.2.1"),
             "{}",
-            ask.consequence
+            question.consequence
         );
-        let Request::Configure(name, changes) = ask.request else {
-            panic!("{:?}", ask.request)
+        let Request::Configure(name, changes) = question.request else {
+            panic!("{:?}", question.request)
         };
         assert_eq!((name.as_str(), changes.settings.len()), ("carp0", 2));
     }
@@ -363,9 +368,9 @@ mod tests {
             without_passwords("carp0 pass 'a b' up"),
             "carp0 pass ** ** up"
         );
-        let Ok(Command::Ask(ask)) = parse("carp0 pass 'my secret'", &model()) else {
+        let Ok(Command::Question(question)) = parse("carp0 pass 'my secret'", &model()) else {
             panic!("not a change")
         };
-        assert!(!format!("{ask:?}").contains("secret"), "{ask:?}");
+        assert!(!format!("{question:?}").contains("secret"), "{question:?}");
     }
 }

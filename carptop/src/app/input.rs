@@ -4,7 +4,9 @@ use carp_dbus::{Setting, ifconfig};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::command::{self, Command, without_passwords};
-use super::{App, Ask, Editor, Effect, FORCED_STATE_TIME, Forced, Mode, Prompt, Request, ask};
+use super::{
+    App, Editor, Effect, FORCED_STATE_TIME, Forced, Mode, Prompt, Question, Request, question,
+};
 use crate::keys::{self, Action};
 use crate::layout::Panel;
 use crate::model::{Interface, Model};
@@ -54,11 +56,11 @@ impl App {
                 }
                 Vec::new()
             }
-            Mode::Ask(ask) => {
+            Mode::Question(question) => {
                 if key.code == KeyCode::Char('y') || key.code == KeyCode::Char('Y') {
-                    self.show_message(format!("{} ...", ask.question.trim_end_matches('?')), true);
-                    self.forced = forced(&ask.request, self.now);
-                    return vec![Effect::Request(ask.request)];
+                    self.show_message(format!("{} ...", question.text.trim_end_matches('?')), true);
+                    self.forced = forced(&question.request, self.now);
+                    return vec![Effect::Request(question.request)];
                 }
                 self.show_message("nothing changed".to_owned(), true);
                 Vec::new()
@@ -106,12 +108,12 @@ impl App {
                 self.keep_sort_visible();
                 self.rebuild();
             }
-            Action::RaiseInterface => self.ask(|interface, _| ask::set_up(interface, true)),
-            Action::LowerInterface => self.ask(|interface, _| ask::set_up(interface, false)),
-            Action::ForceMaster => self.ask(|interface, _| ask::force(interface, "MASTER")),
-            Action::ForceBackup => self.ask(|interface, _| ask::force(interface, "BACKUP")),
-            Action::Preempt => match ask::toggle_preempt(&self.model) {
-                Ok(ask) => self.mode = Mode::Ask(ask),
+            Action::RaiseInterface => self.ask(|interface, _| question::set_up(interface, true)),
+            Action::LowerInterface => self.ask(|interface, _| question::set_up(interface, false)),
+            Action::ForceMaster => self.ask(|interface, _| question::force(interface, "MASTER")),
+            Action::ForceBackup => self.ask(|interface, _| question::force(interface, "BACKUP")),
+            Action::Preempt => match question::toggle_preempt(&self.model) {
+                Ok(question) => self.mode = Mode::Question(question),
                 Err(why) => self.show_message(why, false),
             },
             Action::Command => self.mode = Mode::Prompt(Prompt::default()),
@@ -175,7 +177,7 @@ impl App {
             self.lines.truncate(KEPT_LINES);
         }
         match command::parse(line, &self.model) {
-            Ok(Command::Ask(ask)) => self.mode = Mode::Ask(ask),
+            Ok(Command::Question(question)) => self.mode = Mode::Question(question),
             Ok(Command::Show(name)) => {
                 self.selected = Some(name);
                 self.panel = Panel::Details;
@@ -223,13 +225,13 @@ impl App {
     }
 
     /// Asks about the selected interface.
-    fn ask(&mut self, question: impl FnOnce(&Interface, &Model) -> Result<Ask, String>) {
-        let ask = match self.interface() {
-            Some(interface) => question(interface, &self.model),
+    fn ask(&mut self, build: impl FnOnce(&Interface, &Model) -> Result<Question, String>) {
+        let question = match self.interface() {
+            Some(interface) => build(interface, &self.model),
             None => Err("no interface selected".to_owned()),
         };
-        match ask {
-            Ok(ask) => self.mode = Mode::Ask(ask),
+        match question {
+            Ok(question) => self.mode = Mode::Question(question),
             Err(why) => self.show_message(why, false),
         }
     }

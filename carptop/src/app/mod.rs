@@ -3,13 +3,13 @@
 //! **Invariant:** this module reads no clock, terminal or socket. Time arrives as [`Msg::Tick`];
 //! effects leave as [`Effect`].
 
-mod ask;
 mod command;
 mod edit;
 mod input;
 mod msg;
 mod pointer;
 mod polling;
+mod question;
 mod rows;
 mod selection;
 
@@ -20,12 +20,12 @@ use crossterm::event::KeyEventKind;
 use jiff::tz::TimeZone;
 use ratatui::layout::Size;
 
-pub(crate) use ask::Ask;
 pub(crate) use command::without_passwords;
 pub(crate) use edit::Editor;
 pub use msg::{Effect, Msg, Request};
 pub(crate) use msg::{NOT_RUNNING, START};
 use polling::Polling;
+pub(crate) use question::Question;
 pub(crate) use rows::{Group, Row, View};
 
 use crate::columns::{self, Context, Placed};
@@ -85,7 +85,7 @@ pub(crate) enum Mode {
     /// A line is entered.
     Prompt(Prompt),
     /// A question waits for an answer.
-    Ask(Ask),
+    Question(Question),
     Help,
 }
 

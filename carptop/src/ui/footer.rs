@@ -17,7 +17,7 @@ pub(super) fn draw(app: &App, area: Rect, buffer: &mut Buffer) -> Option<Positio
         Mode::Prompt(prompt) => {
             return Some(entered(app, ":", &prompt.editor, true, area, buffer));
         }
-        Mode::Ask(_) => put(&app.theme, buffer, area, 0, 0, &Line::from(answers(app))),
+        Mode::Question(_) => put(&app.theme, buffer, area, 0, 0, &Line::from(answers(app))),
         Mode::Browse | Mode::Help => {
             let line = match &app.message {
                 Some(message) => {

@@ -56,7 +56,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
     let cursor = footer::draw(app, layout.footer, buffer);
     match &app.mode {
         Mode::Help => help::draw(app, area, buffer),
-        Mode::Ask(ask) => popup::ask(app, ask, layout.footer, buffer),
+        Mode::Question(question) => popup::question(app, question, layout.footer, buffer),
         Mode::Prompt(prompt) => popup::candidates(app, prompt, layout.footer, buffer),
         Mode::Browse | Mode::Filter(..) => {}
     }

@@ -6,7 +6,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Clear, Widget};
 
 use super::paint::{boxed, put};
-use crate::app::{App, Ask, Prompt};
+use crate::app::{App, Prompt, Question};
 use crate::text::{cut, span, wrap};
 use crate::theme::Role;
 
@@ -17,18 +17,18 @@ const MAX_WIDTH: u16 = 90;
 const MAX_SHOWN: usize = 10;
 
 /// Draws a question.
-pub(super) fn ask(app: &App, ask: &Ask, footer: Rect, buffer: &mut Buffer) {
+pub(super) fn question(app: &App, question: &Question, footer: Rect, buffer: &mut Buffer) {
     let theme = &app.theme;
     let width = footer.width.min(MAX_WIDTH);
-    let mut lines = wrap(&ask.question, width.saturating_sub(4));
-    let question = lines.len();
+    let mut lines = wrap(&question.text, width.saturating_sub(4));
+    let text_lines = lines.len();
     lines.extend(wrap(
-        &format!("{}.", ask.consequence),
+        &format!("{}.", question.consequence),
         width.saturating_sub(4),
     ));
     let inner = above(app, footer, width, lines.len(), " y/N ", buffer);
     for ((at, line), y) in lines.into_iter().enumerate().zip(0..inner.height) {
-        let role = if at < question {
+        let role = if at < text_lines {
             Role::Question
         } else {
             Role::Text

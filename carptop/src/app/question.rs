@@ -8,9 +8,9 @@ use crate::model::{Interface, Model};
 
 /// Question that waits for yes or no.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Ask {
-    /// `force carp0 to BACKUP?`
-    pub(crate) question: String,
+pub(crate) struct Question {
+    /// The question, such as `force carp0 to BACKUP?`.
+    pub(crate) text: String,
     /// Consequence, in one sentence.
     pub(crate) consequence: String,
     /// Request that "yes" sends.
@@ -21,14 +21,14 @@ pub(crate) struct Ask {
 ///
 /// # Errors
 /// It is in that state already.
-pub(crate) fn set_up(interface: &Interface, up: bool) -> Result<Ask, String> {
+pub(crate) fn set_up(interface: &Interface, up: bool) -> Result<Question, String> {
     let name = &interface.info.name;
     let word = if up { "up" } else { "down" };
     if interface.info.up == up {
         return Err(format!("{name} is already {word}"));
     }
-    Ok(Ask {
-        question: format!("bring {name} {word}?"),
+    Ok(Question {
+        text: format!("bring {name} {word}?"),
         consequence: if up {
             brought_up(interface)
         } else {
@@ -42,7 +42,7 @@ pub(crate) fn set_up(interface: &Interface, up: bool) -> Result<Ask, String> {
 ///
 /// # Errors
 /// It is in that state already, or in INIT.
-pub(crate) fn force(interface: &Interface, state: &'static str) -> Result<Ask, String> {
+pub(crate) fn force(interface: &Interface, state: &'static str) -> Result<Question, String> {
     let name = &interface.info.name;
     if interface.info.state == state {
         return Err(format!("{name} is already {state}"));
@@ -50,8 +50,8 @@ pub(crate) fn force(interface: &Interface, state: &'static str) -> Result<Ask, S
     if interface.info.state == "INIT" {
         return Err(format!("{name} is in INIT: it cannot be forced to {state}"));
     }
-    Ok(Ask {
-        question: format!("force {name} to {state}?"),
+    Ok(Question {
+        text: format!("force {name} to {state}?"),
         consequence: forced(interface, state),
         request: configure(name, Setting::State(state.to_owned())),
     })
@@ -61,7 +61,7 @@ pub(crate) fn force(interface: &Interface, state: &'static str) -> Result<Ask, S
 ///
 /// # Errors
 /// carpd has no such sysctl.
-pub(crate) fn toggle_preempt(model: &Model) -> Result<Ask, String> {
+pub(crate) fn toggle_preempt(model: &Model) -> Result<Question, String> {
     let now = model
         .sysctl("preempt")
         .ok_or("carpd has no net.inet.carp.preempt")?;
@@ -73,7 +73,7 @@ pub(crate) fn toggle_preempt(model: &Model) -> Result<Ask, String> {
 ///
 /// # Errors
 /// The sysctl does not exist or is read-only.
-pub(crate) fn sysctl(model: &Model, name: &str, value: u64) -> Result<Ask, String> {
+pub(crate) fn sysctl(model: &Model, name: &str, value: u64) -> Result<Question, String> {
     let found = model.sysctls.iter().find(|sysctl| sysctl.name == name);
     let sysctl = found.ok_or_else(|| format!("unknown oid '{name}'"))?;
     if !sysctl.writable {
@@ -98,15 +98,15 @@ pub(crate) fn sysctl(model: &Model, name: &str, value: u64) -> Result<Ask, Strin
             sysctl.value, sysctl.description
         ),
     };
-    Ok(Ask {
-        question: format!("set {name} to {value}?"),
+    Ok(Question {
+        text: format!("set {name} to {value}?"),
         consequence,
         request: Request::Sysctl(name.to_owned(), value),
     })
 }
 
 /// Asks whether to apply `changes` to `interface`; `words` is the line that contains them.
-pub(crate) fn changes(interface: &Interface, changes: Changes, words: &str) -> Ask {
+pub(crate) fn changes(interface: &Interface, changes: Changes, words: &str) -> Question {
     let mut effects: Vec<String> = Vec::new();
     for change in &changes.settings {
         match change {
@@ -122,7 +122,7 @@ pub(crate) fn changes(interface: &Interface, changes: Changes, words: &str) -> A
             | Change::Set(
                 Setting::AcceptPassword(_) | Setting::Description(_) | Setting::LinkLayer(_),
             ) => {}
-            // advbase, advskew, and more caution than may be due for one that is new here.
+            // advbase, advskew, and settings that have no text of their own.
             Change::Set(_) => effects.push("another host may become MASTER".to_owned()),
         }
     }
@@ -136,15 +136,15 @@ pub(crate) fn changes(interface: &Interface, changes: Changes, words: &str) -> A
     if effects.is_empty() {
         effects.push("no address moves".to_owned());
     }
-    Ask {
-        question: format!("{words}?"),
+    Question {
+        text: format!("{words}?"),
         consequence: effects.join("; "),
         request: Request::Configure(interface.info.name.clone(), changes),
     }
 }
 
 /// Asks whether to destroy `interface`.
-pub(crate) fn destroy(interface: &Interface) -> Ask {
+pub(crate) fn destroy(interface: &Interface) -> Question {
     let name = &interface.info.name;
     let consequence = match interface.info.state.as_str() {
         "MASTER" => format!(
@@ -153,22 +153,22 @@ pub(crate) fn destroy(interface: &Interface) -> Ask {
         ),
         _ => format!("{name} and its settings are removed"),
     };
-    Ask {
-        question: format!("destroy {name}?"),
+    Question {
+        text: format!("destroy {name}?"),
         consequence,
         request: Request::Destroy(name.clone()),
     }
 }
 
 /// Asks whether to create the interface `name`.
-pub(crate) fn create(name: &str, changes: Changes, words: &str) -> Ask {
+pub(crate) fn create(name: &str, changes: Changes, words: &str) -> Question {
     let consequence = if changes.add.is_empty() {
         "it stays in INIT until it has a vhid and an address".to_owned()
     } else {
         "it becomes BACKUP, or MASTER if it hears no faster host".to_owned()
     };
-    Ask {
-        question: format!("{words}?"),
+    Question {
+        text: format!("{words}?"),
         consequence,
         request: Request::Create(name.to_owned(), changes),
     }
