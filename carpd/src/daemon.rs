@@ -251,6 +251,7 @@ impl Daemon {
                 self.handle(Input::Link(link));
             }
             kernel::News::LinkGone(index) => self.handle(Input::LinkGone(index)),
+            kernel::News::Gateways(gateways) => self.handle(Input::Gateways(gateways)),
             kernel::News::Taken { unit, number } => {
                 // Another host may have taken over since. Announcements behind its advertisement
                 // would lead switches back here.

@@ -99,6 +99,8 @@ properties! {
     "Running" running: bool, Always;
     /// Why it is INIT, in words; empty otherwise.
     "Reason" reason: String, Always;
+    /// Settings that work but are probably a mistake, one line each.
+    "Warnings" warnings: Vec<String>, Always;
     /// 1 to 255; 0 while unset.
     "Vhid" vhid: u8, Always;
     /// Seconds.
@@ -204,7 +206,7 @@ macro_rules! as_they_are {
     };
 }
 
-as_they_are! { bool u8 u32 u64 Vec<AddressInfo> }
+as_they_are! { bool u8 u32 u64 Vec<String> Vec<AddressInfo> }
 
 impl Field for String {
     type Shown<'a> = Cow<'a, str>;
@@ -362,6 +364,7 @@ pub(crate) mod tests {
             up: true,
             running: true,
             reason: "eth0 has no carrier".to_owned(),
+            warnings: vec!["192.0.2.1 is also an address of lo".to_owned()],
             vhid: 7,
             advbase: 1,
             advskew: 100,

@@ -79,7 +79,7 @@ pub(crate) async fn run(
             let settings = settings(changes)?;
             let client = Client::connect().await?;
             let created = client.create(&name, settings).await?;
-            warn_of_init(&client, &created).await;
+            print_warnings(&client, &created, &[]).await;
             match name == "carp" {
                 true if json => Ok(json::document(
                     out,
@@ -92,18 +92,20 @@ pub(crate) async fn run(
         Action::Configure(changes) => {
             let settings = settings(changes)?;
             let client = Client::connect().await?;
+            let before = client.interface(&name).await;
+            let known = before.map(|info| info.warnings).unwrap_or_default();
             let configured = client.configure(&name, settings).await;
             configured.map_err(|error| missing(&name, error))?;
-            warn_of_init(&client, &name).await;
+            print_warnings(&client, &name, &known).await;
             Ok(())
         }
         Action::Destroy => Ok(Client::connect().await?.destroy(&name).await?),
     }
 }
 
-/// Warns if an interface is in INIT although all its parameters are set. This is no failure: carpd
-/// uses the physical interface as soon as it can.
-async fn warn_of_init(client: &Client, name: &str) {
+/// Warns if an interface is in INIT although all its parameters are set, and of each of its warnings
+/// that is not `known`. This is no failure: carpd uses the physical interface as soon as it can.
+async fn print_warnings(client: &Client, name: &str, known: &[String]) {
     // Another command may have destroyed the interface since.
     let Ok(info) = client.interface(name).await else {
         return;
@@ -111,6 +113,13 @@ async fn warn_of_init(client: &Client, name: &str) {
     let is_complete = info.up && info.vhid > 0 && !info.addresses.is_empty();
     if is_complete && !info.reason.is_empty() {
         warn(&format!("{name}: {}", info.reason));
+    }
+    let new = info
+        .warnings
+        .iter()
+        .filter(|warning| !known.contains(warning));
+    for warning in new {
+        warn(&format!("{name}: warning: {warning}"));
     }
 }
 

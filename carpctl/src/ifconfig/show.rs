@@ -17,12 +17,13 @@ const FLAGS: [(u32, &str); 5] = [
 ];
 
 /// Properties that [`interface`] needs.
-pub(crate) const PROPERTIES: [&str; 13] = [
+pub(crate) const PROPERTIES: [&str; 14] = [
     "Name",
     "State",
     "Up",
     "Running",
     "Reason",
+    "Warnings",
     "Vhid",
     "AdvBase",
     "AdvSkew",
@@ -82,6 +83,9 @@ pub(crate) fn interface(
     }
     if !info.reason.is_empty() {
         writeln!(out, "\treason: {}", info.reason)?;
+    }
+    for warning in &info.warnings {
+        writeln!(out, "\twarning: {warning}")?;
     }
     if let Some(password) = password {
         writeln!(out, "\tpass: {password}")?;

@@ -10,6 +10,7 @@ use crate::refusal::Refusal;
 use crate::settings::{DeviceName, VirtualAddress};
 use crate::status::Transition;
 use crate::suppression::HolderId;
+use crate::warning::Warning;
 use crate::wire::ethernet::Mac;
 
 /// One effect. Effects are performed in list order; see [`Engine::handle`](crate::Engine::handle).
@@ -190,6 +191,13 @@ pub enum Notice {
         unit: Unit,
         /// What it lacks.
         obstacle: Obstacle,
+    },
+    /// A setting works but is probably a mistake.
+    Warning {
+        /// Which virtual host.
+        unit: Unit,
+        /// The mistake, and what to do about it.
+        warning: Warning,
     },
     /// Another master's advertisement was heard while MASTER; `text` says who stays.
     TwoMasters {

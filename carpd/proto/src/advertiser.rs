@@ -243,7 +243,8 @@ pub(crate) fn is_owner(settings: &Settings, link: &Link) -> bool {
     settings.addresses.iter().any(|each| link.has(each.address))
 }
 
-fn is_link_local(address: &IpAddr) -> bool {
+/// Whether an address says nothing about the network that it is in.
+pub(crate) fn is_link_local(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),

@@ -7,6 +7,7 @@ mod refusals;
 mod requests;
 mod resume;
 mod unsaved;
+mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,7 @@ use crate::action::{Action, Notice};
 use crate::auth::Key;
 use crate::counters::{Counter, Counters};
 use crate::input::{Input, SendFailure};
-use crate::link::{IfIndex, Link};
+use crate::link::{Gateway, IfIndex, Link};
 use crate::name::Unit;
 use crate::numbers::Vhid;
 use crate::status::{StateName, Status};
@@ -37,6 +38,8 @@ pub struct Engine {
     attached: BTreeSet<IfIndex>,
     /// Those of them where we receive ARP requests.
     arp: BTreeSet<IfIndex>,
+    /// The gateways of this host's default routes.
+    gateways: BTreeSet<Gateway>,
     /// As they were set; what suppresses preemption is counted in `suppressions`.
     sysctls: Sysctls,
     suppressions: Suppressions,
@@ -70,6 +73,7 @@ impl Engine {
             Input::Deadline => self.deadlines(now, &mut out),
             Input::Link(link) => self.link_changed(link, now, &mut out),
             Input::LinkGone(index) => self.link_gone(index, now, &mut out),
+            Input::Gateways(gateways) => self.gateways_changed(gateways, &mut out),
             Input::Sent { unit, result } => self.sent(unit, result, now, &mut out),
             Input::Taken { unit, number } => {
                 self.event(unit, Event::Taken(number), now, &mut out);

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use std::collections::BTreeSet;
 
-use crate::link::{IfIndex, Link};
+use crate::link::{Gateway, IfIndex, Link};
 use crate::memory::{Lease, Memory};
 use crate::name::Unit;
 use crate::settings::{Change, Settings};
@@ -29,6 +29,8 @@ pub enum Input<'a> {
     Link(Link),
     /// A physical interface is gone.
     LinkGone(IfIndex),
+    /// The gateways of this host's default routes, all of them.
+    Gateways(BTreeSet<Gateway>),
     /// What became of a [`Transmit`](crate::Action::Transmit).
     Sent {
         /// The virtual host that advertised.

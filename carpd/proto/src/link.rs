@@ -55,11 +55,26 @@ impl Link {
         self.name == *name || self.other_names.contains(name)
     }
 
+    /// Whether `address` is in one of its subnets.
+    #[must_use]
+    pub fn holds(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|own| own.holds(address))
+    }
+
     /// Whether `address` is one of its own.
     #[must_use]
     pub fn has(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.address == address)
     }
+}
+
+/// A router by which a default route of this host goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Gateway {
+    /// Its address.
+    pub address: IpAddr,
+    /// The interface of the route.
+    pub device: IfIndex,
 }
 
 /// An address of a physical interface.

@@ -6,6 +6,7 @@ use crate::name::Unit;
 use crate::numbers::Vhid;
 use crate::reason::Reason;
 use crate::settings::{DeviceName, VirtualAddress};
+use crate::warning::Have;
 
 /// What keeps a carp interface in INIT. Its words say what to do about it where that is not plain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +29,14 @@ pub enum Obstacle {
     /// No `carpdev` is named, and none can be chosen for this address.
     #[error("no physical interface has an address in {}: name one with carpdev", Subnet(*.0))]
     NoSubnet(VirtualAddress),
+    /// No `carpdev` is named, and several have a subnet that says nothing about the network.
+    #[error("{}: name one with carpdev", Have { devices, address: *.address })]
+    SeveralDevices {
+        /// The link-local address.
+        address: IpAddr,
+        /// All of them.
+        devices: Vec<DeviceName>,
+    },
     /// The physical interface is down.
     #[error("{0} is down")]
     DeviceDown(DeviceName),

@@ -11,6 +11,7 @@ use crate::obstacle::Obstacle;
 use crate::reason::Reason;
 use crate::settings::{DeviceName, LinkLayer, VirtualAddress};
 use crate::time::UnixTime;
+use crate::warning::Warning;
 use crate::wire::ethernet::Mac;
 
 /// The state of a virtual host, without its timers.
@@ -105,6 +106,8 @@ pub struct Status {
     pub running: bool,
     /// What keeps it in INIT.
     pub obstacle: Option<Obstacle>,
+    /// Settings that work but are probably a mistake.
+    pub warnings: Vec<Warning>,
     /// The virtual host ID.
     pub vhid: Option<Vhid>,
     /// Configured, in seconds.

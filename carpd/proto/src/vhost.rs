@@ -31,6 +31,7 @@ use crate::replay::Replay;
 use crate::settings::{DeviceName, ForcedState, LinkLayer, Settings};
 use crate::status::{Peer, StateName, Transition};
 use crate::time::{Instant, Now};
+use crate::warning::Warning;
 use crate::wire::carp::Header;
 use crate::wire::ethernet::Mac;
 
@@ -50,6 +51,8 @@ pub(crate) struct Vhost {
     pub(crate) impediment: Option<Impediment>,
     /// What of that an operator was last told.
     pub(crate) told: Option<Obstacle>,
+    /// Settings that work but are probably a mistake, as they were last reported.
+    pub(crate) warnings: Vec<Warning>,
     /// Addresses that the kernel refused since the last takeover, with its words.
     pub(crate) refused: BTreeMap<IpAddr, String>,
     pub(crate) sending: Sending,
@@ -150,6 +153,7 @@ impl Vhost {
             counters: Counters::default(),
             impediment: None,
             told: None,
+            warnings: Vec::new(),
             refused: BTreeMap::new(),
             sending: Sending::default(),
             was_on: None,

@@ -37,6 +37,11 @@ impl Source for View {
         text(self.0.obstacle.as_ref()).into()
     }
 
+    fn warnings(&self) -> Vec<String> {
+        let warnings = self.0.warnings.iter();
+        warnings.map(ToString::to_string).collect()
+    }
+
     fn vhid(&self) -> u8 {
         self.0.vhid.map_or(0, Vhid::get)
     }

@@ -213,6 +213,10 @@ fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
             let details = vec![("reason", obstacle.to_string())];
             event("not-running", Some(*unit), Level::WARN, line, details)
         }
+        Notice::Warning { unit, warning } => {
+            let line = format!("{unit}: {warning}");
+            event("warning", Some(*unit), Level::WARN, line, Vec::new())
+        }
         Notice::TwoMasters { unit, source, text } => event(
             "two-masters",
             Some(*unit),
@@ -241,7 +245,7 @@ fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
 mod tests {
     use std::net::IpAddr;
 
-    use carp_proto::{DeviceName, IfIndex, Obstacle};
+    use carp_proto::{DeviceName, IfIndex, Obstacle, Warning};
 
     use super::*;
 
@@ -328,6 +332,16 @@ mod tests {
                 "not-running",
                 warn,
                 "carp0: stays in INIT: no address set",
+            ),
+            (
+                Notice::Warning {
+                    unit,
+                    warning: Warning::Gateway("192.0.2.1".parse().unwrap()),
+                },
+                "warning",
+                warn,
+                "carp0: 192.0.2.1 is the gateway of a default route of this host, which leads \
+                 nowhere while it is MASTER",
             ),
             (
                 two,

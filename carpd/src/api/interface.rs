@@ -252,6 +252,11 @@ impl InterfaceObject {
     }
 
     #[zbus(property)]
+    fn warnings(&self) -> Result<Vec<String>, Error> {
+        self.show(|info| info.warnings.clone())
+    }
+
+    #[zbus(property)]
     fn vhid(&self) -> Result<u8, Error> {
         self.show(|info| info.vhid)
     }

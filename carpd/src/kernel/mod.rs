@@ -12,6 +12,7 @@ mod conf;
 mod devices;
 mod ears;
 mod filter;
+mod gateways;
 mod master;
 mod mend;
 mod monitor;
@@ -33,7 +34,7 @@ use std::io;
 use std::path::PathBuf;
 use std::thread;
 
-use carp_proto::{IfIndex, Instant, Lease, Link, RequestId, Unit, Work};
+use carp_proto::{Gateway, IfIndex, Instant, Lease, Link, RequestId, Unit, Work};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -67,6 +68,8 @@ pub(crate) enum News {
     Link(Link),
     /// A link is gone.
     LinkGone(IfIndex),
+    /// The gateways of this host's default routes, all of them.
+    Gateways(BTreeSet<Gateway>),
     /// Which virtual addresses were found of which the lease has not run out; told first of all.
     Found(BTreeSet<Lease>),
     /// All links that there were at the start have been told.

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use carp_proto::{DeviceAddress, DeviceName, IfIndex, Link, Mac};
+use carp_proto::{DeviceAddress, DeviceName, Gateway, IfIndex, Link, Mac};
 use futures_util::StreamExt as _;
 use futures_util::future::FutureExt as _;
 use futures_util::stream::BoxStream;
@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 
 use super::mend::Sighting;
 use super::netlink::{Netlink, Refused};
-use super::{News, addresses, devices};
+use super::{News, addresses, devices, gateways};
 
 /// Bytes, as the kernel accounts for them: room for some 10,000 changes.
 const RECEIVE_BUFFER: usize = 8 << 20;
@@ -72,8 +72,9 @@ pub(super) async fn run(
 }
 
 /// All but renewals of our own leases, of which there may be thousands a second: messages that
-/// tell of an address whose `IFA_PROTO` is ours. A classic BPF program on netlink messages.
-const FILTER: [SockFilter; 10] = {
+/// tell of an address whose `IFA_PROTO` is ours; and of routes the default ones alone. A classic BPF
+/// program on netlink messages.
+const FILTER: [SockFilter; 14] = {
     use crate::bpf::{
         A_TO_X, IF_EQUAL, LOAD_BYTE, LOAD_BYTE_AT_X, LOAD_HALF, LOAD_NUMBER, NUMBER_TO_X, RETURN,
         ancillary, instruction,
@@ -81,6 +82,10 @@ const FILTER: [SockFilter; 10] = {
     const TYPE: u32 = 4;
     // Loads are of big-endian numbers, and netlink's are the machine's.
     const NEW_ADDRESS: u32 = libc::RTM_NEWADDR.to_be() as u32;
+    const NEW_ROUTE: u32 = libc::RTM_NEWROUTE.to_be() as u32;
+    const DELETED_ROUTE: u32 = libc::RTM_DELROUTE.to_be() as u32;
+    // struct rtmsg, rtm_dst_len
+    const PREFIX: u32 = 16 + 1;
     // struct nlmsghdr and struct ifaddrmsg come before the attributes.
     const ATTRIBUTES: u32 = 16 + 8;
     const IFA_PROTO: u32 = 11;
@@ -89,6 +94,10 @@ const FILTER: [SockFilter; 10] = {
     const VALUE: u32 = 4;
     [
         instruction(LOAD_HALF, 0, 0, TYPE),
+        instruction(IF_EQUAL, 1, 0, NEW_ROUTE),
+        instruction(IF_EQUAL, 0, 2, DELETED_ROUTE),
+        instruction(LOAD_BYTE, 0, 0, PREFIX),
+        instruction(IF_EQUAL, 8, 7, 0),
         instruction(IF_EQUAL, 0, 7, NEW_ADDRESS),
         instruction(LOAD_NUMBER, 0, 0, ATTRIBUTES),
         instruction(NUMBER_TO_X, 0, 0, IFA_PROTO),
@@ -125,6 +134,8 @@ impl Connection {
             MulticastGroup::Link,
             MulticastGroup::Ipv4Ifaddr,
             MulticastGroup::Ipv6Ifaddr,
+            MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv6Route,
         ])?;
         let socket = connection.socket_mut().socket_ref();
         if let Err(error) =
@@ -158,6 +169,7 @@ async fn follow(
     let news = tell.news;
     view.read(&connection.netlink)?;
     view.report(tell);
+    view.report_gateways(&connection.netlink, tell)?;
     if !*ready {
         *ready = true;
         // Nobody listens: the caller notices by itself.
@@ -171,7 +183,12 @@ async fn follow(
         if !whole {
             return Ok(());
         }
+        // The kernel does not tell of IPv4 routes that go with an interface or an address.
+        let may_be_rerouted = view.has_new_route || !view.changed.is_empty();
         view.report(tell);
+        if may_be_rerouted {
+            view.report_gateways(&connection.netlink, tell)?;
+        }
         if news.is_closed() {
             return Ok(());
         }
@@ -197,6 +214,10 @@ struct View {
     told: BTreeMap<IfIndex, Link>,
     changed: BTreeSet<IfIndex>,
     sightings: Vec<Sighting>,
+    /// A default route came or went.
+    has_new_route: bool,
+    /// What was told of them.
+    gateways: BTreeSet<Gateway>,
 }
 
 impl View {
@@ -225,6 +246,10 @@ impl View {
                 self.see_address(&address);
             } else if let RouteNetlinkMessage::DelAddress(address) = message {
                 self.lose_address(&address);
+            } else if let RouteNetlinkMessage::NewRoute(route)
+            | RouteNetlinkMessage::DelRoute(route) = message
+            {
+                self.has_new_route |= gateways::is_default(&route);
             }
             return true;
         }
@@ -299,6 +324,18 @@ impl View {
         {
             self.changed.insert(index);
         }
+    }
+
+    /// Tells of the gateways of default routes, if they are not as they were told before.
+    fn report_gateways(&mut self, netlink: &Netlink, tell: Tell<'_>) -> Result<(), Refused> {
+        self.has_new_route = false;
+        let gateways = netlink.default_gateways()?;
+        if gateways != self.gateways {
+            self.gateways.clone_from(&gateways);
+            // Nobody listens: the caller notices by itself.
+            let _ = tell.news.send(News::Gateways(gateways));
+        }
+        Ok(())
     }
 
     /// Tells of every link that is not as it was told before.
@@ -433,7 +470,8 @@ mod tests {
             .map(|news| match news {
                 News::Link(link) => format!("{} {}", link.name, link.mtu),
                 News::LinkGone(index) => format!("{index} gone"),
-                News::Found(_)
+                News::Gateways(_)
+                | News::Found(_)
                 | News::Ready
                 | News::Taken { .. }
                 | News::Ear { .. }

@@ -113,8 +113,28 @@ impl Netlink {
                 return Ok(());
             }
             let requests = part.into_iter().map(|number| (get_link(number), 0));
-            self.direct.read(requests.collect(), &mut see)?;
+            let mut refused = Ok(());
+            self.direct
+                .read(requests.collect(), |answer| match answer {
+                    Ok(RouteNetlinkMessage::NewLink(link)) => see(link),
+                    Err(error) if error.errno != libc::ENODEV => refused = Err(error),
+                    Ok(_) | Err(_) => {}
+                })?;
+            refused?;
         }
+    }
+
+    /// Asks for several things with one system call, each of which is one answer, or a refusal.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub(super) fn ask(
+        &self,
+        requests: Vec<RouteNetlinkMessage>,
+        see: impl FnMut(Result<&RouteNetlinkMessage, Refused>),
+    ) -> Result<(), Refused> {
+        let requests = requests.into_iter().map(|request| (request, 0));
+        self.direct.read(requests.collect(), see)
     }
 
     /// Reads all addresses of all interfaces, one after the other.
@@ -277,29 +297,23 @@ impl Direct {
         })
     }
 
-    /// Asks for links, each of which is one answer, or a refusal.
+    /// Asks for things, each of which is one answer, or a refusal.
     fn read(
         &self,
         requests: Vec<Change>,
-        mut see: impl FnMut(&LinkMessage),
+        mut see: impl FnMut(Result<&RouteNetlinkMessage, Refused>),
     ) -> Result<(), Refused> {
-        let mut refused = Ok(());
         let done = self.send(requests).and_then(|(first, count)| {
             self.receive(|message| {
-                if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) =
-                    &message.payload
-                {
-                    see(link);
-                } else if let NetlinkPayload::Error(error) = &message.payload
-                    && error.raw_code() != -libc::ENODEV
-                {
-                    refused = Err(Refused::from(error));
+                if let NetlinkPayload::InnerMessage(message) = &message.payload {
+                    see(Ok(message));
+                } else if let NetlinkPayload::Error(error) = &message.payload {
+                    see(Err(Refused::from(error)));
                 }
                 message.header.sequence_number == first.wrapping_add(count - 1)
             })
         });
-        done.map_err(|error| Refused::lost(&error))?;
-        refused
+        done.map_err(|error| Refused::lost(&error))
     }
 
     /// Sends requests at once, with their flags. Gives the number of the first, and how many they

@@ -334,7 +334,7 @@ impl Master {
                         self.ports.probe_sent(device, number, Clock.now().instant);
                     }
                     News::Refused { error, .. } => panic!("{error}"),
-                    News::Found(_) | News::Ready | News::Link(_) | News::LinkGone(_)
+                    News::Gateways(_) | News::Found(_) | News::Ready | News::Link(_) | News::LinkGone(_)
                     | News::Taken { .. } | News::Granted { .. } | News::Confirmed(_) => {}
                 },
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}

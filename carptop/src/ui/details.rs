@@ -65,6 +65,9 @@ fn lines(app: &App, interface: &Interface, width: u16, full: bool) -> Vec<Line<'
     if !interface.info.reason.is_empty() {
         lines.extend(text("reason", interface.info.reason.clone()));
     }
+    for warning in &interface.info.warnings {
+        lines.extend(text("warning", warning.clone()));
+    }
     lines.extend(text("on", link_layer(app, interface)));
     lines.extend(text("advertises", advertises(app, interface)));
     lines.extend(text("master", master(app, interface)));

@@ -58,6 +58,11 @@ impl Interface {
     }
 
     #[zbus(property)]
+    fn warnings(&self) -> Vec<String> {
+        self.0.warnings.clone()
+    }
+
+    #[zbus(property)]
     fn vhid(&self) -> u8 {
         self.0.vhid
     }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use crate::action::{Action, Notice};
+use crate::advertiser::is_link_local;
 use crate::family::Family;
 use crate::link::{IfIndex, Link};
 use crate::name::Unit;
 use crate::numbers::Vhid;
 use crate::obstacle::{Impediment, Obstacle};
 use crate::reason::Reason;
-use crate::settings::{DeviceName, LinkLayer, Settings};
+use crate::settings::{DeviceName, LinkLayer, Settings, VirtualAddress};
 use crate::status::StateName;
 use crate::suppression::Cause;
 use crate::time::Now;
@@ -24,9 +25,14 @@ impl Engine {
             return;
         }
         let mac = link.mac;
+        let addresses = link.addresses.clone();
         let old = self.links.insert(index, link);
-        let new_mac = old.is_some_and(|old| old.mac != mac);
+        let new_mac = old.as_ref().is_some_and(|old| old.mac != mac);
         self.reconsider(index, now, out);
+        let before = old.map(|old| old.addresses).unwrap_or_default();
+        if before != addresses {
+            self.review_near(&[before, addresses].concat(), out);
+        }
         if new_mac {
             let on_parent: Vec<Unit> = self
                 .on(index)
@@ -40,11 +46,12 @@ impl Engine {
     }
 
     pub(super) fn link_gone(&mut self, index: IfIndex, now: Now, out: &mut Vec<Action>) {
-        if self.links.remove(&index).is_none() {
+        let Some(link) = self.links.remove(&index) else {
             return;
-        }
+        };
         self.limiter.forget(index);
         self.reconsider(index, now, out);
+        self.review_near(&link.addresses, out);
     }
 
     /// A physical interface changed: some virtual hosts may move to it or away from it, and those
@@ -117,6 +124,7 @@ impl Engine {
             self.share_out_arp(device, now, out);
             self.detach_if_unused(device, out);
         }
+        self.review(unit, out);
         self.judge_link(unit, now, out);
         self.judge_refusal(unit, now, out);
         out.push(Action::Updated(unit));
@@ -138,7 +146,7 @@ impl Engine {
         };
         let name = |link: &Link| link.name.clone();
         match (link, &settings.carpdev) {
-            (None, None) => Some(Obstacle::NoSubnet(*address)),
+            (None, None) => Some(self.no_choice(settings, *address)),
             (None, Some(named)) => {
                 let is_there = self.links.values().any(|link| link.is_named(named));
                 Some(if is_there {
@@ -166,6 +174,18 @@ impl Engine {
         }
     }
 
+    /// Why no physical interface was chosen: there is none, or there are several.
+    fn no_choice(&self, settings: &Settings, first: VirtualAddress) -> Obstacle {
+        let choices = deciding(settings).map(|address| (address, holding(&self.links, address)));
+        let several = choices
+            .map(|(address, links)| (address, links.map(|link| link.name.clone()).collect()))
+            .find(|(_, devices): &(_, Vec<_>)| devices.len() > 1);
+        match several {
+            Some((address, devices)) => Obstacle::SeveralDevices { address, devices },
+            None => Obstacle::NoSubnet(first),
+        }
+    }
+
     /// Says once why a virtual host stays in INIT that its administrator may believe to be running,
     /// if nothing else says so: a link that does not work suppresses preemption, which is told.
     fn report_obstacle(&mut self, unit: Unit, out: &mut Vec<Action>) {
@@ -174,6 +194,7 @@ impl Engine {
         };
         let obstacle = self.obstacle(vhost).filter(|obstacle| match obstacle {
             Obstacle::NoSubnet(_)
+            | Obstacle::SeveralDevices { .. }
             | Obstacle::UnfitDevice(_)
             | Obstacle::NoDevice(_)
             | Obstacle::VhidTaken { .. } => true,
@@ -402,6 +423,9 @@ impl Current {
 /// still holds one of the addresses, else the one whose subnet holds the first address that any
 /// does. One that was found for these addresses stays while no other one has them: a network
 /// manager may take its address away for a moment. So does one that is down.
+///
+/// Every interface is in the subnet of a link-local address: with such addresses alone there is a
+/// choice only while there is one interface.
 pub(super) fn choose(
     settings: &Settings,
     current: Current,
@@ -412,35 +436,57 @@ pub(super) fn choose(
         Current::Found(_) => true,
         Current::Outdated(_) => !link.works(),
     };
-    let capable = || links.values().filter(|link| link.capable);
     if let Some(name) = &settings.carpdev {
-        return capable()
-            .find(|link| link.is_named(name))
+        return links
+            .values()
+            .find(|link| link.capable && link.is_named(name))
             .map(|link| link.index);
     }
-    let holds = |link: &Link, address: IpAddr| link.addresses.iter().any(|own| own.holds(address));
-    let addresses = || settings.addresses.iter().map(|each| each.address);
     let current = index
         .and_then(|index| links.get(&index))
         .filter(|link| link.capable);
     if let Some(link) = current
-        && addresses().any(|address| holds(link, address))
+        && deciding(settings).any(|address| link.holds(address))
     {
         return Some(link.index);
     }
-    let best = addresses().find_map(|address| {
-        capable()
-            .filter(|link| holds(link, address))
-            .max_by_key(|link| {
-                (
-                    link.works(),
-                    longest(link, address),
-                    core::cmp::Reverse(link.index),
-                )
-            })
+    let best = deciding(settings).find_map(|address| {
+        let best = holding(links, address).max_by_key(|link| {
+            (
+                link.works(),
+                longest(link, address),
+                core::cmp::Reverse(link.index),
+            )
+        })?;
+        let is_only = || holding(links, address).count() == 1;
+        (!is_link_local(&address) || is_only()).then_some(best)
     });
     best.or_else(|| current.filter(|link| stays(link) && !settings.addresses.is_empty()))
         .map(|link| link.index)
+}
+
+/// The virtual addresses that choose the physical interface: those that are not link-local, if
+/// there are any.
+pub(super) fn deciding(settings: &Settings) -> impl Iterator<Item = IpAddr> {
+    let addresses = || settings.addresses.iter().map(|each| each.address);
+    let none_tells = addresses().all(|address| is_link_local(&address));
+    addresses().filter(move |address| none_tells || !is_link_local(address))
+}
+
+/// The interfaces that could be chosen for `address`.
+fn holding(links: &BTreeMap<IfIndex, Link>, address: IpAddr) -> impl Iterator<Item = &Link> {
+    let capable = links.values().filter(|link| link.capable);
+    capable.filter(move |link| link.holds(address))
+}
+
+/// Those that could be chosen for `address` as well as `chosen`.
+pub(super) fn alike<'a>(
+    links: &'a BTreeMap<IfIndex, Link>,
+    address: IpAddr,
+    chosen: &'a Link,
+) -> impl Iterator<Item = &'a Link> {
+    let others = holding(links, address).filter(move |link| link.index != chosen.index);
+    others.filter(move |link| longest(link, address) == longest(chosen, address))
 }
 
 fn longest(link: &Link, address: IpAddr) -> u8 {

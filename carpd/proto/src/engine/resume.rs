@@ -6,8 +6,9 @@ use super::Engine;
 use super::devices::{Current, choose};
 use crate::action::Action;
 use crate::link::IfIndex;
-use crate::memory::{Lease, Memory};
+use crate::memory::{Lease, LeasedOn, Memory};
 use crate::name::Unit;
+use crate::settings::{LinkLayer, Settings};
 use crate::status::StateName;
 use crate::time::Now;
 use crate::vhost::{Event, Vhost};
@@ -30,7 +31,9 @@ impl Engine {
         for (unit, before) in memory.interfaces {
             self.vhosts.insert(unit, Box::new(Vhost::new(unit)));
             out.push(Action::Created(unit));
-            let device = choose(&before.settings, Current::Found(None), &self.links);
+            let is_named = before.settings.carpdev.is_some();
+            let on = (!is_named).then(|| where_leased(unit, &before.settings, leases));
+            let device = choose(&before.settings, Current::Found(on.flatten()), &self.links);
             self.settle(unit, before.settings.clone(), device, out);
             devices.extend(device);
             let link = device.and_then(|device| self.links.get(&device));
@@ -54,10 +57,26 @@ impl Engine {
         let units: Vec<Unit> = events.keys().copied().collect();
         for unit in units {
             self.judge_link(unit, now, out);
+            self.review(unit, out);
         }
         for (unit, event) in events {
             self.event(unit, event, now, out);
             out.push(Action::Updated(unit));
         }
     }
+}
+
+/// The physical interface that the kernel still has a virtual host's addresses on, or its device:
+/// where several would do, it is the one that was chosen.
+fn where_leased(unit: Unit, settings: &Settings, leases: &BTreeSet<Lease>) -> Option<IfIndex> {
+    leases.iter().find_map(|lease| match lease.on {
+        LeasedOn::Device {
+            unit: of, parent, ..
+        } => (of == unit).then_some(parent),
+        LeasedOn::Parent(parent) => {
+            let mut ours = settings.addresses.iter();
+            let is_ours = ours.any(|each| each.address == lease.address);
+            (is_ours && settings.lladdr == LinkLayer::Parent).then_some(parent)
+        }
+    })
 }

@@ -33,6 +33,7 @@ impl Vhost {
             up: settings.up,
             running: self.state() != StateName::Init,
             obstacle,
+            warnings: self.warnings.clone(),
             vhid: settings.vhid,
             advbase: settings.advbase.get(),
             advskew: settings.advskew.get(),

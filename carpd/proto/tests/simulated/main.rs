@@ -18,3 +18,4 @@ mod restarts;
 #[expect(dead_code, reason = "the search uses the rest of it")]
 mod segment;
 mod stories;
+mod warnings;

@@ -162,6 +162,7 @@ fn our_own_devices_and_addresses_are_not_told() {
                 | News::Ear { .. }
                 | News::Probed(..)
                 | News::Refused { .. }
+                | News::Gateways(_)
                 | News::Granted { .. }
                 | News::Confirmed(_) => {}
             }

@@ -291,6 +291,7 @@ fn a_lease_does_not_wait_for_the_devices_of_others() {
                 | News::LinkGone(_)
                 | News::Ear { .. }
                 | News::Probed(..)
+                | News::Gateways(_)
                 | News::Granted { .. }
                 | News::Taken { .. }
                 | News::Ready => {}

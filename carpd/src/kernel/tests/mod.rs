@@ -66,7 +66,7 @@ impl Kernel {
                 News::Ready => return kernel,
                 News::Found(leases) => kernel.leases = leases,
                 News::Link(link) => kernel.links.push(link),
-                News::LinkGone(_) => {}
+                News::LinkGone(_) | News::Gateways(_) => {}
                 early @ (News::Taken { .. }
                 | News::Ear { .. }
                 | News::Probed(..)
@@ -140,6 +140,7 @@ impl Kernel {
                 | News::LinkGone(_)
                 | News::Ear { .. }
                 | News::Probed(..)
+                | News::Gateways(_)
                 | News::Granted { .. }
                 | News::Taken { .. }
                 | News::Ready => {}

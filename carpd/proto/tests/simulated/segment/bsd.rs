@@ -89,6 +89,7 @@ impl Bsd {
             | Input::Taken { .. }
             | Input::Refused { .. }
             | Input::Resume { .. }
+            | Input::Gateways(_)
             | Input::Granted { .. }
             | Input::Request(..) => Vec::new(),
         }
