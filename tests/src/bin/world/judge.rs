@@ -477,8 +477,13 @@ impl<'a> Judge<'a> {
         None
     }
 
-    /// A sentence that explains it: of the refusal, of `carpctl carp0`, or of the log.
+    /// A sentence that explains it: of the refusal, of `carpctl carp0`, of the log, or of the manual.
     fn reason(&self, breach: &Breach) -> Result<Option<String>> {
+        if breach.clause == Clause::Silent
+            && let Some(sentence) = self.recipe.documented_silence()?
+        {
+            return Ok(Some(sentence.to_owned()));
+        }
         let shown: Outcome = self.stage.a.try_carpctl("carp0")?;
         let log = self.stage.a.log()?;
         let lines = log

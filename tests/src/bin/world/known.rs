@@ -3,8 +3,6 @@
 
 use crate::recipe::{Kind, Recipe};
 
-const PHYSICAL: &str =
-    "carp(4): a rule for the carpdev does not match what is for a virtual address";
 const BRIDGED: &str = "carp(4): br_netfilter shows what is for a virtual address to the rule as come in on the bridge";
 const INHERITED: &str = "carp0 inherits a switch that silences or loosens it";
 const LOWER: &str = "the kernel puts carp0 beside the carpdev, on the device below it";
@@ -18,8 +16,6 @@ const KNOWN: &[(&str, &str)] = &[
         "carpdev: down",
         "ip(8) shows the promiscuity of before until the device is up again",
     ),
-    ("nft: carpdev alone", PHYSICAL),
-    ("nft: stateful input", PHYSICAL),
     ("disable_ipv6", INHERITED),
     (
         "carpdev: ARP off",

@@ -8,6 +8,7 @@
 //! Everything happens in network namespaces that are gone when this ends, whatever ends it.
 
 mod deeds;
+mod documented;
 mod grammar;
 mod judge;
 mod known;

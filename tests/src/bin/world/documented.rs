@@ -1,0 +1,59 @@
+//! What does not work and cannot be known by carpd, but is in the manual. carpd does not read packet
+//! filters: which packets they drop shows neither on the carp device nor in their rules.
+
+use anyhow::{Result, ensure};
+use carp_tests::source;
+
+use crate::recipe::Recipe;
+
+/// Names of steps, and the sentence of carp(4) by which clients then get nothing from a virtual
+/// address.
+const SILENT: [(&str, &str); 1] = [(
+    "nft: carpdev alone",
+    "comes in on the device: rules for eth0 match neither.",
+)];
+
+impl Recipe {
+    /// The sentence of carp(4) that says why clients get nothing from a virtual address.
+    pub(crate) fn documented_silence(&self) -> Result<Option<&'static str>> {
+        let names = self.names();
+        let step = SILENT
+            .iter()
+            .find(|(step, _)| names.iter().any(|name| name == step));
+        let Some((_, sentence)) = step else {
+            return Ok(None);
+        };
+        check(sentence)?;
+        Ok(Some(sentence))
+    }
+}
+
+/// Looks the sentence up.
+///
+/// # Errors
+/// The manual does not have it any more.
+fn check(sentence: &str) -> Result<()> {
+    let page = plain(&source("man/carp.4")?);
+    ensure!(page.contains(sentence), "carp(4) says no more: {sentence}");
+    Ok(())
+}
+
+/// The words of a page without its macros.
+fn plain(page: &str) -> String {
+    let lines = page.lines().map(|line| match line.strip_prefix('.') {
+        None => line,
+        Some(request) => request.split_once(' ').map_or("", |(_, words)| words),
+    });
+    let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manual_has_every_sentence() -> Result<()> {
+        SILENT.iter().try_for_each(|(_, sentence)| check(sentence))
+    }
+}
