@@ -6,7 +6,7 @@ mod show;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
-use carp_dbus::ifconfig::{Action, Change, Changes, Line, Secret};
+use carp_dbus::ifconfig::{self, Action, Change, Changes, Line, Secret};
 use carp_dbus::{Client, Error, InterfaceInfo, Settings};
 use serde::Serialize;
 
@@ -19,7 +19,12 @@ use crate::name::ProgramName;
 /// Returns whether a line about an interface asks for help.
 pub(crate) fn asks_for_help(words: &[OsString]) -> bool {
     words.split_first().is_some_and(|(name, words)| {
-        name.to_str().is_some_and(can_be_configured) && words.iter().any(|word| word == "--help")
+        // Later words may be values, such as a password.
+        let first = words
+            .first()
+            .is_some_and(|word| word == "-h" || word == "help");
+        let asks = first || words.iter().any(|word| word == "--help");
+        name.to_str().is_some_and(can_be_configured) && asks
     })
 }
 
@@ -130,6 +135,10 @@ fn unknown(word: &str) -> String {
             "{word}: no such command: carpctl alone shows all interfaces, carpctl carp0 shows one"
         ),
         "list" => "list: no such command: carpctl -l lists the names of all interfaces".to_owned(),
+        "version" => "version: no such command: carpctl --version prints the version".to_owned(),
+        word if ifconfig::find(word).is_some() => {
+            format!("{word}: the interface comes first: carpctl carp0 {word} ...")
+        }
         word => format!(
             "{word}: neither a carp interface, such as carp0, nor a command: see carpctl --help"
         ),

@@ -14,8 +14,11 @@ pub(super) fn shown(value: &OsStr) -> String {
     }
 }
 
-/// Says that `word` is none, and which one may be meant.
+/// The message for an unknown parameter, with the one that is probably meant.
 pub(super) fn unknown(word: &str) -> String {
+    if let "show" | "status" | "list" = word {
+        return format!("{word}: unknown parameter: the name of the interface alone shows it");
+    }
     let nearest = KEYWORDS
         .iter()
         .map(|keyword| (distance(word, keyword.word), keyword.word))
@@ -76,6 +79,11 @@ mod tests {
         assert_eq!(
             unknown("xy"),
             "xy: unknown parameter (carpctl --help lists them)"
+        );
+        assert_eq!(
+            unknown("status"),
+            "status: unknown parameter: the name of the interface alone shows it",
+            "which is near to state"
         );
     }
 }
