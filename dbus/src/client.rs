@@ -10,11 +10,12 @@ use tokio::time::timeout;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, ObjectPath, Variant};
 
-use crate::dict::number;
 use crate::names::{BUS_NAME, INTERFACE_INTERFACE, interface_of, interface_path};
 use crate::proxy::{InterfaceProxy, ManagerProxy, SysctlProxy};
 use crate::row::Received;
-use crate::{Error, EventInfo, InterfaceInfo, Settings, SuppressionInfo, SysctlInfo, Watch};
+use crate::{
+    Error, EventInfo, InterfaceInfo, Settings, SuppressionInfo, SysctlInfo, Watch, number,
+};
 
 /// How long carpd may take to answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);

@@ -10,10 +10,11 @@
 
 mod client;
 mod connect;
-pub mod dict;
 mod error;
+mod event;
 pub mod ifconfig;
 pub mod names;
+mod number;
 mod one_line;
 pub mod properties;
 pub mod proxy;
@@ -24,8 +25,10 @@ mod watch;
 
 pub use client::Client;
 pub use error::{ConnectError, Error};
+pub use event::{EventInfo, EventRow};
+pub use number::number;
 pub use one_line::{one_line, plain};
 pub use properties::InterfaceInfo;
 pub use settings::{Setting, Settings};
-pub use types::{AddressInfo, EventInfo, MasterInfo, SuppressionInfo, SysctlInfo, TransitionInfo};
+pub use types::{AddressInfo, MasterInfo, SuppressionInfo, SysctlInfo, TransitionInfo};
 pub use watch::{Change, Watch};

@@ -9,18 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use zbus::{OwnedFd, OwnedObjectPath, OwnedVariant, Variant, proxy};
 
+use crate::event::EventRow;
 use crate::properties::Properties;
-
-/// One event on the wire: number, time in microseconds since the epoch, interface, kind, text,
-/// details.
-pub type EventRow = (
-    u64,
-    u64,
-    String,
-    String,
-    String,
-    HashMap<String, OwnedVariant>,
-);
 
 /// The fields of `struct carpreq` for `SIOCSVH` and `SIOCGVH`: state, vhid, advskew, advbase, key.
 pub type VhRow = (i32, i32, i32, i32, Vec<u8>);

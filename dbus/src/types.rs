@@ -1,7 +1,5 @@
 //! What clients see, decoded from the bus.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use zbus::{OwnedVariant, Type, Variant};
 
@@ -48,23 +46,6 @@ pub struct TransitionInfo {
     pub to: String,
     /// One word, such as `master-timed-out`.
     pub reason: String,
-}
-
-/// One event of the ring.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct EventInfo {
-    /// Counts up by one from the daemon's start.
-    pub number: u64,
-    /// Microseconds since the epoch.
-    pub time: u64,
-    /// The carp interface; empty if none in particular.
-    pub interface: String,
-    /// `transition`, `suppression`, `bad-packet`, …
-    pub kind: String,
-    /// One line for people.
-    pub text: String,
-    /// Facts by name, as text.
-    pub details: BTreeMap<String, String>,
 }
 
 /// One cause of suppressed preemption.

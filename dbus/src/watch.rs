@@ -18,14 +18,12 @@ use zbus::message::Type;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, Message, MessageStream, OwnedObjectPath};
 
-use crate::dict::number;
 use crate::names::{
     BUS_NAME, INTERFACE_INTERFACE, MANAGER_INTERFACE, ROOT_PATH, SYSCTL_INTERFACE, interface_of,
 };
 use crate::properties::Properties;
-use crate::proxy::EventRow;
 use crate::row::Received;
-use crate::{Error, EventInfo, InterfaceInfo};
+use crate::{Error, EventInfo, EventRow, InterfaceInfo, number};
 
 /// How many changes wait for a reader before some are lost.
 const WAITING: usize = 4096;

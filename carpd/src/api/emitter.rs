@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use carp_dbus::dict::EventTuple;
+use carp_dbus::EventRow;
 use carp_dbus::names::{
     INTERFACE_INTERFACE, MANAGER_INTERFACE, ROOT_PATH, SYSCTL_INTERFACE, interface_path,
 };
@@ -129,7 +129,7 @@ fn message(signal: Signal) -> zbus::Result<Message> {
             &properties,
         ),
         Signal::Event(event) => {
-            Message::signal(ROOT_PATH, MANAGER_INTERFACE, "Event").build(&EventTuple::from(&event))
+            Message::signal(ROOT_PATH, MANAGER_INTERFACE, "Event").build(&EventRow::from(event))
         }
     }
 }

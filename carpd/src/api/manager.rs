@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use carp_dbus::dict::EventTuple;
 use carp_dbus::names::interface_path;
 use carp_dbus::properties::{Announced, PROPERTIES, Source as _};
 use carp_dbus::row::{Columns, Row};
-use carp_dbus::{Error, one_line};
+use carp_dbus::{Error, EventRow, one_line};
 use carp_proto::{Answer, Request, Unit};
 use serde::ser::{Error as _, Serialize, SerializeSeq as _, Serializer};
 use zbus::message::Header;
@@ -233,11 +232,11 @@ impl Manager {
     }
 
     #[zbus(out_args("events"))]
-    fn get_events(&self, after: u64, most: u32) -> Vec<EventTuple> {
+    fn get_events(&self, after: u64, most: u32) -> Vec<EventRow> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let board = self.hub.board();
         let newer = board.events_after(after).take(most);
-        newer.map(|event| EventTuple::from(&event)).collect()
+        newer.map(EventRow::from).collect()
     }
 
     #[zbus(property(emits_changed_signal = "const"))]

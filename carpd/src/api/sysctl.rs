@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use carp_dbus::dict::number;
 use carp_dbus::names::{STATS, SYSCTL_PREFIX};
-use carp_dbus::{Error, one_line};
+use carp_dbus::{Error, number, one_line};
 use carp_proto::{Answer, Request, Sysctl};
 use zbus::message::Header;
 use zbus::{Connection, OwnedVariant, Variant, interface};

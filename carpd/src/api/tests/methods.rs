@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use carp_dbus::properties::{self, PROPERTIES};
 use carp_dbus::proxy::{InterfaceProxy, ManagerProxy, SysctlProxy};
-use carp_dbus::{AddressInfo, Client, Error, Settings, SysctlInfo, dict, names};
+use carp_dbus::{AddressInfo, Client, Error, Settings, SysctlInfo, names, number};
 use carp_proto::{Input, Sysctl, Sysctls};
 use zbus::{Connection, OwnedVariant, Variant};
 
@@ -235,7 +235,7 @@ async fn sysctls_are_read_set_and_listed() {
         let name = format!("{}{}", names::SYSCTL_PREFIX, sysctl.name());
         let value = expected.get(sysctl);
         assert_eq!(client.sysctl_get(&name).await.unwrap(), value, "{name}");
-        let shown = dict::number(&shown[property(sysctl)]);
+        let shown = number(&shown[property(sysctl)]);
         assert_eq!(shown, Some(value), "{name}");
         let expected = SysctlInfo {
             name,

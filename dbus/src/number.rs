@@ -1,60 +1,6 @@
-//! Events and numbers as they travel.
-
-use std::collections::BTreeMap;
+//! Numbers in any type that D-Bus has for them.
 
 use zbus::Variant;
-
-use crate::proxy::EventRow;
-use crate::types::EventInfo;
-
-impl From<EventRow> for EventInfo {
-    fn from((number, time, interface, kind, text, details): EventRow) -> Self {
-        let details = details
-            .into_iter()
-            .map(|(name, value)| {
-                let text = String::try_from(value.clone()).unwrap_or_else(|_| value.to_string());
-                (name, text)
-            })
-            .collect();
-        Self {
-            number,
-            time,
-            interface,
-            kind,
-            text,
-            details,
-        }
-    }
-}
-
-/// An event as it travels: `(ttsssa{sv})`.
-pub type EventTuple = (
-    u64,
-    u64,
-    String,
-    String,
-    String,
-    BTreeMap<String, Variant<'static>>,
-);
-
-impl From<&EventInfo> for EventTuple {
-    fn from(event: &EventInfo) -> Self {
-        let details = event
-            .details
-            .iter()
-            .map(|(name, value)| (name.clone(), Variant::from(value.clone())))
-            .collect();
-        let EventInfo {
-            number,
-            time,
-            interface,
-            kind,
-            text,
-            details: _,
-        } = event.clone();
-        (number, time, interface, kind, text, details)
-    }
-}
 
 /// A number out of any of D-Bus's integer types or a boolean.
 #[must_use]
