@@ -62,7 +62,7 @@ endif
 
 .PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test \
 	lint fmt check-fmt clippy stories doc deny man prose shell clean bench bench-deps soak explore world \
-	fuzz fuzz-min miri need-rust fresh
+	fuzz fuzz-min miri need-rust fresh additions
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -120,7 +120,7 @@ bench: need-rust need-root bench-deps release ## write BENCHMARKS.md (ONLY=storm
 	@cargo run --quiet --release $(AS_ROOT) --package carp-tests --bin bench -- \
 	    $(ONLY:%=--only %) $(REPEAT:%=--repeat %) $(if $(SMOKE),--smoke)
 
-test: need-rust need-root deps check-fmt clippy build deb rpm stories doc deny man prose shell ## run tests and lints
+test: need-rust need-root deps check-fmt clippy build deb rpm stories additions lint ## run tests and lints
 
 # Tests in namespaces mostly wait for timers, so that several can share a processor.
 stories: export RUST_TEST_THREADS ?= 4
@@ -133,6 +133,9 @@ soak: need-rust need-root deps build ## cause random faults on three hosts (MINU
 world: need-rust need-root deps build ## test hosts at random, as in practice (MINUTES=30, SEED= to repeat a run)
 	@cargo run --quiet $(AS_ROOT) --package carp-tests --bin world -- --minutes $(MINUTES) --all \
 	    --seed $(or $(SEED),$(shell date +%s))
+
+additions: build ## add a sysctl and a parameter to a copy of the sources, as CONTRIBUTING says
+	@tests/additions
 
 explore: ## search random histories of engines on simulated wires (MINUTES=30, SEED=1)
 	CARP_EXPLORE_SECONDS=$$(($(MINUTES) * 60)) CARP_EXPLORE_SEED=$(SEED) \
@@ -179,7 +182,8 @@ prose: ## lint the English of comments, messages and manual pages
 	tests/lint-prose
 
 shell: ## lint the shell scripts
-	shellcheck .ci/run tests/install-packages tests/fresh tests/data/manual-examples.sh carpd/packaging/deb/*
+	shellcheck .ci/run tests/additions tests/fresh tests/install-packages tests/data/manual-examples.sh \
+	    carpd/packaging/deb/*
 	shellcheck --shell=sh tests/check-machine carpd/packaging/rpm/*
 
 deps: ## install the Debian packages that building and testing need

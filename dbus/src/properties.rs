@@ -1,7 +1,7 @@
 //! The properties of `org.carpd1.Interface`: a property is a row of the table below.
 //!
-//! What is read, written, listed and announced follows from it, and so does [`InterfaceInfo`]; carpd
-//! says in its [`Source`] where each value comes from.
+//! Reading, writing, listing and announcing follow from it, and so does [`InterfaceInfo`]. carpd's
+//! [`Source`] has the values.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -41,7 +41,7 @@ macro_rules! properties {
         }
 
         impl InterfaceInfo {
-            /// What `source` shows.
+            /// Copies every property of `source`.
             #[must_use]
             pub fn of(source: &impl Source) -> Self {
                 Self {
@@ -121,7 +121,7 @@ properties! {
     "Mtu" mtu: u32, Always;
     /// Free text; empty if unset.
     "Description" description: String, Always;
-    /// Whether a password is set.
+    /// True if a password is set.
     "HasPassword" has_password: bool, Always;
     /// In configured order.
     "Addresses" addresses: Vec<AddressInfo>, Always;
@@ -179,7 +179,7 @@ pub trait Field: Sized {
         Self::from_wire(Self::into_wire(shown))
     }
 
-    /// Whether the difference between two values is announced.
+    /// Returns true if the difference between two values is announced.
     fn differs<'a>(one: &Self::Shown<'a>, other: &Self::Shown<'a>) -> bool {
         one != other
     }

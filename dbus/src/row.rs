@@ -95,7 +95,7 @@ impl<S: Source, M: SerializeMap> Visit<S> for Wanted<'_, S, M> {
     }
 }
 
-/// What was received: the properties of one interface, or the columns of all. As with
+/// Received properties of one interface, or columns of all. As with
 /// [`InterfaceInfo::apply`], unknown properties, and values of another type than ours, are passed
 /// over.
 #[derive(Debug, Default)]
@@ -111,7 +111,7 @@ impl<'de, S: Sink> Deserialize<'de> for Received<S> {
     }
 }
 
-/// What the values of properties go into.
+/// Destination of the values of properties.
 pub(crate) trait Sink: Default {
     /// Reads the value of a property that is a `T`, and has it `set`.
     fn take<'de, A, T>(

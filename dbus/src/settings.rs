@@ -1,4 +1,4 @@
-//! What `Configure` and `CreateInterface` take: a setting is a row of the table below.
+//! Settings, which `Configure` and `CreateInterface` take: a setting is a row of the table below.
 
 use zbus::{OwnedVariant, Type, Variant};
 
@@ -169,7 +169,7 @@ impl Settings {
         self.remove_addresses(vec![address.to_owned()])
     }
 
-    /// Whether nothing would change.
+    /// Returns true if nothing would change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.settings.is_empty()

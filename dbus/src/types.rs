@@ -1,4 +1,4 @@
-//! What clients see, decoded from the bus.
+//! Values on the bus, decoded.
 
 use serde::{Deserialize, Serialize};
 use zbus::{OwnedVariant, Type, Variant};
@@ -51,7 +51,7 @@ pub struct TransitionInfo {
 /// One cause of suppressed preemption.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SuppressionInfo {
-    /// Who suppresses.
+    /// The holder, or the interface with the problem.
     pub who: String,
     /// Why.
     pub why: String,
@@ -68,6 +68,6 @@ pub struct SysctlInfo {
     pub value: u64,
     /// One sentence.
     pub description: String,
-    /// Whether it can be set.
+    /// True if it can be set.
     pub writable: bool,
 }

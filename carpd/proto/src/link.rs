@@ -61,7 +61,7 @@ impl Link {
         self.addresses.iter().any(|own| own.holds(address))
     }
 
-    /// Whether `address` is one of its own.
+    /// Returns true if `address` is one of its own.
     #[must_use]
     pub fn has(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.address == address)
@@ -87,7 +87,7 @@ pub struct DeviceAddress {
 }
 
 impl DeviceAddress {
-    /// Whether `address` is in its subnet.
+    /// Returns true if `address` is in its subnet.
     #[must_use]
     pub fn holds(&self, address: IpAddr) -> bool {
         IpNet::new(self.address, self.prefix).is_ok_and(|subnet| subnet.contains(&address))

@@ -20,7 +20,7 @@ pub struct Advskew(u8);
 pub struct OutOfRange {
     /// The parameter, as ifconfig(8) spells it.
     pub parameter: &'static str,
-    /// What was given.
+    /// The number itself.
     pub value: u64,
     /// The least value allowed.
     pub least: u64,

@@ -33,9 +33,9 @@ pub enum Reason {
     PreemptingSlowerMaster,
     /// BACKUP → MASTER: the master is demoted more than we are.
     PreemptingDemotedMaster,
-    /// MASTER → BACKUP: somebody advertises more often.
+    /// MASTER → BACKUP: the peer advertises more often.
     MoreFrequentAdvertisement,
-    /// MASTER → BACKUP: somebody is demoted less than we are.
+    /// MASTER → BACKUP: the peer is demoted less than this host.
     LessDemotedAdvertisement,
     /// MASTER → BACKUP: an equal one with a higher address.
     EqualHigherAddress,
@@ -47,11 +47,11 @@ pub enum Reason {
     Resumed,
 }
 
-/// A MASTER that leaves for this reason tells its backups to take over at once.
+/// A MASTER that leaves for this reason sends a bow-out: its backups take over at once.
 const BOWS_OUT: bool = true;
 
-/// A MASTER that leaves for this reason cannot, or another host is master already. Also for
-/// reasons that end no MASTER.
+/// A MASTER that leaves for this reason cannot send, or the peer is master already. No MASTER leaves
+/// for the others.
 const SILENT: bool = false;
 
 impl Reason {
@@ -67,7 +67,7 @@ impl Reason {
         self.row().1
     }
 
-    /// Whether a MASTER that leaves for this reason tells its backups to take over at once.
+    /// Returns true if a MASTER that leaves for this reason sends a bow-out.
     pub(crate) const fn bows_out(self) -> bool {
         self.row().2
     }

@@ -1,4 +1,4 @@
-//! What an administrator sets on a carp interface, checked once, here.
+//! Settings of a carp interface, and their changes. Each value is checked once, here.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -50,7 +50,7 @@ impl fmt::Display for DeviceName {
     }
 }
 
-/// Whose link-layer address the virtual addresses have (`ifconfig carpN lladdr …`).
+/// Link-layer address of the virtual addresses (`ifconfig carpN lladdr …`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LinkLayer {
     /// The virtual MAC `00:00:5e:00:01:VHID`, on a macvlan device of its own.

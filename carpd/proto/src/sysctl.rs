@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::refusal::{Refusal, RefusalKind};
 
-/// What stands before each name.
+/// Prefix of each name.
 const PREFIX: &str = "net.inet.carp.";
 
 /// Makes [`Sysctl`] and [`Sysctls`] of rows `Name field: Type { … }`.

@@ -19,14 +19,14 @@ use crate::config;
 /// Another format below makes it another version; words of rc.conf that are new do not.
 pub(super) const HEADER: &str = "carpd state 2";
 
-/// What is in the file.
+/// Contents of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Saved {
     /// The kernel's number of its boot, a word: what follows means nothing to another.
     pub boot: String,
     /// For how long the machine had been suspended since.
     pub suspended: Duration,
-    /// What one carpd tells the next.
+    /// Memory of the previous instance.
     pub memory: Memory,
 }
 
@@ -39,10 +39,10 @@ pub(crate) enum Fault {
     /// Not one of ours.
     #[error("is not run-time state of carpd")]
     Foreign,
-    /// Cut off, or a disk's or somebody's doing.
+    /// Cut off, or changed by a disk or a person.
     #[error("is damaged: its checksum is wrong")]
     Checksum,
-    /// What no carpd of this version writes.
+    /// A word that carpd of this version does not write.
     #[error("is damaged: \"{0}\" makes no sense")]
     Word(String),
 }

@@ -1,4 +1,4 @@
-//! Settings in a file of version 1, which carpd wrote before 0.2: a line for each.
+//! Settings in a file of version 1, one a line.
 
 use std::str::SplitAsciiWhitespace;
 
@@ -8,7 +8,7 @@ use super::format::{bytes, next};
 
 pub(super) const HEADER: &str = "carpd state 1";
 
-/// Whether a line that begins with `word` is a setting.
+/// Returns true if a line that begins with `word` is a setting.
 pub(super) fn is_setting(word: &str) -> bool {
     const WORDS: [&str; 8] = [
         "vhid",
