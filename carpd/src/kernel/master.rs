@@ -12,7 +12,7 @@ use super::conf::Conf;
 use super::devices::DISABLE_IPV6;
 use super::netlink::{Change, Refused};
 use super::sysctls::{ARP_IGNORE, ARP_IGNORE_ALL, ARP_IGNORE_OTHERS, Sysctl};
-use super::worker::{Device, Held, Worker};
+use super::worker::{Device, Held, State, Worker};
 use super::{News, addresses, devices};
 use crate::clock::Clock;
 
@@ -141,7 +141,11 @@ impl Worker {
     /// if somebody else has removed it.
     async fn wake(&mut self, unit: Unit, place: Place) -> Option<Device> {
         let Some(device) = self.device(unit) else {
-            self.refuse(unit, None, format!("there is no device {unit}"));
+            // The reason is known where the kernel refused the device.
+            let is_refused = |state: &State| state.refused.contains_key(&None);
+            if !self.state(unit).is_some_and(is_refused) {
+                self.refuse(unit, None, format!("there is no device {unit}"));
+            }
             return None;
         };
         match self.rouse(&device, place) {

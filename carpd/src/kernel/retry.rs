@@ -7,7 +7,7 @@ use carp_proto::{IfIndex, Mac, Unit};
 use netlink_packet_route::link::LinkAttribute;
 use tracing::{debug, warn};
 
-use super::devices;
+use super::devices::{self, Seen};
 use super::netlink::Refused;
 use super::worker::{Chore, Worker};
 
@@ -74,6 +74,20 @@ impl Worker {
             debug!("cannot remove the device of number {index}: {error}");
         }
         result
+    }
+
+    /// Why the kernel refused a device on `parent`. A bridge or a bond takes all that comes in on
+    /// its ports (`netdev_rx_handler_register()`), and the kernel's own word for it is "busy".
+    pub(super) async fn reason(&self, refused: &Refused, parent: &Seen) -> String {
+        let master = parent.master.filter(|_| refused.errno == libc::EBUSY);
+        let master = match master {
+            Some(index) => self.netlink.name_of(IfIndex(index)).await,
+            None => None,
+        };
+        master.map_or_else(
+            || refused.to_string(),
+            |master| format!("{} is a port of {master}: use {master}", parent.name),
+        )
     }
 
     /// Removes every other device of ours with this MAC on `parent`.

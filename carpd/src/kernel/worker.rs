@@ -272,8 +272,8 @@ impl Worker {
                 self.leftovers.claim(unit);
                 self.cancel_chores(unit);
                 self.spare(unit);
-                self.forget_refusals(unit);
                 let state = self.units.entry(unit).or_default();
+                state.refused.clear();
                 state.wanted = Some((parent, mac));
                 state.retries = 0;
                 self.ensure(unit, parent, mac).await;
@@ -296,7 +296,7 @@ impl Worker {
                     Place::Parent(_) => self.device_to_remove(unit),
                 };
                 self.cancel_chores(unit);
-                self.forget_refusals(unit);
+                self.forget_refused_addresses(unit);
                 if let Some(index) = is_to_go {
                     self.leave(unit);
                     self.discard(unit, index);
@@ -466,7 +466,8 @@ impl Worker {
         let gone = || format!("interface {parent} is gone");
         let link = self.netlink.link_numbered(parent.0).await.ok().flatten();
         let link = link.ok_or_else(gone)?;
-        let parent_name = Seen::of(&link).name;
+        let seen = Seen::of(&link);
+        let parent_name = seen.name.clone();
         if devices::is_macvlan(&link) {
             return Err(format!(
                 "{parent_name} is itself a macvlan, on which a backup is deaf: \
@@ -492,9 +493,9 @@ impl Worker {
         let device = if let Some(device) = reusable {
             device
         } else {
-            devices::create(&self.netlink, unit, parent, mac)
-                .await
-                .map_err(words)?;
+            if let Err(error) = devices::create(&self.netlink, unit, parent, mac).await {
+                return Err(self.reason(&error, &seen).await);
+            }
             match devices::find(&self.netlink, unit).await.map_err(words)? {
                 Found::Ours(device) => device,
                 Found::Nothing | Found::Foreign => {
@@ -542,9 +543,9 @@ impl Worker {
         }
     }
 
-    fn forget_refusals(&mut self, unit: Unit) {
+    fn forget_refused_addresses(&mut self, unit: Unit) {
         if let Some(state) = self.units.get_mut(&unit) {
-            state.refused.clear();
+            state.refused.retain(|address, _| address.is_none());
         }
     }
 

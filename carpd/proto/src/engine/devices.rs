@@ -225,6 +225,12 @@ impl Engine {
     ) {
         self.vacate(unit);
         if let Some(vhost) = self.vhosts.get_mut(&unit) {
+            let old = &vhost.settings;
+            // The kernel thread asks again for a device that was refused; until it is granted, or
+            // another one is wanted, the refusal stands.
+            if (vhost.device, old.vhid, old.lladdr) != (device, settings.vhid, settings.lladdr) {
+                vhost.impediment = None;
+            }
             vhost.advertiser.configure(&settings);
             vhost.settings = settings;
             vhost.device = device;
@@ -238,7 +244,9 @@ impl Engine {
         let Some(vhost) = self.vhosts.get_mut(&unit) else {
             return;
         };
-        vhost.impediment = None;
+        vhost
+            .impediment
+            .take_if(|impediment| *impediment == Impediment::VhidTaken);
         vhost.forget_placement();
         let Some(place) = vhost.device.zip(vhost.settings.vhid) else {
             return;

@@ -25,11 +25,14 @@ impl Engine {
         let Some(vhost) = self.vhosts.get_mut(&unit) else {
             return;
         };
-        match address {
-            Some(address) => {
-                vhost.refused.insert(address, error.clone());
+        if let Some(address) = address {
+            vhost.refused.insert(address, error.clone());
+        } else {
+            let refused = Some(Impediment::DeviceRefused(error.clone()));
+            if vhost.impediment == refused {
+                return;
             }
-            None => vhost.impediment = Some(Impediment::DeviceRefused(error.clone())),
+            vhost.impediment = refused;
         }
         out.push(Action::Notice(Notice::KernelRefused {
             unit,
