@@ -10,10 +10,12 @@ use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkMessage, MacVlanMode};
 use tracing::{debug, warn};
 
-use super::addresses;
+use super::conf::Conf;
 use super::devices::{self, Seen};
 use super::netlink::{Netlink, Refused};
+use super::sysctls::ARP_IGNORE;
 use super::worker::{Device, Held, State, Worker};
+use super::{addresses, mend};
 use crate::clock::Clock;
 
 /// What nobody has asked for yet.
@@ -42,6 +44,7 @@ impl Leftovers {
 /// A device of ours.
 struct Found {
     device: Device,
+    conf: Conf,
     hears: bool,
     addresses: Vec<VirtualAddress>,
     until: Instant,
@@ -73,8 +76,10 @@ impl Worker {
         for (unit, found) in found.into_values() {
             let Device { parent, mac, .. } = found.device;
             let (hears, addresses) = (found.hears, found.addresses.clone());
+            let conf = found.conf.clone();
             self.take_over(unit, found);
             if hears {
+                self.update_sysctls(unit, &conf);
                 let on = LeasedOn::Device { unit, parent, mac };
                 leases.extend(addresses.iter().map(|each| Lease {
                     on,
@@ -114,6 +119,7 @@ impl Worker {
             };
             let device = Found {
                 device,
+                conf: Conf::of(link),
                 hears: seen.is_up() && seen.mode == Some(MacVlanMode::Bridge),
                 addresses: Vec::new(),
                 until: Instant::from_micros(u64::MAX),
@@ -137,6 +143,22 @@ impl Worker {
         };
         self.units.insert(unit, state);
         self.leftovers.units.insert(unit);
+    }
+
+    /// Sets what the device of a MASTER has not: another version of carpd may have set less.
+    fn update_sysctls(&mut self, unit: Unit, conf: &Conf) {
+        let Some(state) = self.state(unit) else {
+            return;
+        };
+        let (wanted, device) = (mend::wanted_sysctls(state), self.device(unit));
+        let Some(device) = device else { return };
+        for (sysctl, value) in wanted {
+            // Who answers ARP requests is known when the addresses are taken.
+            let is_other = conf.value(sysctl).is_some_and(|found| found != value);
+            if is_other && sysctl != ARP_IGNORE {
+                self.set(device.index, &unit.to_string(), sysctl, value);
+            }
+        }
     }
 
     /// Removes what was found and nobody has asked for.

@@ -571,7 +571,7 @@ impl Worker {
 }
 
 /// Everything that is set on a device in the state it is in.
-fn wanted_sysctls(state: &State) -> Vec<(Sysctl, i32)> {
+pub(super) fn wanted_sysctls(state: &State) -> Vec<(Sysctl, i32)> {
     let mut wanted: Vec<(Sysctl, i32)> = devices::settings().collect();
     if let Some(Held {
         place: place @ (Place::Device | Place::SilentDevice),

@@ -86,6 +86,24 @@ fn a_master_keeps_its_addresses_without_a_moment_in_between() {
 }
 
 #[test]
+fn sysctls_that_the_previous_version_did_not_set_are_set() {
+    on_a_cable(async |_lab| {
+        let run_dir = RunDir::new();
+        work_and_be_killed(&run_dir).await;
+        let device = "/proc/sys/net/ipv4/conf/carp0";
+        run(&format!(
+            "echo 0 >{device}/medium_id; echo 1 >{device}/arp_filter"
+        ));
+        let mut kernel = Kernel::adopt_in(run_dir).await;
+        kernel.take(0, Place::Device, &ALL, 30);
+        assert_eq!(kernel.settle().await, Vec::<String>::new());
+        // Before anybody looks after what others have changed.
+        assert_eq!(run(&format!("cat {device}/medium_id")), "-1\n");
+        assert_eq!(get("ipv4/conf/carp0/arp_filter"), 0);
+    });
+}
+
+#[test]
 fn what_nobody_asks_for_is_removed() {
     on_a_cable(async |_lab| {
         let run_dir = RunDir::new();
