@@ -1,6 +1,7 @@
 //! Somebody else changes what carpd has made: it is put right at once, and the log says what it was.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -221,6 +222,28 @@ fn somebody_who_never_stops_is_named_with_the_number_held_back() -> Result<()> {
     let lines = log.matches("somebody has removed 192.168.1.5").count();
     println!("removed {deeds} times, said {lines} times");
     ensure!(deeds > 4 && lines == 2, "{deeds} times:\n{log}");
+    Ok(())
+}
+
+#[test]
+fn nobody_is_accused_when_a_killed_carpd_comes_back() -> Result<()> {
+    // Sysctls are looked at every two seconds.
+    const TWO_ROUNDS: Duration = Duration::from_secs(5);
+    let lease_is_over = Duration::from_secs(4);
+    let lab = Lab::new()?;
+    let host = lab.host("a", &[("lan", "192.168.1.2/24 2001:db8:1::2/64")])?;
+    let mut carpd = Carpd::start(&host)?;
+    carpd.carpctl(&format!("carp0 create vhid 1 {ADDRESSES}"))?;
+    for pause in [Duration::ZERO, lease_is_over] {
+        carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
+        carpd.kill()?;
+        thread::sleep(pause);
+        carpd.restart()?;
+        carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
+        thread::sleep(TWO_ROUNDS);
+        let log = carpd.log()?;
+        ensure!(!log.contains("somebody has"), "{log}");
+    }
     Ok(())
 }
 

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::AsFd as _;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -119,6 +120,24 @@ impl Lab {
         assert_eq!(sender.send_all(&[(index, frame)]), [Ok(())]);
     }
 
+    /// Sends a frame from the peer's `eth0` again and again until it is stopped.
+    pub(crate) fn repeat_from_peer(&self, frame: Vec<u8>) -> Repeater {
+        let peer = self.peer.clone();
+        let done = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&done);
+        let thread = thread::spawn(move || {
+            enter(&peer);
+            let (sender, index) = (Sender::open().unwrap(), index_of("eth0"));
+            let (mut sent, start) = (0, Instant::now());
+            while !stop.load(Ordering::Relaxed) && start.elapsed() < 6 * PATIENCE {
+                // A queue without room is a pause.
+                sent += u32::from(sender.send_all(&[(index, &frame)]) == [Ok(())]);
+            }
+            sent
+        });
+        Repeater { done, thread }
+    }
+
     /// The link-layer address that the peer has for `address`, if it has one.
     pub(crate) fn neighbour(&self, address: &str) -> Option<String> {
         let table = self.on_peer(&format!("ip neighbour show {address} dev eth0"));
@@ -151,6 +170,21 @@ impl Drop for Lab {
         for name in [&self.host, &self.peer] {
             succeeds(&format!("ip netns delete {name}"));
         }
+    }
+}
+
+/// Sends until it is stopped, or for a minute.
+#[derive(Debug)]
+pub(crate) struct Repeater {
+    done: Arc<AtomicBool>,
+    thread: thread::JoinHandle<u32>,
+}
+
+impl Repeater {
+    /// Ends it. Gives how many frames were sent.
+    pub(crate) fn stop(self) -> u32 {
+        self.done.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
     }
 }
 

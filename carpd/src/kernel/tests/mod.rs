@@ -4,6 +4,7 @@ mod adopt;
 mod backup;
 mod crash;
 mod devices;
+mod ears;
 pub(crate) mod lab;
 mod links;
 mod master;
