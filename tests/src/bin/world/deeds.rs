@@ -100,11 +100,7 @@ pub(crate) const DEEDS: [Row; 24] = [
         &["ip link set DEV allmulticast on"],
         &[],
     ),
-    (
-        "carpdev: ARP off",
-        &["ip link set DEV arp off"],
-        &["arp", "ARP"],
-    ),
+    ("carpdev: ARP off", &["ip link set DEV arp off"], &["ARP"]),
     (
         "carpdev: multicast off",
         &["ip link set DEV multicast off"],
@@ -162,11 +158,7 @@ pub(crate) const CARP_DEEDS: [Row; 22] = [
         &["ip link set carp0 type macvlan mode private"],
         &[],
     ),
-    (
-        "carp0: ARP off",
-        &["ip link set carp0 arp off"],
-        &["arp", "ARP"],
-    ),
+    ("carp0: ARP off", &["ip link set carp0 arp off"], &["ARP"]),
     (
         "carp0: multicast off",
         &["ip link set carp0 multicast off"],

@@ -91,6 +91,9 @@ fn row((name, lines, words): Row, device: &str) -> Step {
     step
 }
 
+/// Each write also sets the mode to 2; the one of `all` fails.
+const SAME_SECRETS: &str = "for secret in /proc/sys/net/ipv6/conf/*/stable_secret; do echo 2001:db8::77 >$secret || true; done 2>/dev/null";
+
 /// A switch of one interface, of all, or of those to come.
 fn switch(random: &mut Random, whose: &str) -> Step {
     let (family, switches): (_, &[(&str, &[&str])]) = if random.once_in(3) {
@@ -105,7 +108,11 @@ fn switch(random: &mut Random, whose: &str) -> Step {
     };
     let value = random.choose(values).copied().unwrap_or("1");
     let name = format!("{family}.{whose}.{switch}={value}");
-    let line = format!("sysctl -qew net.{family}.conf.{whose}.{switch}={value}");
+    let mut line = format!("sysctl -qew net.{family}.conf.{whose}.{switch}={value}");
+    if (*switch, value) == ("addr_gen_mode", "3") {
+        // Of a secret that is the same on each host, which would have different addresses.
+        line = format!("{SAME_SECRETS}; {line}");
+    }
     Step::new(&name, &[&line], &[switch])
 }
 

@@ -9,8 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use carp_tests::{Frame, Host, Interface, Outcome, VIRTUAL_MAC, Wire, wait_until};
+use carp_tests::{Frame, Host, Interface, Outcome, VIRTUAL_MAC, wait_until};
 
+use crate::cable::Cable;
 use crate::picture::{difference, is_lost_with_the_last, picture};
 use crate::probe::{Answers, Way, ask, resolved};
 use crate::recipe::{Event, Recipe};
@@ -36,7 +37,15 @@ const LEFT: Duration = Duration::from_millis(150);
 const FLOOD: usize = 10;
 
 /// How the log says that something was put right.
-const MENDED: [&str; 4] = ["set back", "put back", "up again", "made anew"];
+const MENDED: [&str; 7] = [
+    ": set back",
+    ": put back",
+    ": up again",
+    ": made anew",
+    ": on again",
+    ": ended",
+    ": taken out",
+];
 
 /// What was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,10 +170,11 @@ impl<'a> Judge<'a> {
         for event in late.iter().chain(&self.recipe.after) {
             match event {
                 Event::Do(step) => {
-                    let wire = self.wire()?;
+                    let cable = self.cable()?;
                     let before = self.stage.a.interface("carp0");
                     let same = self.stage.step(step)?;
-                    let leak = drain(&wire)?.iter().find_map(|frame| self.leak(frame));
+                    let frames = cable.drain()?;
+                    let leak = frames.iter().find_map(|frame| self.leak(frame));
                     let after = self.stage.a.interface("carp0");
                     if let (Ok(before), Ok(after), Some(leak)) = (before, after, leak)
                         && before.state != "MASTER"
@@ -389,25 +399,24 @@ impl<'a> Judge<'a> {
     /// The virtual addresses and the own ones as the pair's client sees them, and what the host
     /// sent meanwhile that only a MASTER may.
     fn asked_and_watched(&self, watched: bool) -> Result<(Answers, Vec<String>)> {
-        let wire = self.wire()?;
+        let cable = self.cable()?;
         if watched {
             // What it sent as MASTER has left it by now.
             thread::sleep(LEFT);
-            let _ = drain(&wire)?;
+            let _ = cable.drain()?;
         }
         let answers = self.ask(&self.stage.client)?;
         if !watched {
             return Ok((answers, Vec::new()));
         }
-        let frames = drain(&wire)?;
+        let frames = cable.drain()?;
         let leaks = frames.iter().filter_map(|frame| self.leak(frame)).collect();
         Ok((answers, leaks))
     }
 
-    /// What the host sends, as the switch has it.
-    fn wire(&self) -> Result<Wire> {
-        let port = self.stage.port(self.recipe);
-        Wire::open(self.stage.switch(), &port, Duration::from_millis(1))
+    /// What the host sends.
+    fn cable(&self) -> Result<Cable> {
+        Cable::open(self.stage.switch(), &self.stage.port(self.recipe))
     }
 
     /// Why a host that is no MASTER must not send this.
@@ -575,16 +584,6 @@ fn bare(addresses: &[&str]) -> Vec<IpAddr> {
         .iter()
         .filter_map(|address| address.split('/').next());
     parts.filter_map(|address| address.parse().ok()).collect()
-}
-
-fn drain(wire: &Wire) -> Result<Vec<Frame>> {
-    let mut frames = Vec::new();
-    let mut buffer = [0; 2048];
-    while let Some((_, length)) = wire.receive(&mut buffer)? {
-        let bytes = buffer.get(..length).unwrap_or_default().to_vec();
-        frames.push(Frame { time: 0, bytes });
-    }
-    Ok(frames)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -4,30 +4,10 @@
 use crate::recipe::{Kind, Recipe};
 
 const BRIDGED: &str = "carp(4): br_netfilter shows what is for a virtual address to the rule as come in on the bridge";
-const INHERITED: &str = "carp0 inherits a switch that silences or loosens it";
-const LOWER: &str = "the kernel puts carp0 beside the carpdev, on the device below it";
-const REFUSED: &str = "the kernel refuses the device, and nothing tries again or says so";
 
 /// Parts of the names of steps, kinds and addresses, as recipes show them, and why they are left
 /// out.
-const KNOWN: &[(&str, &str)] = &[
-    ("nft: not local here", BRIDGED),
-    (
-        "carpdev: down",
-        "ip(8) shows the promiscuity of before until the device is up again",
-    ),
-    ("disable_ipv6", INHERITED),
-    (
-        "carpdev: ARP off",
-        "a device that does not answer is not put right",
-    ),
-    ("carpdev: macv", LOWER),
-    ("read-only /proc/sys", "switches are set by /proc alone"),
-    ("carpdev: a bridge's port", REFUSED),
-    ("carpdev: in a VRF", REFUSED),
-    ("carpdev: renamed", REFUSED),
-    ("carpdev: deleted", REFUSED),
-];
+const KNOWN: &[(&str, &str)] = &[("nft: not local here", BRIDGED)];
 
 impl Recipe {
     /// Takes out what is known not to hold, and says whether anything was.
@@ -36,9 +16,6 @@ impl Recipe {
         let is_known = |name: &str| KNOWN.iter().any(|(known, _)| name.contains(known));
         if is_known(&format!("carpdev: {}", self.kind)) {
             self.kind = Kind::Veth;
-        }
-        if is_known("read-only /proc/sys") {
-            self.frozen = false;
         }
         self.before.retain(|step| !is_known(&step.name));
         self.after

@@ -7,6 +7,7 @@
 //!
 //! Everything happens in network namespaces that are gone when this ends, whatever ends it.
 
+mod cable;
 mod deeds;
 mod documented;
 mod grammar;

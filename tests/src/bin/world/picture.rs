@@ -9,17 +9,19 @@ use serde_json::Value;
 use crate::recipe::Recipe;
 
 /// What of a device is compared.
-const OF_A_DEVICE: [&str; 9] = [
+const OF_A_DEVICE: [&str; 7] = [
     "ifname",
     "flags",
     "mtu",
     "operstate",
     "address",
     "master",
-    "promiscuity",
-    "allmulti",
     "altnames",
 ];
+
+/// The same of a device that is up: one that is down keeps what was asked of it before, until it
+/// is set up (`__dev_set_rx_mode()`).
+const WHILE_UP: [&str; 2] = ["promiscuity", "allmulti"];
 
 const LISTS: &str = "ip -o address show; echo; ip route show table all; ip -6 route show table all; \
      ip rule; ip -6 rule; ip maddress show | grep -v -e ^[0-9]; \
@@ -33,8 +35,12 @@ pub(crate) fn picture(host: &Host) -> Result<Vec<String>> {
     let mut lines: Vec<String> = devices
         .iter()
         .map(|link| {
+            let flags = link.get("flags").and_then(Value::as_array);
+            let is_up = flags.is_some_and(|flags| flags.contains(&Value::from("UP")));
+            let while_up: &[&str] = if is_up { &WHILE_UP } else { &[] };
             let of_it = OF_A_DEVICE
                 .iter()
+                .chain(while_up)
                 .filter_map(|key| Some(format!("{key} {}", link.get(*key)?)));
             of_it.collect::<Vec<_>>().join(", ")
         })

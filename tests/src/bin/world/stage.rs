@@ -269,13 +269,13 @@ impl Set {
             let lines = [a, twin, plain].map(|host| line.replace("PORT", &host.port("eth0")));
             self.shell(self.lab.switch(), &lines, true)?;
         }
-        // The status is that of the lines that are for all.
+        // The status is the number of the lines for all that failed.
         let on = |host: &Host| -> Result<Option<i32>> {
             let mut script = "failed=0\n".to_owned();
             for (scope, line) in &step.lines {
                 let line = self.named(&line.replace("DEV", self.device));
                 match scope {
-                    Scope::All => writeln!(script, "{{ {line}; }} || failed=1")?,
+                    Scope::All => writeln!(script, "{{ {line}; }} || failed=$((failed + 1))")?,
                     Scope::Carp if host.name() == "a" => writeln!(script, "{line}")?,
                     Scope::Carp | Scope::Switch => {}
                 }
