@@ -1,6 +1,7 @@
 //! Everything the engine can ask of the world, in the order in which it must happen.
 
 use core::net::IpAddr;
+use core::time::Duration;
 
 use crate::input::RequestId;
 use crate::link::IfIndex;
@@ -207,6 +208,13 @@ pub enum Notice {
         source: IpAddr,
         /// One line.
         text: String,
+    },
+    /// The clock was set back by more than the replay window: counters start again at it.
+    ClockSetBack {
+        /// Which virtual host.
+        unit: Unit,
+        /// How far its counters were ahead of the clock.
+        ahead: Duration,
     },
     /// Advertisements could not be sent, or can be again.
     Sending {

@@ -4,6 +4,7 @@
 //! of a change.
 
 use core::net::IpAddr;
+use core::time::Duration;
 use std::collections::VecDeque;
 
 use crate::auth::{Digests, Key};
@@ -11,7 +12,8 @@ use crate::family::{Family, PerFamily};
 use crate::link::Link;
 use crate::seal::Seal;
 use crate::settings::{LinkLayer, Settings};
-use crate::time::UnixTime;
+use crate::spent::Spent;
+use crate::time::Now;
 use crate::wire::carp::{ADVERTISEMENT, AUTHLEN, BOW_OUT, Header, VERSION};
 use crate::wire::ethernet::Mac;
 use crate::wire::frames;
@@ -45,6 +47,16 @@ impl Claim {
             demotion,
         }
     }
+}
+
+/// What a counter depends on beside what it says.
+#[derive(Debug)]
+pub(crate) struct Sealing<'a> {
+    pub(crate) now: Now,
+    /// `net.inet.carp.replay_window`
+    pub(crate) window: Duration,
+    /// In replay mode 2: what was used before.
+    pub(crate) spent: Option<&'a mut Spent>,
 }
 
 /// Makes and recognises advertisements of one virtual host.
@@ -91,11 +103,23 @@ impl Advertiser {
         self.seals.of(family).last()
     }
 
-    /// Seals the next counter of `family` greater than `last`, which was sealed before a restart,
-    /// or heard: in replay mode 2 the rest of the group would refuse the next master if its clock
+    /// Seals the next counter of `family` greater than `last`, which was heard: in replay mode 2 the rest of the group would refuse the next master if its clock
     /// were behind the last one's.
-    pub(crate) const fn follow(&mut self, family: Family, last: u64) {
+    pub(crate) fn follow(&mut self, family: Family, last: u64) {
+        self.seals.of_mut(family).follow(last);
+    }
+
+    /// Seals the next counter of `family` greater than `last`, which was sealed before a restart.
+    pub(crate) fn resume(&mut self, family: Family, last: u64) {
         self.seals.of_mut(family).resume(last);
+    }
+
+    /// Seals by the clock again if a clock that was ahead of it was followed by more than the replay
+    /// window; returns by how much.
+    pub(crate) fn follow_clock(&mut self, now: Now, window: Duration) -> Option<Duration> {
+        let seals = [&mut self.seals.v4, &mut self.seals.v6];
+        let ahead = seals.map(|seal| seal.follow_clock(now.unix, window));
+        ahead.into_iter().flatten().max()
     }
 
     /// Seals the next counter of each family greater than the last one of both: a rival that was
@@ -116,15 +140,31 @@ impl Advertiser {
         claim: Claim,
         settings: &Settings,
         link: &Link,
-        now: UnixTime,
+        sealing: Sealing<'_>,
     ) -> Option<Vec<u8>> {
         let vhid = settings.vhid?;
         let digests = self.digests.as_ref()?;
         let sender = sender(family, settings, link)?;
-        let counter =
-            self.seals
-                .of_mut(family)
-                .next(now, claim.advbase, claim.advskew, claim.demotion);
+        let seal = self.seals.of_mut(family);
+        let Claim {
+            advbase,
+            advskew,
+            demotion,
+        } = claim;
+        let Sealing { now, window, spent } = sealing;
+        let counter = match spent {
+            None => seal.next(now.unix, advbase, advskew, demotion),
+            Some(spent) => {
+                spent.begin(seal.last());
+                let mut counter = seal.next(now.unix, advbase, advskew, demotion);
+                // A clock that was set back comes to times again that it has seen.
+                while spent.remembers(counter) {
+                    counter = seal.next(now.unix, advbase, advskew, demotion);
+                }
+                spent.add(counter, now, window);
+                counter
+            }
+        };
         let header = Header {
             version: VERSION,
             kind: ADVERTISEMENT,

@@ -154,7 +154,7 @@ impl Engine {
         Env {
             now,
             link: vhost.device.and_then(|device| self.links.get(&device)),
-            preempt: self.sysctls.preempt,
+            sysctls: &self.sysctls,
             suppress: self.suppressions.count(),
         }
     }
@@ -167,7 +167,7 @@ impl Engine {
         let env = Env {
             now,
             link: vhost.device.and_then(|device| self.links.get(&device)),
-            preempt: self.sysctls.preempt,
+            sysctls: &self.sysctls,
             suppress: self.suppressions.count(),
         };
         let (before, was) = (vhost.deadline(), vhost.state());

@@ -56,13 +56,16 @@ pub struct Remembered {
     pub at: Now,
 }
 
-/// The last counter that was accepted in replay mode 2.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What was accepted in replay mode 2.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
-    /// The counter; 0 if there was none.
+    /// The greatest counter that counts; 0 if there was none.
     pub counter: u64,
-    /// When it came in.
+    /// When the last one came in.
     pub at: Instant,
+    /// Counters that were accepted or sent lately, at most [`Spent::MOST`](crate::Spent::MOST),
+    /// ascending: a clock that is set back may come to them again.
+    pub spent: Vec<u64>,
 }
 
 /// A virtual address that the kernel still has from a carpd that is gone: its lease has not run
@@ -123,7 +126,7 @@ impl Accepted {
     /// Behind every counter that was accepted: what came after this was remembered was sealed
     /// later by as much, but hardly later than now. A sender whose clock is ahead of ours is not
     /// held against the clock, or the next one, whose clock is not, would not be heard.
-    pub(crate) fn until(self, now: Now) -> u64 {
+    pub(crate) fn until(&self, now: Now) -> u64 {
         if self.counter == 0 {
             return 0;
         }
@@ -156,7 +159,7 @@ mod tests {
             settings: Settings::default(),
             state,
             sealed: [sealed(0), 0],
-            accepted: [Accepted::default(); 2],
+            accepted: <[Accepted; 2]>::default(),
             at: at(5000, 4000),
         }
     }
@@ -187,6 +190,7 @@ mod tests {
         let last = Accepted {
             counter: sealed(1000),
             at: Instant::from_micros(1_000_000),
+            spent: Vec::new(),
         };
         // Three seconds later: whatever was sealed until just now.
         let until = last.until(at(4000, 4000));

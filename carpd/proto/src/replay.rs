@@ -9,6 +9,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use crate::seal::Sealed;
+use crate::spent::Spent;
 use crate::time::{Instant, Now};
 use crate::wire::carp::Header;
 
@@ -17,8 +18,9 @@ use crate::wire::carp::Header;
 pub struct Replay {
     /// The most lately accepted first.
     sources: VecDeque<Source>,
-    newest: u64,
-    newest_at: Instant,
+    /// In mode 2: what was accepted, heard at another time, or sent.
+    spent: Spent,
+    accepted_at: Instant,
 }
 
 /// Why an advertisement with a good digest is refused.
@@ -39,31 +41,51 @@ pub enum ReplayRefusal {
         early: bool,
     },
     /// Mode 2.
-    #[error("its counter is not greater than the last one accepted")]
+    #[error("its counter is not greater than the last one accepted, or was used before")]
     NotNewer,
 }
 
 impl Replay {
     const MOST_SOURCES: usize = 8;
 
-    /// Goes on as if `newest` had been accepted last in mode 2, at `at`.
-    pub const fn resume(&mut self, newest: u64, at: Instant) {
-        if newest > self.newest {
-            self.newest = newest;
-            self.newest_at = at;
+    /// Goes on in mode 2 as if every counter up to `last`, and those in `spent`, had been used at
+    /// `at` or before.
+    pub fn resume(&mut self, last: u64, spent: &[u64], at: Instant) {
+        self.spent.resume(last, spent);
+        self.accepted_at = at;
+    }
+
+    /// What the counters that are sealed here are added to, if `mode` is 2: sent again from another
+    /// address they are no rival's.
+    pub fn sealing(&mut self, mode: u8) -> Option<&mut Spent> {
+        if mode != 2 {
+            self.spent = Spent::default();
+            return None;
         }
+        Some(&mut self.spent)
     }
 
-    /// The last counter that was accepted in mode 2; 0 before the first.
-    #[must_use]
-    pub const fn newest(&self) -> u64 {
-        self.newest
+    /// If mode 2 is new, every counter up to `last` was used before.
+    pub fn begin(&mut self, last: u64) {
+        self.spent.begin(last);
     }
 
-    /// When that was.
+    /// What was used before, in mode 2.
     #[must_use]
-    pub const fn newest_at(&self) -> Instant {
-        self.newest_at
+    pub const fn spent(&self) -> &Spent {
+        &self.spent
+    }
+
+    /// When something was last accepted in mode 2.
+    #[must_use]
+    pub const fn accepted_at(&self) -> Instant {
+        self.accepted_at
+    }
+
+    /// If the clock was set back, what was accepted from further ahead of it than `window` alone is
+    /// refused, and not what comes before that.
+    pub fn follow_clock(&mut self, now: Now, window: Duration) {
+        self.spent.follow_clock(now, window);
     }
 
     /// Judges an advertisement whose digest is good, and remembers it if it is accepted. `mode`
@@ -121,16 +143,18 @@ impl Replay {
         let (sent, ours) = (sealed.unix().micros(), now.unix.micros());
         let off = Duration::from_micros(sent.abs_diff(ours));
         if off > window {
+            // Once a clock is set it may be within the window, but then it comes a second time.
+            self.spent.add(header.counter, now, window);
             return Err(ReplayRefusal::OtherTime {
                 off,
                 early: sent < ours,
             });
         }
-        if header.counter <= self.newest {
+        if self.spent.has(header.counter) {
             return Err(ReplayRefusal::NotNewer);
         }
-        self.newest = header.counter;
-        self.newest_at = now.instant;
+        self.spent.accept(header.counter, now, window);
+        self.accepted_at = now.instant;
         Ok(())
     }
 }
@@ -371,7 +395,7 @@ mod tests {
         assert_eq!(replay.check(2, window, at(1000), peer(1), &second), refusal);
         assert_eq!(replay.check(2, window, at(1000), peer(2), &first), refusal);
         let mut restarted = Replay::default();
-        restarted.resume(replay.newest(), replay.newest_at());
+        restarted.resume(replay.spent().floor(), &[], at(1000).instant);
         assert_eq!(
             restarted.check(2, window, at(1000), peer(1), &second),
             refusal

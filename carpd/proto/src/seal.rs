@@ -9,24 +9,51 @@ use crate::time::UnixTime;
 
 /// Makes the counters of one virtual host.
 ///
-/// **Invariant:** every counter is greater than the one before, whatever the clock does.
+/// **Invariant:** every counter is greater than the one before, unless that is further ahead of the
+/// clock than the replay window: the clock was set back, and a peer whose clock is right would refuse
+/// every counter from there on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seal {
-    last: u64,
+    made: u64,
+    heard: u64,
 }
 
 impl Seal {
-    /// Goes on behind `last`, if that is greater than the last one made here.
-    pub const fn resume(&mut self, last: u64) {
-        if last > self.last {
-            self.last = last;
+    /// Goes on behind `made`, if that is greater than the last one made here.
+    pub fn resume(&mut self, made: u64) {
+        self.made = self.made.max(made);
+    }
+
+    /// Goes on behind `heard` too.
+    pub fn follow(&mut self, heard: u64) {
+        self.heard = self.heard.max(heard);
+    }
+
+    /// The last counter that was made, or the last one followed, if that is greater; 0 before the
+    /// first.
+    #[must_use]
+    pub const fn last(&self) -> u64 {
+        if self.heard > self.made {
+            self.heard
+        } else {
+            self.made
         }
     }
 
-    /// The last counter; 0 before the first.
-    #[must_use]
-    pub const fn last(&self) -> u64 {
-        self.last
+    /// Forgets counters that are ahead of the clock by more than `window`; returns how far they
+    /// were ahead.
+    pub fn follow_clock(&mut self, now: UnixTime, window: Duration) -> Option<Duration> {
+        let last = Sealed::open(self.last());
+        if !last.is_ahead(now, window) {
+            return None;
+        }
+        for counter in [&mut self.made, &mut self.heard] {
+            if Sealed::open(*counter).is_ahead(now, window) {
+                *counter = 0;
+            }
+        }
+        let ahead = last.unix().micros().saturating_sub(now.micros());
+        Some(Duration::from_micros(ahead))
     }
 
     /// The counter of an advertisement sent at `now`: true to its arguments, and ahead of the
@@ -41,11 +68,11 @@ impl Seal {
             demotion,
         };
         let ahead = Sealed {
-            time: Sealed::open(self.last).time,
+            time: Sealed::open(self.last()).time,
             ..sealed
         };
         let next = sealed.counter().max(ahead.counter());
-        self.last = if next > self.last {
+        self.made = if next > self.last() {
             next
         } else {
             Sealed {
@@ -54,7 +81,7 @@ impl Seal {
             }
             .counter()
         };
-        self.last
+        self.made
     }
 }
 
@@ -100,6 +127,12 @@ impl Sealed {
             ..sealed
         }
         .counter()
+    }
+
+    /// Whether it was sealed more than `window` after `now`.
+    #[must_use]
+    pub fn is_ahead(self, now: UnixTime, window: Duration) -> bool {
+        self.unix() > now + window
     }
 
     /// Its time.
@@ -151,6 +184,32 @@ mod tests {
         assert!(demoted > first);
         let again = seal.next(NOON, 1, 240, 1);
         assert_eq!(Sealed::open(again).time, Sealed::open(first).time + 1);
+    }
+
+    #[test]
+    fn counter_further_ahead_than_the_window_starts_again_at_the_clock() {
+        let window = Duration::from_secs(60);
+        let mut seal = Seal::default();
+        let ahead = NOON + Duration::from_secs(7200);
+        let last = seal.next(ahead, 1, 0, 0);
+        assert_eq!(seal.follow_clock(ahead, window), None);
+        assert_eq!(seal.follow_clock(ahead - window, window), None);
+        assert!(seal.next(ahead - window, 1, 0, 0) > last);
+        let ahead = seal.follow_clock(NOON, window).unwrap();
+        assert_eq!(ahead.as_secs(), 7200);
+        assert_eq!(Sealed::open(seal.next(NOON, 1, 0, 0)).unix(), NOON);
+        assert_eq!(seal.follow_clock(NOON, window), None, "once");
+    }
+
+    #[test]
+    fn rival_from_further_ahead_takes_no_counter_back() {
+        let window = Duration::from_secs(3);
+        let mut seal = Seal::default();
+        let made = seal.next(NOON, 1, 0, 0);
+        seal.follow(Sealed::least(NOON + Duration::from_secs(2)));
+        let earlier = NOON - Duration::from_secs(2);
+        assert!(seal.follow_clock(earlier, window).is_some());
+        assert!(seal.next(earlier, 1, 0, 0) > made);
     }
 
     #[test]

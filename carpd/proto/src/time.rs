@@ -84,6 +84,16 @@ impl UnixTime {
     }
 }
 
+impl Add<Duration> for UnixTime {
+    type Output = Self;
+
+    /// Saturates at the end of time.
+    fn add(self, duration: Duration) -> Self {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+}
+
 impl Sub<Duration> for UnixTime {
     type Output = Self;
 

@@ -30,6 +30,7 @@ use crate::reason::Reason;
 use crate::replay::Replay;
 use crate::settings::{DeviceName, ForcedState, LinkLayer, Settings};
 use crate::status::{Peer, StateName, Transition};
+use crate::sysctl::Sysctls;
 use crate::time::{Instant, Now};
 use crate::warning::Warning;
 use crate::wire::carp::Header;
@@ -102,8 +103,7 @@ pub(crate) struct Env<'a> {
     pub(crate) now: Now,
     /// The physical interface it is bound to, if that is there.
     pub(crate) link: Option<&'a Link>,
-    /// `net.inet.carp.preempt`
-    pub(crate) preempt: bool,
+    pub(crate) sysctls: &'a Sysctls,
     /// `net.inet.carp.suppress_preempt`
     pub(crate) suppress: u64,
 }

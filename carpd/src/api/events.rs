@@ -224,6 +224,17 @@ fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
             format!("{unit}: {text}"),
             vec![("source", source.to_string())],
         ),
+        Notice::ClockSetBack { unit, ahead } => event(
+            "clock",
+            Some(*unit),
+            Level::WARN,
+            format!(
+                "{unit}: counters of advertisements ran {} s ahead of the clock, which was set back: \
+                 they start again at the clock",
+                ahead.as_secs()
+            ),
+            vec![("ahead", ahead.as_secs().to_string())],
+        ),
         Notice::Sending { unit, works: true } => event(
             "sending",
             Some(*unit),
@@ -244,6 +255,7 @@ fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+    use std::time::Duration;
 
     use carp_proto::{DeviceName, IfIndex, Obstacle, Warning};
 
@@ -348,6 +360,16 @@ mod tests {
                 "two-masters",
                 warn,
                 "carp0: 192.0.2.7 is MASTER too; this host stays",
+            ),
+            (
+                Notice::ClockSetBack {
+                    unit,
+                    ahead: Duration::from_millis(7_198_500),
+                },
+                "clock",
+                warn,
+                "carp0: counters of advertisements ran 7198 s ahead of the clock, which was set back: \
+                 they start again at the clock",
             ),
             (
                 Notice::Sending { unit, works: false },

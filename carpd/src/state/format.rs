@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use carp_dbus::one_line;
 use carp_proto::{
-    Accepted, Change, Instant, Key, Memory, Now, Remembered, Settings, StateName, Sysctl, Unit,
-    UnixTime,
+    Accepted, Change, Instant, Key, Memory, Now, Remembered, Settings, Spent, StateName, Sysctl,
+    Unit, UnixTime,
 };
 use sha1::{Digest as _, Sha1};
 
 use super::version1;
 use crate::config;
 
-/// Another format below makes it another version; words of rc.conf that are new do not.
+/// Another format below makes it another version; words of rc.conf that are new, and lines that
+/// may be missing, do not.
 pub(super) const HEADER: &str = "carpd state 2";
 
 /// Contents of the file.
@@ -63,11 +64,12 @@ pub(crate) fn print(saved: &Saved) -> String {
         let _ = writeln!(out, "interface {unit}");
         print_settings(out, &remembered.settings);
         let [sealed4, sealed6] = remembered.sealed;
-        let [accepted4, accepted6] = remembered.accepted;
+        let [accepted4, accepted6] = &remembered.accepted;
         let _ = writeln!(out, "state {}", remembered.state.text());
         let _ = writeln!(out, "sealed {sealed4} {sealed6}");
-        for Accepted { counter, at } in [accepted4, accepted6] {
+        for Accepted { counter, at, spent } in [accepted4, accepted6] {
             let _ = writeln!(out, "accepted {counter} {}", at.micros());
+            print_spent(out, spent);
         }
         let Now { instant, unix } = remembered.at;
         let _ = writeln!(out, "at {} {}", instant.micros(), unix.micros());
@@ -90,6 +92,21 @@ fn print_settings(out: &mut String, settings: &Settings) {
     if let Some(key) = &settings.accept_key {
         print_bytes(out, "accept_key", key.bytes());
     }
+}
+
+/// Each but the first as what is between it and the one before. An older carpd knows no such line;
+/// without strict replay protection there is none.
+fn print_spent(out: &mut String, spent: &[u64]) {
+    if spent.is_empty() {
+        return;
+    }
+    out.push_str("spent");
+    let mut before = 0;
+    for counter in spent {
+        let _ = write!(out, " {:x}", counter.wrapping_sub(before));
+        before = *counter;
+    }
+    out.push('\n');
 }
 
 fn print_bytes(out: &mut String, word: &str, bytes: &[u8]) {
@@ -251,7 +268,10 @@ impl Draft {
             "accepted" => self.accepted.push(Accepted {
                 counter: next(words)?,
                 at: Instant::from_micros(next(words)?),
+                spent: Vec::new(),
             }),
+            // Of what was accepted last.
+            "spent" => self.accepted.last_mut()?.spent = spent(words)?,
             "at" => {
                 self.at = Now {
                     instant: Instant::from_micros(next(words)?),
@@ -287,6 +307,21 @@ pub(super) fn next<T: FromStr>(words: &mut SplitAsciiWhitespace<'_>) -> Option<T
     words.next()?.parse().ok()
 }
 
+/// What [`print_spent()`] wrote.
+fn spent(words: &mut SplitAsciiWhitespace<'_>) -> Option<Vec<u64>> {
+    let mut spent: Vec<u64> = Vec::new();
+    for word in words.take(Spent::MOST) {
+        let difference = u64::from_str_radix(word, 16).ok()?;
+        spent.push(
+            spent
+                .last()
+                .map_or(0, |before| *before)
+                .checked_add(difference)?,
+        );
+    }
+    Some(spent)
+}
+
 fn key(words: &mut SplitAsciiWhitespace<'_>) -> Option<Key> {
     Key::new(&bytes(words)?).ok()
 }
@@ -313,7 +348,7 @@ pub(super) fn checksum(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proptest::collection::{btree_map, vec};
+    use proptest::collection::{btree_map, btree_set, vec};
     use proptest::prelude::*;
 
     use carp_proto::{DeviceName, LinkLayer, Sysctls, VirtualAddress};
@@ -363,15 +398,20 @@ mod tests {
 
     fn remembered() -> impl Strategy<Value = Remembered> {
         let states = [StateName::Init, StateName::Backup, StateName::Master];
-        let accepted = any::<[(u64, u64); 2]>();
+        let spent = btree_set(any::<u64>(), 0..20);
+        let accepted = [
+            (any::<(u64, u64)>(), spent.clone()),
+            (any::<(u64, u64)>(), spent),
+        ];
         (settings(), 0..3_usize, any::<[u64; 2]>(), accepted, now()).prop_map(
             move |(changes, state, sealed, accepted, at)| Remembered {
                 settings: Settings::configured(0.try_into().unwrap(), &changes).unwrap(),
                 state: states[state],
                 sealed,
-                accepted: accepted.map(|(counter, at)| Accepted {
+                accepted: accepted.map(|((counter, at), spent)| Accepted {
                     counter,
                     at: Instant::from_micros(at),
+                    spent: spent.into_iter().collect(),
                 }),
                 at,
             },
@@ -446,7 +486,7 @@ mod tests {
             settings: Settings::configured(unit, &changes).unwrap(),
             state: StateName::Master,
             sealed: [3, 4],
-            accepted: [Accepted::default(); 2],
+            accepted: <[Accepted; 2]>::default(),
             at: Now::default(),
         };
         let memory = Memory {

@@ -34,7 +34,7 @@ pub(super) fn of(app: &App, event: &EventInfo) -> Vec<Span<'static>> {
     let role = match event.kind.as_str() {
         "sending" if detail("works") == Some("true") => Role::Good,
         "kernel-refused" | "not-running" | "sending" => Role::Alarm,
-        "two-masters" | "bad-packet" | "suppression" | "lost" => Role::Warning,
+        "two-masters" | "bad-packet" | "suppression" | "clock" | "lost" => Role::Warning,
         _ => Role::Text,
     };
     vec![span(theme, role, without_name(event))]

@@ -158,7 +158,7 @@ impl Engine {
             let text = format!("version {} instead of 2", header.version);
             return self.refuse(origin, Counter::Badver, &text, now, out);
         }
-        match self.authentic(unit, packet, &header, now) {
+        match self.authentic(unit, packet, &header, now, out) {
             Ok(()) => {
                 let event = Event::Heard {
                     sender: packet.sender(),
@@ -186,6 +186,7 @@ impl Engine {
         packet: &Packet<'_>,
         header: &Header,
         now: Now,
+        out: &mut Vec<Action>,
     ) -> Result<(), Doubt> {
         let (mode, window) = (self.sysctls.replay, self.sysctls.replay_window);
         let Some(vhost) = self.vhosts.get_mut(&unit) else {
@@ -201,12 +202,10 @@ impl Engine {
             let text = "our own advertisement came back: network loop";
             return Err(Doubt::Other(text.to_owned()));
         }
+        vhost.follow_clock(now, window, out);
         let is_alike = header.counter == vhost.advertiser.last(packet.family);
         let replay = vhost.replay.of_mut(packet.family);
-        if mode == 2 {
-            // What we have said ourselves, sent again from another address, is nobody else's word.
-            replay.resume(vhost.advertiser.last(packet.family), now.instant);
-        }
+        replay.begin(vhost.advertiser.last(packet.family));
         replay
             .check(mode, window, now, packet.source, header)
             .map_err(|refusal| {

@@ -39,7 +39,7 @@ impl Vhost {
             Some(Reason::MasterWillTimeOut)
         } else if theirs.demotion > ours.demotion {
             Some(Reason::PreemptingDemotedMaster)
-        } else if env.preempt && preemptable {
+        } else if env.sysctls.preempt && preemptable {
             Some(Reason::PreemptingSlowerMaster)
         } else if theirs.demotion >= ours.demotion && self.is_too_slow(theirs.interval) {
             Some(Reason::MasterWillTimeOut)

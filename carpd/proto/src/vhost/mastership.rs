@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::{ArpDuty, Env, State, Vhost};
 use crate::action::{Action, Place, Work};
-use crate::advertiser::{self, Claim};
+use crate::advertiser::{self, Claim, Sealing};
 use crate::counters::Counter;
 use crate::election::{Interval, lease};
 use crate::family::Family;
@@ -127,7 +127,7 @@ impl Vhost {
         out.push(Action::Work(Work::Leave { unit: self.unit }));
         if let (true, Some(link)) = (reason.bows_out(), env.link.filter(|link| link.works())) {
             let claim = Claim::bow_out(self.claim(env).demotion);
-            let frames = self.frames(claim, link, env.now.unix);
+            let frames = self.frames(claim, link, env, out);
             let device = link.index;
             out.push(Action::Work(Work::BowOut {
                 unit: self.unit,
@@ -208,7 +208,7 @@ impl Vhost {
         if mastership.live && (mastership.announce || rounds == REPEATED_BURST || contested) {
             self.announce(link, out);
         }
-        for frame in self.frames(claim, link, env.now.unix) {
+        for frame in self.frames(claim, link, env, out) {
             out.push(Action::Transmit {
                 unit,
                 device: link.index,
@@ -281,13 +281,26 @@ impl Vhost {
         });
     }
 
-    fn frames(&mut self, claim: Claim, link: &Link, now: UnixTime) -> Vec<Vec<u8>> {
+    fn frames(
+        &mut self,
+        claim: Claim,
+        link: &Link,
+        env: &Env<'_>,
+        out: &mut Vec<Action>,
+    ) -> Vec<Vec<u8>> {
+        let (now, sysctls) = (env.now, env.sysctls);
+        self.follow_clock(now, sysctls.replay_window, out);
         let mut frames = Vec::new();
         for family in advertiser::families(&self.settings) {
-            frames.extend(
-                self.advertiser
-                    .frame(family, claim, &self.settings, link, now),
-            );
+            let sealing = Sealing {
+                now,
+                window: sysctls.replay_window,
+                spent: self.replay.of_mut(family).sealing(sysctls.replay),
+            };
+            let frame = self
+                .advertiser
+                .frame(family, claim, &self.settings, link, sealing);
+            frames.extend(frame);
             self.counters.raise(match family {
                 Family::V4 => Counter::Opackets,
                 Family::V6 => Counter::Opackets6,

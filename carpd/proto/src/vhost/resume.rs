@@ -1,8 +1,10 @@
 //! What a virtual host remembers over a restart.
 
+use core::time::Duration;
 use std::collections::BTreeSet;
 
 use super::Vhost;
+use crate::action::{Action, Notice};
 use crate::family::Family;
 use crate::link::Link;
 use crate::memory::{Accepted, Lease, LeasedOn, Remembered};
@@ -20,8 +22,9 @@ impl Vhost {
             accepted: Family::ALL.map(|family| {
                 let replay = self.replay.of(family);
                 Accepted {
-                    counter: replay.newest(),
-                    at: replay.newest_at(),
+                    counter: replay.spent().floor(),
+                    at: replay.accepted_at(),
+                    spent: replay.spent().counters().collect(),
                 }
             }),
             at: now,
@@ -31,12 +34,26 @@ impl Vhost {
     /// Goes on behind every counter of the carpd before. `leased`: the kernel has kept its
     /// addresses.
     pub(crate) fn recall(&mut self, before: &Remembered, leased: bool, now: Now) {
-        let counters = before.sealed.into_iter().zip(before.accepted);
+        let counters = before.sealed.into_iter().zip(&before.accepted);
         for (family, (sealed, accepted)) in Family::ALL.into_iter().zip(counters) {
-            let accepted = accepted.until(now);
-            self.replay.of_mut(family).resume(accepted, now.instant);
-            let sealed = before.sealed_until(sealed, leased, now);
-            self.advertiser.follow(family, sealed.max(accepted));
+            let until = accepted.until(now);
+            let replay = self.replay.of_mut(family);
+            let last = before.sealed_until(sealed, leased, now);
+            replay.resume(last.max(until), &accepted.spent, now.instant);
+            self.advertiser.resume(family, last);
+            self.advertiser.follow(family, until);
+        }
+    }
+
+    /// Whatever is reckoned with counters begins with this: if the clock was set back, those that
+    /// are further ahead of it than `window` count no more.
+    pub(crate) fn follow_clock(&mut self, now: Now, window: Duration, out: &mut Vec<Action>) {
+        for family in Family::ALL {
+            self.replay.of_mut(family).follow_clock(now, window);
+        }
+        if let Some(ahead) = self.advertiser.follow_clock(now, window) {
+            let unit = self.unit;
+            out.push(Action::Notice(Notice::ClockSetBack { unit, ahead }));
         }
     }
 

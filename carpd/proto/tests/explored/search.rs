@@ -144,7 +144,7 @@ impl Group {
                 events.push(Step::Ifconfig(from, format!("carp0 advbase {advbase}")));
             }
             if self.strict {
-                for millis in [0, 2500, -2500] {
+                for millis in [0, 2500, -2500, 7_200_000, -7_200_000] {
                     events.push(Step::Clock(from, millis));
                 }
             }

@@ -210,6 +210,24 @@ fn suppressed_host_beside_a_bsd_of_another_skew_leaves_it_a_master() {
 }
 
 #[test]
+fn clock_that_is_set_back_takes_no_counter_back_that_is_within_the_window() {
+    comes_to_rest(
+        2,
+        "
+        a sysctl replay 2
+        a sysctl replay_window 3
+        a carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 10 192.0.2.100/24
+        b carp0 carpdev eth0 vhid 1 pass secret advbase 0 advskew 10 192.0.2.100/24
+        run 500
+        clock b 2500
+        run 70
+        clock a -2500
+        run 500
+        ",
+    );
+}
+
+#[test]
 fn refused_repetition_of_a_fast_master_leaves_a_backup_its_wait() {
     comes_to_rest(
         3,

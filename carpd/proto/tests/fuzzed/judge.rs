@@ -15,8 +15,8 @@ use carp_proto::wire::carp::{GROUP_V4, GROUP_V6, Header, TTL, VERSION, parse_hos
 use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame};
 use carp_proto::wire::{ipv4, ipv6};
 use carp_proto::{
-    Action, Counter, Counters, DeviceName, Digests, Engine, IfIndex, Input, Now, Request, Settings,
-    StateName, Sysctl, Unit, Vhid, Work,
+    Action, Counter, Counters, DeviceName, Digests, Engine, IfIndex, Input, Now, Request, Sealed,
+    Settings, StateName, Sysctl, Unit, Vhid, Work,
 };
 
 /// What the host was, and what it made its kernel do.
@@ -80,7 +80,7 @@ impl Judge {
             assert_eq!(settings(engine), self.settings);
         }
         for action in actions {
-            self.performed(engine, action);
+            self.performed(engine, action, now);
         }
         self.check_states(engine, now);
         self.check_counters(engine, input);
@@ -95,9 +95,9 @@ impl Judge {
         }
     }
 
-    fn performed(&mut self, engine: &Engine, action: &Action) {
+    fn performed(&mut self, engine: &Engine, action: &Action, now: Now) {
         match action {
-            Action::Transmit { unit, frame, .. } => self.sent(engine, *unit, frame, false),
+            Action::Transmit { unit, frame, .. } => self.sent(engine, *unit, frame, now, false),
             Action::Work(work) => match work {
                 Work::Take {
                     unit,
@@ -116,7 +116,7 @@ impl Judge {
                 Work::BowOut { unit, frames, .. } => {
                     assert!(!self.held.contains(unit), "a bow-out before the end");
                     for frame in frames {
-                        self.sent(engine, *unit, frame, true);
+                        self.sent(engine, *unit, frame, now, true);
                     }
                 }
                 Work::Renew { unit, .. } => {
@@ -146,7 +146,7 @@ impl Judge {
         }
     }
 
-    fn sent(&mut self, engine: &Engine, unit: Unit, frame: &[u8], bow_out: bool) {
+    fn sent(&mut self, engine: &Engine, unit: Unit, frame: &[u8], now: Now, bow_out: bool) {
         let (v4, _, ttl, payload) = packet(frame).expect("what we send can be read");
         let header = Header::parse(&payload).unwrap();
         assert_eq!((ttl, header.version), (TTL, VERSION));
@@ -163,8 +163,12 @@ impl Judge {
         assert!(right, "sent under no settings that were in force");
         let last = self.sealed.entry((unit, v4)).or_default();
         // The 32 bits of seconds end in 2106: see `Seal::next`.
-        let grows = header.counter > *last || *last >> 24 == (1 << 40) - 1;
+        let is_last = *last >> 24 == (1 << 40) - 1;
+        let window = engine.sysctls().replay_window;
+        let is_ahead = |counter| Sealed::open(counter).is_ahead(now.unix, window);
+        let grows = header.counter > *last || is_last || is_ahead(*last);
         assert!(grows, "a counter that does not grow");
+        assert!(!is_ahead(header.counter), "a counter too far ahead");
         *last = header.counter;
     }
 

@@ -106,6 +106,35 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         found: Found::BySearch,
     },
     Mutant {
+        name: "counters run on from a clock that was set back",
+        changes: &[
+            (
+                "seal.rs",
+                "if !last.is_ahead(now, window) {",
+                "if MUTANT || !last.is_ahead(now, window) {",
+            ),
+            (
+                "spent.rs",
+                "if Sealed::open(self.floor).is_ahead(now.unix, window) {",
+                "if !MUTANT && Sealed::open(self.floor).is_ahead(now.unix, window) {",
+            ),
+        ],
+        found: Found::BySearch,
+    },
+    Mutant {
+        name: "what was accepted from a clock that was ahead counts for ever",
+        changes: &[(
+            "spent.rs",
+            "            self.floor = self.known_from.min(Sealed::least(now.unix));",
+            "            self.floor = if MUTANT {
+                self.floor
+            } else {
+                self.known_from.min(Sealed::least(now.unix))
+            };",
+        )],
+        found: Found::BySearch,
+    },
+    Mutant {
         name: "a suppressed backup waits by its configured skew",
         changes: &[
             (

@@ -8,6 +8,7 @@
 )]
 
 mod capture;
+mod clocks;
 mod counters;
 mod groups;
 mod hostile;

@@ -9,8 +9,9 @@ use carp_proto::{Instant, Now};
 use super::{Happening, Segment, fates};
 
 /// Fields that nothing is decided by, or that hold digests, which differ in every advertisement.
-const LEFT_OUT: [&str; 13] = [
+const LEFT_OUT: [&str; 14] = [
     "counters: ",
+    "known_from: ",
     "unattributed: ",
     "last_transition: ",
     "limiter: ",

@@ -13,7 +13,7 @@ use carp_proto::{
 
 use super::KERNEL;
 use super::bsd::Bsd;
-use super::observer::Observer;
+use super::observer::{Clock, Observer};
 
 /// When the simulation starts, in microseconds of Unix time.
 const START: u64 = 1_700_000_000_000_000;
@@ -108,6 +108,16 @@ impl Host {
         Now {
             instant,
             unix: UnixTime::from_micros(unix.saturating_add_signed(self.clock_offset)),
+        }
+    }
+
+    /// What its observer sees of its clock.
+    pub(super) fn clock(&self, instant: Instant) -> Clock {
+        let sysctls = self.engine.as_ref().map(Engine::sysctls);
+        let sysctls = sysctls.unwrap_or(self.saved.sysctls);
+        Clock {
+            now: self.now(instant).unix,
+            window: sysctls.replay_window,
         }
     }
 

@@ -185,13 +185,14 @@ impl Segment {
     /// Performs one action. What became of a frame is told once the whole list is performed, or
     /// what follows from it would overtake the rest.
     fn act(&mut self, host: usize, action: Action) -> Option<(Unit, Result<(), SendFailure>)> {
+        let clock = self.hosts[host].clock(self.now);
         match action {
             Action::Transmit {
                 unit,
                 device,
                 frame,
             } => {
-                self.hosts[host].observer.transmitted(device, &frame);
+                self.hosts[host].observer.transmitted(device, &frame, clock);
                 let mute = self.hosts[host].mute;
                 if !mute {
                     self.send(host, device, &frame);
@@ -217,7 +218,7 @@ impl Segment {
                 if let Work::BowOut { device, frames, .. } = &work {
                     let observer = &mut self.hosts[host].observer;
                     for frame in frames {
-                        observer.bowed_out(*device, frame);
+                        observer.bowed_out(*device, frame, clock);
                     }
                 }
                 let at = self.hosts[host].queue_work(self.now);

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use carp_proto::wire::carp::Header;
 use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, Frame};
 use carp_proto::wire::{ipv4, ipv6};
-use carp_proto::{Answer, Change, Digests, IfIndex, Key, Refusal, Request, Settings, Unit, Vhid};
+use carp_proto::{
+    Answer, Change, Digests, IfIndex, Key, Refusal, Request, Sealed, Settings, Unit, UnixTime, Vhid,
+};
 
 /// The settings of a carp interface that an advertisement depends on.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +19,21 @@ struct Told {
     advbase: u8,
     advskew: u8,
     addresses: Vec<IpAddr>,
+}
+
+/// By what a host's counters are judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    pub(super) now: UnixTime,
+    /// The replay window.
+    pub(super) window: Duration,
+}
+
+impl Clock {
+    /// Whether peers whose clock is the same refuse `counter`.
+    fn is_behind(self, counter: u64) -> bool {
+        Sealed::open(counter).is_ahead(self.now, self.window)
+    }
 }
 
 /// What one host was told, command line by command line.
@@ -77,17 +95,22 @@ impl Observer {
         self.told.insert(unit, (told, before));
     }
 
+    /// The clock was set: what is too far ahead of it now is no last counter any more.
+    pub(super) fn clock_was_set(&mut self, clock: Clock) {
+        self.counters.retain(|_, last| !clock.is_behind(*last));
+    }
+
     /// An advertisement left.
-    pub(super) fn transmitted(&mut self, device: IfIndex, frame: &[u8]) {
-        self.saw(device, frame, false);
+    pub(super) fn transmitted(&mut self, device: IfIndex, frame: &[u8], clock: Clock) {
+        self.saw(device, frame, clock, false);
     }
 
     /// A bow-out is going to leave: what the host was counts, not what it becomes.
-    pub(super) fn bowed_out(&mut self, device: IfIndex, frame: &[u8]) {
-        self.saw(device, frame, true);
+    pub(super) fn bowed_out(&mut self, device: IfIndex, frame: &[u8], clock: Clock) {
+        self.saw(device, frame, clock, true);
     }
 
-    fn saw(&mut self, device: IfIndex, frame: &[u8], bow_out: bool) {
+    fn saw(&mut self, device: IfIndex, frame: &[u8], clock: Clock, bow_out: bool) {
         let frame = Frame::parse(frame).unwrap();
         let v4 = frame.ethertype == ETHERTYPE_IPV4;
         let payload = if v4 {
@@ -101,6 +124,10 @@ impl Observer {
         assert!(
             header.counter > *last,
             "a counter that does not grow: {header:?}"
+        );
+        assert!(
+            !clock.is_behind(header.counter),
+            "a counter too far ahead of the clock: {header:?}"
         );
         *last = header.counter;
         self.unjudged.push((header, bow_out));

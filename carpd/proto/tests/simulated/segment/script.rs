@@ -194,6 +194,8 @@ impl Segment {
     pub(crate) fn step_clock(&mut self, name: &str, offset: i64) {
         let host = self.index(name);
         self.hosts[host].clock_offset = offset;
+        let clock = self.hosts[host].clock(self.now);
+        self.hosts[host].observer.clock_was_set(clock);
     }
 
     /// The host's kernel takes no frame any more, or does again.

@@ -1,6 +1,7 @@
 //! What a test sees of a segment.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use carp_proto::wire::carp::Header;
 use carp_proto::{Engine, Instant, Notice, Now, StateName, Status, Unit};
@@ -16,6 +17,11 @@ impl Segment {
 
     pub(crate) fn now(&self, host: usize) -> Now {
         self.hosts[host].now(self.now)
+    }
+
+    /// The time since the simulation began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.now.since(Instant::ZERO)
     }
 
     pub(crate) fn engine(&self, name: &str) -> &Engine {
