@@ -134,11 +134,6 @@ impl Segment {
         let due = |host: &Host| host.deadline().is_some_and(|deadline| deadline <= self.now);
         if let Some(host) = self.hosts.iter().position(due) {
             self.handle(host, Input::Deadline);
-            let deadline = self.hosts[host].deadline();
-            assert!(
-                deadline.is_none_or(|deadline| deadline > self.now),
-                "a deadline stays due"
-            );
         }
     }
 
@@ -158,6 +153,7 @@ impl Segment {
             .is_some_and(|deadline| deadline < now.instant);
         let before = engine.totals();
         let reset = matches!(input, Input::Request(_, Request::ResetStatistics));
+        let is_deadline = matches!(input, Input::Deadline);
         let shown = shown(engine, now);
         let actions = engine.handle(input, now);
         for (unit, status) in self::shown(engine, now) {
@@ -170,6 +166,11 @@ impl Segment {
         assert!(
             overdue || deadline.is_none_or(|it| it >= now.instant),
             "a deadline in the past"
+        );
+        // Before it is told what became of frames: that may end suppression and with it a wait.
+        assert!(
+            !is_deadline || deadline.is_none_or(|it| it > now.instant),
+            "a deadline stays due"
         );
         let grew = |(counter, value)| engine.totals().of(counter) >= value;
         assert!(reset || before.iter().all(grew), "a counter went back");
