@@ -3,7 +3,9 @@
 //! It has its own thread, which never blocks: netlink is on the kernel thread, D-Bus and the log on the
 //! main thread.
 
+mod publishing;
 mod resume;
+mod withheld;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,13 +19,15 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
+use self::publishing::tell_last;
+use self::withheld::Withheld;
 use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::coalescing::Coalescing;
 use crate::fairness::{self, Fairness, QUEUE_TURN};
-use crate::kernel;
+use crate::kernel::{self, Awaited};
 use crate::net::{self, Batch, Ports};
-use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running};
+use crate::publish::{Ask, LoopEnd, News, Publisher, Running};
 use crate::realtime::Priority;
 use crate::settling::Settling;
 use crate::state::{Keeper, Last, Past, Saving};
@@ -106,6 +110,7 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         stalled: false,
         catch_up: None,
         settling: Settling::default(),
+        withheld: Withheld::default(),
         watchdog,
     };
     let thread = thread::Builder::new()
@@ -137,6 +142,8 @@ struct Daemon {
     catch_up: Option<Instant>,
     /// Requests that wait for the kernel.
     settling: Settling,
+    /// News that waits for the kernel.
+    withheld: Withheld,
     watchdog: Option<Watchdog>,
 }
 
@@ -186,19 +193,26 @@ impl Daemon {
                 self.handle(Input::Request(STOP, Request::Stop));
                 // Closing takes milliseconds, during which the kernel thread works.
                 drop(self.ports);
-                self.kernel.finish().await
+                let end = self.kernel.finish();
+                tell_last(end, kernel_news, self.withheld, &mut self.publisher).await
             }
             Some(Stop::GiveBack) => {
                 self.handle(Input::Request(STOP, Request::Stop));
                 drop(self.ports);
-                let given_back = self.kernel.finish().await;
+                let end = self.kernel.finish();
+                let given_back =
+                    tell_last(end, kernel_news, self.withheld, &mut self.publisher).await;
                 self.saving.end(Last::Forget).await && given_back
             }
             // The saved state is still that of the previous instance, if any.
-            Some(Stop::Keep) if !self.saving.is_complete() => self.kernel.keep().await,
+            Some(Stop::Keep) if !self.saving.is_complete() => {
+                let end = self.kernel.keep();
+                tell_last(end, kernel_news, self.withheld, &mut self.publisher).await
+            }
             Some(Stop::Keep) => {
                 let unsaved = self.engine.take_unsaved(self.clock.now());
-                let kept = self.kernel.keep().await;
+                let end = self.kernel.keep();
+                let kept = tell_last(end, kernel_news, self.withheld, &mut self.publisher).await;
                 self.saving.end(Last::Keep(unsaved)).await && kept
             }
         }
@@ -211,6 +225,7 @@ impl Daemon {
             self.catch_up,
             self.ports.deadline(),
             self.settling.deadline(),
+            self.withheld.deadline(),
             self.saving.deadline(&self.engine),
         ];
         deadlines.into_iter().flatten().min()
@@ -281,7 +296,10 @@ impl Daemon {
             kernel::News::Granted { unit, address } => {
                 self.handle(Input::Granted { unit, address });
             }
-            kernel::News::Confirmed(id) => {
+            kernel::News::Confirmed(Awaited::News(unit, number)) => {
+                self.withheld.done(unit, number, &mut self.publisher);
+            }
+            kernel::News::Confirmed(Awaited::Request(id)) => {
                 self.settling.done(id, &self.engine, &mut self.publisher);
             }
         }
@@ -296,7 +314,7 @@ impl Daemon {
                 let _ = answer.send(self.engine.key(unit).cloned());
             }
             Ask::Settle(id, unit) => {
-                self.kernel.confirm(unit, id);
+                self.kernel.confirm(unit, Awaited::Request(id));
                 self.settling.begin(id, unit, self.clock.now().instant);
             }
             Ask::Complete => self.saving.complete(),
@@ -345,6 +363,7 @@ impl Daemon {
         }
         self.settling
             .expire(now.instant, &self.engine, &mut self.publisher);
+        self.withheld.expire(now.instant, &mut self.publisher);
         let families_of_masters = |device| self.engine.families_of_masters(device);
         for order in self.ports.tick(now.instant, families_of_masters) {
             self.kernel.help_to_hear(order);
@@ -373,6 +392,7 @@ impl Daemon {
 
     fn perform(&mut self, actions: Vec<Action>, now: Now, sent: &mut Vec<Input<'static>>) {
         let mut updated = BTreeSet::new();
+        let mut concerned = BTreeSet::new();
         let mut renewals = Vec::new();
         let mut leaving = Vec::new();
         for action in actions {
@@ -415,27 +435,31 @@ impl Daemon {
                         StateName::Init | StateName::Backup => Duration::ZERO,
                     };
                     self.ports.roles_may_change(now.instant + pause);
-                    self.publish(&BTreeSet::from([transition.unit]), now);
-                    self.publisher.tell(News::Changed(transition));
+                    concerned.insert(transition.unit);
+                    self.tell_transition(transition, now);
                 }
                 Action::Destroyed(unit) => {
                     self.ports.roles_may_change(now.instant + ROLES_DELAY);
                     updated.remove(&unit);
-                    self.publisher.tell(News::Gone(unit));
+                    concerned.insert(unit);
+                    self.tell(News::Gone(unit));
                 }
                 Action::SysctlsChanged => {
                     let values = self.engine.sysctls();
                     let suppressions = self.engine.suppressions().cloned().collect();
-                    self.publisher.tell(News::Sysctls {
+                    self.tell(News::Sysctls {
                         values,
                         suppressions,
                     });
                 }
-                Action::Notice(notice) => self.publisher.tell(News::Notice(now.unix, notice)),
+                Action::Notice(notice) => self.tell(News::Notice(now.unix, notice)),
                 Action::Answer(STOP, _) => {}
                 Action::Answer(id, answer) => {
-                    self.publish(&core::mem::take(&mut updated), now);
-                    self.publisher.tell(News::Answer(id, answer));
+                    self.publish(&updated, now);
+                    concerned.append(&mut updated);
+                    let answer = News::Answer(id, answer);
+                    self.withheld
+                        .tell_behind(&concerned, answer, &mut self.publisher);
                 }
             }
         }
@@ -491,46 +515,6 @@ impl Daemon {
                 stalled.as_secs()
             );
         }
-    }
-
-    fn publish(&mut self, units: &BTreeSet<Unit>, now: Now) {
-        for status in units
-            .iter()
-            .filter_map(|unit| self.engine.status(*unit, now))
-        {
-            self.publisher.tell(News::Interface(Box::new(status)));
-        }
-    }
-
-    fn refresh(&mut self, now: Now, done: oneshot::Sender<()>) {
-        let touched = self.engine.take_touched();
-        let interfaces = touched
-            .iter()
-            .filter_map(|unit| self.engine.status(*unit, now))
-            .collect();
-        self.publisher.tell(News::Refreshed {
-            interfaces,
-            totals: self.engine.totals(),
-            done,
-        });
-    }
-
-    fn catch_up(&mut self, now: Now) {
-        let engine = &self.engine;
-        self.publisher.catch_up(|| Everything {
-            interfaces: engine
-                .units()
-                .filter_map(|unit| engine.status(unit, now))
-                .collect(),
-            values: engine.sysctls(),
-            suppressions: engine.suppressions().cloned().collect(),
-            totals: engine.totals(),
-            at: now.unix,
-        });
-        self.catch_up = self
-            .publisher
-            .is_behind()
-            .then_some(now.instant + CATCH_UP_INTERVAL);
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) enum News {
 }
 
 /// The whole of what is shown.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Everything {
     /// Every interface.
     pub(crate) interfaces: Vec<Status>,
@@ -197,16 +197,6 @@ mod tests {
         Unit::try_from(0).unwrap()
     }
 
-    fn everything() -> Everything {
-        Everything {
-            interfaces: Vec::new(),
-            values: Sysctls::default(),
-            suppressions: Vec::new(),
-            totals: Counters::default(),
-            at: UnixTime::default(),
-        }
-    }
-
     #[test]
     fn a_full_queue_drops_news_but_no_answer_and_starts_from_scratch() {
         let (
@@ -222,13 +212,13 @@ mod tests {
         publisher.tell(News::Gone(unit()));
         assert!(publisher.is_behind());
         publisher.tell(News::Answer(RequestId(1), Ok(Answer::Done)));
-        publisher.catch_up(everything);
+        publisher.catch_up(Everything::default);
         for _ in 0..NEWS {
             assert!(matches!(reader.try_recv(), Ok(News::Gone(_))));
         }
         assert!(reader.try_recv().is_err(), "there was no room to catch up");
 
-        publisher.catch_up(everything);
+        publisher.catch_up(Everything::default);
         assert!(matches!(reader.try_recv(), Ok(News::Everything(_))));
         assert!(matches!(
             reader.try_recv(),

@@ -152,3 +152,50 @@ fn monitor_prints_the_lines_of_devd() -> Result<()> {
     })?;
     monitor.kill()
 }
+
+/// Other links come and go meanwhile, which keeps the kernel from moving the addresses for up to
+/// milliseconds each time. A program that binds an address and one that looks for it say what a hook
+/// finds.
+#[test]
+fn hooks_find_the_addresses_as_the_state_says() -> Result<()> {
+    const ROUNDS: usize = 200;
+    let mut site = Site::new()?;
+    site.hook(
+        "50-look",
+        "case $CARP_TO in
+        MASTER) ping -q -c 1 -W 1 -I 192.168.1.1 192.168.1.1 >/dev/null 2>&1; found=$? ;;
+        *) found=$(ip -o address show dev carp0 | grep -c 'inet ') ;;
+        esac
+        echo $CARP_TO $found >>$OUT",
+    )?;
+    site.carpd.carpctl("carp0 create vhid 1 192.168.1.1/24")?;
+    let mut command = site.carpd.host().command("sh");
+    command.args([
+        "-c",
+        "while :; do ip link add churn0 type dummy; ip link delete churn0; done",
+    ]);
+    let mut churn = site.carpd.host().spawn("churn", command)?;
+    let mut expected = "BACKUP 0\n".to_owned();
+    for _ in 0..ROUNDS {
+        for (state, told) in [("master", "MASTER 0\n"), ("backup", "BACKUP 0\n")] {
+            site.carpd.carpctl(&format!("carp0 state {state}"))?;
+            expected.push_str(told);
+            let length = expected.len();
+            wait_until("a hook has run", MARGIN, || {
+                Ok((site.written().len() >= length).then_some(()))
+            })?;
+        }
+    }
+    site.carpd.carpctl("carp0 state master")?;
+    churn.kill()?;
+    ensure!(site.carpd.stop()?.success());
+    expected.push_str("MASTER 0\nINIT 0\n");
+    let written = site.written();
+    let wrong = written.lines().filter(|line| !line.ends_with(" 0"));
+    ensure!(
+        written == expected,
+        "{} are wrong:\n{written}",
+        wrong.count()
+    );
+    Ok(())
+}

@@ -108,7 +108,16 @@ pub(crate) enum News {
         address: Option<IpAddr>,
     },
     /// What was asked for before [`Handle::confirm`] was done or refused.
-    Confirmed(RequestId),
+    Confirmed(Awaited),
+}
+
+/// What waits for a confirmation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// The answer to a request.
+    Request(RequestId),
+    /// News of a carp interface, and its number. It does not wait for the device to be removed.
+    News(Unit, u64),
 }
 
 /// The kernel thread's queue. If it is dropped, the thread still does what was queued, puts
@@ -136,7 +145,7 @@ enum Job {
     Sweep,
     Keep,
     /// For one unit, or for all.
-    Confirm(Option<Unit>, RequestId),
+    Confirm(Option<Unit>, Awaited),
 }
 
 /// Starts the kernel thread in the network namespace of the calling thread. It first looks at what
@@ -223,8 +232,8 @@ impl Handle {
 
     /// Has [`News::Confirmed`] told once all is done that was asked for so far, of `unit` or of
     /// all units.
-    pub(crate) fn confirm(&self, unit: Option<Unit>, id: RequestId) {
-        self.push(Job::Confirm(unit, id), Clock.now().instant);
+    pub(crate) fn confirm(&self, unit: Option<Unit>, awaited: Awaited) {
+        self.push(Job::Confirm(unit, awaited), Clock.now().instant);
     }
 
     /// Does what is queued, leaves everything as it is, and ends the thread, within the same

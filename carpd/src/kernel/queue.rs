@@ -90,7 +90,8 @@ impl Queue {
         }
     }
 
-    /// Who leaves next, one after the other with nothing between but what goes with it.
+    /// Who leaves next, one after the other with nothing between but what goes with it, and that it
+    /// is confirmed.
     pub(super) fn leaving(&self) -> impl Iterator<Item = Unit> {
         let run = self.prompt.iter().take_while(|job| {
             matches!(
@@ -98,7 +99,7 @@ impl Queue {
                 Job::Work(
                     Work::Leave { .. } | Work::BowOut { .. } | Work::Down { .. },
                     _
-                )
+                ) | Job::Confirm(..)
             )
         });
         run.filter_map(|job| match job {
@@ -168,6 +169,7 @@ const fn unit_of(work: &Work) -> Unit {
 mod tests {
     use carp_proto::{IfIndex, Mac, Place, RequestId};
 
+    use super::super::Awaited;
     use super::*;
 
     fn carp(number: u16) -> Unit {
@@ -327,7 +329,10 @@ mod tests {
 
     #[test]
     fn confirmation_follows_the_work_of_its_unit_and_of_no_other() {
-        let confirm = |of: Option<u16>, number| Job::Confirm(of.map(carp), RequestId(number));
+        let confirm = |of: Option<u16>, number| {
+            let awaited = Awaited::Request(RequestId(number));
+            Job::Confirm(of.map(carp), awaited)
+        };
         let jobs = [
             ensure(1),
             confirm(Some(1), 1),
@@ -338,10 +343,10 @@ mod tests {
         ];
         let expected = [
             "leave carp2",
-            "Confirm(Some(Unit(2)), RequestId(2))",
+            "Confirm(Some(Unit(2)), Request(RequestId(2)))",
             "ensure carp1",
-            "Confirm(Some(Unit(1)), RequestId(1))",
-            "Confirm(None, RequestId(3))",
+            "Confirm(Some(Unit(1)), Request(RequestId(1)))",
+            "Confirm(None, Request(RequestId(3)))",
             "ensure carp3",
         ];
         assert_eq!(order(queue(jobs)), expected);
@@ -368,7 +373,8 @@ mod tests {
 
     #[test]
     fn those_who_leave_together_are_known_together() {
-        let jobs = [leave(1), bow_out(1), leave(2), take(3), leave(4)];
+        let confirmed = Job::Confirm(Some(carp(1)), Awaited::News(carp(1), 1));
+        let jobs = [leave(1), bow_out(1), confirmed, leave(2), take(3), leave(4)];
         let queue = queue(jobs);
         assert_eq!(queue.leaving().collect::<Vec<_>>(), [carp(1), carp(2)]);
     }

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use carp_proto::{IfIndex, Instant, Mac, Place, RequestId, Unit, VirtualAddress, Work};
+use carp_proto::{IfIndex, Instant, Mac, Place, Unit, VirtualAddress, Work};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::sleep_until;
@@ -20,7 +20,7 @@ use super::progress::Done;
 use super::queue::Queue;
 use super::routes::Own;
 use super::sysctls::{Kept, Sysctl};
-use super::{Job, News, Options, devices};
+use super::{Awaited, Job, News, Options, devices};
 use crate::net::Sender;
 
 /// The kernel thread's state.
@@ -116,7 +116,7 @@ pub(super) enum Chore {
     /// Asks again for the device that the kernel refused.
     Retry(Unit),
     /// Says that what was put off before it is done.
-    Confirm(RequestId),
+    Confirm(Awaited),
 }
 
 impl Worker {
@@ -267,7 +267,7 @@ impl Worker {
             Job::Probe(device, number, frames) => self.probe(device, number, frames),
             Job::Sweep => self.sweep().await,
             Job::Keep => self.keep = true,
-            Job::Confirm(of, id) => self.confirm(of, id),
+            Job::Confirm(of, awaited) => self.confirm(of, awaited),
             Job::Work(Work::Ensure { unit, parent, mac }, _) => {
                 self.leftovers.claim(unit);
                 self.cancel_chores(unit);
@@ -378,20 +378,24 @@ impl Worker {
     }
 
     /// What a confirmation has to wait for is put off for as long as it is itself.
-    fn confirm(&mut self, of: Option<Unit>, id: RequestId) {
-        let waits = self.chores.iter().any(|(_, chore)| match chore {
-            Chore::Remove(unit) => of.is_none_or(|of| of == *unit),
-            Chore::Down(_)
-            | Chore::Discard(..)
-            | Chore::Hush(_)
-            | Chore::Delete(_)
-            | Chore::Retry(_)
-            | Chore::Confirm(_) => false,
+    fn confirm(&mut self, of: Option<Unit>, awaited: Awaited) {
+        let waits = self.chores.iter().any(|(_, chore)| match (chore, awaited) {
+            (Chore::Remove(unit), Awaited::Request(_)) => of.is_none_or(|of| of == *unit),
+            (
+                Chore::Remove(_)
+                | Chore::Down(_)
+                | Chore::Discard(..)
+                | Chore::Hush(_)
+                | Chore::Delete(_)
+                | Chore::Retry(_)
+                | Chore::Confirm(_),
+                _,
+            ) => false,
         });
         if waits {
-            self.put_off(Chore::Confirm(id));
+            self.put_off(Chore::Confirm(awaited));
         } else {
-            self.tell(News::Confirmed(id));
+            self.tell(News::Confirmed(awaited));
         }
     }
 
@@ -403,7 +407,7 @@ impl Worker {
         let netlink = &self.netlink;
         let result = match chore {
             Chore::Retry(unit) => return self.retry(unit).await,
-            Chore::Confirm(id) => return self.tell(News::Confirmed(id)),
+            Chore::Confirm(awaited) => return self.tell(News::Confirmed(awaited)),
             Chore::Discard(_, index) | Chore::Delete(index) => {
                 devices::delete(netlink, index).await
             }

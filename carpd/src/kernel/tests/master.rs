@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use carp_proto::{IfIndex, Place, RequestId, Work};
+use carp_proto::{IfIndex, Place, Work};
 
 use super::lab::{eventually, on_a_cable, run, set, succeeds};
-use super::{Kernel, News, addresses_of, carp, eth0, mac};
+use super::{Awaited, Kernel, News, addresses_of, carp, eth0, mac};
 
 const VIRTUAL_MAC: &str = "00:00:5e:00:01:01";
 
@@ -281,7 +281,9 @@ fn a_lease_does_not_wait_for_the_devices_of_others() {
             });
         }
         kernel.handle.renew(vec![(carp(0), 300)]);
-        kernel.handle.confirm(Some(carp(0)), RequestId(1));
+        kernel
+            .handle
+            .confirm(Some(carp(0)), Awaited::News(carp(0), 1));
         loop {
             match kernel.news().await {
                 News::Confirmed(_) => break,

@@ -20,7 +20,7 @@ use carp_proto::{IfIndex, Lease, Link, Mac, Place, RequestId, Unit, VirtualAddre
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-use super::{Handle, News, Options, start};
+use super::{Awaited, Handle, News, Options, start};
 use lab::PATIENCE;
 
 /// A kernel thread in the namespace of the calling thread.
@@ -113,13 +113,13 @@ impl Kernel {
         // Only what is for one unit is done in order.
         let mut markers: BTreeSet<u16> = (0..10).chain([999]).collect();
         for unit in &markers {
-            let marker = RequestId(u64::from(*unit));
+            let marker = Awaited::Request(RequestId(u64::from(*unit)));
             self.handle.confirm(Some(carp(*unit)), marker);
         }
         let mut refused = Vec::new();
         while !markers.is_empty() {
             match self.news().await {
-                News::Confirmed(RequestId(marker)) => {
+                News::Confirmed(Awaited::Request(RequestId(marker))) => {
                     markers.retain(|unit| u64::from(*unit) != marker);
                 }
                 News::Refused {
@@ -144,6 +144,7 @@ impl Kernel {
                 | News::Gateways(_)
                 | News::Granted { .. }
                 | News::Taken { .. }
+                | News::Confirmed(Awaited::News(..))
                 | News::Ready => {}
             }
         }
