@@ -142,7 +142,8 @@ fn concerned(news: &News) -> Option<Unit> {
             | Notice::NotRunning { unit, .. }
             | Notice::Warning { unit, .. }
             | Notice::TwoMasters { unit, .. }
-            | Notice::Sending { unit, .. } => Some(*unit),
+            | Notice::Sending { unit, .. }
+            | Notice::ClockSetBack { unit, .. } => Some(*unit),
             Notice::Suppression { .. } => None,
         },
         News::Refreshed { .. } | News::Sysctls { .. } | News::Answer(..) | News::Everything(_) => {
