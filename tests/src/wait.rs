@@ -9,9 +9,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 /// Time that a busy machine can add to any of the protocol's times.
 pub const MARGIN: Duration = Duration::from_secs(2);
 
-/// Bound of a handover with a bow-out: far below the three seconds of a takeover from a silent
-/// master.
-pub const AT_ONCE: Duration = Duration::from_millis(1500);
+/// Bound of a reaction that needs no timer of the protocol, such as a handover with a bow-out: far below
+/// the three seconds of a takeover from a silent master.
+pub const REACTION_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Interval between two checks of a condition.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);

@@ -1,5 +1,5 @@
-//! Somebody on the segment records advertisements and sends them again: what that is worth in each
-//! mode of `net.inet.carp.replay`, as carp(4) says it.
+//! Replay of recorded advertisements by a host on the segment, in each mode of
+//! `net.inet.carp.replay`, as carp(4) describes it.
 
 use std::net::IpAddr;
 use std::thread::sleep;
@@ -9,20 +9,20 @@ use anyhow::{Context as _, Result, ensure};
 use carp_proto::Mac;
 use carp_proto::wire::carp::Header;
 use carp_proto::wire::frames;
-use carp_tests::{AT_ONCE, Capture, Carpd, Frame, Host, MARGIN, Pair, master_down, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Capture, Carpd, Frame, Host, MARGIN, Pair, master_down, wait_until};
 
 const ADDRESS: &str = "192.168.1.1";
 
-/// Where the CARP header of an IPv4 advertisement is.
+/// Offset of the CARP header in an IPv4 advertisement.
 const HEADER: usize = 14 + 20;
 
-/// Another MAC and another address than those of the pair.
+/// A MAC and an address that no host of the pair has.
 const ELSEWHERE: (Mac, IpAddr) = (
     Mac([2, 0, 0, 0, 0, 0x77]),
     IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 77)),
 );
 
-/// A pair in one mode, and somebody else on the segment.
+/// A pair in one replay mode, and an attacker on the segment.
 struct Site {
     pair: Pair,
     attacker: Host,
@@ -43,7 +43,7 @@ impl Site {
         self.attacker.inject("eth0", frames)
     }
 
-    /// A's next advertisements.
+    /// Returns A's next advertisements.
     fn record(&self, count: usize) -> Result<Vec<Frame>> {
         let mut sent = Capture::sent_by(self.pair.a.host(), "eth0")?;
         let bound = Duration::from_secs(2) * u32::try_from(count)? + MARGIN;
@@ -53,7 +53,7 @@ impl Site {
         Ok(advertisements(sent.stop()?))
     }
 
-    /// A dies with its host.
+    /// Ends A and its host.
     fn kill_a(&mut self) -> Result<()> {
         self.pair.a.host().pull("eth0")?;
         self.pair.a.kill()
@@ -71,7 +71,8 @@ fn header(frame: &Frame) -> Result<Header> {
     Header::parse(bytes).map_err(|error| anyhow::anyhow!("{error:?}"))
 }
 
-/// With its fields rewritten and the checksum mended, from where it came or from `elsewhere`.
+/// Returns the advertisement with rewritten fields and a correct checksum, from its own source or,
+/// if `elsewhere`, from another one.
 fn forged(frame: &Frame, elsewhere: bool, rewrite: impl FnOnce(&mut Header)) -> Result<Vec<u8>> {
     let mut header = header(frame)?;
     rewrite(&mut header);
@@ -96,8 +97,8 @@ fn bow_out(header: &mut Header) {
     (header.advbase, header.advskew) = (255, 255);
 }
 
-/// Everything that can be made of a recording: MASTERs would yield, BACKUPs take over, dead
-/// masters live on.
+/// Returns every variant of the recorded advertisements: those that would make a MASTER yield, a
+/// BACKUP take over, or keep a dead master alive.
 fn everything(recorded: &[Frame]) -> Result<Vec<Vec<u8>>> {
     let mut frames = Vec::new();
     for frame in recorded {
@@ -117,12 +118,12 @@ fn transitions(carpd: &Carpd) -> Result<u64> {
 }
 
 #[test]
-fn in_mode_2_no_recording_has_any_effect() -> Result<()> {
+fn replay_mode_2_refuses_every_recorded_advertisement() -> Result<()> {
     let mut site = Site::new(2)?;
     let recorded = site.record(4)?;
     let frames = everything(&recorded)?;
     let pair = &mut site.pair;
-    // The recording itself was believed once.
+    // B accepted the original advertisements once.
     let states = [transitions(&pair.a)?, transitions(&pair.b)?];
     let refused = pair.b.counter("carp0", "badauth")?;
     let attacker = site.attacker.clone();
@@ -138,28 +139,28 @@ fn in_mode_2_no_recording_has_any_effect() -> Result<()> {
     assert_eq!([transitions(&pair.a)?, transitions(&pair.b)?], states);
     pair.client_reaches(ADDRESS)?;
 
-    // A dead master is kept alive by nothing, nor is the new one driven out.
+    // No recording keeps a dead master alive or drives out the new one.
     site.kill_a()?;
     let b = &site.pair.b;
     let end = Instant::now() + master_down(1, 100) + MARGIN;
     while b.state("carp0")? != "MASTER" {
-        ensure!(Instant::now() < end, "B is kept from taking over");
+        ensure!(Instant::now() < end, "B does not take over");
         site.send(&frames)?;
     }
     let before = b.counter("carp0", "opackets")?;
-    wait_until("B goes on to advertise", master_down(1, 100), || {
+    wait_until("B continues to advertise", master_down(1, 100), || {
         site.send(&frames)?;
         Ok((b.counter("carp0", "opackets")? >= before + 2).then_some(()))
     })?;
     assert_eq!(b.state("carp0")?, "MASTER");
     assert_eq!(transitions(b)?, states[1] + 1);
-    // The attacker has shown the switch the virtual MAC at its own port, until B speaks again.
+    // The attacker's frames have moved the virtual MAC to its switch port until B sends again.
     b.wait_for_counter("carp0", "opackets", 1)?;
     site.pair.client_reaches(ADDRESS)
 }
 
 #[test]
-fn in_mode_2_what_was_kept_from_a_host_can_be_delivered_late_once() -> Result<()> {
+fn replay_mode_2_accepts_a_delayed_advertisement_once() -> Result<()> {
     let mut site = Site::new(2)?;
     let b = site.pair.b.host().clone();
     // The switch sends nothing to B for a moment.
@@ -170,7 +171,7 @@ fn in_mode_2_what_was_kept_from_a_host_can_be_delivered_late_once() -> Result<()
     let last = held_back.last().context("an advertisement")?;
     let b = &site.pair.b;
     let refused = b.counter("carp0", "badauth")?;
-    // The first is believed, and none that follows puts the take-over off any further.
+    // B accepts the first one. None that follows delays the takeover any further.
     let delivered = Instant::now();
     site.send(std::slice::from_ref(&last.bytes))?;
     assert_eq!(b.state("carp0")?, "BACKUP");
@@ -188,7 +189,7 @@ fn in_mode_2_what_was_kept_from_a_host_can_be_delivered_late_once() -> Result<()
     Ok(())
 }
 
-/// A recording at the pace of the master keeps it alive.
+/// Asserts that a recording, sent at the master's pace, keeps the master alive.
 fn a_dead_master_lives_on(mode: u8) -> Result<()> {
     let mut site = Site::new(mode)?;
     let recorded = site.record(2)?;
@@ -196,7 +197,7 @@ fn a_dead_master_lives_on(mode: u8) -> Result<()> {
     site.kill_a()?;
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(7) {
-        // This pace is what is tried out.
+        // The test needs this pace.
         sleep(Duration::from_millis(800));
         site.send(std::slice::from_ref(&last))?;
         assert_eq!(site.pair.b.state("carp0")?, "BACKUP");
@@ -206,17 +207,17 @@ fn a_dead_master_lives_on(mode: u8) -> Result<()> {
 }
 
 #[test]
-fn in_mode_0_recordings_keep_a_dead_master_alive() -> Result<()> {
+fn recordings_keep_a_dead_master_alive_in_replay_mode_0() -> Result<()> {
     a_dead_master_lives_on(0)
 }
 
 #[test]
-fn in_mode_1_one_at_the_pace_of_the_master_does_too() -> Result<()> {
+fn paced_recordings_keep_a_dead_master_alive_in_replay_mode_1() -> Result<()> {
     a_dead_master_lives_on(1)
 }
 
 #[test]
-fn in_modes_0_and_1_another_skew_from_elsewhere_makes_a_master_yield() -> Result<()> {
+fn forged_advskew_makes_a_master_yield_in_replay_modes_0_and_1() -> Result<()> {
     let site = Site::new(0)?;
     for mode in [0, 1] {
         let pair = &site.pair;
@@ -238,7 +239,7 @@ fn in_modes_0_and_1_another_skew_from_elsewhere_makes_a_master_yield() -> Result
 }
 
 #[test]
-fn in_mode_1_a_simple_repetition_is_refused_and_in_mode_0_it_is_not() -> Result<()> {
+fn repetition_is_refused_in_replay_mode_1_and_not_in_mode_0() -> Result<()> {
     let site = Site::new(1)?;
     for (mode, refused) in [(1, true), (0, false)] {
         for carpd in [&site.pair.a, &site.pair.b] {
@@ -246,7 +247,8 @@ fn in_mode_1_a_simple_repetition_is_refused_and_in_mode_0_it_is_not() -> Result<
         }
         let recorded = site.record(3)?;
         let first = recorded.first().context("an advertisement")?;
-        // Between two of A's: nothing newer could have come by then.
+        // B has heard A once more, so the recorded advertisement is older than the last one
+        // accepted.
         site.pair.b.wait_for_counter("carp0", "ipackets", 1)?;
         let before = site.pair.b.counter("carp0", "badauth")?;
         site.send(std::slice::from_ref(&first.bytes))?;
@@ -256,5 +258,5 @@ fn in_mode_1_a_simple_repetition_is_refused_and_in_mode_0_it_is_not() -> Result<
     }
     let log = "repeats an advertisement heard before (a network loop?)";
     site.pair.b.wait_for_log(log)?;
-    site.pair.b.wait_for_state("carp0", "BACKUP", AT_ONCE)
+    site.pair.b.wait_for_state("carp0", "BACKUP", REACTION_TIMEOUT)
 }

@@ -1,5 +1,5 @@
-//! Who may change something: root, and on the bus whom polkit allows it. Everybody else is told
-//! what to do, and nothing changes.
+//! Authorisation: root can change everything, and on the bus users whom polkit authorises. Others
+//! get an error that names the remedy, and nothing changes.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{Bus, Carpd, Host, Lab, MARGIN, Polkit, master_down, program, wait_until};
 
-/// Who is not root.
+/// A user other than root.
 const NOBODY: u32 = 65534;
 
-/// How long carpd waits for polkit.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// Time that carpd waits for an answer of polkit.
+const POLKIT_TIMEOUT: Duration = Duration::from_secs(4);
 
 const MANAGER: &str = "/org/carpd1 org.carpd1.Manager";
 const CARP0: &str = "/org/carpd1/interface/carp0 org.carpd1.Interface";
@@ -53,7 +53,7 @@ impl Site {
         Ok(site)
     }
 
-    /// A command of user `uid`, on the bus.
+    /// Returns a command of user `uid`, on the bus.
     fn command(&self, uid: u32) -> Command {
         let mut command = self.host.command("setpriv");
         command
@@ -64,14 +64,14 @@ impl Site {
         command
     }
 
-    /// What calling carpd as user `uid` comes to; an error is what carpd says.
+    /// Calls carpd as user `uid`. An error is carpd's message.
     fn busctl(&self, uid: u32, call: &str) -> Result<String> {
         let mut command = self.command(uid);
         command.args(["busctl", "--system", "call", "org.carpd1"]);
         told(&command.args(call.split(' ')).output()?)
     }
 
-    /// The same, where nobody may be asked for a password.
+    /// The same, without interactive authentication.
     fn busctl_alone(&self, uid: u32, call: &str) -> Result<String> {
         let mut command = self.command(uid);
         command.args(["busctl", "--system", "--allow-interactive-authorization=no"]);
@@ -79,7 +79,7 @@ impl Site {
         told(&command.args(call.split(' ')).output()?)
     }
 
-    /// carpctl as somebody else, who finds carpd on the bus alone.
+    /// Runs carpctl as a user who can reach carpd only on the bus.
     fn carpctl(&self, line: &str) -> Result<String> {
         let theirs = self.lab.path("carpctl");
         if !theirs.exists() {
@@ -95,8 +95,8 @@ impl Site {
         told(&command.args(["-c", &line]).output()?)
     }
 
-    /// Every call that changes something is refused to others with what `says` makes of it, and
-    /// all is as it was.
+    /// Asserts that carpd refuses every call that changes something, with the message that `says`
+    /// returns, and changes nothing.
     fn refuses_everything(&self, says: impl Fn(&str) -> String) -> Result<()> {
         let before = self.carpd.carpctl("-a --json")?;
         for (call, deed) in [
@@ -144,7 +144,7 @@ impl Site {
     }
 }
 
-/// What it printed, or as an error what it complained of.
+/// Returns the standard output or, as an error, the standard error.
 fn told(output: &Output) -> Result<String> {
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(
@@ -156,7 +156,7 @@ fn told(output: &Output) -> Result<String> {
 }
 
 #[test]
-fn without_polkit_everybody_looks_and_root_alone_changes() -> Result<()> {
+fn without_polkit_any_user_reads_and_only_root_changes() -> Result<()> {
     let site = Site::new()?;
     site.refuses_everything(|deed| {
         format!(
@@ -179,7 +179,7 @@ fn without_polkit_everybody_looks_and_root_alone_changes() -> Result<()> {
         "(iiiiay) 2 1 0 1 8 104 105 100 100 101 110 45 49\n"
     );
     ensure!(site.carpctl("carp0")?.contains("carp: MASTER"));
-    let refused = site.carpctl("carp0 down").err().context("it is refused")?;
+    let refused = site.carpctl("carp0 down").err().context("carpd refuses it")?;
     assert_eq!(
         refused.to_string(),
         format!(
@@ -188,13 +188,13 @@ fn without_polkit_everybody_looks_and_root_alone_changes() -> Result<()> {
         )
     );
     let refused = site.carpctl("carp0 --show-pass").err();
-    let refused = refused.context("it is refused")?.to_string();
+    let refused = refused.context("carpd refuses it")?.to_string();
     assert_eq!(refused, "carpctl: carp0: only root may see the password");
     Ok(())
 }
 
 #[test]
-fn as_installed_polkit_wants_an_administrator_to_authenticate() -> Result<()> {
+fn installed_polkit_actions_ask_for_an_administrator() -> Result<()> {
     let site = Site::new()?;
     let _polkit = Polkit::start(&site.lab, &site.bus, "")?;
     site.refuses_everything(|deed| {
@@ -205,7 +205,7 @@ fn as_installed_polkit_wants_an_administrator_to_authenticate() -> Result<()> {
     })?;
     let refused = site.busctl_alone(NOBODY, &format!("{CARP0} Down")).err();
     assert_eq!(
-        refused.context("it is refused")?.to_string(),
+        refused.context("carpd refuses it")?.to_string(),
         format!(
             "user {NOBODY} may change carp0 after authentication, which the call does not allow"
         )
@@ -236,7 +236,7 @@ fn as_installed_polkit_wants_an_administrator_to_authenticate() -> Result<()> {
 }
 
 #[test]
-fn a_rule_lets_somebody_switch_one_interface_and_do_nothing_else() -> Result<()> {
+fn polkit_rule_allows_a_user_one_interface_and_nothing_else() -> Result<()> {
     let site = Site::new()?;
     let rule = rule_of_the_manual()?.replace("isInGroup(\"operator\")", "user == \"nobody\"");
     let _polkit = Polkit::start(&site.lab, &site.bus, &rule)?;
@@ -257,7 +257,7 @@ fn a_rule_lets_somebody_switch_one_interface_and_do_nothing_else() -> Result<()>
     for call in [
         format!("{CARP1} Down"),
         format!("{CARP0} SetVhid y 9"),
-        // A state is not the whole of this change.
+        // The change is more than one of state.
         format!("{CARP0} Configure a{{sv}} 2 Up b false AdvSkew y 9"),
         format!("{CARP0} SetVH (iiiiay) 1 0 0 0 0"),
     ] {
@@ -268,7 +268,7 @@ fn a_rule_lets_somebody_switch_one_interface_and_do_nothing_else() -> Result<()>
         );
     }
     let refused = site.carpctl("carp0 state backup advskew 9").err();
-    let refused = refused.context("it is refused")?.to_string();
+    let refused = refused.context("carpd refuses it")?.to_string();
     ensure!(refused.contains("after authentication"), "{refused}");
     assert_eq!(
         site.busctl(NOBODY, &format!("{CARP0} GetVH"))?
@@ -281,7 +281,7 @@ fn a_rule_lets_somebody_switch_one_interface_and_do_nothing_else() -> Result<()>
 }
 
 #[test]
-fn a_polkit_that_hangs_or_dies_lets_nobody_in_and_holds_nobody_up() -> Result<()> {
+fn polkit_that_hangs_or_dies_authorises_no_user_and_delays_none() -> Result<()> {
     let site = Site::new()?;
     let mut polkit = Polkit::start(&site.lab, &site.bus, &rule_of_the_manual()?)?;
     polkit.stop()?;
@@ -297,18 +297,18 @@ fn a_polkit_that_hangs_or_dies_lets_nobody_in_and_holds_nobody_up() -> Result<()
         .args(["org.carpd1"])
         .args(format!("{CARP0} Down").split(' '));
     let asking = std::thread::spawn(move || asking.output());
-    // Meanwhile the same object serves everybody, and root changes it.
+    // Meanwhile the same object answers any user, and root can change it.
     site.busctl(NOBODY, &format!("{CARP0} GetVH"))?;
     site.busctl(0, &format!("{CARP0} SetState s BACKUP"))?;
     site.busctl(0, &format!("{MANAGER} DestroyInterface s carp1"))?;
     ensure!(
         !asking.is_finished(),
-        "they waited for polkit, or it was not asked"
+        "the others waited for polkit, or carpd did not ask it"
     );
     let answer = asking.join().ok().context("the thread panicked")?;
-    ensure!(began.elapsed() < PATIENCE + MARGIN);
+    ensure!(began.elapsed() < POLKIT_TIMEOUT + MARGIN);
     assert_eq!(
-        told(&answer?).err().context("it is refused")?.to_string(),
+        told(&answer?).err().context("carpd refuses it")?.to_string(),
         format!(
             "only root may change carp0, and the caller is user {NOBODY}, \
              as polkit did not answer within 4 seconds"
@@ -316,7 +316,7 @@ fn a_polkit_that_hangs_or_dies_lets_nobody_in_and_holds_nobody_up() -> Result<()
     );
     polkit.kill()?;
     let refused = site.busctl(NOBODY, &format!("{CARP0} Down")).err();
-    let refused = refused.context("it is refused")?.to_string();
+    let refused = refused.context("carpd refuses it")?.to_string();
     ensure!(
         refused.ends_with("as there is no polkit that could allow it"),
         "{refused}"
@@ -325,9 +325,9 @@ fn a_polkit_that_hangs_or_dies_lets_nobody_in_and_holds_nobody_up() -> Result<()
 }
 
 #[test]
-fn on_the_private_socket_root_alone_changes_whoever_else_gets_there() -> Result<()> {
+fn private_socket_lets_only_root_change_even_if_others_reach_it() -> Result<()> {
     let site = Site::new()?;
-    // By no means of its own: root has opened the way.
+    // Only root can open these directories to others.
     let run = site.carpd.run_directory();
     site.host
         .run(&format!("chmod -R a+rwX {}", run.display()))?;
@@ -356,14 +356,14 @@ fn on_the_private_socket_root_alone_changes_whoever_else_gets_there() -> Result<
             "only root may save the configuration, and the caller is user 65534",
         ),
     ] {
-        let refused = carpctl(words).err().context("it is refused")?;
+        let refused = carpctl(words).err().context("carpd refuses it")?;
         assert_eq!(refused.to_string(), format!("carpctl: {refusal}"));
     }
     Ok(())
 }
 
 #[test]
-fn the_private_socket_is_closed_to_everybody_but_root() -> Result<()> {
+fn private_socket_is_closed_to_all_users_but_root() -> Result<()> {
     let site = Site::new()?;
     let directory = site.carpd.run_directory();
     let mode = |path: &std::path::Path| -> Result<u32> {
@@ -375,7 +375,7 @@ fn the_private_socket_is_closed_to_everybody_but_root() -> Result<()> {
     Ok(())
 }
 
-/// The rule in org.carpd1(5).
+/// Returns the rule in org.carpd1(5).
 fn rule_of_the_manual() -> Result<String> {
     let page = include_str!("../../man/org.carpd1.5");
     let begin = ".\\\" example: rule\n.Bd -literal -offset indent\n";

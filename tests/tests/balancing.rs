@@ -1,5 +1,5 @@
-//! The second example of carp(4): hosts that share an address under two virtual hosts, and clients
-//! that are spread over them by ARP.
+//! The second example of carp(4): two virtual hosts share an address, and ARP spreads the clients
+//! over their masters.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -11,9 +11,8 @@ use carp_tests::{Capture, Carpd, Frame, Host, MARGIN, Pair, master_down, ping, w
 const ADDRESS: &str = "192.168.1.10";
 const VIRTUAL: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 10);
 
-/// How long Linux asks by unicast before it asks everybody: three times a second, and then three
-/// times more.
-const REFRESH: Duration = Duration::from_secs(6);
+/// Time that Linux asks by unicast and then by broadcast: three times each, once a second.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Hosts A and B, and clients with the addresses 192.168.1.100 to 105.
 struct Network {
@@ -33,14 +32,14 @@ impl Network {
                 .host(&format!("client{last}"), &[(cable.0, &cable.1)])?;
             clients.push((address, host));
         }
-        // Whoever starts first, each virtual host's preferred host is to have it in the end.
+        // Each virtual host ends on its preferred host, in whatever order they start.
         for carpd in [&pair.a, &pair.b] {
             carpd.carpctl("sysctl net.inet.carp.preempt=1")?;
         }
         Ok(Self { pair, clients })
     }
 
-    /// The example's commands; A is MASTER of vhid 1 and B of vhid 2.
+    /// Runs the example's commands; A is MASTER of vhid 1 and B of vhid 2.
     fn balanced() -> Result<Self> {
         let network = Self::new()?;
         let Pair { a, b, .. } = &network.pair;
@@ -66,8 +65,8 @@ impl Network {
         Ok(())
     }
 
-    /// Each client, asking anew, gets the virtual MAC of the vhid at its index, and an answer to
-    /// what it sends there.
+    /// Asserts that each client, with an empty neighbour table, gets the virtual MAC of the vhid at
+    /// its index, and an answer from there.
     fn each_finds_its_index(&self, address: &str, vhids: &[u8]) -> Result<()> {
         for (_, host) in &self.clients {
             host.run("ip neighbour flush all")?;
@@ -75,7 +74,7 @@ impl Network {
         self.each_has_its_index(address, vhids)
     }
 
-    /// As [`Network::each_finds_its_index`], with what the clients know already.
+    /// As [`Network::each_finds_its_index`], with the neighbour entries that the clients have.
     fn each_has_its_index(&self, address: &str, vhids: &[u8]) -> Result<()> {
         for (own, host) in &self.clients {
             ping(host, address, 2).with_context(|| format!("from {own}"))?;
@@ -88,8 +87,8 @@ impl Network {
         Ok(())
     }
 
-    /// Lets every client ask for the address by unicast, as it does now and then, until it has
-    /// what `vhids` say.
+    /// Makes every client confirm its entry by unicast, as it does now and then, until it has the
+    /// MAC that `vhids` give.
     fn each_refreshes_to_its_index(&self, vhids: &[u8]) -> Result<()> {
         for (_, host) in &self.clients {
             host.run(&format!("ip neighbour change {ADDRESS} dev eth0 nud probe"))?;
@@ -97,7 +96,7 @@ impl Network {
         for (own, host) in &self.clients {
             let mac = expected(*own, vhids)?;
             let what = format!("{own} has {mac} confirmed");
-            wait_until(&what, REFRESH + MARGIN, || {
+            wait_until(&what, REFRESH_TIMEOUT + MARGIN, || {
                 let entry = host.run(&format!("ip neighbour show to {ADDRESS}"))?;
                 Ok((entry.contains(&mac) && entry.contains("REACHABLE")).then_some(()))
             })?;
@@ -106,7 +105,7 @@ impl Network {
     }
 }
 
-/// The virtual MAC of the vhid at the index of a client: its address modulo their number.
+/// Returns the virtual MAC of the vhid at a client's index: its address modulo their number.
 fn expected(client: Ipv4Addr, vhids: &[u8]) -> Result<String> {
     let index = u32::from(client) % u32::try_from(vhids.len())?;
     let vhid = vhids.get(usize::try_from(index)?).context("no vhids")?;
@@ -135,8 +134,8 @@ fn backups(interfaces: &[(&Carpd, &str)]) -> Result<()> {
         .try_for_each(|(carpd, name)| carpd.wait_for_state(name, "BACKUP", Duration::from_secs(1)))
 }
 
-/// Whose requests for the address a host answered, and with which virtual MAC. A client may have
-/// asked twice, if the answer came late.
+/// Returns the clients whose requests a host answered, each with the virtual MAC in the answer. A
+/// client can ask twice if an answer was late.
 fn answers(frames: &[Frame]) -> BTreeSet<(Ipv4Addr, String)> {
     let replies = frames.iter().filter_map(Frame::arp);
     replies
@@ -145,7 +144,7 @@ fn answers(frames: &[Frame]) -> BTreeSet<(Ipv4Addr, String)> {
         .collect()
 }
 
-/// Clients by the last byte of their addresses, with one virtual MAC.
+/// Returns clients, by the last byte of their addresses, with one virtual MAC.
 fn with_mac(clients: &[u8], vhid: u8) -> BTreeSet<(Ipv4Addr, String)> {
     clients
         .iter()
@@ -159,21 +158,21 @@ fn with_mac(clients: &[u8], vhid: u8) -> BTreeSet<(Ipv4Addr, String)> {
 }
 
 #[test]
-fn the_manuals_second_example_spreads_the_clients_over_both_hosts() -> Result<()> {
+fn second_example_spreads_the_clients_over_both_hosts() -> Result<()> {
     let network = Network::balanced()?;
     let Pair { a, b, .. } = &network.pair;
     let mut by_a = Capture::sent_by(a.host(), "eth0")?;
     let mut by_b = Capture::sent_by(b.host(), "eth0")?;
     network.each_finds_its_index(ADDRESS, &[1, 2])?;
 
-    // Every request was answered, and by no host but the one whose turn it was.
+    // Each host answered exactly the requests of its own clients.
     assert_eq!(answers(&by_a.stop()?), with_mac(&[100, 102, 104], 1));
     assert_eq!(answers(&by_b.stop()?), with_mac(&[101, 103, 105], 2));
     Ok(())
 }
 
 #[test]
-fn entries_refreshed_by_unicast_follow_the_same_rule() -> Result<()> {
+fn neighbour_entries_refreshed_by_unicast_follow_the_same_rule() -> Result<()> {
     let network = Network::balanced()?;
     network.each_finds_its_index(ADDRESS, &[1, 2])?;
     let mut seen = Capture::received_by(network.pair.b.host(), "eth0")?;
@@ -188,7 +187,7 @@ fn entries_refreshed_by_unicast_follow_the_same_rule() -> Result<()> {
 }
 
 #[test]
-fn when_one_host_dies_the_other_answers_for_both_macs() -> Result<()> {
+fn remaining_host_answers_for_both_macs_when_one_dies() -> Result<()> {
     let mut network = Network::balanced()?;
     network.each_finds_its_index(ADDRESS, &[1, 2])?;
     let mut by_b = Capture::sent_by(network.pair.b.host(), "eth0")?;
@@ -197,7 +196,7 @@ fn when_one_host_dies_the_other_answers_for_both_macs() -> Result<()> {
     dead.host().pull("eth0")?;
     masters(&[(&network.pair.b, "carp0"), (&network.pair.b, "carp1")])?;
 
-    // What the clients know is still true: nothing told them otherwise.
+    // The clients' entries are still valid: no announcement has changed them.
     network.each_has_its_index(ADDRESS, &[1, 2])?;
     network.each_refreshes_to_its_index(&[1, 2])?;
     network.each_finds_its_index(ADDRESS, &[1, 2])?;
@@ -215,7 +214,7 @@ fn when_one_host_dies_the_other_answers_for_both_macs() -> Result<()> {
 }
 
 #[test]
-fn a_host_that_fails_comes_back_to_its_clients() -> Result<()> {
+fn failed_host_gets_its_clients_back_when_it_returns() -> Result<()> {
     let network = Network::balanced()?;
     let Pair { a, b, .. } = &network.pair;
     network.each_finds_its_index(ADDRESS, &[1, 2])?;
@@ -235,7 +234,7 @@ fn a_host_that_fails_comes_back_to_its_clients() -> Result<()> {
 #[test]
 fn balancing_is_switched_on_and_off_at_run_time() -> Result<()> {
     let mut network = Network::balanced()?;
-    // One host alone: without balancing two would answer every request, as on BSD.
+    // One host alone: with two and without balancing, both would answer, as on BSD.
     network.pair.b.stop()?;
     masters(&[(&network.pair.a, "carp1")])?;
     network
@@ -260,7 +259,7 @@ fn balancing_is_switched_on_and_off_at_run_time() -> Result<()> {
 }
 
 #[test]
-fn an_address_of_one_group_alone_is_not_balanced() -> Result<()> {
+fn address_of_a_single_group_is_not_balanced() -> Result<()> {
     let network = Network::balanced()?;
     let Pair { a, b, .. } = &network.pair;
     // The same line on both hosts, or their digests differ.
@@ -274,7 +273,7 @@ fn an_address_of_one_group_alone_is_not_balanced() -> Result<()> {
     network.each_finds_its_index("192.168.1.11", &[1])?;
     network.each_finds_its_index("192.168.1.12", &[2])?;
 
-    // Alone in its group, an address is announced when another host takes over.
+    // The address belongs to one group only, so another host announces it after a takeover.
     let mut by_b = Capture::sent_by(b.host(), "eth0")?;
     a.carpctl("carp0 down")?;
     masters(&[(b, "carp0")])?;
@@ -314,7 +313,7 @@ fn three_groups_share_the_clients_among_three() -> Result<()> {
     let by_b = answers(&by_b.stop()?);
     assert_eq!(by_b, &with_mac(&[102, 105], 2) | &with_mac(&[100, 103], 7));
 
-    // A group that is down on one host counts there as on the other, which becomes its master.
+    // A group counts on every host where it is configured, even if it is down there.
     b.carpctl("carp2 down")?;
     masters(&[(a, "carp2")])?;
     let mut by_a = Capture::sent_by(a.host(), "eth0")?;
@@ -324,7 +323,7 @@ fn three_groups_share_the_clients_among_three() -> Result<()> {
     assert_eq!(by_a, &with_mac(&[101, 104], 1) | &with_mac(&[100, 103], 7));
     assert_eq!(answers(&by_b.stop()?), with_mac(&[102, 105], 2));
 
-    // Two groups are left: the indices are theirs.
+    // Two groups are left and share the indices.
     for carpd in [a, b] {
         carpd.carpctl("carp1 destroy")?;
     }
@@ -332,7 +331,7 @@ fn three_groups_share_the_clients_among_three() -> Result<()> {
 }
 
 #[test]
-fn what_comes_through_a_router_is_not_balanced() -> Result<()> {
+fn traffic_through_a_router_is_not_balanced() -> Result<()> {
     let network = Network::balanced()?;
     let Pair { a, b, lab, .. } = &network.pair;
     let router = lab.host(
@@ -355,7 +354,7 @@ fn what_comes_through_a_router_is_not_balanced() -> Result<()> {
         host.run("ip route add default via 10.1.0.1")?;
         ping(&host, ADDRESS, 2)?;
     }
-    // All of it is B's: the router asks with its own address, which is odd.
+    // B gets all of it: the router asks from its own address, which is odd.
     let replies = |frames: &[Frame]| frames.iter().filter_map(Frame::echo).count();
     assert_eq!((replies(&by_a.stop()?), replies(&by_b.stop()?)), (0, 8));
     assert_eq!(
@@ -366,7 +365,7 @@ fn what_comes_through_a_router_is_not_balanced() -> Result<()> {
 }
 
 #[test]
-fn balancing_on_both_sides_of_routers_leads_replies_past_the_state_of_their_request() -> Result<()>
+fn balancing_on_both_sides_of_routers_makes_routing_asymmetric() -> Result<()>
 {
     let network = Network::balanced()?;
     let Pair { a, b, lab, .. } = &network.pair;
@@ -390,7 +389,7 @@ fn balancing_on_both_sides_of_routers_leads_replies_past_the_state_of_their_requ
         client.run("ip route add 192.168.2.0/24 via 192.168.1.10")?;
     }
 
-    // The odd client's requests go by B, and the even server's replies by A.
+    // The odd client's requests pass through B, the even server's replies through A.
     let mut by_a = Capture::sent_by(a.host(), "eth0")?;
     let mut by_b = Capture::sent_by(b.host(), "eth1")?;
     ping(odd, "192.168.2.100", 3)?;

@@ -1,4 +1,4 @@
-//! `make bench` itself: every scenario runs and gives its figures, small and once.
+//! `make bench`: every scenario runs, once and small, and gives its figures.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use carp_tests::program;
 
 #[test]
 fn each_figure_is_measured_once() -> Result<()> {
-    // The programs that the bench starts are those under test.
+    // The bench starts the programs under test.
     program("carpd")?;
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))
         .arg("--smoke")

@@ -1,7 +1,7 @@
-//! How a physical interface is named: by its name, by another one, or wrongly.
+//! `carpdev` with the name of an interface, with an alternative name, and with a wrong one.
 
 use anyhow::{Result, ensure};
-use carp_tests::{AT_ONCE, Carpd, Lab, master_down, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Carpd, Lab, master_down, wait_until};
 
 const SUPPRESSED: &str = "sysctl -n net.inet.carp.suppress_preempt";
 
@@ -16,9 +16,9 @@ fn carpdev_is_found_by_its_alternative_name() -> Result<()> {
     ensure!(shown.contains("\tcarpdev: eth0\n"), "{shown}");
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
 
-    // Also one that is given later, and after a restart.
+    // The same for a name that is added later, and after a restart.
     host.run("ip link property add dev eth0 altname lan0")?;
-    wait_until("the new name is known", AT_ONCE, || {
+    wait_until("the new name is known", REACTION_TIMEOUT, || {
         let outcome = carpd.try_carpctl("carp0 carpdev lan0")?;
         Ok((outcome.code == 0).then_some(()))
     })?;
@@ -28,7 +28,7 @@ fn carpdev_is_found_by_its_alternative_name() -> Result<()> {
     assert_eq!(carpd.state("carp0")?, "MASTER");
 
     host.run("ip link property del dev eth0 altname lan0")?;
-    carpd.wait_for_state("carp0", "INIT", AT_ONCE)?;
+    carpd.wait_for_state("carp0", "INIT", REACTION_TIMEOUT)?;
     carpd.wait_for_log("lan0: is gone")?;
     host.run("ip link property add dev eth0 altname lan0")?;
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
@@ -67,7 +67,7 @@ fn carpdev_that_cannot_carry_carp_any_more_is_not_called_gone() -> Result<()> {
     carpd.carpctl("carp0 create carpdev eth0 vhid 1 192.168.1.1/24")?;
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
     host.run("ip link set eth0 multicast off")?;
-    carpd.wait_for_state("carp0", "INIT", AT_ONCE)?;
+    carpd.wait_for_state("carp0", "INIT", REACTION_TIMEOUT)?;
     carpd.wait_for_log("(eth0: cannot carry CARP)")?;
     assert_eq!(carpd.carpctl(SUPPRESSED)?.trim(), "1");
     host.run("ip link set eth0 multicast on")?;

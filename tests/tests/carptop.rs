@@ -4,13 +4,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{AT_ONCE, Carpd, Lab, Pair, Terminal, master_down, program, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Carpd, Lab, Pair, Terminal, master_down, program, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 
 const SIZE: (u16, u16) = (120, 40);
 
 #[test]
-fn the_backup_is_seen_to_take_over_when_the_master_is_pulled() -> Result<()> {
+fn takeover_is_shown_when_the_master_is_unplugged() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     let seen = Terminal::start(&pair.b, SIZE, "")?;
     seen.wait_for(
@@ -39,7 +39,7 @@ fn the_backup_is_seen_to_take_over_when_the_master_is_pulled() -> Result<()> {
 }
 
 #[test]
-fn a_killed_daemon_is_said_to_be_gone_and_found_again() -> Result<()> {
+fn killed_carpd_is_reported_and_found_again() -> Result<()> {
     let mut pair = Pair::with_group("192.168.1.1/24")?;
     let terminal = Terminal::start(&pair.a, SIZE, "")?;
     terminal.wait_for(&["● live", "M MASTER"], Duration::ZERO)?;
@@ -57,7 +57,7 @@ fn a_killed_daemon_is_said_to_be_gone_and_found_again() -> Result<()> {
 }
 
 #[test]
-fn a_stuck_daemon_does_not_freeze_the_screen() -> Result<()> {
+fn stopped_carpd_does_not_freeze_the_screen() -> Result<()> {
     let mut pair = Pair::with_group("192.168.1.1/24")?;
     let terminal = Terminal::start(&pair.a, SIZE, "")?;
     terminal.wait_for(&["● live", "M MASTER"], Duration::ZERO)?;
@@ -75,7 +75,7 @@ fn a_stuck_daemon_does_not_freeze_the_screen() -> Result<()> {
 }
 
 #[test]
-fn a_master_is_forced_to_be_backup_after_yes_alone() -> Result<()> {
+fn master_is_forced_to_backup_only_after_confirmation() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     let terminal = Terminal::start(&pair.a, (80, 24), "")?;
     terminal.wait_for(&["M MASTER"], Duration::ZERO)?;
@@ -89,11 +89,11 @@ fn a_master_is_forced_to_be_backup_after_yes_alone() -> Result<()> {
     assert_eq!(pair.a.state("carp0")?, "MASTER");
     terminal.press(&["b", "y"])?;
     terminal.wait_for(&["carp0 changed", "B BACKUP"], Duration::ZERO)?;
-    pair.b.wait_for_state("carp0", "MASTER", AT_ONCE)
+    pair.b.wait_for_state("carp0", "MASTER", REACTION_TIMEOUT)
 }
 
 #[test]
-fn a_line_at_the_prompt_changes_all_or_nothing() -> Result<()> {
+fn command_line_is_applied_as_a_whole_or_not_at_all() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     let terminal = Terminal::start(&pair.a, SIZE, "")?;
     terminal.wait_for(&["M MASTER"], Duration::ZERO)?;
@@ -117,7 +117,7 @@ fn a_line_at_the_prompt_changes_all_or_nothing() -> Result<()> {
 }
 
 #[test]
-fn two_hundred_and_fifty_five_groups_are_filtered_and_paged_through() -> Result<()> {
+fn table_of_255_groups_is_filtered_and_paged() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "10.1.0.2/16")])?;
     let carpd = Carpd::start(&host)?;
@@ -159,7 +159,7 @@ fn two_hundred_and_fifty_five_groups_are_filtered_and_paged_through() -> Result<
     Ok(())
 }
 
-/// User and system time in clock ticks: fields 14 and 15 of proc(5)'s stat.
+/// Returns user and system time in clock ticks: fields 14 and 15 of proc(5)'s stat.
 fn cpu_ticks(pid: i32) -> Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(')').context("no name")?;
@@ -168,7 +168,7 @@ fn cpu_ticks(pid: i32) -> Result<u64> {
 }
 
 #[test]
-fn the_terminal_is_given_back_on_every_way_out() -> Result<()> {
+fn terminal_is_restored_on_every_exit() -> Result<()> {
     let pair = Pair::new()?;
     for way in ["q", "C-c", "TERM", "HUP", "INT"] {
         let terminal = Terminal::start(&pair.a, (80, 24), "")?;
@@ -194,7 +194,7 @@ fn the_terminal_is_given_back_on_every_way_out() -> Result<()> {
         assert_eq!(terminal.state("alternate_on")?, "0", "{way}");
         assert_eq!(terminal.state("mouse_any_flag")?, "0", "{way}");
         assert_eq!(terminal.state("cursor_flag")?, "1", "{way}");
-        // Typed text is echoed and read as lines again.
+        // The terminal echoes typed text and returns whole lines again.
         terminal.type_in("echoed")?;
         terminal
             .wait_for(&["echoed"], Duration::ZERO)
@@ -204,7 +204,7 @@ fn the_terminal_is_given_back_on_every_way_out() -> Result<()> {
 }
 
 #[test]
-fn suspended_it_gives_the_terminal_back_and_goes_on_when_continued() -> Result<()> {
+fn suspended_carptop_restores_the_terminal_and_continues() -> Result<()> {
     let pair = Pair::new()?;
     let terminal = Terminal::start(&pair.a, (80, 24), "; echo stopped; read; fg")?;
     terminal.wait_for(&["● live"], Duration::ZERO)?;

@@ -1,13 +1,13 @@
-//! After a clean stop a host is as it was before carpd.
+//! A clean stop restores the host to its state before carpd.
 
 use std::fs;
 
 use anyhow::{Result, ensure};
 use carp_tests::{Carpd, Host, Lab, MARGIN, master_down, wait_until};
 
-/// Links, addresses, routes, memberships and every setting of the interfaces.
-fn picture(host: &Host) -> Result<String> {
-    let mut picture = String::new();
+/// Returns links, addresses, routes, memberships and every setting of the interfaces.
+fn network_state(host: &Host) -> Result<String> {
+    let mut state = String::new();
     for line in [
         "ip -d -o link show",
         "ip -o address show",
@@ -16,9 +16,9 @@ fn picture(host: &Host) -> Result<String> {
         "ip maddress show",
         "sysctl -a -r ^net[.]ipv[46][.](conf|neigh|ip_forward|igmp)",
     ] {
-        picture.push_str(&host.run(line)?);
+        state.push_str(&host.run(line)?);
     }
-    Ok(picture)
+    Ok(state)
 }
 
 fn files(carpd: &Carpd) -> Result<Vec<String>> {
@@ -32,7 +32,7 @@ fn files(carpd: &Carpd) -> Result<Vec<String>> {
 }
 
 #[test]
-fn a_clean_stop_leaves_nothing_behind() -> Result<()> {
+fn clean_stop_leaves_nothing_behind() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host(
         "a",
@@ -41,9 +41,9 @@ fn a_clean_stop_leaves_nothing_behind() -> Result<()> {
             ("dmz", "192.168.2.2/24"),
         ],
     )?;
-    // Values that are nobody's default have to come back as they were.
+    // Values other than the defaults have to come back too.
     host.run("sysctl -qw net.ipv4.conf.eth0.arp_announce=1 net.ipv4.conf.eth1.arp_ignore=2")?;
-    let before = picture(&host)?;
+    let before = network_state(&host)?;
 
     let mut carpd = Carpd::start(&host)?;
     carpd.carpctl("carp0 create")?;
@@ -53,7 +53,7 @@ fn a_clean_stop_leaves_nothing_behind() -> Result<()> {
     for interface in ["carp0", "carp1"] {
         carpd.wait_for_state(interface, "MASTER", master_down(1, 0))?;
     }
-    ensure!(picture(&host)? != before, "carpd has changed something");
+    ensure!(network_state(&host)? != before, "carpd has changed the host");
     ensure!(
         host.run("sysctl -n net.ipv4.conf.eth0.arp_announce")?
             .trim()
@@ -67,10 +67,10 @@ fn a_clean_stop_leaves_nothing_behind() -> Result<()> {
 }
 
 #[test]
-fn destroying_the_last_interface_gives_the_host_back_while_carpd_runs_on() -> Result<()> {
+fn destroying_the_last_interface_leaves_nothing_behind() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24 2001:db8:1::2/64")])?;
-    let before = picture(&host)?;
+    let before = network_state(&host)?;
     let mut carpd = Carpd::start(&host)?;
     carpd.carpctl("carp0 create")?;
     carpd.carpctl("carp0 vhid 1 192.168.1.1/24 inet6 2001:db8:1::1/64")?;
@@ -80,15 +80,15 @@ fn destroying_the_last_interface_gives_the_host_back_while_carpd_runs_on() -> Re
     carpd.check_alive()
 }
 
-/// The kernel finishes the removal of a device shortly after it has agreed to it.
+/// Waits for the host to be as before: the kernel removes a device shortly after it has agreed to.
 fn same_soon(host: &Host, before: &str) -> Result<()> {
     let same = wait_until("the host is as before", MARGIN, || {
-        Ok((picture(host)? == before).then_some(()))
+        Ok((network_state(host)? == before).then_some(()))
     });
     if same.is_err() {
         assert_eq!(
             before.lines().collect::<Vec<_>>(),
-            picture(host)?.lines().collect::<Vec<_>>()
+            network_state(host)?.lines().collect::<Vec<_>>()
         );
     }
     same

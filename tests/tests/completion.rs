@@ -1,4 +1,4 @@
-//! Completion, with the TAB key of real shells, beside a carpd that runs.
+//! Completion with the TAB key of real shells, with a running carpd.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use carp_tests::{Carpd, Host, Lab, Terminal, program};
 
 const COMPLETIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../completions");
 
-/// What a person takes for at once, and several times what an idle machine needs. A process is
-/// started and asks carpd, no more.
-const A_TAB: Duration = Duration::from_millis(200);
+/// Longest time that feels immediate, and several times what an idle machine needs to start a
+/// process that asks carpd.
+const TAB_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A host with two carp interfaces, and a directory with the programs under test.
 struct Site {
@@ -51,7 +51,7 @@ impl Site {
         ])
     }
 
-    /// An interactive shell in a terminal, with completion set up by `profile`.
+    /// Starts an interactive shell in a terminal, with completion set up by `profile`.
     fn shell(&self, command: &str, profile: &str) -> Result<Terminal> {
         let script = self.lab.path("profile");
         fs::write(&script, format!("PS1='ready> '\n{profile}\nclear\n"))?;
@@ -69,7 +69,7 @@ impl Site {
         Ok(terminal)
     }
 
-    /// What fish offers behind a line; it prints that by itself.
+    /// Returns the completions that fish prints for a line.
     fn fish(&self, line: &str) -> Result<String> {
         let mut command = self.host.command("fish");
         command
@@ -86,7 +86,7 @@ impl Site {
     }
 }
 
-/// A line, what a TAB behind it offers, and what it does not.
+/// A line, completions that a TAB must offer, and completions that it must not.
 const LINES: &[(&str, &[&str], &[&str])] = &[
     (
         "carpctl ",
@@ -141,7 +141,7 @@ const LINES: &[(&str, &[&str], &[&str])] = &[
     ),
 ];
 
-/// Types each line, presses the key that lists candidates, and looks at the screen.
+/// Types each line, presses the key that lists candidates, and checks the screen.
 fn tab(shell: &Terminal) -> Result<()> {
     for (line, offered, not) in LINES {
         shell.press(&["C-u", "C-l"])?;
@@ -166,7 +166,7 @@ fn bash_profile(setup: &str) -> String {
 }
 
 #[test]
-fn bash_completes_alone() -> Result<()> {
+fn bash_completes_without_bash_completion() -> Result<()> {
     let site = Site::new()?;
     let sources =
         ["carpctl", "carpd", "carptop"].map(|name| format!(". {COMPLETIONS}/{name}.bash"));
@@ -174,7 +174,7 @@ fn bash_completes_alone() -> Result<()> {
 }
 
 #[test]
-fn bash_completes_with_bash_completion_which_loads_the_files_by_itself() -> Result<()> {
+fn bash_completion_loads_the_files_on_demand() -> Result<()> {
     let site = Site::new()?;
     let user = site.lab.path("bash-completion");
     let place = user.join("completions");
@@ -188,7 +188,7 @@ fn bash_completes_with_bash_completion_which_loads_the_files_by_itself() -> Resu
     );
     let shell = site.shell(BASH, &bash_profile(&setup))?;
     tab(&shell)?;
-    // The system's own programs keep their own.
+    // The system's programs keep their own completion.
     shell.press(&["C-u", "C-l"])?;
     shell.type_in("sysctl net.ipv4.ip_forwar")?;
     shell.press(&["Tab"])?;
@@ -208,7 +208,7 @@ fn zsh_completes_and_describes() -> Result<()> {
     shell.press(&["C-u", "C-l"])?;
     shell.type_in("carpctl sysctl net.inet.carp.re")?;
     shell.press(&["Tab"])?;
-    // The value stands before the description.
+    // The value precedes the description.
     shell.wait_for(&["net.inet.carp.replay ", "-- 1: "], Duration::ZERO)?;
     shell.press(&["C-u", "C-l"])?;
     shell.type_in("echo $_comps[ifconfig] $_comps[sysctl] $_comps[carpctl]")?;
@@ -244,7 +244,7 @@ fn fish_completes_and_describes() -> Result<()> {
 }
 
 #[test]
-fn fish_leaves_the_systems_programs_their_own_completion() -> Result<()> {
+fn fish_keeps_the_completion_of_the_systems_programs() -> Result<()> {
     let site = Site::new()?;
     for line in ["ifconfig ca", "sysctl net.inet.carp"] {
         let said = site.fish(line)?;
@@ -255,7 +255,7 @@ fn fish_leaves_the_systems_programs_their_own_completion() -> Result<()> {
 }
 
 #[test]
-fn files_stand_behind_passfile_and_check() -> Result<()> {
+fn passfile_and_check_complete_file_names() -> Result<()> {
     let site = Site::new()?;
     fs::write(site.lab.path("phrase.txt"), "")?;
     let typed = site.lab.path("phr").display().to_string();
@@ -285,7 +285,7 @@ fn files_stand_behind_passfile_and_check() -> Result<()> {
 }
 
 #[test]
-fn without_carpd_completion_is_silent_and_knows_what_it_can() -> Result<()> {
+fn completion_without_carpd_is_silent_and_offers_fixed_words() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     for words in [
@@ -308,9 +308,9 @@ fn without_carpd_completion_is_silent_and_knows_what_it_can() -> Result<()> {
 }
 
 #[test]
-fn a_tab_is_answered_at_once() -> Result<()> {
+fn tab_is_answered_within_the_limit() -> Result<()> {
     let site = Site::new()?;
-    // The fastest of ten: what the machine does besides is not carpctl's.
+    // The fastest of ten runs: a busy machine slows down some of them.
     for words in [
         &["--complete", ""][..],
         &["--complete", "sysctl", ""],
@@ -327,7 +327,7 @@ fn a_tab_is_answered_at_once() -> Result<()> {
                 "{output:?}"
             );
         }
-        ensure!(best <= A_TAB, "{words:?}: {best:?}");
+        ensure!(best <= TAB_TIMEOUT, "{words:?}: {best:?}");
     }
     Ok(())
 }

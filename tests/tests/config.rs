@@ -1,4 +1,4 @@
-//! rc.conf and sysctl.conf: at the start, saved, and read again while groups run.
+//! rc.conf and sysctl.conf: read at the start, saved, and reloaded while groups run.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use carp_tests::{Capture, Carpd, Lab, MARGIN, Pair, master_down, program, wait_until};
 use rustix::process::Signal;
 
-/// As an administrator would carry it over from a BSD host, with a mistake in it.
+/// Configuration copied from a BSD host, with a mistake in it.
 const FROM_BSD: &str = r#"# The gateway.
 hostname="gw1.example.org"
 ifconfig_em0="inet 192.168.1.2 netmask 255.255.255.0"
@@ -24,7 +24,7 @@ pf_enable="YES"
 "#;
 
 #[test]
-fn lines_from_a_bsd_host_come_up_and_a_mistake_is_told_with_its_line() -> Result<()> {
+fn bsd_configuration_starts_and_a_mistake_is_named_with_its_line() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let sysctl = "net.inet.carp.preempt=1\nkern.ipc.maxsockbuf=16777216\n";
@@ -52,7 +52,7 @@ fn lines_from_a_bsd_host_come_up_and_a_mistake_is_told_with_its_line() -> Result
 }
 
 #[test]
-fn what_is_saved_comes_back_at_the_next_start() -> Result<()> {
+fn saved_configuration_returns_at_the_next_start() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24 2001:db8:1::2/64")])?;
     let comment = "# Ours.\nhostname=\"gw1\"\n";
@@ -63,14 +63,14 @@ fn what_is_saved_comes_back_at_the_next_start() -> Result<()> {
     carpd.carpctl("carp5 create vhid 5 advbase 3 down 192.168.1.5/24 lladdr parent")?;
     carpd.carpctl("sysctl net.inet.carp.preempt=1 net.inet.carp.log=2")?;
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 7))?;
-    let picture = |carpd: &Carpd| -> Result<_> {
+    let shown = |carpd: &Carpd| -> Result<_> {
         Ok((
             carpd.carpctl("-a")?,
             carpd.carpctl("carp0 --show-pass")?,
             carpd.carpctl("sysctl -a")?,
         ))
     };
-    let before = picture(&carpd)?;
+    let before = shown(&carpd)?;
     carpd.carpctl("save")?;
     for file in ["rc.conf", "sysctl.conf"] {
         let mode = fs::metadata(carpd.config(file))?.permissions().mode();
@@ -82,15 +82,15 @@ fn what_is_saved_comes_back_at_the_next_start() -> Result<()> {
     ensure!(carpd.stop()?.success());
     carpd.restart()?;
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 7))?;
-    assert_eq!(picture(&carpd)?, before);
-    // Nothing differs: nothing is written.
+    assert_eq!(shown(&carpd)?, before);
+    // No difference, so carpctl writes nothing.
     carpd.carpctl("save")?;
     assert_eq!(fs::read_to_string(carpd.config("rc.conf"))?, saved);
     Ok(())
 }
 
 #[test]
-fn a_reload_changes_what_differs_and_a_master_misses_no_advertisement() -> Result<()> {
+fn reload_changes_only_differences_and_delays_no_advertisement() -> Result<()> {
     let mut pair = Pair::with_group("192.168.1.1/24")?;
     pair.a.carpctl("save")?;
     let group = fs::read_to_string(pair.a.config("rc.conf"))?;
@@ -111,7 +111,7 @@ fn a_reload_changes_what_differs_and_a_master_misses_no_advertisement() -> Resul
     }
     pair.a
         .wait_for_state("carp1", "MASTER", master_down(1, 10))?;
-    // By signal as well; and carp1 is no longer there.
+    // SIGHUP reloads too; carp1 is no longer configured.
     fs::write(pair.a.config("rc.conf"), &group)?;
     pair.a.signal(Signal::HUP)?;
     wait_until("carp1 is gone", MARGIN, || {
@@ -139,7 +139,7 @@ fn a_reload_changes_what_differs_and_a_master_misses_no_advertisement() -> Resul
 }
 
 #[test]
-fn a_reload_with_a_fault_in_the_files_names_it_and_changes_nothing() -> Result<()> {
+fn reload_of_faulty_files_names_the_fault_and_changes_nothing() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let good = "cloned_interfaces=carp0\nifconfig_carp0=\"vhid 1 192.168.1.1/24\"\n";
@@ -156,13 +156,13 @@ fn a_reload_with_a_fault_in_the_files_names_it_and_changes_nothing() -> Result<(
         (reload.code, reload.stderr),
         (1, format!("carpctl: {fault}"))
     );
-    // Nothing is saved over it either.
+    // carpctl does not save over faulty files either.
     let save = carpd.try_carpctl("save")?;
     ensure!(save.code == 1 && save.stderr.contains(&fault), "{save:?}");
     assert_eq!(fs::read_to_string(carpd.config("rc.conf"))?, bad);
     assert_eq!(carpd.carpctl("-a")?, before);
 
-    // Checking needs no daemon to say the same.
+    // `check` reports the same without carpd.
     let check = carpd.try_carpctl(&format!("check {file}"))?;
     assert_eq!((check.code, check.stderr), (1, fault));
     fs::write(carpd.config("rc.conf"), good)?;
@@ -179,13 +179,13 @@ fn a_reload_with_a_fault_in_the_files_names_it_and_changes_nothing() -> Result<(
 }
 
 #[test]
-fn a_disk_that_is_full_or_read_only_keeps_the_old_files() -> Result<()> {
+fn full_or_read_only_disk_keeps_the_old_files() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let old = "cloned_interfaces=carp0\nifconfig_carp0=\"vhid 1 192.168.1.1/24\"\n";
     let carpd = Carpd::start_configured(&host, old, "")?;
     let directory = carpd.config("").display().to_string();
-    // carpd has mounts of its own, which nobody else sees.
+    // carpd has a mount namespace of its own.
     let seen = format!(
         "/proc/{}/root{}",
         carpd.id(),
@@ -212,7 +212,7 @@ fn a_disk_that_is_full_or_read_only_keeps_the_old_files() -> Result<()> {
     );
     assert_eq!(fs::read_to_string(&seen)?, old);
 
-    // One page, which the old file has.
+    // One page, which the old file occupies.
     mount(&format!(
         "mount -t tmpfs -o size=4k none {directory}; printf '%s' '{old}' >{directory}rc.conf"
     ))?;

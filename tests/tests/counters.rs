@@ -20,7 +20,7 @@ use carp_tests::{Carpd, Lab, MARGIN, carp_frame, forged, master_down, wait_until
 const PEER: &str = "192.168.1.9";
 const PEER6: &str = "fe80::9";
 
-/// What is not counted of packets received.
+/// Counters of other things than received packets.
 const OF_OURS: [&str; 5] = ["opackets", "opackets6", "onomem", "ostates", "preempt"];
 
 /// carpd with one virtual host that is BACKUP.
@@ -30,7 +30,7 @@ struct Site {
 }
 
 impl Site {
-    /// A BACKUP that waits for a minute before it takes over.
+    /// Starts a BACKUP that waits for a minute before it takes over.
     fn new() -> Result<Self> {
         let lab = Lab::new()?;
         let host = lab.host("a", &[("lan", "192.168.1.2/24 2001:db8:1::2/64")])?;
@@ -46,21 +46,21 @@ impl Site {
         Ok(site)
     }
 
-    /// The counters of carp0, and those of everything.
+    /// Returns the counters of carp0 and the totals.
     fn counters(&self) -> Result<[BTreeMap<String, u64>; 2]> {
         let read = |line| Ok::<_, anyhow::Error>(serde_json::from_str(&self.carpd.carpctl(line)?)?);
         Ok([read("netstat -I carp0 --json")?, read("netstat --json")?])
     }
 
-    /// Lets carpd's host receive `frame`, from the other end of its cable: a switch might have
-    /// opinions on malformed packets.
+    /// Sends `frame` to carpd's host from the other end of its cable: a switch might drop malformed
+    /// frames.
     fn receives(&self, frame: &[u8]) -> Result<()> {
         let port = self.carpd.host().port("eth0");
         self.lab.switch().inject(&port, &[frame.to_vec()])
     }
 
-    /// Sends `frame`, and waits until these counters have risen by one, of carp0 and in total, and
-    /// no other of a packet received.
+    /// Sends `frame`, and asserts that these counters of carp0 and these totals rise by one, and no
+    /// other counter of received packets.
     fn moves(&self, frame: &[u8], of_carp0: &[&str], in_total: &[&str]) -> Result<()> {
         let before = self.counters()?;
         self.receives(frame)?;
@@ -97,7 +97,7 @@ impl Site {
     }
 }
 
-/// An advertisement that carp0 believes.
+/// Returns the header of an advertisement that carp0 accepts.
 fn header(counter: u64) -> Header {
     let addresses = ["192.168.1.1", "2001:db8:1::1"].map(|text| text.parse().unwrap());
     let key = Key::password(b"secret").unwrap();
@@ -119,7 +119,7 @@ fn packet(ttl: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn every_counter_of_received_packets_moves_from_the_wire() -> Result<()> {
+fn every_receive_counter_moves_from_the_wire() -> Result<()> {
     let site = Site::new()?;
     let good = header(1);
 
@@ -150,7 +150,7 @@ fn every_counter_of_received_packets_moves_from_the_wire() -> Result<()> {
     let badver = ["ipackets", "badver"];
     site.moves(&advertisement(PEER, &old), &badver, &badver)?;
 
-    // Our password, but fewer addresses: looked into when it is logged, which is now.
+    // Our password, but fewer addresses: carpd checks for that only when it logs, as it does now.
     let key = Key::password(b"secret")?;
     let fewer = Digests::new(&key, 1_u64.try_into()?, &["192.168.1.1".parse()?]);
     let fewer = Header {
@@ -177,7 +177,7 @@ fn every_counter_of_received_packets_moves_from_the_wire() -> Result<()> {
 }
 
 #[test]
-fn while_advertisements_are_not_allowed_nothing_is_heard() -> Result<()> {
+fn advertisements_are_ignored_while_allow_is_0() -> Result<()> {
     let site = Site::new()?;
     site.carpd.carpctl("carp0 advbase 1")?;
     site.carpd.carpctl("sysctl net.inet.carp.allow=0")?;
@@ -193,7 +193,7 @@ fn while_advertisements_are_not_allowed_nothing_is_heard() -> Result<()> {
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
     ensure!(!carpd.log()?.contains("bad packet"), "{}", carpd.log()?);
 
-    // Heard again, they end what deafness began: 1 s beats 1 s and 100/256.
+    // Once it hears them again, it yields: 1 s is less than 1 s and 100/256.
     carpd.carpctl("carp0 advskew 100")?;
     carpd.carpctl("sysctl net.inet.carp.allow=1")?;
     site.receives(&advertisement(PEER, &header(9)))?;
@@ -201,7 +201,7 @@ fn while_advertisements_are_not_allowed_nothing_is_heard() -> Result<()> {
 }
 
 #[test]
-fn what_is_sent_what_changes_and_what_is_preempted_is_counted() -> Result<()> {
+fn sends_transitions_and_preemptions_are_counted() -> Result<()> {
     let site = Site::new()?;
     let carpd = &site.carpd;
     carpd.carpctl("sysctl net.inet.carp.preempt=1")?;
@@ -225,7 +225,7 @@ fn what_is_sent_what_changes_and_what_is_preempted_is_counted() -> Result<()> {
 }
 
 #[test]
-fn what_the_kernel_does_not_send_is_counted_and_suppresses_preemption() -> Result<()> {
+fn failed_sends_are_counted_and_suppress_preemption() -> Result<()> {
     let site = Site::new()?;
     let carpd = &site.carpd;
     carpd.carpctl("carp0 advbase 1")?;

@@ -1,4 +1,4 @@
-//! `make demo`, as a user sees it in a terminal of 80 columns, and the commands it offers.
+//! `make demo` in a terminal of 80 columns, and the commands that it offers.
 
 use std::process::Command;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{Lab, Process, program};
 
-/// Longer than the show takes: two elections and two failovers.
-const SHOW: Duration = Duration::from_secs(60);
+/// Longer than the demonstration: two elections and two failovers.
+const DEMONSTRATION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The columns that a line takes, with tabs as a terminal has them.
+/// Returns the columns that a line takes, with tabs expanded as a terminal does it.
 fn columns(line: &str) -> usize {
     line.chars().fold(0, |at, c| match c {
         '\t' => at / 8 * 8 + 8,
@@ -18,11 +18,11 @@ fn columns(line: &str) -> usize {
 }
 
 #[test]
-fn the_demonstration_fits_80_columns_and_offers_short_commands() -> Result<()> {
+fn demonstration_fits_80_columns_and_offers_short_commands() -> Result<()> {
     let lab = Lab::new()?;
     let command = Command::new(program("demo")?);
     let mut demo = Process::spawn("demo", command, &lab.path("demo.log"))?;
-    demo.wait_for_log("Ctrl-C here ends", SHOW)?;
+    demo.wait_for_log("Ctrl-C here ends", DEMONSTRATION_TIMEOUT)?;
     let shown = demo.log()?;
     for line in shown.lines() {
         ensure!(columns(line) <= 80, "{} columns: {line}", columns(line));

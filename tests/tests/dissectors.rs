@@ -1,11 +1,11 @@
-//! What tcpdump and Wireshark make of our advertisements.
+//! tcpdump and Wireshark on our advertisements.
 
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 use carp_tests::{Capture, Frame, MARGIN, Pair, wait_until};
 
-/// A capture of several advertisements of both families.
+/// Captures several advertisements of both families.
 fn captured() -> Result<(Pair, Capture)> {
     let pair = Pair::with_group("192.168.1.1/24 192.168.1.10/24 inet6 2001:db8:1::1/64")?;
     let mut capture = Capture::on_segment(&pair.lab, "lan")?;

@@ -16,7 +16,7 @@ const PAGES: &[&str] = &[
     "org.carpd1.5",
 ];
 
-/// What cannot run here, and what is done instead.
+/// Examples that cannot run here, with the reason.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "carp.4",
@@ -41,7 +41,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The page and the name of every example that the stories ask for, as they write it.
+/// Returns the sources that name the examples that tests run.
 fn asked_for() -> Result<String> {
     let mut text = String::new();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
@@ -57,7 +57,7 @@ fn asked_for() -> Result<String> {
 }
 
 #[test]
-fn every_example_is_run_or_cannot_be() -> Result<()> {
+fn every_example_is_run_or_listed_as_impossible_here() -> Result<()> {
     let stories = asked_for()?;
     let mut elsewhere = BTreeSet::new();
     for page in PAGES {
@@ -65,7 +65,7 @@ fn every_example_is_run_or_cannot_be() -> Result<()> {
         ensure!(!found.is_empty(), "{page} has examples");
         ensure!(
             stories.contains(&format!("\"{page}\"")),
-            "nobody reads {page}"
+            "no test reads {page}"
         );
         let names: BTreeSet<&str> = found.iter().map(|each| each.name.as_str()).collect();
         assert_eq!(names.len(), found.len(), "a name twice in {page}");
@@ -76,7 +76,7 @@ fn every_example_is_run_or_cannot_be() -> Result<()> {
             } else {
                 ensure!(
                     stories.contains(&quoted),
-                    "{page}: nobody runs {}",
+                    "{page}: no test runs {}",
                     each.name
                 );
             }
@@ -90,8 +90,8 @@ fn every_example_is_run_or_cannot_be() -> Result<()> {
     Ok(())
 }
 
-/// Commands that stand outside of EXAMPLES: `make links` runs the first, see links.rs; what the
-/// last has systemd do, restart.rs does.
+/// Commands outside of EXAMPLES: links.rs runs the first two through `make links`, restart.rs does
+/// the work of the last one without systemd.
 const OUTSIDE: &[&str] = &[
     "# ln -s /usr/sbin/carpctl /usr/local/sbin/ifconfig",
     "# ln -s /usr/sbin/carpctl /usr/local/sbin/sysctl",
@@ -99,7 +99,7 @@ const OUTSIDE: &[&str] = &[
 ];
 
 #[test]
-fn commands_stand_where_they_are_run() -> Result<()> {
+fn commands_outside_of_examples_are_listed() -> Result<()> {
     for page in PAGES {
         let text = source(&format!("man/{page}"))?;
         let mut section = "";

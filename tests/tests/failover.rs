@@ -1,16 +1,16 @@
-//! How the backup takes over, and how long a client waits for it.
+//! Takeovers by the backup, and how long a client waits for them.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{
-    AT_ONCE, Advertisement, Capture, Frame, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down,
+    REACTION_TIMEOUT, Advertisement, Capture, Frame, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down,
     wait_until,
 };
 
 const ADDRESS: &str = "192.168.1.1";
 
-/// Pings the address, lets `event` happen, waits until B is MASTER, and gives the outage.
+/// Pings the address during `event`, waits until B is MASTER, and returns the outage.
 fn outage(pair: &Pair, bound: Duration, event: impl FnOnce() -> Result<()>) -> Result<Duration> {
     let ping = Ping::start(&pair.client, ADDRESS)?;
     let outage = ping.outage_of(event, || pair.b.wait_for_state("carp0", "MASTER", bound))?;
@@ -22,12 +22,12 @@ fn outage(pair: &Pair, bound: Duration, event: impl FnOnce() -> Result<()>) -> R
     Ok(outage)
 }
 
-/// As [`outage`], where A says goodbye.
+/// As [`outage`], for an event in which A sends a bow-out.
 fn bowing_out(pair: &Pair, event: impl FnOnce() -> Result<()>) -> Result<()> {
     let mut sent = Capture::sent_by(pair.a.host(), "eth0")?;
-    let outage = outage(pair, AT_ONCE, event)?;
+    let outage = outage(pair, REACTION_TIMEOUT, event)?;
     ensure!(
-        outage < AT_ONCE,
+        outage < REACTION_TIMEOUT,
         "the client was without answers for {outage:?}"
     );
     let frames = sent.stop()?;
@@ -45,7 +45,7 @@ fn bowing_out(pair: &Pair, event: impl FnOnce() -> Result<()>) -> Result<()> {
 }
 
 #[test]
-fn when_the_whole_of_a_dies_b_answers_after_the_master_down_time() -> Result<()> {
+fn backup_answers_after_the_master_down_time_when_a_host_dies() -> Result<()> {
     let mut pair = Pair::with_group("192.168.1.1/24")?;
     let bound = master_down(1, 100);
     let a = &mut pair.a;
@@ -67,7 +67,7 @@ fn when_the_whole_of_a_dies_b_answers_after_the_master_down_time() -> Result<()>
 }
 
 #[test]
-fn a_killed_daemon_leaves_no_second_address_behind() -> Result<()> {
+fn killed_carpd_leaves_no_second_address_behind() -> Result<()> {
     let mut pair = Pair::with_group("192.168.1.1/24")?;
     pair.a.kill()?;
     pair.b
@@ -79,7 +79,7 @@ fn a_killed_daemon_leaves_no_second_address_behind() -> Result<()> {
 }
 
 #[test]
-fn carp0_down_hands_over_at_once() -> Result<()> {
+fn down_hands_over_at_once() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     bowing_out(&pair, || pair.a.carpctl("carp0 down").map(drop))?;
     assert_eq!(pair.a.state("carp0")?, "INIT");
@@ -87,7 +87,7 @@ fn carp0_down_hands_over_at_once() -> Result<()> {
 }
 
 #[test]
-fn carp0_destroy_hands_over_at_once() -> Result<()> {
+fn destroy_hands_over_at_once() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     bowing_out(&pair, || pair.a.carpctl("carp0 destroy").map(drop))?;
     assert_eq!(pair.a.carpctl("-l")?.trim(), "");
@@ -95,7 +95,7 @@ fn carp0_destroy_hands_over_at_once() -> Result<()> {
 }
 
 #[test]
-fn a_clean_stop_of_carpd_hands_over_at_once() -> Result<()> {
+fn clean_stop_hands_over_at_once() -> Result<()> {
     let mut pair = Pair::with_group("192.168.1.1/24")?;
     let mut sent = Capture::sent_by(pair.a.host(), "eth0")?;
     let a = &mut pair.a;
@@ -106,10 +106,10 @@ fn a_clean_stop_of_carpd_hands_over_at_once() -> Result<()> {
             ensure!(status.success(), "carpd ended with {status}");
             Ok(())
         },
-        || pair.b.wait_for_state("carp0", "MASTER", AT_ONCE),
+        || pair.b.wait_for_state("carp0", "MASTER", REACTION_TIMEOUT),
     )?;
     println!("the client was without answers for {outage:.2?}");
-    ensure!(outage < AT_ONCE, "{outage:?}");
+    ensure!(outage < REACTION_TIMEOUT, "{outage:?}");
     let advertisements: Vec<_> = sent
         .stop()?
         .iter()
@@ -123,7 +123,7 @@ fn a_clean_stop_of_carpd_hands_over_at_once() -> Result<()> {
 }
 
 #[test]
-fn with_preempt_one_dead_cable_moves_all_groups_and_they_come_back() -> Result<()> {
+fn dead_cable_moves_all_groups_with_preempt_and_they_return() -> Result<()> {
     let pair = Pair::with_manual_group()?;
     pair.a.host().pull("eth0")?;
     pair.b

@@ -1,14 +1,14 @@
-//! Lines that claimed a fault where there was none.
+//! Log lines that reported faults that did not exist.
 
 use anyhow::{Result, ensure};
-use carp_tests::{AT_ONCE, Bus, Carpd, Lab, MARGIN, master_down, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Bus, Carpd, Lab, MARGIN, master_down, wait_until};
 
 #[test]
-fn clean_stop_loses_no_connection_to_the_bus() -> Result<()> {
+fn clean_stop_logs_no_lost_connection_to_the_bus() -> Result<()> {
     let lab = Lab::new()?;
     let bus = Bus::start(&lab)?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
-    // It depended on which of two tasks was woken first.
+    // Whether the line came depended on the order in which two tasks woke up.
     for _ in 0..8 {
         let mut carpd = Carpd::start_on(&host, bus.address())?;
         carpd.wait_for_log("org.carpd1 is on ")?;
@@ -30,7 +30,7 @@ fn interface_that_goes_away_under_a_master_is_named_once() -> Result<()> {
         Ok((!carpd.has_direct_socket("eth0")?).then_some(()))
     })?;
     host.run("ip link del eth0")?;
-    carpd.wait_for_state("carp0", "INIT", AT_ONCE)?;
+    carpd.wait_for_state("carp0", "INIT", REACTION_TIMEOUT)?;
     let gone = "there is no interface eth0";
     carpd.wait_for_log(gone)?;
     let log = carpd.log()?;

@@ -1,14 +1,14 @@
-//! IPv6, several addresses at once, and hosts that disagree about them.
+//! IPv6, several addresses at once, and hosts with different addresses.
 
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{
-    AT_ONCE, Capture, Family, Frame, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down, wait_until,
+    REACTION_TIMEOUT, Capture, Family, Frame, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down, wait_until,
 };
 
 const V6: &str = "2001:db8:1::1";
 
 #[test]
-fn an_ipv6_group_has_one_master_and_moves_when_it_dies() -> Result<()> {
+fn ipv6_group_has_one_master_and_moves_when_it_dies() -> Result<()> {
     let mut pair = Pair::with_group("inet6 2001:db8:1::1/64")?;
     pair.client_reaches(V6)?;
     assert_eq!(pair.client.neighbour(V6)?.as_deref(), Some(VIRTUAL_MAC));
@@ -32,17 +32,17 @@ fn an_ipv6_group_has_one_master_and_moves_when_it_dies() -> Result<()> {
 }
 
 #[test]
-fn an_ipv6_address_answers_at_once_and_is_announced_with_override() -> Result<()> {
+fn ipv6_address_answers_at_once_and_is_announced_with_override() -> Result<()> {
     let pair = Pair::with_group("inet6 2001:db8:1::1/64")?;
     let mut sent = Capture::sent_by(pair.b.host(), "eth0")?;
     let ping = Ping::start(&pair.client, V6)?;
     let outage = ping.outage_of(
         || pair.a.carpctl("carp0 down").map(drop),
-        || pair.b.wait_for_state("carp0", "MASTER", AT_ONCE),
+        || pair.b.wait_for_state("carp0", "MASTER", REACTION_TIMEOUT),
     )?;
     println!("the client was without answers for {outage:.2?}");
     ensure!(
-        outage < AT_ONCE,
+        outage < REACTION_TIMEOUT,
         "duplicate address detection would take a second: {outage:?}"
     );
     let addresses = pair.b.host().addresses()?;
@@ -87,7 +87,7 @@ fn three_ipv4_and_two_ipv6_addresses_move_together() -> Result<()> {
     }
 
     pair.a.carpctl("carp0 down")?;
-    pair.b.wait_for_state("carp0", "MASTER", AT_ONCE)?;
+    pair.b.wait_for_state("carp0", "MASTER", REACTION_TIMEOUT)?;
     for address in all {
         pair.client_reaches(address)?;
         assert_eq!(
@@ -130,7 +130,7 @@ fn three_ipv4_and_two_ipv6_addresses_move_together() -> Result<()> {
 }
 
 #[test]
-fn hosts_with_different_address_lists_count_badauth_and_say_so() -> Result<()> {
+fn different_address_lists_count_badauth_and_are_logged() -> Result<()> {
     let mut pair = Pair::new()?;
     pair.a.carpctl("carp0 create")?;
     pair.a
@@ -138,7 +138,7 @@ fn hosts_with_different_address_lists_count_badauth_and_say_so() -> Result<()> {
     pair.b.carpctl("carp0 create")?;
     pair.b
         .carpctl("carp0 vhid 1 advskew 100 pass mekmitasdigoat 192.168.1.1/24")?;
-    // Neither understands the other: both become MASTER.
+    // Neither accepts the other's advertisements: both become MASTER.
     for carpd in [&pair.a, &pair.b] {
         carpd.wait_for_state("carp0", "MASTER", master_down(1, 100))?;
     }
@@ -157,7 +157,7 @@ fn hosts_with_different_address_lists_count_badauth_and_say_so() -> Result<()> {
 }
 
 #[test]
-fn ipv6_that_comes_late_or_goes_and_comes_back_is_joined_in_the_group() -> Result<()> {
+fn ipv6_that_appears_late_or_returns_joins_the_group() -> Result<()> {
     let pair = Pair::new()?;
     let a = pair.a.host();
     let joined = || {
@@ -173,7 +173,7 @@ fn ipv6_that_comes_late_or_goes_and_comes_back_is_joined_in_the_group() -> Resul
     pair.form_group("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
     a.run("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0")?;
     joined()?;
-    // Below 1280 there is no IPv6 at all, and no membership outlives that.
+    // Below 1280 bytes there is no IPv6, and its memberships end.
     a.run("ip link set eth0 mtu 1000")?;
     let groups = a.run("ip maddress show dev eth0")?;
     ensure!(!groups.contains("ff02::12"), "{groups}");

@@ -1,7 +1,8 @@
-//! Hosts whose own packet filter or routing checks would make a naive daemon deaf.
+//! Packet filters and reverse path filtering on the hosts themselves do not keep carpd from
+//! hearing.
 
 use anyhow::Result;
-use carp_tests::{AT_ONCE, Capture, Carpd, Frame, Pair, VIRTUAL_MAC, ping};
+use carp_tests::{REACTION_TIMEOUT, Capture, Carpd, Frame, Pair, VIRTUAL_MAC, ping};
 
 const RULES: &str = "
 table inet firewall {
@@ -22,7 +23,7 @@ fn drop_carp(carpd: &Carpd) -> Result<()> {
 }
 
 #[test]
-fn a_host_whose_firewall_drops_carp_still_hears_its_master() -> Result<()> {
+fn host_whose_firewall_drops_carp_still_hears_its_master() -> Result<()> {
     let pair = Pair::new()?;
     for carpd in [&pair.a, &pair.b] {
         drop_carp(carpd)?;
@@ -37,10 +38,10 @@ fn a_host_whose_firewall_drops_carp_still_hears_its_master() -> Result<()> {
         ("BACKUP", before)
     );
 
-    // While it is MASTER, too: A hears that B takes over, objects, and B yields.
+    // The same while it is MASTER: A hears that B takes over, objects, and B yields.
     let heard = pair.a.counter("carp0", "ipackets")?;
     pair.b.carpctl("carp0 state master")?;
-    pair.b.wait_for_state("carp0", "BACKUP", AT_ONCE)?;
+    pair.b.wait_for_state("carp0", "BACKUP", REACTION_TIMEOUT)?;
     pair.a.wait_for_more_than("carp0", "ipackets", heard)?;
     assert_eq!(pair.a.state("carp0")?, "MASTER");
     Ok(())
@@ -60,12 +61,12 @@ fn strict_reverse_path_filtering_changes_nothing() -> Result<()> {
     pair.client_reaches("192.168.1.1")?;
     ping(&pair.client, "192.168.1.2", 3)?;
     pair.a.carpctl("carp0 down")?;
-    pair.b.wait_for_state("carp0", "MASTER", AT_ONCE)?;
+    pair.b.wait_for_state("carp0", "MASTER", REACTION_TIMEOUT)?;
     pair.client_reaches("192.168.1.1")
 }
 
 #[test]
-fn both_hosts_advertise_from_the_same_mac_and_hear_each_other_in_every_state() -> Result<()> {
+fn hosts_hear_each_other_from_the_same_mac_in_every_state() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     let mut captures = [
         Capture::sent_by(pair.a.host(), "eth0")?,
@@ -74,19 +75,19 @@ fn both_hosts_advertise_from_the_same_mac_and_hear_each_other_in_every_state() -
 
     // BACKUP hears MASTER.
     pair.b.wait_for_counter("carp0", "ipackets", 2)?;
-    // MASTER hears MASTER, on both sides: B claims the group, A objects, B gives in.
+    // MASTER hears MASTER, on both sides: B claims the group, A objects, B yields.
     let heard = pair.a.counter("carp0", "ipackets")?;
     pair.b.carpctl("carp0 state master")?;
-    pair.b.wait_for_state("carp0", "BACKUP", AT_ONCE)?;
+    pair.b.wait_for_state("carp0", "BACKUP", REACTION_TIMEOUT)?;
     // A as MASTER hears B.
     pair.a.wait_for_more_than("carp0", "ipackets", heard)?;
-    // After a change of roles A, that was MASTER, hears B.
+    // After the handover A, which was MASTER, hears B.
     pair.a.carpctl("carp0 state backup advskew 200")?;
     pair.b
         .wait_for_state("carp0", "MASTER", carp_tests::master_down(1, 100))?;
     pair.a.wait_for_counter("carp0", "ipackets", 2)?;
     assert_eq!(pair.a.state("carp0")?, "BACKUP");
-    // INIT: nothing is heard, and the host that comes back hears again.
+    // In INIT it hears nothing; when it returns, it hears again.
     pair.a.carpctl("carp0 down")?;
     pair.a.carpctl("carp0 up")?;
     pair.a.wait_for_counter("carp0", "ipackets", 2)?;
@@ -109,7 +110,7 @@ fn both_hosts_advertise_from_the_same_mac_and_hear_each_other_in_every_state() -
 }
 
 #[test]
-fn a_rule_for_the_physical_interface_does_not_match_what_is_for_a_virtual_address() -> Result<()> {
+fn rule_for_eth0_does_not_match_traffic_to_a_virtual_address() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     let host = pair.a.host();
     for (interfaces, answered) in [("\"eth0\"", true), ("{ \"eth0\", \"carp*\" }", false)] {

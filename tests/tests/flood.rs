@@ -6,31 +6,31 @@ use anyhow::{Context as _, Result, ensure};
 use carp_proto::Mac;
 use carp_proto::wire::frames;
 use carp_tests::{
-    AT_ONCE, Capture, Carpd, Frame, MARGIN, Pair, carp_frame, forged, master_down, wait_until,
+    REACTION_TIMEOUT, Capture, Carpd, Frame, MARGIN, Pair, carp_frame, forged, master_down, wait_until,
 };
 
-/// A second, at each host. What is built for debugging takes ten times as long for each.
+/// Frames a second for each host. Programs built for debugging take ten times as long for each.
 const RATE: u32 = if cfg!(debug_assertions) {
     10_000
 } else {
     100_000
 };
 
-/// Who is flooded, and what part of the rate has to be reached there. On one machine two hosts and
-/// two senders share its processors: at both at once the full rate is only reached in sum, and then
-/// each host has to show that it bears it.
+/// Flooded hosts, by index, with the part of the rate that has to be reached there. On one machine,
+/// two hosts and two senders share the processors: both hosts together reach the full rate only in
+/// sum, so each host is flooded alone as well.
 const FLOODED: &[(&[usize], f64)] = if cfg!(debug_assertions) {
     &[(&[0, 1], 0.99)]
 } else {
     &[(&[0, 1], 0.5), (&[0], 0.99), (&[1], 0.99)]
 };
 
-const SPAN: Duration = Duration::from_secs(30);
+const FLOOD_TIME: Duration = Duration::from_secs(30);
 
-/// Of lines about bad packets: four for each of seven kinds, since each may come every ten seconds.
-const MOST_LINES: usize = 28;
+/// Most lines about bad packets: four for each of seven kinds, one every ten seconds.
+const MAX_LINES: usize = 28;
 
-/// One of each kind.
+/// Returns one bad advertisement of each kind.
 fn bad_frames(own: Vec<u8>) -> Vec<Vec<u8>> {
     let header = forged(1);
     let packet = |ttl, payload: &[u8]| carp_frame([192, 168, 1, 77].into(), ttl, payload);
@@ -51,8 +51,8 @@ fn bad_frames(own: Vec<u8>) -> Vec<Vec<u8>> {
     ]
 }
 
-/// Floods hosts from the other ends of their cables, so that no processor is spent on the switch;
-/// gives the lowest of the rates.
+/// Floods hosts from the other ends of their cables, so that the switch takes no processor time;
+/// returns the lowest of the rates.
 fn flood(pair: &Pair, hosts: &[&Carpd], frames: &[Vec<u8>], span: Duration) -> Result<f64> {
     let switch = pair.lab.switch();
     let floods: Vec<_> = hosts
@@ -66,8 +66,8 @@ fn flood(pair: &Pair, hosts: &[&Carpd], frames: &[Vec<u8>], span: Duration) -> R
     rates.into_iter().reduce(f64::min).context("no host")
 }
 
-/// Nobody changes state or grows, and nothing is missed, while `flooded` get `frames`, at this part of
-/// the rate at least.
+/// Asserts that no host changes state, grows or misses an advertisement while `flooded` get
+/// `frames` at this part of the rate at least.
 fn survives(pair: &Pair, flooded: &[&Carpd], frames: &[Vec<u8>], part: f64) -> Result<()> {
     let both = [&pair.a, &pair.b];
     let of_both = |counter: &str| -> Result<Vec<u64>> {
@@ -86,22 +86,22 @@ fn survives(pair: &Pair, flooded: &[&Carpd], frames: &[Vec<u8>], part: f64) -> R
     let mut third = Capture::received_by(&pair.client, "eth0")?;
     let (said, heard) = (pair.a.counter("carp0", "opackets")?, believed(&pair.b)?);
 
-    let rate = flood(pair, flooded, frames, SPAN)?;
+    let rate = flood(pair, flooded, frames, FLOOD_TIME)?;
     let names: Vec<&str> = flooded.iter().map(|carpd| carpd.host().name()).collect();
     let names = names.join(" and ");
-    println!("{rate:.0} bad advertisements a second at {names} for {SPAN:?}");
+    println!("{rate:.0} bad advertisements a second at {names} for {FLOOD_TIME:?}");
     let least = f64::from(RATE) * part;
     ensure!(rate >= least, "less than {least:.0}");
 
-    assert_eq!(of_both("ostates")?, states, "nobody changes state");
-    // Whatever still waits in a queue is read by now, or was lost.
+    assert_eq!(of_both("ostates")?, states, "no host changes state");
+    // The queues are read or have overflowed by now.
     wait_until(
-        "B has heard all that A said",
+        "B has accepted all that A sent",
         master_down(1, 0) + MARGIN,
         || {
             let heard = believed(&pair.b)? - heard;
             let said = pair.a.counter("carp0", "opackets")? - said;
-            ensure!(heard + 1 >= said, "B has heard {heard} of {said}");
+            ensure!(heard + 1 >= said, "B has accepted {heard} of {said}");
             Ok(Some(()))
         },
     )?;
@@ -111,7 +111,7 @@ fn survives(pair: &Pair, flooded: &[&Carpd], frames: &[Vec<u8>], part: f64) -> R
     let longest = pairs.map(|(one, next)| next - one).max();
     let longest = Duration::from_micros(longest.context("no advertisements")?);
     println!("a third host has waited for an advertisement for {longest:?} at most");
-    ensure!(longest < Duration::from_secs(2), "one was missed");
+    ensure!(longest < Duration::from_secs(2), "an advertisement was missed");
     for ((carpd, footprint), before) in both.into_iter().zip(footprints).zip(before) {
         carpd.has_not_grown(footprint)?;
         carpd.wait_for_log("more held back)")?;
@@ -121,17 +121,17 @@ fn survives(pair: &Pair, flooded: &[&Carpd], frames: &[Vec<u8>], part: f64) -> R
             "{footprint:?} -> {:?}, {lines} lines of log",
             carpd.footprint()?
         );
-        ensure!(lines <= MOST_LINES, "{lines} lines:\n{log}");
+        ensure!(lines <= MAX_LINES, "{lines} lines:\n{log}");
     }
     pair.client_reaches("192.168.1.1")
 }
 
 #[test]
-fn a_flood_of_bad_advertisements_changes_nothing() -> Result<()> {
+fn flood_of_bad_advertisements_changes_nothing() -> Result<()> {
     let pair = Pair::new()?;
     let both = [&pair.a, &pair.b];
     for carpd in both {
-        // Only so is it known of each advertisement whether it was believed.
+        // In this mode, B's counters show whether it accepted each advertisement.
         carpd.carpctl("sysctl net.inet.carp.replay=2")?;
         carpd.carpctl("sysctl net.inet.carp.log=2")?;
     }
@@ -146,7 +146,7 @@ fn a_flood_of_bad_advertisements_changes_nothing() -> Result<()> {
     sent.stop()?;
     let frames = bad_frames(own.bytes);
 
-    // What it takes at all is taken in the first second.
+    // A first second of flood, in which memory grows to its size for the rest.
     flood(&pair, &both, &frames, Duration::from_secs(1))?;
     for (hosts, part) in FLOODED {
         let flooded: Vec<&Carpd> = hosts.iter().map(|host| both[*host]).collect();
@@ -156,7 +156,7 @@ fn a_flood_of_bad_advertisements_changes_nothing() -> Result<()> {
 }
 
 #[test]
-fn under_a_flood_carpd_answers_follows_the_kernel_and_stops() -> Result<()> {
+fn carpd_answers_follows_the_kernel_and_stops_during_a_flood() -> Result<()> {
     let mut pair = Pair::with_group("192.168.1.1/24")?;
     let attackers = ["one", "two"].map(|name| pair.lab.host(name, &[("lan", "192.168.1.66/24")]));
     let frame = bad_frames(Vec::new()).swap_remove(0);
@@ -164,24 +164,24 @@ fn under_a_flood_carpd_answers_follows_the_kernel_and_stops() -> Result<()> {
     let before = pair.a.counter("carp0", "badauth")?;
     let mut floods = Vec::new();
     for attacker in attackers {
-        floods.push(attacker?.flood("eth0", &frames, 10 * RATE, SPAN)?);
+        floods.push(attacker?.flood("eth0", &frames, 10 * RATE, FLOOD_TIME)?);
     }
 
     pair.a.carpctl("carp0 advskew 7")?;
     ensure!(
         pair.a.interface("carp0")?.effective_advskew == 7,
-        "it is so at once"
+        "the change takes effect at once"
     );
     pair.a.host().run("ip link set eth0 down")?;
-    pair.a.wait_for_state("carp0", "INIT", AT_ONCE)?;
+    pair.a.wait_for_state("carp0", "INIT", REACTION_TIMEOUT)?;
     pair.a.host().run("ip link set eth0 up")?;
     pair.a
         .wait_for_state("carp0", "MASTER", master_down(1, 7) + MARGIN)?;
-    ensure!(pair.a.stop()?.success(), "it gives everything back");
+    ensure!(pair.a.stop()?.success(), "carpd stops cleanly");
     let devices = pair.a.host().run("ip -br link show")?;
     ensure!(!devices.contains("carp0"), "{devices}");
     let more = pair.b.counter("carp0", "badauth")?;
-    ensure!(more > before, "it was flooded all the time");
+    ensure!(more > before, "the flood went on");
     drop(floods);
     Ok(())
 }

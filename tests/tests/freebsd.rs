@@ -1,5 +1,5 @@
-//! The scenarios of FreeBSD's own regression tests (tests/sys/netinet/carp.sh and the faults
-//! behind them), rebuilt here.
+//! The scenarios of FreeBSD's regression tests (tests/sys/netinet/carp.sh: `basic_v4`, `basic_v6`)
+//! and of the faults behind them.
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use carp_tests::{
     wait_until,
 };
 
-/// Two hosts that differ in nothing but their own address, and a third party.
+/// Two hosts that differ only in their own address, and a third host.
 struct Equals {
     two: Carpd,
     three: Carpd,
@@ -36,7 +36,7 @@ impl Equals {
         })
     }
 
-    /// One is MASTER, the other is not, and it stays so for three advertisements.
+    /// Asserts that one host is MASTER and the other is not, for three advertisements.
     fn exactly_one_is_master(&self, counter: &str) -> Result<()> {
         let states =
             || Ok::<_, anyhow::Error>([self.two.state("carp0")?, self.three.state("carp0")?]);
@@ -59,7 +59,7 @@ impl Equals {
 }
 
 #[test]
-fn basic_v4() -> Result<()> {
+fn equal_hosts_have_one_master_over_ipv4() -> Result<()> {
     let own = ["192.0.2.4/29", "192.0.2.2/29", "192.0.2.3/29"];
     let hosts = Equals::new(own, "192.0.2.1/29")?;
     hosts.exactly_one_is_master("ipackets")?;
@@ -67,7 +67,7 @@ fn basic_v4() -> Result<()> {
 }
 
 #[test]
-fn basic_v6() -> Result<()> {
+fn equal_hosts_have_one_master_over_ipv6() -> Result<()> {
     let own = ["2001:db8::4/64", "2001:db8::1:2/64", "2001:db8::1:3/64"];
     let hosts = Equals::new(own, "inet6 2001:db8::1/64")?;
     hosts.exactly_one_is_master("ipackets6")?;
@@ -123,7 +123,7 @@ fn negative_sums_of_demotion_never_wrap() -> Result<()> {
 }
 
 #[test]
-fn the_source_of_neighbour_messages_is_the_virtual_mac() -> Result<()> {
+fn neighbour_messages_come_from_the_virtual_mac() -> Result<()> {
     let pair = Pair::with_group("inet6 2001:db8:1::1/64")?;
     let virtual_address: Ipv6Addr = "2001:db8:1::1".parse()?;
     let mut sent = Capture::sent_by(pair.a.host(), "eth0")?;
@@ -155,7 +155,7 @@ fn the_source_of_neighbour_messages_is_the_virtual_mac() -> Result<()> {
 }
 
 #[test]
-fn a_state_can_be_forced_to_backup_and_then_to_master() -> Result<()> {
+fn state_can_be_forced_to_backup_and_then_to_master() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     pair.a.carpctl("carp0 state backup")?;
     pair.a.wait_for_state("carp0", "BACKUP", Duration::ZERO)?;
@@ -171,7 +171,7 @@ fn a_state_can_be_forced_to_backup_and_then_to_master() -> Result<()> {
 }
 
 #[test]
-fn the_first_advertisement_comes_from_the_virtual_mac() -> Result<()> {
+fn first_advertisement_comes_from_the_virtual_mac() -> Result<()> {
     let pair = Pair::new()?;
     let mut sent = Capture::sent_by(pair.a.host(), "eth0")?;
     pair.a.carpctl("carp0 create")?;

@@ -1,14 +1,14 @@
-//! The generated worlds, for two minutes.
+//! `make world` for about two minutes.
 
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-/// So many take two minutes, three at a time.
+/// Number of worlds: two minutes, three at a time.
 const WORLDS: &str = "60";
 
 #[test]
-fn a_virtual_address_does_in_any_world_what_an_own_address_does() -> Result<()> {
+fn virtual_address_works_wherever_an_own_address_does() -> Result<()> {
     let output = Command::new(env!("CARGO_BIN_EXE_world"))
         .args(["--worlds", WORLDS, "--seed", "1", "--jobs", "3"])
         .output()?;

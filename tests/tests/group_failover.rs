@@ -1,10 +1,10 @@
 //! The first example of carp(4): all groups of a host fail over together, as the clients on both
-//! networks see it, and whatever order things happen in.
+//! networks see it, in any order of events.
 
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{AT_ONCE, Carpd, Host, MARGIN, Pair, Ping, Process, master_down, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Carpd, Host, MARGIN, Pair, Ping, Process, master_down, wait_until};
 
 const GROUPS: [&str; 2] = ["carp0", "carp1"];
 
@@ -14,7 +14,7 @@ struct Site {
     on_dmz: Host,
 }
 
-/// What the clients see of the virtual address on `lan` and of that on `dmz`.
+/// Pings of the virtual address on `lan` and of that on `dmz`.
 struct Pings([Ping; 2]);
 
 impl Site {
@@ -31,7 +31,7 @@ impl Site {
         ]))
     }
 
-    /// Both groups are where they belong, and A has no reason to do without them.
+    /// Asserts that both groups are on their preferred host, and that nothing demotes A.
     fn is_as_at_first(&self) -> Result<()> {
         let Pair { a, b, .. } = &self.pair;
         for group in GROUPS {
@@ -45,7 +45,7 @@ impl Site {
 }
 
 impl Pings {
-    /// How long each address was silent because of `event`, once all of it is over.
+    /// Returns the outage of each address because of `event`, once its consequences are over.
     fn outages_of(
         &self,
         event: impl FnOnce() -> Result<()>,
@@ -63,13 +63,13 @@ impl Pings {
     }
 }
 
-/// `net.inet.carp.suppress_preempt`
+/// Returns `net.inet.carp.suppress_preempt`.
 fn count(carpd: &Carpd) -> Result<u64> {
     let text = carpd.carpctl("sysctl -n net.inet.carp.suppress_preempt")?;
     text.trim().parse().context("a number")
 }
 
-/// Pulls one cable of A and plugs it in again. `broken` is its place among the networks.
+/// Pulls one cable of A and plugs it in again. `broken` is the index of its network.
 fn cable_out_and_back(interface: &str, broken: usize) -> Result<()> {
     let site = Site::new()?;
     let Pair { a, b, .. } = &site.pair;
@@ -86,11 +86,12 @@ fn cable_out_and_back(interface: &str, broken: usize) -> Result<()> {
     println!("without answers for {outages:.2?} when the cable was pulled");
     let dead = GROUPS.get(broken).context("a group")?;
     for (place, (outage, group)) in outages.iter().zip(GROUPS).enumerate() {
-        // Where the cable is dead, B must wait; elsewhere A asks it to take over.
+        // On the dead cable B waits for the master's silence; on the other one A asks it to take
+        // over.
         let (bound, state) = if place == broken {
             (master_down(1, 100) + MARGIN, "INIT")
         } else {
-            (AT_ONCE, "BACKUP")
+            (REACTION_TIMEOUT, "BACKUP")
         };
         ensure!(*outage < bound, "{group}: {outage:?}, at most {bound:?}");
         a.wait_for_state(group, state, Duration::ZERO)?;
@@ -106,24 +107,24 @@ fn cable_out_and_back(interface: &str, broken: usize) -> Result<()> {
     let outages = pings.outages_of(|| a.host().plug(interface), || site.is_as_at_first())?;
     println!("without answers for {outages:.2?} when it was plugged in again");
     ensure!(
-        outages.iter().all(|outage| *outage < AT_ONCE),
+        outages.iter().all(|outage| *outage < REACTION_TIMEOUT),
         "{outages:?}"
     );
     Ok(())
 }
 
 #[test]
-fn the_first_cable_pulled_moves_both_groups_and_plugged_in_again_brings_them_back() -> Result<()> {
+fn first_cable_moves_both_groups_and_brings_them_back() -> Result<()> {
     cable_out_and_back("eth0", 0)
 }
 
 #[test]
-fn the_second_cable_pulled_moves_both_groups_and_plugged_in_again_brings_them_back() -> Result<()> {
+fn second_cable_moves_both_groups_and_brings_them_back() -> Result<()> {
     cable_out_and_back("eth1", 1)
 }
 
 #[test]
-fn without_preempt_a_demoted_host_gives_way_but_does_not_come_back_by_itself() -> Result<()> {
+fn demoted_host_without_preempt_gives_way_and_does_not_return() -> Result<()> {
     let site = Site::new()?;
     let Pair { a, b, .. } = &site.pair;
     for carpd in [a, b] {
@@ -145,12 +146,12 @@ fn without_preempt_a_demoted_host_gives_way_but_does_not_come_back_by_itself() -
         );
     }
 
-    // Either host's preempt is its own: A takes back what A may have.
+    // Each host decides by its own preempt: A takes back the groups that it is preferred for.
     a.carpctl("sysctl net.inet.carp.preempt=1")?;
     site.is_as_at_first()
 }
 
-/// One thing that happens to A.
+/// An event on A.
 enum Step {
     Pull(&'static str),
     Plug(&'static str),
@@ -161,7 +162,7 @@ enum Step {
 }
 
 #[test]
-fn the_count_ends_at_zero_whatever_order_things_happen_in() -> Result<()> {
+fn suppression_count_returns_to_zero_in_any_order_of_events() -> Result<()> {
     use Step::{Carpctl, Hold, Host, Plug, Pull, Release};
     let site = Site::new()?;
     let a = &site.pair.a;
@@ -178,7 +179,7 @@ fn the_count_ends_at_zero_whatever_order_things_happen_in() -> Result<()> {
             (Plug("eth0"), 1),
             (Plug("eth1"), 0),
         ],
-        // Who does not want to take part misses nothing.
+        // An interface that is down does not count.
         &[
             (Pull("eth0"), 1),
             (Carpctl("carp0 down"), 0),

@@ -1,4 +1,4 @@
-//! What runs and what is told when a state changes: hooks, and the lines of FreeBSD's devd.
+//! Hooks, and the lines of FreeBSD's devd, on changes of state.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,7 +28,7 @@ impl Site {
         })
     }
 
-    /// A hook; `$OUT` is the file.
+    /// Installs a hook; `$OUT` is the file.
     fn hook(&self, name: &str, lines: &str) -> Result<()> {
         let path = self.carpd.config_directory().join("hooks.d").join(name);
         fs::write(
@@ -57,7 +57,7 @@ impl Site {
 }
 
 #[test]
-fn hooks_are_told_every_change_of_state_in_its_order_the_last_ones_too() -> Result<()> {
+fn hooks_run_for_every_transition_in_order_and_at_the_stop() -> Result<()> {
     let mut site = Site::new()?;
     site.hook(
         "50-tell",
@@ -90,7 +90,7 @@ BACKUP done
 }
 
 #[test]
-fn a_hook_that_hangs_delays_neither_the_protocol_nor_other_interfaces() -> Result<()> {
+fn hanging_hook_delays_no_advertisement_and_no_other_interface() -> Result<()> {
     let site = Site::new()?;
     site.hook(
         "hang",
@@ -110,7 +110,7 @@ fn a_hook_that_hangs_delays_neither_the_protocol_nor_other_interfaces() -> Resul
 }
 
 #[test]
-fn a_hook_can_call_carpctl_and_ends_in_the_log_if_it_fails() -> Result<()> {
+fn hook_can_call_carpctl_and_its_failure_is_logged() -> Result<()> {
     let site = Site::new()?;
     let carpctl = carp_tests::program("carpctl")?;
     site.hook(
@@ -124,7 +124,7 @@ fn a_hook_can_call_carpctl_and_ends_in_the_log_if_it_fails() -> Result<()> {
     site.carpd.carpctl("carp0 create")?;
     site.carpd.carpctl("carp0 vhid 1 192.168.1.1/24")?;
     site.carpd.carpctl("carp0 state master")?;
-    // None of carpd's sockets is open in it.
+    // The hook has inherited no socket of carpd.
     site.wait_until_written("carp0\n0\n", Duration::from_secs(1))?;
     site.carpd
         .wait_for_log("WARN carp0: hook ask ended with exit status: 7")
@@ -153,11 +153,10 @@ fn monitor_prints_the_lines_of_devd() -> Result<()> {
     monitor.kill()
 }
 
-/// Other links come and go meanwhile, which keeps the kernel from moving the addresses for up to
-/// milliseconds each time. A program that binds an address and one that looks for it say what a hook
-/// finds.
+/// Other links come and go meanwhile, which delays the kernel's address changes by milliseconds.
+/// The hook runs a program that binds an address and one that looks for it.
 #[test]
-fn hooks_find_the_addresses_as_the_state_says() -> Result<()> {
+fn hooks_find_the_addresses_that_match_the_state() -> Result<()> {
     const ROUNDS: usize = 200;
     let mut site = Site::new()?;
     site.hook(

@@ -1,7 +1,7 @@
-//! What any user may do to carpd over the message bus, and what must not come of it.
+//! Attacks on carpd that any user can try over the message bus.
 //!
-//! The private socket is for root alone (its directory is 0700, the socket 0600); all but one of
-//! what is shown here is everybody's to try.
+//! The private socket is open to root alone (its directory is 0700, the socket 0600). All attacks
+//! but one need no privilege.
 
 use std::fs;
 use std::process::Stdio;
@@ -12,14 +12,14 @@ use carp_tests::{Bus, Capture, Carpd, Host, Lab, MARGIN, Process, master_down, w
 
 const ATTACKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/hostile-bus.py");
 
-/// How long an attack may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Time that an attack may take on a busy machine.
+const ATTACK_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How much carpd may grow by it, in kB. The bus lets a user have 256 connections with 128 calls
-/// that wait on each, which cost carpd some 6 kB; or messages of 32 MiB, one at a time.
-const MEMORY: u64 = 256 * 1024;
+/// Most memory that carpd may gain, in kB. The bus lets a user have 256 connections with 128
+/// pending calls each, at about 6 kB a call in carpd; or messages of 32 MiB, one at a time.
+const MAX_GROWTH: u64 = 256 * 1024;
 
-/// A MASTER on a bus, and everything that it sends.
+/// A MASTER on a bus, and a capture of everything that it sends.
 struct Site {
     carpd: Carpd,
     host: Host,
@@ -63,7 +63,7 @@ impl Site {
         self.host.spawn("attack", command)
     }
 
-    /// Memory in kB, and the number of descriptors.
+    /// Returns memory in kB and the number of descriptors.
     fn costs(&self) -> Result<(u64, usize)> {
         let process = format!("/proc/{}", self.carpd.id());
         let status = fs::read_to_string(format!("{process}/status"))?;
@@ -73,13 +73,13 @@ impl Site {
         Ok((memory.context("VmRSS")?.parse()?, descriptors))
     }
 
-    /// Lets `attack` go on until it has printed `sign`; all the while a client of the private
-    /// socket is served. Then: still MASTER, on time, and not much bigger.
+    /// Runs `attack` until it has printed `sign`, while a client of the private socket is served.
+    /// Asserts that carpd is still MASTER, on time and not much larger.
     fn survives(&mut self, attack: &str, sign: &str) -> Result<()> {
         let before = self.carpd.interface("carp0")?.last_transition;
         let (memory, _) = self.costs()?;
         let mut attacker = self.start(attack)?;
-        wait_until(&format!("{attack} is over"), PATIENCE, || {
+        wait_until(&format!("{attack} is over"), ATTACK_TIMEOUT, || {
             ensure!(self.carpd.state("carp0")? == "MASTER");
             let log = attacker.log()?;
             Ok((log.contains(sign) || attacker.ended()?.is_some()).then_some(()))
@@ -89,9 +89,9 @@ impl Site {
         assert_eq!(self.carpd.interface("carp0")?.last_transition, before);
         let (after, _) = self.costs()?;
         println!("{attack}: {memory} kB before, {after} kB after");
-        ensure!(after <= memory + MEMORY, "{memory} kB grew to {after} kB");
+        ensure!(after <= memory + MAX_GROWTH, "{memory} kB grew to {after} kB");
         self.carpd.wait_for_counter("carp0", "opackets", 2)?;
-        // A backup would have taken over if one of these gaps were as long as it waits.
+        // If one of these gaps were as long as a backup waits, it would have taken over.
         let frames = self.capture.frames()?;
         let sent = frames
             .iter()
@@ -107,19 +107,19 @@ impl Site {
 }
 
 #[test]
-fn strings_as_long_as_the_bus_lets_through_are_refused_in_one_short_line() -> Result<()> {
+fn longest_strings_of_the_bus_are_refused_in_one_short_line() -> Result<()> {
     Site::new()?.survives("strings", "done")
 }
 
 #[test]
-fn values_in_values_and_what_is_no_message_change_nothing() -> Result<()> {
+fn nested_values_and_malformed_messages_change_nothing() -> Result<()> {
     let mut site = Site::new()?;
     site.survives("deep", "done")?;
     site.survives("odd", "done")
 }
 
 #[test]
-fn ten_thousand_interfaces_of_somebody_else_are_none() -> Result<()> {
+fn objects_of_another_client_are_not_carp_interfaces() -> Result<()> {
     let mut site = Site::new()?;
     site.survives("interfaces", "done")?;
     let shown = site.carpd.carpctl("-a")?;
@@ -128,18 +128,18 @@ fn ten_thousand_interfaces_of_somebody_else_are_none() -> Result<()> {
 }
 
 #[test]
-fn a_message_longer_than_messages_are_is_not_read() -> Result<()> {
+fn message_longer_than_the_limit_is_not_read() -> Result<()> {
     Site::new()?.survives("oversized", "done")
 }
 
 #[test]
-fn a_thousand_clients_that_never_read_harm_nobody_and_leave_nothing_behind() -> Result<()> {
+fn thousand_clients_that_never_read_harm_no_other_client() -> Result<()> {
     let mut site = Site::new()?;
     let (_, descriptors) = site.costs()?;
     site.survives("silent", "silent")?;
-    // Those on the bus are the bus's; carpd has one connection to it.
+    // The clients' connections are the bus's; carpd has one connection to it.
     wait_until("descriptors are as before", MARGIN, || {
-        // A MASTER hears through up to two sockets more at times.
+        // A MASTER receives through up to two more sockets at times.
         Ok((site.costs()?.1 <= descriptors + 3).then_some(()))
     })
 }

@@ -1,9 +1,9 @@
-//! Why an interface is in INIT: shown, warned of and logged.
+//! The reason why an interface is in INIT: shown, warned of and logged.
 
 use anyhow::{Result, ensure};
-use carp_tests::{AT_ONCE, Carpd, Lab, master_down, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Carpd, Lab, master_down, wait_until};
 
-/// The line `reason:` of `carpctl carp0`, if there is one.
+/// Returns the line `reason:` of `carpctl carp0`, if there is one.
 fn reason(carpd: &Carpd) -> Result<Option<String>> {
     let shown = carpd.carpctl("carp0")?;
     let mut lines = shown.lines();
@@ -11,7 +11,7 @@ fn reason(carpd: &Carpd) -> Result<Option<String>> {
 }
 
 fn wait_for_reason(carpd: &Carpd, expected: Option<&str>) -> Result<()> {
-    wait_until(&format!("the reason {expected:?}"), AT_ONCE, || {
+    wait_until(&format!("the reason {expected:?}"), REACTION_TIMEOUT, || {
         Ok((reason(carpd)?.as_deref() == expected).then_some(()))
     })
 }

@@ -1,4 +1,4 @@
-//! `make install` and `make uninstall`: what goes where, and that systemd understands it.
+//! `make install` and `make uninstall`: the files, and the units in systemd's eyes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{Bus, Lab, program, wait_until};
 
-/// Everything that is installed, with its mode.
+/// Every installed file with its mode.
 const INSTALLED: &[(&str, u32)] = &[
     ("etc/carpd/rc.conf", 0o600),
     ("etc/carpd/sysctl.conf", 0o644),
@@ -52,7 +52,7 @@ fn succeeds(what: &str, output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// Every file below `root` with its mode, manual pages apart.
+/// Returns every file below `root` with its mode, and apart from them the manual pages.
 fn files(root: &Path) -> Result<(BTreeMap<PathBuf, u32>, Vec<String>)> {
     let (mut files, mut pages) = (BTreeMap::new(), Vec::new());
     let mut directories = vec![root.to_owned()];
@@ -75,7 +75,7 @@ fn files(root: &Path) -> Result<(BTreeMap<PathBuf, u32>, Vec<String>)> {
 }
 
 #[test]
-fn what_is_installed_is_complete_and_can_be_taken_away_again() -> Result<()> {
+fn make_install_is_complete_and_uninstall_removes_it() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let root = directory.path();
     make("install", root)?;
@@ -88,7 +88,7 @@ fn what_is_installed_is_complete_and_can_be_taken_away_again() -> Result<()> {
         ensure!(pages.contains(&page), "{page} in {pages:?}");
     }
 
-    // A configuration that is there is nobody's to change.
+    // An existing configuration stays unchanged.
     let config = root.join("etc/carpd/rc.conf");
     fs::write(&config, "cloned_interfaces=\"carp0\"\n")?;
     make("install", root)?;
@@ -106,7 +106,7 @@ fn systemd_finds_nothing_wrong_with_the_units() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let root = directory.path();
     make("install", root)?;
-    // It looks for the programs, which are not where they will be.
+    // systemd-analyze looks for the programs, which are not in their final directory here.
     let programs = root.join("usr/sbin/");
     let units = ["carpd.service", "carp-master@.target"].map(|name| root.join(name));
     for unit in &units {
@@ -130,7 +130,7 @@ fn systemd_finds_nothing_wrong_with_the_units() -> Result<()> {
     Ok(())
 }
 
-/// The system calls of a set, and of the sets in it.
+/// Returns the system calls of a set and of the sets in it.
 fn system_calls(set: &str) -> Result<BTreeSet<String>> {
     let output = Command::new("systemd-analyze")
         .args(["syscall-filter", "--no-pager", set])
@@ -149,7 +149,7 @@ fn system_calls(set: &str) -> Result<BTreeSet<String>> {
 }
 
 #[test]
-fn what_carpd_asks_the_kernel_for_is_allowed_by_the_unit() -> Result<()> {
+fn unit_allows_every_system_call_of_carpd() -> Result<()> {
     let unit = include_str!("../../carpd/carpd.service");
     let mut allowed = BTreeSet::new();
     for set in unit
@@ -172,7 +172,7 @@ fn what_carpd_asks_the_kernel_for_is_allowed_by_the_unit() -> Result<()> {
     let hook = etc.join("hooks.d/tell");
     fs::write(&hook, "#!/bin/sh\necho told $CARP_TO\n")?;
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;
-    // As a child of its own, so that carpd is the process that is told to end.
+    // carpd runs as a child of strace, so that the signal that ends it reaches carpd itself.
     let mut command = host.command("strace");
     command.args(["-f", "-D", "-q", "-o"]).arg(&trace);
     command.arg(program("carpd")?).arg("--config-dir").arg(&etc);
@@ -207,7 +207,7 @@ fn what_carpd_asks_the_kernel_for_is_allowed_by_the_unit() -> Result<()> {
         let text = fs::read_to_string(&trace)?;
         Ok(text.trim_end().ends_with("+++").then_some(text))
     })?;
-    // `1234  name(arguments) = result`; other lines go on with such a one.
+    // `1234  name(arguments) = result`; a line of another form continues such a one.
     let called: BTreeSet<&str> = trace
         .lines()
         .filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('))

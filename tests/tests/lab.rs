@@ -1,4 +1,4 @@
-//! The lab itself: what every other story relies on.
+//! The lab that all other tests rely on.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,7 +21,7 @@ fn hosts_of_a_segment_reach_each_other_by_readable_addresses() -> Result<()> {
 }
 
 #[test]
-fn a_pulled_cable_takes_the_carrier_and_the_ping_measures_it() -> Result<()> {
+fn pulled_cable_removes_the_carrier_and_ping_measures_it() -> Result<()> {
     let lab = Lab::new()?;
     let a = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let b = lab.host("b", &[("lan", "192.168.1.3/24")])?;
@@ -41,7 +41,7 @@ fn a_pulled_cable_takes_the_carrier_and_the_ping_measures_it() -> Result<()> {
 }
 
 #[test]
-fn a_capture_shows_who_sent_what() -> Result<()> {
+fn capture_shows_the_sender_of_each_frame() -> Result<()> {
     let lab = Lab::new()?;
     let a = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let b = lab.host("b", &[("lan", "192.168.1.3/24")])?;
@@ -69,7 +69,7 @@ fn a_capture_shows_who_sent_what() -> Result<()> {
 }
 
 #[test]
-fn nothing_remains_of_a_lab_that_is_gone() -> Result<()> {
+fn dropped_lab_leaves_nothing_behind() -> Result<()> {
     let lab = Lab::new()?;
     let a = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let (id, directory) = (lab.id().to_owned(), lab.directory().to_owned());
@@ -87,7 +87,7 @@ fn nothing_remains_of_a_lab_that_is_gone() -> Result<()> {
 }
 
 #[test]
-fn what_a_killed_run_left_behind_can_be_swept_up() -> Result<()> {
+fn leftovers_of_a_killed_run_are_removed() -> Result<()> {
     // No process has this id: it is above the kernel's largest (4194304).
     let leftover = "carp4194999-0-a";
     let add = std::process::Command::new("ip")

@@ -1,4 +1,4 @@
-//! The kernel takes the addresses of a carpd that does not live any more, by itself and in time.
+//! The kernel removes the addresses of a dead or hung carpd in time.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -11,10 +11,10 @@ use rustix::process::Signal;
 
 const ADDRESS: &str = "192.168.1.1";
 
-/// Of advbase 1.
+/// Lease with advbase 1.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// When echo replies for the address were sent, microseconds since the epoch.
+/// Returns when echo replies for the address were sent, in microseconds since the epoch.
 fn replies(frames: &[Frame]) -> Vec<u64> {
     frames
         .iter()
@@ -32,7 +32,8 @@ fn now() -> Result<u64> {
     Ok(now.as_micros().try_into()?)
 }
 
-/// What is for the virtual MAC reaches both: a switch would learn better before it is needed.
+/// Makes a pair that both receive all frames to the virtual MAC: a switch would learn the right
+/// port too early.
 fn flooded_pair() -> Result<Pair> {
     let pair = Pair::new()?;
     pair.flood()?;
@@ -40,7 +41,8 @@ fn flooded_pair() -> Result<Pair> {
     Ok(pair)
 }
 
-/// A client asks a hundred times a second, and both hosts hear it: A answers no longer than the lease after `event`, and the two never answer together for as long as that.
+/// Asserts that A answers no longer than the lease after `event`, and that both hosts answer
+/// together for less than that. A client asks a hundred times a second, and both hosts hear it.
 fn never_two(pair: &mut Pair, event: impl FnOnce(&mut Carpd) -> Result<()>) -> Result<()> {
     let mut by_a = Capture::sent_by(pair.a.host(), "eth0")?;
     let mut by_b = Capture::sent_by(pair.b.host(), "eth0")?;
@@ -53,7 +55,7 @@ fn never_two(pair: &mut Pair, event: impl FnOnce(&mut Carpd) -> Result<()>) -> R
     wait_until("A's kernel has taken the address away", MARGIN, || {
         Ok((!host.addresses()?.contains(ADDRESS)).then_some(()))
     })?;
-    // Whatever would bring it back has its time.
+    // Time for anything that might restore the address.
     pair.b.wait_for_counter("carp0", "opackets", 2)?;
     ensure!(!host.addresses()?.contains(ADDRESS), "A has it again");
     let (by_a, by_b) = (replies(&by_a.stop()?), replies(&by_b.stop()?));
@@ -62,20 +64,20 @@ fn never_two(pair: &mut Pair, event: impl FnOnce(&mut Carpd) -> Result<()>) -> R
     let lasted = Duration::from_micros(last.saturating_sub(begin));
     let together = Duration::from_micros(last.saturating_sub(first));
     println!("A answered for another {lasted:.2?}, together with B for {together:.2?}");
-    // A renewal may have been on its way, and the kernel looks after leases now and then.
+    // A renewal may have been on its way, and the kernel checks leases at intervals.
     ensure!(lasted <= LEASE + Duration::from_millis(500), "{lasted:?}");
     ensure!(together <= LEASE, "{together:?}");
     Ok(())
 }
 
-/// A is held by the kernel no more, and says nothing: it hears that B is MASTER.
+/// Asserts that A, which the kernel no longer stops, sends nothing and hears that B is MASTER.
 fn wakes_up_as_backup(pair: &Pair, wake: impl FnOnce() -> Result<()>) -> Result<()> {
     let mut sent = Capture::sent_by(pair.a.host(), "eth0")?;
     wake()?;
     pair.a.wait_for_state("carp0", "BACKUP", Duration::ZERO)?;
     let transition = pair.a.interface("carp0")?.last_transition;
     assert_eq!(transition.context("a transition")?.reason, "overslept");
-    // It would be the next master after three seconds of silence: B advertises each 1.4 s.
+    // It would be the next master after three seconds of silence; B advertises each 1.4 s.
     pair.b.wait_for_counter("carp0", "opackets", 4)?;
     let said = sent.stop()?;
     let advertisements = said.iter().filter_map(Frame::advertisement).count();
@@ -86,14 +88,14 @@ fn wakes_up_as_backup(pair: &Pair, wake: impl FnOnce() -> Result<()>) -> Result<
 }
 
 #[test]
-fn of_a_killed_carpd() -> Result<()> {
+fn lease_ends_the_addresses_of_a_killed_carpd() -> Result<()> {
     let mut pair = flooded_pair()?;
     never_two(&mut pair, Carpd::kill)?;
     pair.client_reaches(ADDRESS)
 }
 
 #[test]
-fn of_a_stopped_carpd_which_goes_by_what_it_hears_when_it_wakes_up() -> Result<()> {
+fn stopped_carpd_loses_its_addresses_and_wakes_as_backup() -> Result<()> {
     let mut pair = flooded_pair()?;
     let before = pair.footprints()?;
     never_two(&mut pair, |a| a.signal(Signal::STOP))?;
@@ -106,13 +108,13 @@ fn of_a_stopped_carpd_which_goes_by_what_it_hears_when_it_wakes_up() -> Result<(
 }
 
 #[test]
-fn of_a_carpd_whose_protocol_hangs_while_the_rest_lives() -> Result<()> {
+fn lease_ends_the_addresses_when_the_protocol_thread_hangs() -> Result<()> {
     let mut pair = flooded_pair()?;
     let before = pair.footprints()?;
     let mut tracer = None;
     never_two(&mut pair, |a| {
         tracer = Some(a.hang("protocol")?);
-        // Whoever meddles now is not mended for ever, either.
+        // While the protocol hangs, carpd does not repair changes for ever, either.
         a.host().run("ip address flush dev carp0").map(drop)
     })?;
     wakes_up_as_backup(&pair, || tracer.as_mut().map_or(Ok(()), Process::kill))?;
@@ -120,7 +122,7 @@ fn of_a_carpd_whose_protocol_hangs_while_the_rest_lives() -> Result<()> {
 }
 
 #[test]
-fn of_a_carpd_whose_kernel_thread_hangs_and_it_ends_so_that_another_host_takes_over() -> Result<()>
+fn hung_kernel_thread_ends_carpd_and_the_peer_takes_over() -> Result<()>
 {
     let mut pair = flooded_pair()?;
     let mut tracer = None;
@@ -129,7 +131,7 @@ fn of_a_carpd_whose_kernel_thread_hangs_and_it_ends_so_that_another_host_takes_o
         Ok(())
     })?;
     pair.a.wait_for_log("the kernel has not responded")?;
-    // Whoever holds a thread holds what is left of the process.
+    // The process keeps its devices as long as one thread is stopped.
     pair.a
         .wait_for_log("the kernel did not undo all changes in time")?;
     if let Some(tracer) = &mut tracer {
@@ -141,13 +143,13 @@ fn of_a_carpd_whose_kernel_thread_hangs_and_it_ends_so_that_another_host_takes_o
 }
 
 #[test]
-fn of_a_carpd_that_the_kernel_kills_for_want_of_memory() -> Result<()> {
+fn lease_ends_the_addresses_of_a_carpd_killed_for_memory() -> Result<()> {
     let mut pair = flooded_pair()?;
     never_two(&mut pair, |a| match Group::new(a.id()) {
         Ok(group) => group.exhaust(a),
         Err(error) => {
-            // What the kernel would send.
-            println!("no memory group can be made here, so it is killed by hand: {error:#}");
+            // The signal that the kernel would send.
+            println!("cannot make a memory cgroup, so the test kills carpd: {error:#}");
             a.kill()
         }
     })?;
@@ -160,7 +162,7 @@ struct Group {
 }
 
 impl Group {
-    /// With this process in it.
+    /// Makes the cgroup with this process in it.
     fn new(process: u32) -> Result<Self> {
         let name = format!("carp{}-memory", std::process::id());
         let v1 = Path::new("/sys/fs/cgroup/memory");
@@ -183,12 +185,12 @@ impl Group {
         fs::write(list, process.to_string()).context("cannot enter the cgroup")
     }
 
-    /// Another process in it eats what there is, and carpd is the one to go.
+    /// Runs another process in the cgroup that uses up its memory, so that the kernel kills carpd.
     fn exhaust(&self, carpd: &mut Carpd) -> Result<()> {
         let pid = carpd.id();
         let score = format!("/proc/{pid}/oom_score_adj");
         fs::write(&score, "1000").context(score)?;
-        // A small program: what it has mapped beside what it eats counts against it.
+        // A small program: its own mappings count too.
         let mut command = carpd.host().command("sh");
         command.args(["-c", "sleep 0.5; exec tail /dev/zero"]);
         let mut eater = carpd.host().spawn("eater", command)?;
@@ -198,8 +200,8 @@ impl Group {
         let counted = ["memory.oom_control", "memory.events"]
             .iter()
             .find_map(|name| fs::read_to_string(self.path.join(name)).ok())
-            .context("nothing counts kills")?;
-        // The eater may have followed.
+            .context("the cgroup does not count kills")?;
+        // The kernel may have killed that process as well.
         let kills = counted
             .lines()
             .find_map(|line| line.strip_prefix("oom_kill "));
@@ -213,7 +215,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Its processes have ended, and the kernel takes a moment to see it.
+        // Its processes have ended, and the kernel takes a moment to notice.
         let _ = wait_until("the cgroup is empty", MARGIN, || {
             Ok(Some(fs::remove_dir(&self.path)?))
         });

@@ -1,4 +1,4 @@
-//! `make links`: carpctl by BSD's names, for those who want that, and nobody's file overwritten.
+//! `make links`: carpctl under the BSDs' names, without overwriting a file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn links(root: &Path) -> [PathBuf; 2] {
 }
 
 #[test]
-fn links_are_made_and_go_with_the_rest() -> Result<()> {
+fn make_links_installs_links_and_uninstall_removes_them() -> Result<()> {
     let root = tempfile::tempdir()?;
     for _ in 0..2 {
         let output = make("links", root.path())?;
@@ -45,7 +45,7 @@ fn links_are_made_and_go_with_the_rest() -> Result<()> {
 }
 
 #[test]
-fn a_program_of_the_administrators_is_neither_replaced_nor_removed() -> Result<()> {
+fn make_links_neither_replaces_nor_removes_other_programs() -> Result<()> {
     let root = tempfile::tempdir()?;
     let [ifconfig, _] = links(root.path());
     fs::create_dir_all(root.path().join("usr/local/sbin"))?;

@@ -1,4 +1,4 @@
-//! What carpd logs, and what it never does.
+//! The log at each level, its fields in the journal, and no passwords in it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{Bus, Carpd, Lab, MARGIN, master_down, program, receive, wait_until};
 
-/// A packet of CARP's protocol from 192.168.1.9 that is no advertisement: its TTL is 254.
+/// Returns a CARP packet from 192.168.1.9 that is no valid advertisement: its TTL is 254.
 fn bad_packet() -> Vec<u8> {
     let mut frame = vec![0x01, 0x00, 0x5e, 0x00, 0x00, 0x12, 2, 0, 0, 0, 0, 9, 8, 0];
     frame.extend([0x45, 0x10, 0, 56, 0, 0, 0x40, 0, 254, 112, 0xda, 0x81]);
@@ -17,13 +17,13 @@ fn bad_packet() -> Vec<u8> {
     frame
 }
 
-/// How often `text` is in carpd's log.
+/// Returns how often `text` is in carpd's log.
 fn count(carpd: &Carpd, text: &str) -> Result<usize> {
     Ok(carpd.log()?.matches(text).count())
 }
 
 #[test]
-fn log_says_as_much_as_the_manual_says() -> Result<()> {
+fn log_levels_are_those_of_the_manual() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let carpd = Carpd::start(&host)?;
@@ -93,7 +93,7 @@ fn no_password_is_ever_logged() -> Result<()> {
     assert_ne!(refused.code, 0);
     let shown = carpd.carpctl("carp0 --show-pass")?;
     ensure!(shown.contains(secrets[1]), "{shown}");
-    // Over the bus too, with an array of bytes and a word.
+    // The same over the bus, as an array of bytes and as a word.
     let mut busctl = host.command("busctl");
     busctl.env("DBUS_SYSTEM_BUS_ADDRESS", bus.address()).args([
         "--system",
@@ -117,29 +117,29 @@ fn no_password_is_ever_logged() -> Result<()> {
     let log = carpd.log()?;
     ensure!(log.contains("carp0: BACKUP -> MASTER"), "{log}");
     for secret in secrets {
-        ensure!(!log.contains(secret), "the log says {secret}");
+        ensure!(!log.contains(secret), "the log contains {secret}");
         let bytes = format!("{:?}", secret.as_bytes());
         let bytes = bytes.trim_matches(['[', ']']);
-        ensure!(!log.contains(bytes), "the log says {bytes}");
+        ensure!(!log.contains(bytes), "the log contains {bytes}");
         let hexadecimal: String = secret
             .bytes()
             .flat_map(|byte| [byte >> 4, byte & 15])
             .filter_map(|digit| char::from_digit(digit.into(), 16))
             .collect();
-        ensure!(!log.contains(&hexadecimal), "the log says {hexadecimal}");
+        ensure!(!log.contains(&hexadecimal), "the log contains {hexadecimal}");
     }
-    ensure!(!log.contains("203, 204, 205"), "the log says the bytes");
+    ensure!(!log.contains("203, 204, 205"), "the log contains the bytes");
     Ok(())
 }
 
 #[test]
-fn the_journal_gets_the_facts_as_fields() -> Result<()> {
+fn journal_has_the_facts_as_fields() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let journal = lab.path("journal");
     fs::create_dir(&journal)?;
     let journald = UnixDatagram::bind(journal.join("socket"))?;
-    // A /run of its own, and the standard error that the journal would have made for it.
+    // A /run of its own, and a standard error as the journal would set it up.
     let (log, run) = (lab.path("stderr"), lab.path("run"));
     let stream = fs::metadata(fs::File::create(&log).map(|_| &log)?)?;
     let line = format!(
@@ -188,6 +188,6 @@ fn the_journal_gets_the_facts_as_fields() -> Result<()> {
          CARP_FROM=INIT\nCARP_TO=BACKUP\nCARP_REASON=became-runnable\n"
     );
     ensure!(process.terminate(Duration::from_secs(10))?.success());
-    assert_eq!(fs::read_to_string(&log)?, "", "nothing is said twice");
+    assert_eq!(fs::read_to_string(&log)?, "", "standard error stays empty");
     Ok(())
 }

@@ -1,16 +1,16 @@
-//! The first example of carp(4), with nothing changed but the name of the command.
+//! The first example of carp(4), unchanged but for the name of the command.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use carp_tests::{AT_ONCE, Capture, Frame, Pair, VIRTUAL_MAC, ping, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Capture, Frame, Pair, VIRTUAL_MAC, ping, wait_until};
 
 const VIRTUAL: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 const VIRTUAL_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
 
 #[test]
-fn the_manuals_commands_make_a_master_and_a_backup() -> Result<()> {
+fn first_example_makes_a_master_and_a_backup() -> Result<()> {
     let pair = Pair::with_manual_group()?;
     let shown = pair.a.carpctl("carp0")?;
     assert!(
@@ -38,7 +38,7 @@ fn the_manuals_commands_make_a_master_and_a_backup() -> Result<()> {
 }
 
 #[test]
-fn the_backup_never_answers_even_what_is_flooded_to_it() -> Result<()> {
+fn backup_never_answers_even_flooded_frames() -> Result<()> {
     let pair = Pair::new()?;
     pair.flood()?;
     for carpd in [&pair.a, &pair.b] {
@@ -96,31 +96,31 @@ fn only_a_master_uses_the_virtual_mac() -> Result<()> {
     pair.client_reaches("192.168.1.1")?;
     pair.client_reaches("2001:db8:1::1")?;
     pair.a.carpctl("carp0 down")?;
-    pair.b.wait_for_state("carp0", "MASTER", AT_ONCE)?;
+    pair.b.wait_for_state("carp0", "MASTER", REACTION_TIMEOUT)?;
     pair.client_reaches("192.168.1.1")?;
     pair.client_reaches("2001:db8:1::1")?;
 
-    // Anything else, such as a report that a multicast group is joined or left, would make the
+    // Any other frame, such as a report that a multicast group is joined or left, would make the
     // switch send the address's traffic to a backup.
     for capture in captures {
         let frames = capture?.stop()?;
         let mut ours = frames.iter().filter(|frame| frame.source() == VIRTUAL_MAC);
         let first = ours.next().and_then(Frame::advertisement);
-        ensure!(first.is_some(), "a MASTER's first word is an advertisement");
-        let said_goodbye = |frame: &&Frame| {
+        ensure!(first.is_some(), "a MASTER's first frame is an advertisement");
+        let is_bow_out = |frame: &&Frame| {
             frame
                 .advertisement()
                 .is_some_and(|advertisement| advertisement.is_bow_out())
         };
-        for frame in ours.skip_while(|frame| !said_goodbye(frame)) {
-            ensure!(said_goodbye(&frame), "after the goodbye: {frame:02x?}");
+        for frame in ours.skip_while(|frame| !is_bow_out(frame)) {
+            ensure!(is_bow_out(&frame), "after the bow-out: {frame:02x?}");
         }
     }
     Ok(())
 }
 
 #[test]
-fn nothing_flooded_is_forwarded_twice() -> Result<()> {
+fn flooded_packets_are_forwarded_once() -> Result<()> {
     let pair = Pair::new()?;
     pair.flood()?;
     let server = pair.lab.host("server", &[("dmz", "192.168.2.100/24")])?;
@@ -161,7 +161,7 @@ fn nothing_flooded_is_forwarded_twice() -> Result<()> {
 }
 
 #[test]
-fn the_master_never_asks_with_the_virtual_address_and_its_own_mac() -> Result<()> {
+fn master_never_asks_for_the_virtual_address_from_its_own_mac() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     let host = pair.a.host();
     let mac = host.mac("eth0")?;
@@ -171,7 +171,7 @@ fn the_master_never_asks_with_the_virtual_address_and_its_own_mac() -> Result<()
         host.run("ip neighbour flush all")?;
         host.run(&format!("ping -n -c 1 -W 2 -I {source} 192.168.1.100"))?;
     }
-    // A refreshed entry asks too, by unicast.
+    // The host confirms an old entry by unicast.
     host.run("ip neighbour change 192.168.1.100 dev eth0 nud probe")?;
     wait_until("the entry is confirmed", Duration::from_secs(5), || {
         Ok(host

@@ -1,6 +1,6 @@
-//! What the pages name is there, and what is there is named: sysctls, counters, parameters,
-//! polkit's actions, and what a hook finds in its environment. Options, keywords, keys and D-Bus
-//! members are held by the crates that have them.
+//! Names in the pages are those of the programs, without exception: sysctls, counters, parameters,
+//! polkit's actions, and the environment of hooks. Tests of the crates do the same for options,
+//! keywords, keys and D-Bus members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,7 +22,7 @@ impl Site {
     }
 }
 
-/// The lines of a section or a subsection of a page.
+/// Returns the lines of a section or a subsection of a page.
 fn section(page: &str, heading: &str) -> Result<String> {
     let text = source(&format!("man/{page}"))?;
     let (_, rest) = text
@@ -33,7 +33,7 @@ fn section(page: &str, heading: &str) -> Result<String> {
     Ok(rest.get(..end).unwrap_or_default().to_owned())
 }
 
-/// The words behind a macro at the beginning of lines, commas left out.
+/// Returns the words after a macro at the beginning of lines, without commas.
 fn words(text: &str, mac: &str) -> BTreeSet<String> {
     text.lines()
         .filter_map(|line| line.strip_prefix(mac))
@@ -44,7 +44,7 @@ fn words(text: &str, mac: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_sysctl_is_in_the_manual_and_no_other() -> Result<()> {
+fn manual_lists_every_sysctl_and_no_other() -> Result<()> {
     let site = Site::new()?;
     let listed = site.carpd.carpctl("sysctl -aN")?;
     let mut known: BTreeSet<String> = listed.lines().map(str::to_owned).collect();
@@ -54,7 +54,7 @@ fn every_sysctl_is_in_the_manual_and_no_other() -> Result<()> {
 }
 
 #[test]
-fn every_counter_is_in_the_manual_and_no_other() -> Result<()> {
+fn manual_lists_every_counter_and_no_other() -> Result<()> {
     let site = Site::new()?;
     let counted: BTreeMap<String, u64> =
         serde_json::from_str(&site.carpd.carpctl("netstat --json")?)?;
@@ -64,7 +64,7 @@ fn every_counter_is_in_the_manual_and_no_other() -> Result<()> {
 }
 
 #[test]
-fn every_parameter_of_the_protocols_page_is_one_of_carpctls() -> Result<()> {
+fn parameters_of_carp_4_are_those_of_carpctl() -> Result<()> {
     let site = Site::new()?;
     let command = site
         .carpd
@@ -87,7 +87,7 @@ fn every_parameter_of_the_protocols_page_is_one_of_carpctls() -> Result<()> {
 }
 
 #[test]
-fn every_action_of_polkit_is_in_the_manual_and_no_other() -> Result<()> {
+fn manual_lists_every_polkit_action_and_no_other() -> Result<()> {
     let policy = source("dbus/org.carpd1.policy")?;
     let known: BTreeSet<String> = policy
         .split("<action id=\"")
@@ -101,7 +101,7 @@ fn every_action_of_polkit_is_in_the_manual_and_no_other() -> Result<()> {
 }
 
 #[test]
-fn a_hook_finds_in_its_environment_what_the_manual_says_and_nothing_else() -> Result<()> {
+fn manual_lists_the_environment_of_hooks_and_nothing_else() -> Result<()> {
     let site = Site::new()?;
     let out = site.lab.path("environment");
     let hooks = site.carpd.config_directory().join("hooks.d");

@@ -1,4 +1,4 @@
-//! The examples of carp(4) for others who have their hands on a host's network: packet filters,
+//! The examples of carp(4) for other programs that configure a host's network: packet filters,
 //! NetworkManager and systemd-networkd, each as it really runs.
 
 use std::fs;
@@ -13,8 +13,8 @@ use carp_tests::{
 
 const PAGE: &str = "carp.4";
 
-/// How long a big daemon may take to be there on a busy machine.
-const BOUND: Duration = Duration::from_secs(60);
+/// Time that a large daemon may take to start on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn load(carpd: &Carpd, rules: &str) -> Result<()> {
     let path = carpd.host().file("rules", "nft");
@@ -26,7 +26,7 @@ fn load(carpd: &Carpd, rules: &str) -> Result<()> {
 }
 
 #[test]
-fn nftables_lets_in_advertisements_and_what_is_for_the_virtual_address() -> Result<()> {
+fn nftables_example_admits_advertisements_and_client_traffic() -> Result<()> {
     let pair = Pair::new()?;
     let counting = example(PAGE, "nftables")?
         .replace("ttl 255 accept", "ttl 255 counter accept")
@@ -36,7 +36,7 @@ fn nftables_lets_in_advertisements_and_what_is_for_the_virtual_address() -> Resu
     }
     pair.form_group("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
     pair.client_reaches("192.168.1.1")?;
-    // Those from the virtual MAC end at the deaf device; others come to the filter.
+    // Advertisements from the virtual MAC end at the silent device; others reach the filter.
     for carpd in [&pair.a, &pair.b] {
         carpd.carpctl("carp1 create vhid 2 lladdr parent 192.168.1.9/24 2001:db8:1::9/64")?;
     }
@@ -49,7 +49,7 @@ fn nftables_lets_in_advertisements_and_what_is_for_the_virtual_address() -> Resu
         Ok(Some(()))
     })?;
 
-    // What the client sends by way of the virtual address is forwarded, and the replies come back.
+    // Packets that the client sends through the virtual address are forwarded, and replies return.
     let server = pair.lab.host("server", &[("dmz", "192.168.2.100/24")])?;
     server.run("ip route add 192.168.1.0/24 via 192.168.2.2")?;
     pair.client
@@ -57,20 +57,20 @@ fn nftables_lets_in_advertisements_and_what_is_for_the_virtual_address() -> Resu
     pair.a.host().run("sysctl -qw net.ipv4.ip_forward=1")?;
     ping(&pair.client, "192.168.2.100", 1)?;
 
-    // As the page says: rules for eth0 alone match neither what is for the virtual address nor what
-    // comes by way of it.
+    // As the page says: rules for eth0 alone match neither packets to the virtual address nor
+    // packets that are sent through it.
     let narrow = counting.replace("{ \"eth0\", \"carp0\" }", "\"eth0\"");
     load(&pair.a, &narrow)?;
     ping(&pair.client, "192.168.1.2", 1)?;
     ensure!(ping(&pair.client, "192.168.1.1", 1).is_err(), "{narrow}");
-    // The connection that conntrack knows would be let through.
+    // conntrack would admit packets of the known connection.
     ensure!(ping(&pair.client, "192.168.2.100", 1).is_err(), "{narrow}");
     assert_eq!(pair.b.state("carp0")?, "BACKUP");
     Ok(())
 }
 
 #[test]
-fn firewalld_has_the_device_in_the_zone_of_its_physical_interface() -> Result<()> {
+fn firewalld_example_puts_the_device_into_the_right_zone() -> Result<()> {
     let pair = Pair::new()?;
     let policy = Path::new("/usr/share/dbus-1/system.d/FirewallD.conf");
     let bus = Bus::start_with(&pair.lab, policy)?;
@@ -90,7 +90,7 @@ fn firewalld_has_the_device_in_the_zone_of_its_physical_interface() -> Result<()
         pair.lab.path("firewalld.log").display()
     ));
     let mut firewalld = host.spawn("firewalld", command)?;
-    wait_until("firewalld runs", BOUND, || {
+    wait_until("firewalld runs", START_TIMEOUT, || {
         firewalld.check_alive()?;
         let output = on_bus("firewall-cmd").arg("--state").output()?;
         Ok(output.status.success().then_some(()))
@@ -112,8 +112,8 @@ fn firewalld_has_the_device_in_the_zone_of_its_physical_interface() -> Result<()
     pair.client_reaches("192.168.1.1")
 }
 
-/// A program of the system's in a file system of its own, as far as it writes: `/run` is empty,
-/// and `/sys`, which cannot be written to, tells it that there is no udev to wait for.
+/// Returns a system program whose writes stay in file systems of its own: `/run` is empty, and
+/// `/sys`, read-only, shows it that there is no udev to wait for.
 fn confined(host: &Host, bus: &Bus, script: &str) -> Command {
     let mut command = host.command("unshare");
     command.args(["--mount", "--propagation=private", "sh", "-e", "-c"]);
@@ -124,7 +124,7 @@ fn confined(host: &Host, bus: &Bus, script: &str) -> Command {
     command
 }
 
-/// A MASTER with a virtual address on each of its links; that of eth1 is `lladdr parent`.
+/// Makes a MASTER with a virtual address on each of its links; that of eth1 is `lladdr parent`.
 fn masters(lab: &Lab) -> Result<Carpd> {
     let host = lab.host("a", &[("lan", "192.168.1.2/24"), ("dmz", "192.168.2.2/24")])?;
     let carpd = Carpd::start(&host)?;
@@ -145,7 +145,7 @@ fn networkd_leaves_the_devices_alone() -> Result<()> {
     let files = lab.path("network");
     fs::create_dir(&files)?;
     fs::write(files.join("10-carp.network"), example(PAGE, "networkd")?)?;
-    // It has a file for every interface, carp0 too, and takes all others' addresses away, as ever.
+    // The file matches every interface, also carp0, and removes foreign addresses, as by default.
     fs::write(
         files.join("90-all.network"),
         "[Match]\nName=*\n[Network]\nLinkLocalAddressing=no\nKeepConfiguration=static\n\
@@ -166,7 +166,7 @@ fn networkd_leaves_the_devices_alone() -> Result<()> {
         "eth1: State changed: configuring -> configured",
         "eth0: State changed: configuring -> configured",
     ] {
-        networkd.wait_for_log(line, BOUND)?;
+        networkd.wait_for_log(line, START_TIMEOUT)?;
     }
     let addresses = carpd.host().addresses()?;
     let on = |interface: &str, address: &str| {
@@ -202,7 +202,7 @@ fn networkmanager_leaves_the_devices_alone() -> Result<()> {
     );
     let command = confined(carpd.host(), &bus, &script);
     let mut daemon: Process = carpd.host().spawn("NetworkManager", command)?;
-    wait_until("NetworkManager has looked at carp0", BOUND, || {
+    wait_until("NetworkManager has looked at carp0", START_TIMEOUT, || {
         daemon.check_alive()?;
         let mut command = carpd.host().command("nmcli");
         command.args(["--terse", "--fields", "DEVICE,STATE", "device"]);

@@ -1,4 +1,4 @@
-//! The examples of carp(4), as they stand in the page, typed into a shell.
+//! The examples of carp(4), typed into a shell as the page has them.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ fn run(carpd: &Carpd, name: &str) -> Result<String> {
 }
 
 #[test]
-fn the_first_example_makes_two_groups_that_move_together() -> Result<()> {
+fn first_example_makes_two_groups_that_move_together() -> Result<()> {
     let pair = Pair::new()?;
     for carpd in [&pair.a, &pair.b] {
         assert_eq!(run(carpd, "preempt")?, "net.inet.carp.preempt: 0 -> 1\n");
@@ -32,10 +32,10 @@ fn the_first_example_makes_two_groups_that_move_together() -> Result<()> {
 }
 
 #[test]
-fn the_second_example_balances_two_virtual_hosts() -> Result<()> {
+fn second_example_balances_two_virtual_hosts() -> Result<()> {
     let pair = Pair::new()?;
     for carpd in [&pair.a, &pair.b] {
-        // Each is the master of its own, however late it comes.
+        // Each host becomes the master of its own group, even if it comes late.
         run(carpd, "preempt")?;
     }
     run(&pair.a, "balance-a")?;
@@ -51,7 +51,7 @@ fn the_second_example_balances_two_virtual_hosts() -> Result<()> {
 }
 
 #[test]
-fn the_example_of_conntrackd_suppresses_preemption_until_it_is_in_sync() -> Result<()> {
+fn conntrackd_example_suppresses_preemption_until_in_sync() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     let shell = Shell::new(&pair.a)?;
     let (said, go) = (pair.lab.path("said"), pair.lab.path("go"));
@@ -80,7 +80,7 @@ fn the_example_of_conntrackd_suppresses_preemption_until_it_is_in_sync() -> Resu
 }
 
 #[test]
-fn the_hook_for_conntrackd_is_told_who_is_master() -> Result<()> {
+fn conntrackd_hook_gets_each_change_of_the_master() -> Result<()> {
     let pair = Pair::new()?;
     let said = pair.lab.path("said");
     let shell = Shell::new(&pair.a)?;
@@ -88,7 +88,7 @@ fn the_hook_for_conntrackd_is_told_who_is_master() -> Result<()> {
         "conntrackd",
         &format!("echo \"$CARP_TO $1\" >>{}", said.display()),
     )?;
-    // A hook's PATH has the usual directories alone.
+    // A hook's PATH has only the usual directories.
     let text = example(PAGE, "conntrackd-hook")?
         .replace("conntrackd -", &format!("{} -", conntrackd.display()));
     let hooks = pair.a.config_directory().join("hooks.d");
@@ -106,7 +106,7 @@ fn the_hook_for_conntrackd_is_told_who_is_master() -> Result<()> {
 }
 
 #[test]
-fn with_the_parents_mac_the_address_moves_alone() -> Result<()> {
+fn lladdr_parent_moves_only_the_address() -> Result<()> {
     let pair = Pair::new()?;
     run(&pair.a, "lladdr-parent")?;
     pair.a
@@ -126,7 +126,7 @@ fn with_the_parents_mac_the_address_moves_alone() -> Result<()> {
 }
 
 #[test]
-fn the_example_of_less_than_a_second_makes_a_pair_that_takes_over_so_fast() -> Result<()> {
+fn subsecond_example_takes_over_in_less_than_a_second() -> Result<()> {
     let pair = Pair::new()?;
     run(&pair.a, "subsecond-a")?;
     pair.a

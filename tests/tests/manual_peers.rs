@@ -1,6 +1,6 @@
 //! The examples of carp(4) with other systems: a pair with a BSD, and moving from other daemons.
 //!
-//! The BSD's side is spoken by ucarp, with the words of the BSD's own line.
+//! ucarp plays the BSD host, with the words of the BSD's line.
 
 use std::fs;
 use std::process::Command;
@@ -14,7 +14,7 @@ use carp_tests::{
 
 const PAGE: &str = "carp.4";
 
-/// What stands behind a word of an example.
+/// Returns the word after a word of an example.
 fn value<'a>(text: &'a str, word: &str) -> Result<&'a str> {
     let mut words = text
         .split([' ', '\n', '"'])
@@ -22,7 +22,8 @@ fn value<'a>(text: &'a str, word: &str) -> Result<&'a str> {
     words.nth(1).with_context(|| format!("{word} in {text}"))
 }
 
-/// Ours is master of the host whose line the page shows, and that one takes over.
+/// Asserts that carpd is master of the host whose line the page shows, and that this host takes
+/// over.
 fn a_pair(theirs: &str, ours: &str, address_behind: &str) -> Result<()> {
     let text = example(PAGE, theirs)?;
     let address = value(&text, address_behind)?.split('/').next();
@@ -47,7 +48,7 @@ fn a_pair(theirs: &str, ours: &str, address_behind: &str) -> Result<()> {
     wait_until("the address answers", MARGIN, || {
         ping(&client, address, 1).map(Some)
     })?;
-    // It believes our advertisements, and answers for the address when they end.
+    // It accepts our advertisements, and answers for the address when they end.
     carpd.carpctl("carp0 down")?;
     peer.wait_for("MASTER", 1, master_down(1, 100))?;
     wait_until("the address answers", MARGIN, || {
@@ -56,17 +57,17 @@ fn a_pair(theirs: &str, ours: &str, address_behind: &str) -> Result<()> {
 }
 
 #[test]
-fn openbsds_line_and_ours_are_one_group() -> Result<()> {
+fn openbsd_example_makes_one_group_with_carpd() -> Result<()> {
     a_pair("openbsd", "openbsd-peer", "inet")
 }
 
 #[test]
-fn freebsds_lines_and_ours_are_one_group() -> Result<()> {
+fn freebsd_example_makes_one_group_with_carpd() -> Result<()> {
     a_pair("freebsd", "freebsd-peer", "alias")
 }
 
 #[test]
-fn a_group_of_ucarp_is_moved_one_host_after_the_other() -> Result<()> {
+fn ucarp_group_moves_to_carpd_one_host_at_a_time() -> Result<()> {
     let lab = Lab::new()?;
     let [a, b] = Pair::hosts(&lab)?;
     let group = "--srcip=192.168.1.2 --vhid=1 --pass=mekmitasdigoat";
@@ -95,7 +96,7 @@ fn a_group_of_ucarp_is_moved_one_host_after_the_other() -> Result<()> {
 }
 
 #[test]
-fn every_option_of_ucarp_has_its_line() -> Result<()> {
+fn every_option_of_ucarp_has_its_counterpart() -> Result<()> {
     let output = Command::new("ucarp").arg("--help").output()?;
     let help = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
@@ -122,7 +123,7 @@ fn every_option_of_ucarp_has_its_line() -> Result<()> {
 }
 
 #[test]
-fn a_group_of_keepalived_changes_over() -> Result<()> {
+fn keepalived_group_moves_to_carpd() -> Result<()> {
     let pair = Pair::new()?;
     let theirs = example(PAGE, "keepalived")?;
     let mut master = Keepalived::start_configured(pair.a.host(), &theirs)?;
@@ -138,7 +139,7 @@ fn a_group_of_keepalived_changes_over() -> Result<()> {
     let mut shells = Vec::new();
     for (carpd, daemon, lines) in [(&pair.a, &master, &ours), (&pair.b, &backup, &slower)] {
         let shell = Shell::new(carpd)?;
-        // As systemctl: it is over when the daemon has ended.
+        // As systemctl does: it returns when the daemon has ended.
         let pid = daemon.id();
         shell.stand_in(
             "systemctl",

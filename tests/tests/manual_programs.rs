@@ -1,4 +1,4 @@
-//! The examples in the pages of the programs and of the configuration, as they stand there.
+//! The examples in the pages of the programs and of the configuration, unchanged.
 
 use std::fs;
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn as_shown(shell: &Shell, page: &str, name: &str) -> Result<()> {
 }
 
 #[test]
-fn carpctls_examples_do_and_print_what_its_page_says() -> Result<()> {
+fn carpctl_examples_print_what_the_page_shows() -> Result<()> {
     const PAGE: &str = "carpctl.8";
     let pair = Pair::new()?;
     let (a, b) = (Shell::new(&pair.a)?, Shell::new(&pair.b)?);
@@ -64,13 +64,13 @@ fn carpctls_examples_do_and_print_what_its_page_says() -> Result<()> {
 }
 
 #[test]
-fn carpds_examples_start_check_and_try_it() -> Result<()> {
+fn carpd_examples_start_check_and_try_it() -> Result<()> {
     const PAGE: &str = "carpd.8";
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let carpd = Carpd::start(&host)?;
     let shell = Shell::new(&carpd)?;
-    // What systemd would do is its own business.
+    // systemd's part is not tested here.
     let said = lab.path("said");
     shell.stand_in("systemctl", &format!("echo $* >>{}", said.display()))?;
     let real = program("carpd")?;
@@ -89,7 +89,7 @@ fn carpds_examples_start_check_and_try_it() -> Result<()> {
     );
     fs::write(carpd.config("rc.conf"), "ifconfig_carp0=\"vhid 0\"\n")?;
     let restart = typed_and_printed(&example(PAGE, "restart")?).0;
-    ensure!(shell.run(&restart).is_err(), "a fault keeps it from that");
+    ensure!(shell.run(&restart).is_err(), "a fault prevents the restart");
 
     let here = lab.path("here");
     fs::create_dir_all(here.join("try"))?;
@@ -111,7 +111,7 @@ fn carpds_examples_start_check_and_try_it() -> Result<()> {
 }
 
 #[test]
-fn the_hook_that_tells_everybody_does_so_when_this_host_becomes_master() -> Result<()> {
+fn hook_example_announces_a_new_master() -> Result<()> {
     let pair = Pair::new()?;
     let said = pair.lab.path("said");
     let shell = Shell::new(&pair.a)?;
@@ -119,7 +119,7 @@ fn the_hook_that_tells_everybody_does_so_when_this_host_becomes_master() -> Resu
     let stand_in = shell.stand_in("systemd-run", &lines)?;
     let hooks = pair.a.config_directory().join("hooks.d");
     fs::create_dir(&hooks)?;
-    // A hook's PATH has the usual directories alone.
+    // A hook's PATH has only the usual directories.
     let text = example("carpd.8", "hook-tell")?;
     let hook = text.replace("systemd-run ", &format!("{} ", stand_in.display()));
     ensure!(hook != text, "{text}");
@@ -134,12 +134,12 @@ fn the_hook_that_tells_everybody_does_so_when_this_host_becomes_master() -> Resu
 }
 
 #[test]
-fn a_service_is_bound_to_the_master_and_no_longer_started_at_boot() -> Result<()> {
+fn service_example_is_bound_to_the_master_and_not_to_the_boot() -> Result<()> {
     const PAGE: &str = "carpd.8";
     let lab = Lab::new()?;
     let carpd = Carpd::start(&lab.host("a", &[("lan", "192.168.1.2/24")])?)?;
     let shell = Shell::new(&carpd)?;
-    // systemctl itself, on a system that is a directory.
+    // systemctl itself, on a root directory of its own.
     let root = lab.path("root");
     let lines = format!("exec /usr/bin/systemctl --root={} \"$@\"", root.display());
     shell.stand_in("systemctl", &lines)?;
@@ -175,13 +175,13 @@ fn a_service_is_bound_to_the_master_and_no_longer_started_at_boot() -> Result<()
     );
     ensure!(
         !wanted_by("multi-user.target").is_symlink(),
-        "nothing else does"
+        "only the target starts it"
     );
     Ok(())
 }
 
 #[test]
-fn carptops_examples_show_what_is_there_and_what_is_wrong() -> Result<()> {
+fn carptop_examples_show_interfaces_and_problems() -> Result<()> {
     const PAGE: &str = "carptop.8";
     let pair = Pair::with_group("192.168.1.1/24")?;
     let (live, _) = typed_and_printed(&example(PAGE, "live")?);
@@ -197,7 +197,7 @@ fn carptops_examples_show_what_is_there_and_what_is_wrong() -> Result<()> {
     let healthy = shell.run(&wrong)?;
     ensure!(!healthy.contains("carp0"), "{healthy}");
     pair.a.host().pull("eth0")?;
-    wait_until("carptop says what is wrong", MARGIN, || {
+    wait_until("carptop shows the problem", MARGIN, || {
         let told = shell.run(&wrong)?;
         ensure!(
             told.contains("carp0") && told.contains("no carrier"),
@@ -208,7 +208,7 @@ fn carptops_examples_show_what_is_there_and_what_is_wrong() -> Result<()> {
 }
 
 #[test]
-fn the_configurations_examples_are_a_firewall_and_the_one_behind_it() -> Result<()> {
+fn rc_conf_examples_make_a_firewall_and_its_backup() -> Result<()> {
     const PAGE: &str = "carpd.rc.conf.5";
     let lab = Lab::new()?;
     let a = lab.host("a", &[("lan", "192.168.1.4/24"), ("dmz", "192.168.2.4/24")])?;
@@ -231,7 +231,7 @@ fn the_configurations_examples_are_a_firewall_and_the_one_behind_it() -> Result<
 }
 
 #[test]
-fn the_configuration_of_both_families_comes_up() -> Result<()> {
+fn rc_conf_example_of_both_families_starts() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.0.2.2/24 2001:db8::2/64")])?;
     let carpd = Carpd::start_configured(&host, &example("carpd.rc.conf.5", "both-families")?, "")?;

@@ -12,7 +12,7 @@ use carp_tests::{Carpd, MARGIN, Pair, master_down, ping, program, wait_until};
 const PAGE: &str = include_str!("../data/carp.4.txt");
 const SCRIPT: &str = include_str!("../data/manual-examples.sh");
 
-/// `carpctl` by its other names.
+/// `carpctl` under its other names.
 struct Names(PathBuf);
 
 impl Names {
@@ -25,7 +25,7 @@ impl Names {
         Ok(Self(directory))
     }
 
-    /// Runs a program that finds the names first, and gives what it printed.
+    /// Runs a program that finds these names first, and returns its output.
     fn run(&self, carpd: &Carpd, program: impl AsRef<Path>, arguments: &str) -> Result<String> {
         let system = env::var_os("PATH").unwrap_or_default();
         let path: OsString = env::join_paths(
@@ -68,7 +68,7 @@ fn wait_for(states: &[(&Carpd, &str, &str)]) -> Result<()> {
 }
 
 #[test]
-fn the_examples_do_what_the_manual_says() -> Result<()> {
+fn script_of_both_examples_works_unchanged() -> Result<()> {
     let pair = Pair::new()?;
     let names = Names::new(&pair)?;
     let Pair { a, b, .. } = &pair;
@@ -123,7 +123,7 @@ fn the_examples_do_what_the_manual_says() -> Result<()> {
 }
 
 #[test]
-fn what_is_about_the_host_is_left_to_its_own_programs() -> Result<()> {
+fn commands_about_the_host_go_to_the_systems_programs() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     let names = Names::new(&pair)?;
     let (ifconfig, sysctl) = (names.0.join("ifconfig"), names.0.join("sysctl"));
@@ -147,7 +147,7 @@ fn what_is_about_the_host_is_left_to_its_own_programs() -> Result<()> {
         pair.a.host().run("ifconfig eth1")?
     );
 
-    // Each interface once: carp0 as carpctl shows it, and not as a device of the kernel's.
+    // Each interface once: carpctl shows carp0, and the system's program does not.
     let all = names.run(&pair.a, &ifconfig, "-a")?;
     let mut shown: Vec<&str> = all
         .lines()
@@ -160,7 +160,7 @@ fn what_is_about_the_host_is_left_to_its_own_programs() -> Result<()> {
 }
 
 #[test]
-fn the_scripts_commands_are_the_pages() -> Result<()> {
+fn script_has_the_commands_of_the_page() -> Result<()> {
     let page = one_line(PAGE);
     let mut commands = 0;
     for part in ["first A", "first B", "second A", "second B"] {
@@ -168,7 +168,7 @@ fn the_scripts_commands_are_the_pages() -> Result<()> {
             .split_once(&format!("\"{part}\")\n"))
             .with_context(|| format!("{part} is in the script"))?;
         let (part, _) = part.split_once(";;").context("a part has an end")?;
-        // The sysctls stand apart from the interfaces, and once for both hosts.
+        // The page has the sysctls apart from the interfaces, and once for both hosts.
         let lines = part.trim().lines().map(str::trim);
         let (sysctls, interfaces): (Vec<_>, Vec<_>) =
             lines.partition(|line| line.starts_with("sysctl "));
@@ -185,7 +185,7 @@ fn the_scripts_commands_are_the_pages() -> Result<()> {
     Ok(())
 }
 
-/// The words, without the addresses that the page lacks.
+/// Returns the words, without the addresses that the page lacks.
 fn one_line(text: &str) -> String {
     let words = text
         .split_whitespace()

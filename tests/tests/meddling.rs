@@ -1,16 +1,16 @@
-//! Somebody else changes what carpd has made: it is put right at once, and the log says what it was.
+//! Other programs change what carpd has made: carpd restores it at once and logs the change.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use carp_tests::{AT_ONCE, Carpd, Host, Lab, MARGIN, master_down, ping, program, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Carpd, Host, Lab, MARGIN, master_down, ping, program, wait_until};
 
 const ADDRESSES: &str = "192.168.1.1/24 192.168.1.5/24 inet6 2001:db8:1::1/64";
 
-/// Everything of carp0 that others can change, and the sysctls of eth0 that carpd needs.
-fn picture(host: &Host) -> Result<String> {
+/// Returns everything of carp0 that others can change, and the sysctls of eth0 that carpd needs.
+fn configuration(host: &Host) -> Result<String> {
     let addresses = host.run("ip -o address show dev carp0")?;
     let addresses: Vec<&str> = addresses
         .lines()
@@ -38,7 +38,7 @@ fn picture(host: &Host) -> Result<String> {
     Ok(format!("{addresses:?}\n{link:?}\n{sysctls}"))
 }
 
-/// A MASTER that renews nothing for 20 seconds: what is mended is not mended by that.
+/// Makes a MASTER that renews nothing for 20 seconds, so that a renewal repairs nothing.
 fn slow_master(lab: &Lab) -> Result<Carpd> {
     let host = lab.host("a", &[("lan", "192.168.1.2/24 2001:db8:1::2/64")])?;
     let carpd = Carpd::start(&host)?;
@@ -49,18 +49,18 @@ fn slow_master(lab: &Lab) -> Result<Carpd> {
         let all = host.addresses()?.matches(" carp0 ").count();
         Ok((all >= 3).then_some(()))
     })?;
-    // The advertisement with which switches learn the port is the last thing for a while.
+    // The advertisement from which switches learn the port is the last frame for a while.
     carpd.wait_for_counter("carp0", "opackets", 0)?;
     Ok(carpd)
 }
 
 #[test]
-fn what_others_do_to_a_master_is_put_right_at_once_and_the_log_names_it() -> Result<()> {
+fn changes_to_a_masters_device_are_reverted_and_logged() -> Result<()> {
     let lab = Lab::new()?;
     let mut carpd = slow_master(&lab)?;
     let host = carpd.host().clone();
     host.run("ip link add br0 type bridge")?;
-    let well = picture(&host)?;
+    let well = configuration(&host)?;
     ensure!(
         well.contains("192.168.1.5/24") && well.contains("bridge"),
         "{well}"
@@ -136,18 +136,18 @@ fn what_others_do_to_a_master_is_put_right_at_once_and_the_log_names_it() -> Res
         ensure!(!carpd.log()?.contains(line), "{line} before {deed}");
         let start = Instant::now();
         host.run(deed)?;
-        wait_until(&format!("{deed} is mended"), AT_ONCE + MARGIN, || {
-            let now = picture(&host)?;
+        wait_until(&format!("{deed} is mended"), REACTION_TIMEOUT + MARGIN, || {
+            let now = configuration(&host)?;
             ensure!(now == well, "{now}\ninstead of\n{well}");
             Ok(Some(()))
         })?;
         println!("{deed}: mended after {:.0?}", start.elapsed());
         carpd.wait_for_log(line)?;
     }
-    // All at once; the line about single addresses was said a moment ago, and is held back.
+    // All at once. The line about single addresses came a moment ago, so it is held back.
     host.run("ip address flush dev carp0")?;
-    wait_until("all addresses are back", AT_ONCE + MARGIN, || {
-        Ok((picture(&host)? == well).then_some(()))
+    wait_until("all addresses are back", REACTION_TIMEOUT + MARGIN, || {
+        Ok((configuration(&host)? == well).then_some(()))
     })?;
     carpd.has_not_grown(before)?;
     assert_eq!(carpd.state("carp0")?, "MASTER");
@@ -160,14 +160,14 @@ fn what_others_do_to_a_master_is_put_right_at_once_and_the_log_names_it() -> Res
 }
 
 #[test]
-fn a_backups_device_is_made_anew_and_stays_deaf() -> Result<()> {
+fn deleted_device_of_a_backup_is_replaced_and_stays_silent() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("b", &[("lan", "192.168.1.3/24 2001:db8:1::3/64")])?;
     let carpd = Carpd::start(&host)?;
     carpd.carpctl("carp0 create")?;
     carpd.carpctl(&format!("carp0 vhid 1 advbase 20 {ADDRESSES}"))?;
-    wait_until("the device is there", MARGIN, || picture(&host).map(Some))?;
-    let well = picture(&host)?;
+    wait_until("the device is there", MARGIN, || configuration(&host).map(Some))?;
+    let well = configuration(&host)?;
     ensure!(
         well.contains("source") && !well.contains("192.168.1.1"),
         "{well}"
@@ -178,8 +178,8 @@ fn a_backups_device_is_made_anew_and_stays_deaf() -> Result<()> {
         "sysctl -qw net.ipv6.conf.carp0.disable_ipv6=0",
     ] {
         host.run(deed)?;
-        wait_until(&format!("{deed} is mended"), AT_ONCE + MARGIN, || {
-            let now = picture(&host)?;
+        wait_until(&format!("{deed} is mended"), REACTION_TIMEOUT + MARGIN, || {
+            let now = configuration(&host)?;
             ensure!(now == well, "{now}\ninstead of\n{well}");
             Ok(Some(()))
         })?;
@@ -189,7 +189,7 @@ fn a_backups_device_is_made_anew_and_stays_deaf() -> Result<()> {
 }
 
 #[test]
-fn an_address_on_the_physical_interface_is_put_back_too() -> Result<()> {
+fn address_on_the_physical_interface_is_restored_too() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let carpd = Carpd::start(&host)?;
@@ -204,12 +204,12 @@ fn an_address_on_the_physical_interface_is_put_back_too() -> Result<()> {
 }
 
 #[test]
-fn somebody_who_never_stops_is_named_with_the_number_held_back() -> Result<()> {
+fn repeated_meddling_is_logged_with_the_number_held_back() -> Result<()> {
     let lab = Lab::new()?;
     let carpd = slow_master(&lab)?;
     let host = carpd.host().clone();
     let has_it = || Ok(host.addresses()?.contains("192.168.1.5/24").then_some(()));
-    // One line in ten seconds, whoever fights.
+    // One line in ten seconds, however often the address is removed.
     let mut deeds = 0;
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(10_500) {
@@ -226,8 +226,8 @@ fn somebody_who_never_stops_is_named_with_the_number_held_back() -> Result<()> {
 }
 
 #[test]
-fn nobody_is_accused_when_a_killed_carpd_comes_back() -> Result<()> {
-    // Sysctls are looked at every two seconds.
+fn return_of_a_killed_carpd_blames_no_other_program() -> Result<()> {
+    // carpd checks sysctls every two seconds.
     const TWO_ROUNDS: Duration = Duration::from_secs(5);
     let lease_is_over = Duration::from_secs(4);
     let lab = Lab::new()?;
@@ -248,7 +248,7 @@ fn nobody_is_accused_when_a_killed_carpd_comes_back() -> Result<()> {
 }
 
 #[test]
-fn where_sysctls_are_read_only_they_are_set_by_netlink_and_nobody_is_accused() -> Result<()> {
+fn read_only_sysctls_are_set_by_netlink_without_blame() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24 2001:db8:1::2/64")])?;
     let peer = lab.host("peer", &[("lan", "192.168.1.9/24")])?;

@@ -1,4 +1,4 @@
-//! The D-Bus interface, over a real dbus-daemon, with other people's tools.
+//! The D-Bus interface over a real dbus-daemon, with the usual tools.
 
 use std::process::Command;
 
@@ -24,7 +24,7 @@ impl Site {
             bus,
             _lab: lab,
         };
-        // The private socket may answer before the bus has given the name.
+        // The private socket may answer before the bus has granted the name.
         wait_until("carpd is on the bus", MARGIN, || {
             site.busctl(&[
                 "get-property",
@@ -133,7 +133,7 @@ fn busctl_creates_configures_reads_and_destroys() -> Result<()> {
 }
 
 #[test]
-fn gdbus_reads_the_managed_objects_and_hears_a_transition() -> Result<()> {
+fn gdbus_reads_the_managed_objects_and_gets_a_transition() -> Result<()> {
     let site = Site::new()?;
     let mut monitor = site.command("gdbus");
     monitor.args(["monitor", "--system", "--dest", "org.carpd1"]);
@@ -166,10 +166,10 @@ fn gdbus_reads_the_managed_objects_and_hears_a_transition() -> Result<()> {
 }
 
 #[test]
-fn carpctl_finds_carpd_over_the_system_bus_where_there_is_no_private_socket() -> Result<()> {
+fn carpctl_uses_the_system_bus_without_a_private_socket() -> Result<()> {
     let site = Site::new()?;
     site.carpd.carpctl("carp0 create")?;
-    // An empty /run of its own hides the private socket of a carpd that this machine may have.
+    // An empty /run hides the private socket of a carpd on this machine.
     let carpctl = program("carpctl")?;
     let line = format!("mount -t tmpfs none /run && exec {} -l", carpctl.display());
     assert_eq!(run(site.command("sh").args(["-c", &line]))?, "carp0\n");

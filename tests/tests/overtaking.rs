@@ -1,6 +1,6 @@
-//! Handovers to a peer that reacts within a tenth of a millisecond, behind a switch that learns:
-//! nothing from the virtual MAC may follow the frame that makes the peer take over, or the switch
-//! leads clients to the host that has left until the new master's next advertisement.
+//! Handovers to a peer that reacts within a tenth of a millisecond, behind a switch that learns. No
+//! frame from the virtual MAC may follow the frame that makes the peer take over, or the switch
+//! sends clients to the host that has left, until the new master's next advertisement.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,33 +14,33 @@ const IPV4: &str = "192.168.1.1/24";
 const IPV6: &str = "2001:db8:1::1/64";
 
 /// Handovers of each kind.
-const COUNT: u32 = 50;
+const HANDOVERS: u32 = 50;
 
-/// The interval of the client's requests.
-const SPACING: Duration = Duration::from_millis(5);
+/// Interval of the client's requests.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A switch that has learned the wrong port leads clients astray until the new master advertises
-/// again, an interval later. A machine that is busy delays an answer for less than half of it.
-const ASTRAY: Duration = Duration::from_millis(500);
+/// Longest gap without a wrong port. A switch that has learned a wrong port sends clients astray
+/// for an interval; a busy machine delays an answer for less than half of it.
+const MAX_GAP: Duration = Duration::from_millis(500);
 
-/// RFC 3810, sections 7.2 and 9.1: a change of listeners is reported twice, within a second each time.
-const REPORTS: Duration = Duration::from_secs(2);
+/// RFC 3810, sections 7.2 and 9.1: a change of listeners is reported twice, within a second each.
+const REPORT_PERIOD: Duration = Duration::from_secs(2);
 
-/// What makes the peer take over.
+/// The frame that makes the peer take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// carpd's bow-out.
     BowOut,
     /// carpd's first advertisement, before it has the addresses: the peer preempts.
     EarlyPreemption,
-    /// carpd's second advertisement, behind its announcements: the peer preempts.
+    /// carpd's second advertisement, after its announcements: the peer preempts.
     Preemption,
-    /// The advertisement that goes with the repeated announcements.
+    /// The advertisement with the repeated announcements.
     RepeatedBurst,
 }
 
-/// carpd on A; the peer on B, which has the virtual addresses all the time and answers no ARP; a
-/// client that knows the virtual MAC. Which of the two hosts answers is up to the switch alone.
+/// carpd on A; the peer on B, which always has the virtual addresses and answers no ARP; a client
+/// that knows the virtual MAC. Only the switch decides which host answers.
 struct Site {
     a: Carpd,
     peer: QuickPeer,
@@ -65,7 +65,7 @@ impl Site {
         if kind == Kind::EarlyPreemption {
             drop_listener_reports(&a)?;
         }
-        // A host that waits for a processor hears of its master too late.
+        // A host that waits for a processor hears its master too late.
         let a = Carpd::start_with(&a, &["--realtime"])?;
         let skew = if kind == Kind::BowOut { 0 } else { 100 };
         a.carpctl(&format!(
@@ -98,7 +98,7 @@ impl Site {
         peer.wait_for_state(first, master_down(1, 100))?;
         let pings = addresses
             .iter()
-            .map(|address| Ping::start_every(&client, bare(address), SPACING))
+            .map(|address| Ping::start_every(&client, bare(address), REQUEST_INTERVAL))
             .collect::<Result<_>>()?;
         Ok(Self {
             a,
@@ -139,9 +139,9 @@ fn bare(address: &str) -> &str {
         .map_or(address, |(address, _)| address)
 }
 
-/// The kernel reports listeners two ticks after a device has got its addresses. Where other tests
-/// keep the kernel's routing lock for longer, a host that has lost them meanwhile is not silent by
-/// then.
+/// Drops the kernel's listener reports, which it sends two ticks after a device has got its
+/// addresses. If other tests keep the kernel's routing lock longer, a host that has lost them
+/// meanwhile still sends one.
 fn drop_listener_reports(host: &Host) -> Result<()> {
     let rules = [
         "add table netdev reports",
@@ -154,8 +154,7 @@ fn drop_listener_reports(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// Lets a host answer echo requests that reach it for the virtual MAC, and say nothing else from
-/// there.
+/// Makes a host answer echo requests for the virtual MAC, and send nothing else from it.
 fn silent_holder(host: &Host, addresses: &[&str]) -> Result<()> {
     host.run(&format!(
         "ip link add vip0 link eth0 address {VIRTUAL_MAC} type macvlan mode bridge"
@@ -177,9 +176,9 @@ fn silent_holder(host: &Host, addresses: &[&str]) -> Result<()> {
 fn no_frame_follows_a_handover(kind: Kind, addresses: &[&str]) -> Result<()> {
     let mut site = Site::new(kind, addresses)?;
     let begin = SystemTime::now();
-    for _ in 0..COUNT {
+    for _ in 0..HANDOVERS {
         site.exchange(kind)?;
-        // The next handover would lead the switch back.
+        // The next handover would repair what the switch has learned.
         let end = SystemTime::now();
         for ping in &site.pings {
             ping.wait_for_reply_after(end, MARGIN)?;
@@ -188,10 +187,10 @@ fn no_frame_follows_a_handover(kind: Kind, addresses: &[&str]) -> Result<()> {
     for (ping, address) in site.pings.iter().zip(addresses) {
         let longest = ping.outage_since(begin)?;
         println!(
-            "{kind:?} {address}: the longest gap in {COUNT} handovers is {longest:?}, {} lost",
+            "{kind:?} {address}: the longest gap in {HANDOVERS} handovers is {longest:?}, {} lost",
             ping.lost()?
         );
-        ensure!(longest < ASTRAY, "{kind:?} {address}: {longest:?}");
+        ensure!(longest < MAX_GAP, "{kind:?} {address}: {longest:?}");
     }
     Ok(())
 }
@@ -212,32 +211,32 @@ fn bow_outs_of_both_families_are_the_last_frames() -> Result<()> {
 }
 
 #[test]
-fn early_preemption_by_ipv4_finds_no_frame_behind() -> Result<()> {
+fn early_preemption_by_ipv4_is_followed_by_no_frame() -> Result<()> {
     no_frame_follows_a_handover(Kind::EarlyPreemption, &[IPV4])
 }
 
 #[test]
-fn early_preemption_by_ipv6_finds_no_frame_behind() -> Result<()> {
+fn early_preemption_by_ipv6_is_followed_by_no_frame() -> Result<()> {
     no_frame_follows_a_handover(Kind::EarlyPreemption, &[IPV6])
 }
 
 #[test]
-fn early_preemption_by_both_families_finds_no_frame_behind() -> Result<()> {
+fn early_preemption_by_both_families_is_followed_by_no_frame() -> Result<()> {
     no_frame_follows_a_handover(Kind::EarlyPreemption, &[IPV4, IPV6])
 }
 
 #[test]
-fn preemption_by_ipv4_finds_no_frame_behind() -> Result<()> {
+fn preemption_by_ipv4_is_followed_by_no_frame() -> Result<()> {
     no_frame_follows_a_handover(Kind::Preemption, &[IPV4])
 }
 
 #[test]
-fn preemption_by_ipv6_finds_no_frame_behind() -> Result<()> {
+fn preemption_by_ipv6_is_followed_by_no_frame() -> Result<()> {
     no_frame_follows_a_handover(Kind::Preemption, &[IPV6])
 }
 
 #[test]
-fn preemption_by_both_families_finds_no_frame_behind() -> Result<()> {
+fn preemption_by_both_families_is_followed_by_no_frame() -> Result<()> {
     no_frame_follows_a_handover(Kind::Preemption, &[IPV4, IPV6])
 }
 
@@ -252,11 +251,11 @@ fn repeated_ipv6_announcements_come_before_the_advertisement() -> Result<()> {
 }
 
 #[test]
-fn repeated_announcements_of_both_families_come_before_the_advertisements() -> Result<()> {
+fn repeated_announcements_of_both_families_come_first() -> Result<()> {
     no_frame_follows_a_handover(Kind::RepeatedBurst, &[IPV4, IPV6])
 }
 
-/// The kernel reports listeners on its own, up to seconds after an address has come or gone.
+/// The kernel reports listeners by itself, up to seconds after an address has come or gone.
 #[test]
 fn no_listener_report_follows_a_bow_out() -> Result<()> {
     let addresses = [IPV4, IPV6];
@@ -266,10 +265,10 @@ fn no_listener_report_follows_a_bow_out() -> Result<()> {
         site.a.carpctl("carp0 state backup")?;
         site.peer.wait_for_state(StateName::Master, MARGIN)?;
         let ping = site.pings.first().context("a client")?;
-        ping.wait_for_reply_after(SystemTime::now() + REPORTS, REPORTS + MARGIN)?;
+        ping.wait_for_reply_after(SystemTime::now() + REPORT_PERIOD, REPORT_PERIOD + MARGIN)?;
         site.peer.hand_over(0)?;
         site.a.wait_for_state("carp0", "MASTER", MARGIN)?;
-        ping.wait_for_reply_after(SystemTime::now() + REPORTS, REPORTS + MARGIN)?;
+        ping.wait_for_reply_after(SystemTime::now() + REPORT_PERIOD, REPORT_PERIOD + MARGIN)?;
     }
     let frames = capture.stop()?;
     let sent: Vec<&Frame> = frames
@@ -286,7 +285,7 @@ fn no_listener_report_follows_a_bow_out() -> Result<()> {
             handovers += 1;
             ensure!(
                 after.advertisement().is_some(),
-                "behind a bow-out: {after:02x?}"
+                "after a bow-out: {after:02x?}"
             );
         }
     }

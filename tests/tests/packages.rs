@@ -1,4 +1,4 @@
-//! The packages: what is in them, and a first pair in fresh roots out of the Debian one.
+//! The packages: their files, and a first pair in fresh roots made from the Debian one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,12 +15,12 @@ use carp_tests::{
     succeeds, wait_until,
 };
 
-/// How long a program may take to start on a busy machine.
-const START: Duration = Duration::from_secs(30);
+/// Time that a program may take to start on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What the packages have of their own.
+/// Files that only the packages have.
 const OF_PACKAGES: &[&str] = &[
     "usr/share/doc/",
     "usr/share/licenses/",
@@ -35,7 +35,7 @@ fn in_the_tree(program: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// The .deb and the .rpm, built as everybody builds them; once for all tests.
+/// Returns the .deb and the .rpm, built by make; once for all tests.
 fn packages() -> Result<[PathBuf; 2]> {
     static BUILT: Mutex<bool> = Mutex::new(false);
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +51,7 @@ fn packages() -> Result<[PathBuf; 2]> {
     Ok([target.join(deb), target.join(rpm)])
 }
 
-/// Every file below `root` with its mode, by the name that `make install` gives it.
+/// Returns every file below `root` with its mode, by the name that `make install` gives it.
 fn files(root: &Path) -> Result<BTreeMap<String, u32>> {
     let mut files = BTreeMap::new();
     let mut directories = vec![root.to_owned()];
@@ -77,7 +77,7 @@ fn files(root: &Path) -> Result<BTreeMap<String, u32>> {
 }
 
 #[test]
-fn both_packages_have_what_make_install_installs_and_nothing_else() -> Result<()> {
+fn packages_have_the_files_of_make_install_and_no_others() -> Result<()> {
     let [deb, rpm] = packages()?;
     let directory = tempfile::tempdir()?;
     let [installed, from_deb, from_rpm] =
@@ -124,7 +124,7 @@ fn lintian_finds_no_error_in_the_debian_package() -> Result<()> {
         field("Depends")?
     );
     assert_eq!(field("Recommends")?, "dbus\n");
-    // The changelog that Debian wants is about the version that is built.
+    // Debian's changelog has an entry for the version that is built.
     let changelog = source("carpd/packaging/deb-changelog")?;
     ensure!(
         changelog.starts_with(&format!("carpd ({VERSION}-1) ")),
@@ -134,7 +134,7 @@ fn lintian_finds_no_error_in_the_debian_package() -> Result<()> {
 }
 
 #[test]
-fn the_rpm_keeps_a_configuration_and_says_what_it_runs() -> Result<()> {
+fn rpm_keeps_the_configuration_and_shows_its_scripts() -> Result<()> {
     let [_, rpm] = packages()?;
     let ask = |arguments: &[&str]| succeeds(Command::new("rpm").args(arguments).arg(&rpm));
     let flags = ask(&["-qp", "--qf", "[%{FILENAMES} %{FILEFLAGS:fflags}\\n]"])?;
@@ -154,7 +154,7 @@ fn the_rpm_keeps_a_configuration_and_says_what_it_runs() -> Result<()> {
     Ok(())
 }
 
-/// A root with the package in it, installed as README says.
+/// Makes a root with the package in it, installed as README says.
 fn installed(lab: &Lab, host: &Host) -> Result<Root> {
     let root = Root::new(lab, host)?;
     let [deb, _] = packages()?;
@@ -181,11 +181,11 @@ impl Running {
         bus.args(["--system", "--nofork", "--nopidfile"]);
         let bus = root.host().spawn("dbus-daemon", bus)?;
         let socket = root.path("/run/dbus/system_bus_socket");
-        wait_until("the bus listens", START, || {
+        wait_until("the bus listens", START_TIMEOUT, || {
             Ok(socket.exists().then_some(()))
         })?;
 
-        // The unit's own command, told where to say that it is ready as systemd tells it.
+        // The unit's own command, with a notification socket as systemd would pass it.
         let unit = fs::read_to_string(root.path("/usr/lib/systemd/system/carpd.service"))?;
         ensure!(unit.contains("\nType=notify\n"), "{unit}");
         let line = unit
@@ -199,7 +199,7 @@ impl Running {
         let mut carpd = root.host().spawn("carpd", command)?;
         loop {
             carpd.check_alive()?;
-            if receive(&notified, START).context("carpd is not ready")? == "READY=1" {
+            if receive(&notified, START_TIMEOUT).context("carpd is not ready")? == "READY=1" {
                 break;
             }
         }
@@ -218,7 +218,7 @@ impl Running {
         })
     }
 
-    /// What the bus says, asked from outside.
+    /// Returns the state that the bus reports, asked from outside of the root.
     fn state_on_the_bus(&self) -> Result<String> {
         let socket = self.root.path("/run/dbus/system_bus_socket");
         let object = "org.carpd1 /org/carpd1/interface/carp0 org.carpd1.Interface State";
@@ -229,7 +229,7 @@ impl Running {
     }
 }
 
-/// What README tells to type on the first host, about carp0.
+/// Returns README's commands for the first host, about carp0.
 fn first_pair() -> Result<Vec<String>> {
     let readme = source("README.md")?;
     let (_, section) = readme
@@ -244,7 +244,7 @@ fn first_pair() -> Result<Vec<String>> {
 }
 
 #[test]
-fn the_first_pair_of_the_readme_takes_over_in_two_fresh_roots() -> Result<()> {
+fn first_pair_of_the_readme_takes_over_in_fresh_roots() -> Result<()> {
     let lab = Lab::new()?;
     let a = lab.host("a", &[("lan", "192.0.2.2/24")])?;
     let b = lab.host("b", &[("lan", "192.0.2.3/24")])?;
@@ -256,7 +256,7 @@ fn the_first_pair_of_the_readme_takes_over_in_two_fresh_roots() -> Result<()> {
     ensure!(lines.len() >= 2, "{lines:?}");
     for line in &lines {
         a.root.run(line)?;
-        // On the second host with this word more, as README says.
+        // The second host gets one more word, as README says.
         b.root.run(&line.replace(" pass ", " advskew 100 pass "))?;
     }
     a.wait_for_state("MASTER", master_down(1, 0))?;
@@ -278,7 +278,7 @@ fn the_first_pair_of_the_readme_takes_over_in_two_fresh_roots() -> Result<()> {
     Ok(())
 }
 
-/// Every file that a package could have put there, or changed.
+/// Returns every file that a package could have installed or changed.
 fn everything(root: &Root) -> Result<BTreeSet<String>> {
     let find = "find / -xdev -not -path /proc/* -not -path /dev/* -not -path /tmp/* \
                 -not -path /var/cache/* -not -path /var/log/* -not -path /var/lib/apt/* \
@@ -287,7 +287,7 @@ fn everything(root: &Root) -> Result<BTreeSet<String>> {
 }
 
 #[test]
-fn an_upgrade_keeps_the_configuration_and_a_purge_leaves_nothing() -> Result<()> {
+fn upgrade_keeps_the_configuration_and_purge_removes_all() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.0.2.2/24")])?;
     let root = Root::new(&lab, &host)?;
@@ -320,7 +320,7 @@ fn an_upgrade_keeps_the_configuration_and_a_purge_leaves_nothing() -> Result<()>
     assert_eq!(mode(&rc_conf)?, 0o600);
 
     root.run("apt-get remove --yes carpd")?;
-    ensure!(rc_conf.exists(), "only a purge takes the configuration");
+    ensure!(rc_conf.exists(), "only a purge removes the configuration");
     ensure!(!root.path("/usr/sbin/carpd").exists(), "removed");
     root.run("apt-get purge --yes carpd")?;
     let after = everything(&root)?;

@@ -5,14 +5,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{Advertisement, Capture, Carpd, Frame, Lab, Pair, master_down};
 
-/// When each advertisement of a host was seen, in microseconds, and what it says.
+/// Returns the time of each advertisement of a host, in microseconds, and its contents.
 fn advertisements(frames: &[Frame]) -> Vec<(u64, Advertisement)> {
     let with_time = |frame: &Frame| Some((frame.time, frame.advertisement()?));
     frames.iter().filter_map(with_time).collect()
 }
 
 #[test]
-fn a_vhid_and_an_address_are_needed_and_they_are_enough() -> Result<()> {
+fn vhid_and_address_are_required_and_sufficient() -> Result<()> {
     let lab = Lab::new()?;
     let carpd = Carpd::start(&lab.host("a", &[("lan", "192.168.1.2/24")])?)?;
     for [first, second] in [["vhid 1", "192.168.1.1/24"], ["192.168.1.1/24", "vhid 1"]] {
@@ -29,7 +29,7 @@ fn a_vhid_and_an_address_are_needed_and_they_are_enough() -> Result<()> {
 }
 
 #[test]
-fn advbase_and_advskew_make_the_interval_and_are_put_into_the_advertisements() -> Result<()> {
+fn advbase_and_advskew_set_the_interval_and_are_advertised() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let carpd = Carpd::start(&host)?;
@@ -46,7 +46,7 @@ fn advbase_and_advskew_make_the_interval_and_are_put_into_the_advertisements() -
                 (advbase, advskew)
             );
         }
-        // A busy machine may send one late, and then the next one sooner: the mean is what counts.
+        // A busy machine can send one late, and then the next one sooner: the mean counts.
         let [(first, _), .., (last, _)] = seen.as_slice() else {
             anyhow::bail!("two advertisements at least: {seen:?}");
         };
@@ -62,7 +62,7 @@ fn advbase_and_advskew_make_the_interval_and_are_put_into_the_advertisements() -
 }
 
 #[test]
-fn advertisements_with_another_password_are_not_believed() -> Result<()> {
+fn advertisements_with_another_password_are_refused() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     pair.b.carpctl("carp0 pass different")?;
     pair.b
@@ -77,7 +77,7 @@ fn advertisements_with_another_password_are_not_believed() -> Result<()> {
 }
 
 #[test]
-fn the_global_parameters_have_their_defaults_and_the_count_is_read_only() -> Result<()> {
+fn global_parameters_have_defaults_and_the_count_is_read_only() -> Result<()> {
     let lab = Lab::new()?;
     let carpd = Carpd::start(&lab.host("a", &[("lan", "192.168.1.2/24")])?)?;
     for (name, default) in [
@@ -105,11 +105,11 @@ fn the_global_parameters_have_their_defaults_and_the_count_is_read_only() -> Res
 }
 
 #[test]
-fn a_faster_host_takes_over_only_with_preempt() -> Result<()> {
+fn faster_host_takes_over_only_with_preempt() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     pair.b.carpctl("carp0 state master")?;
     pair.a.carpctl("carp0 advskew 50")?;
-    // A, which would be faster, hears B and leaves it alone.
+    // A would be faster, but hears B and lets it be.
     pair.a.carpctl("carp0 state backup")?;
     pair.b
         .wait_for_state("carp0", "MASTER", master_down(1, 100))?;

@@ -1,4 +1,4 @@
-//! What carpd may do once it has started, and what it keeps to itself.
+//! carpd's privileges after the start, and the secrecy of its memory.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,10 +13,10 @@ use carp_tests::{Bus, Carpd, Host, Lab, MARGIN, master_down, wait_until};
 /// Bits 12 and 13: `CAP_NET_ADMIN` and `CAP_NET_RAW`.
 const NETWORK: u64 = 1 << 12 | 1 << 13;
 
-/// `CAP_SYS_NICE`
+/// `CAP_SYS_NICE`.
 const SCHEDULER: u64 = 1 << 23;
 
-/// `SCHED_OTHER` and `SCHED_FIFO`
+/// `SCHED_OTHER` and `SCHED_FIFO`.
 const OTHER: u32 = 0;
 const FIFO: u32 = 1;
 
@@ -32,7 +32,7 @@ impl Site {
         let lab = Lab::new()?;
         let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
         let carpd = Carpd::start_with(&host, &[&["--bus", "none"], arguments].concat())?;
-        // The socket is there before all threads are.
+        // The socket exists before all threads do.
         carpd.wait_for_log(" is ready on ")?;
         Ok(Self {
             host,
@@ -41,7 +41,7 @@ impl Site {
         })
     }
 
-    /// Every thread of carpd: its directory in /proc, and its name.
+    /// Returns every thread of carpd: its directory in /proc, and its name.
     fn threads(&self) -> Result<Vec<(PathBuf, String)>> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.carpd.id()))?;
         tasks
@@ -53,7 +53,7 @@ impl Site {
             .collect()
     }
 
-    /// The capability sets of every thread are these, as far as there may be something in them.
+    /// Asserts that every thread has these capabilities in every set that can have some.
     fn may_do(&self, wanted: u64) -> Result<()> {
         let threads = self.threads()?;
         let names: Vec<&str> = threads.iter().map(|(_, name)| name.as_str()).collect();
@@ -87,9 +87,9 @@ fn value<'a>(status: &'a str, field: &str) -> Result<&'a str> {
 }
 
 #[test]
-fn every_thread_keeps_the_network_capabilities_and_nothing_else() -> Result<()> {
+fn every_thread_keeps_only_the_network_capabilities() -> Result<()> {
     let site = Site::with(&[])?;
-    // One thread more: whatever waits for a disk has one of its own.
+    // Saving starts one more thread, for work that waits for a disk.
     site.carpd.carpctl("carp0 create")?;
     site.carpd.carpctl("save")?;
     site.may_do(NETWORK)?;
@@ -101,9 +101,9 @@ fn every_thread_keeps_the_network_capabilities_and_nothing_else() -> Result<()> 
 }
 
 #[test]
-fn the_memory_is_closed_to_whoever_has_no_power_over_other_processes() -> Result<()> {
+fn memory_is_closed_to_processes_without_sys_ptrace() -> Result<()> {
     let site = Site::with(&[])?;
-    // Root, with what carpd has and no more: whoever dumps core lets it look.
+    // Root with no more than carpd's privileges. A process that can dump core would be readable.
     let peer = "setpriv --bounding-set=-all,+net_admin,+net_raw";
     let mut sleeper = site.host.command("setpriv");
     sleeper.args(["--bounding-set=-all,+net_admin,+net_raw", "sleep", "600"]);
@@ -119,7 +119,7 @@ fn the_memory_is_closed_to_whoever_has_no_power_over_other_processes() -> Result
 }
 
 #[test]
-fn with_realtime_the_threads_of_the_protocol_go_first_and_the_memory_stays() -> Result<()> {
+fn realtime_raises_protocol_threads_and_locks_memory() -> Result<()> {
     let site = Site::with(&["--realtime=7"])?;
     site.may_do(NETWORK | SCHEDULER)?;
     for (path, name) in site.threads()? {
@@ -152,8 +152,8 @@ fn with_realtime_the_threads_of_the_protocol_go_first_and_the_memory_stays() -> 
         .wait_for_state("carp0", "MASTER", master_down(1, 0))
 }
 
-/// Which of `secrets` stand in the memory of process `id`. grep(1) reads through tens of megabytes
-/// faster than a program that was built for debugging.
+/// Returns those of `secrets` that are in the memory of process `id`. grep(1) reads tens of
+/// megabytes faster than a program built for debugging.
 fn found_in_memory(lab: &Lab, id: u32, secrets: &[&str]) -> Result<BTreeSet<String>> {
     let maps = fs::read_to_string(format!("/proc/{id}/maps"))?;
     let memory = File::open(format!("/proc/{id}/mem"))?;
@@ -167,7 +167,7 @@ fn found_in_memory(lab: &Lab, id: u32, secrets: &[&str]) -> Result<BTreeSet<Stri
             u64::from_str_radix(end, 16)?,
         );
         let mut bytes = vec![0; usize::try_from(end - start)?];
-        // A mapping may have gone meanwhile, or be nothing that can be read.
+        // A mapping may have gone meanwhile, or may not be readable.
         if memory.read_exact_at(&mut bytes, start).is_ok() {
             copy.write_all(&bytes)?;
         }
@@ -189,7 +189,7 @@ fn no_password_stays_in_memory_after_its_interface() -> Result<()> {
     let bus = Bus::start(&lab)?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let carpd = Carpd::start_on(&host, bus.address())?;
-    // By every way that passwords come: the socket, the bus, a file, and what was saved.
+    // Passwords from every source: the socket, the bus, a file, and the saved configuration.
     let secrets = [
         "gibbiceps-socket",
         "gibbiceps-accept",
@@ -239,8 +239,8 @@ fn no_password_stays_in_memory_after_its_interface() -> Result<()> {
     for interface in ["carp0", "carp1", "carp2"] {
         carpd.carpctl(&format!("{interface} destroy"))?;
     }
-    // A connection's buffer keeps what was read last: that of the socket ends with its client,
-    // that of the bus has to be read over.
+    // A connection's buffer keeps the last message: that of the socket ends with its client,
+    // that of the bus has to be overwritten.
     let long = "x".repeat(1000);
     let refused = host.output(&format!(
         "busctl --address={} call org.carpd1 /org/carpd1 org.carpd1.Manager GetInterface s {long}",

@@ -1,5 +1,5 @@
-//! The table of `README.md` that says which test shows that a sentence of carp(4) is true: it has
-//! all of the page, and the tests exist.
+//! The table that names a test for every sentence of carp(4): it has all of the page, and the tests
+//! exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 const PAGE: &str = include_str!("../data/carp.4.txt");
-const README: &str = include_str!("../README.md");
+const TABLES: &str = include_str!("../PROMISES.md");
 const HEADING: &str = "## carp(4), sentence by sentence";
 
-/// What needs no test, and why.
+/// Reasons for which a sentence needs no test.
 const NO_PROMISES: [&str; 4] = ["*heading*", "*references*", "*history*", "*no counterpart*"];
 
-/// Number, sentence and what shows it.
+/// Returns number, sentence and tests of each row.
 fn rows() -> Result<Vec<[&'static str; 3]>> {
-    let (_, section) = README
+    let (_, section) = TABLES
         .split_once(HEADING)
-        .context("the section is in README.md")?;
+        .context("the section is in PROMISES.md")?;
     let (_, rows) = section
         .split_once("| --- | --- | --- |")
         .context("a table in it")?;
@@ -34,13 +34,13 @@ fn rows() -> Result<Vec<[&'static str; 3]>> {
         .collect()
 }
 
-/// What stands between backquotes and looks like the name of a test: `file::test`.
+/// Returns the names of tests in backquotes: `file::test`.
 fn references(text: &'static str) -> Vec<(&'static str, &'static str)> {
     let quoted = text.split('`').skip(1).step_by(2);
     quoted.filter_map(|name| name.split_once("::")).collect()
 }
 
-/// A story's file, or that of a crate's own test, which is given from the top.
+/// Returns the file of a test: of this crate by its name, of another crate by its path.
 fn file(name: &str) -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     if name.contains('/') {
@@ -66,7 +66,7 @@ fn ensure_exists(name: &str, test: &str) -> Result<()> {
 }
 
 #[test]
-fn the_table_has_every_sentence_of_the_page_in_its_order() -> Result<()> {
+fn table_has_every_sentence_of_the_page_in_order() -> Result<()> {
     let rows = rows()?;
     for (place, [number, ..]) in rows.iter().enumerate() {
         assert_eq!(number.parse(), Ok(place + 1), "the rows are numbered");
@@ -74,7 +74,7 @@ fn the_table_has_every_sentence_of_the_page_in_its_order() -> Result<()> {
     let sentences = rows
         .iter()
         .flat_map(|[_, sentence, _]| sentence.split_whitespace());
-    // Word by word, so that a failure shows where.
+    // Word by word, so that a failure shows the place.
     let mut page = PAGE.split_whitespace();
     let mut before = Vec::new();
     for word in sentences {
@@ -86,7 +86,7 @@ fn the_table_has_every_sentence_of_the_page_in_its_order() -> Result<()> {
 }
 
 #[test]
-fn every_sentence_is_shown_by_tests_that_exist() -> Result<()> {
+fn every_sentence_has_tests_that_exist() -> Result<()> {
     for [number, sentence, shown_by] in rows()? {
         let tests = references(shown_by);
         ensure!(
@@ -104,11 +104,25 @@ fn every_sentence_is_shown_by_tests_that_exist() -> Result<()> {
 }
 
 #[test]
-fn every_test_that_is_named_anywhere_in_the_readme_exists() -> Result<()> {
-    let tests = references(README);
+fn every_test_that_is_named_exists() -> Result<()> {
+    let tests = references(TABLES);
     ensure!(tests.len() > 100, "{} are named", tests.len());
     tests
         .into_iter()
-        .filter(|(_, test)| !test.contains('…'))
         .try_for_each(|(name, test)| ensure_exists(name, test))
+}
+
+#[test]
+fn every_file_of_stories_is_named() -> Result<()> {
+    let named: Vec<&str> = references(TABLES).iter().map(|(file, _)| *file).collect();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"))? {
+        let path = entry?.path();
+        let story = path.file_stem().and_then(|name| name.to_str());
+        ensure!(
+            story.is_some_and(|story| named.contains(&story)),
+            "PROMISES.md does not name {}",
+            path.display()
+        );
+    }
+    Ok(())
 }

@@ -1,5 +1,4 @@
-//! README.md, as a stranger reads it: every command line in it is run, and what it says of others
-//! is so.
+//! README.md: every command line in it runs, and its statements about other programs are true.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,15 +12,15 @@ use carp_tests::{
     source, wait_until,
 };
 
-/// The command lines that other tests run: the line, comment and blanks left out, the file of the
-/// test, and what it has of the line.
+/// Command lines that other tests run: the line without comment and blanks, the file of the test,
+/// and the part of the line that it has.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "make deb && sudo apt install ./target/debian/carpd_*.deb",
         "packages.rs",
         "apt-get install --yes /tmp/carpd.deb",
     ),
-    // There is no Fedora here: what is in the package is looked at.
+    // There is no Fedora here: the test inspects the files of the package.
     (
         "make rpm && sudo dnf install ./target/generate-rpm/carpd-*.rpm",
         "packages.rs",
@@ -34,7 +33,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The blocks of code: what the comment before each says, nothing for a drawing, and its lines.
+/// Returns the blocks of code: the comment before each, if any, and its lines.
 fn blocks() -> Result<Vec<(Option<String>, String)>> {
     let text = source("README.md")?;
     let mut blocks: Vec<(Option<String>, String)> = Vec::new();
@@ -61,7 +60,7 @@ fn blocks() -> Result<Vec<(Option<String>, String)>> {
     Ok(blocks)
 }
 
-/// The block that is marked with this comment.
+/// Returns the block after this comment.
 fn block(comment: &str) -> Result<String> {
     let found = blocks()?
         .into_iter()
@@ -73,7 +72,7 @@ fn example(name: &str) -> Result<String> {
     block(&format!("example: {name}"))
 }
 
-/// A shell for those who are root already, beside a carpd that systemd would have started.
+/// Starts a shell as root, beside a carpd that systemd would have started.
 fn shell(carpd: &Carpd) -> Result<Shell<'_>> {
     let shell = Shell::new(carpd)?;
     shell.stand_in("sudo", "exec \"$@\"")?;
@@ -95,11 +94,11 @@ fn every_block_of_commands_is_run() -> Result<()> {
             for word in [
                 "sudo ", "make ", "carpctl ", "carpd ", "apt ", "dnf ", "busctl ",
             ] {
-                ensure!(!text.contains(word), "nobody runs this:\n{text}");
+                ensure!(!text.contains(word), "no test runs this:\n{text}");
             }
             continue;
         };
-        ensure!(seen.insert(mark.clone()), "{mark} stands there twice");
+        ensure!(seen.insert(mark.clone()), "{mark}: twice in README");
         let Some(name) = mark.strip_prefix("example: ") else {
             ensure!(own.contains(&format!("block(\"{mark}\")")), "{mark}");
             continue;
@@ -110,18 +109,18 @@ fn every_block_of_commands_is_run() -> Result<()> {
         for line in text.lines() {
             let line = line.split(" #").next().unwrap_or_default().trim();
             let known = ELSEWHERE.iter().find(|(known, ..)| *known == line);
-            let (_, file, proof) = known.with_context(|| format!("nobody runs: {line}"))?;
+            let (_, file, proof) = known.with_context(|| format!("no test runs: {line}"))?;
             let tests = source(&format!("tests/tests/{file}"))?;
             ensure!(tests.contains(proof), "{file} does not run: {line}");
             elsewhere += 1;
         }
     }
-    assert_eq!(elsewhere, ELSEWHERE.len(), "all of them stand there");
+    assert_eq!(elsewhere, ELSEWHERE.len(), "README has every line of ELSEWHERE");
     Ok(())
 }
 
 #[test]
-fn the_first_pair_is_a_master_and_a_backup() -> Result<()> {
+fn first_pair_is_a_master_and_a_backup() -> Result<()> {
     let lab = Lab::new()?;
     let carpds = [
         Carpd::start(&host(&lab, "a", 2)?)?,
@@ -132,13 +131,13 @@ fn the_first_pair_is_a_master_and_a_backup() -> Result<()> {
     let first = example("first")?;
     shell(a)?.run(&first)?;
     a.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
-    // As the page says.
+    // As README says.
     let second = first.replace(" pass ", " advskew 100 pass ");
     ensure!(second != first, "{first}");
     shell(b)?.run(&second)?;
     b.wait_for_counter("carp0", "ipackets", 2)?;
     assert_eq!(b.state("carp0")?, "BACKUP");
-    // What the page indents by eight is a tab.
+    // README shows a tab as eight blanks.
     let shown = block("printed by: carpctl carp0")?.replace("        ", "\t");
     assert_eq!(a.carpctl("carp0")?, shown);
 
@@ -146,13 +145,13 @@ fn the_first_pair_is_a_master_and_a_backup() -> Result<()> {
     let saved = fs::read_to_string(a.config("rc.conf"))?;
     ensure!(saved.contains("vhid 1 pass mekmitasdigoat"), "{saved}");
 
-    // It takes over.
+    // B takes over.
     a.host().pull("eth0")?;
     b.wait_for_state("carp0", "MASTER", master_down(1, 100))
 }
 
 #[test]
-fn what_there_is_to_look_at_can_be_looked_at() -> Result<()> {
+fn commands_to_watch_show_the_interface() -> Result<()> {
     let lab = Lab::new()?;
     let carpd = Carpd::start(&host(&lab, "a", 2)?)?;
     let shell = shell(&carpd)?;
@@ -166,7 +165,7 @@ fn what_there_is_to_look_at_can_be_looked_at() -> Result<()> {
             let mut monitor = carpd
                 .host()
                 .spawn("monitor", shell.command(&format!("exec {line}"))?)?;
-            wait_until("monitor tells what happens", MARGIN, || {
+            wait_until("monitor prints a transition", MARGIN, || {
                 carpd.carpctl("carp0 state backup")?;
                 carpd.carpctl("carp0 state master")?;
                 monitor.check_alive()?;
@@ -180,7 +179,7 @@ fn what_there_is_to_look_at_can_be_looked_at() -> Result<()> {
 }
 
 #[test]
-fn the_bus_tells_and_takes_what_the_page_says() -> Result<()> {
+fn bus_examples_read_and_change_a_state() -> Result<()> {
     let lab = Lab::new()?;
     let bus = Bus::start(&lab)?;
     let carpd = Carpd::start_on(&host(&lab, "a", 2)?, bus.address())?;
@@ -208,7 +207,7 @@ fn the_bus_tells_and_takes_what_the_page_says() -> Result<()> {
 }
 
 #[test]
-fn the_demonstration_and_the_tests_are_what_make_runs() -> Result<()> {
+fn commands_to_try_are_those_that_ci_runs() -> Result<()> {
     let lines = example("try")?;
     let (clone, lines) = lines.split_once('\n').context("several lines")?;
     assert_eq!(clone, "git clone REPOSITORY carpd && cd carpd");
@@ -241,7 +240,7 @@ fn the_demonstration_and_the_tests_are_what_make_runs() -> Result<()> {
     Ok(())
 }
 
-/// Two hosts with keepalived; the first is master.
+/// Starts keepalived on two hosts; the first is master.
 fn keepaliveds(hosts: &[Host; 2]) -> Result<[Keepalived; 2]> {
     let addresses = ["192.168.1.1/24".to_owned()];
     let start = |host, priority| {
@@ -265,7 +264,7 @@ fn hosts(lab: &Lab) -> Result<[Host; 2]> {
 }
 
 #[test]
-fn where_the_others_are_killed_two_hosts_have_the_address_and_with_carpd_one() -> Result<()> {
+fn killed_carpd_leaves_one_address_and_the_others_two() -> Result<()> {
     let lab = Lab::new()?;
     let hosts = hosts(&lab)?;
     let [a, b] = &hosts;
@@ -309,7 +308,7 @@ fn where_the_others_are_killed_two_hosts_have_the_address_and_with_carpd_one() -
 }
 
 #[test]
-fn behind_a_firewall_that_drops_it_keepalived_is_a_second_master() -> Result<()> {
+fn keepalived_behind_a_firewall_becomes_a_second_master() -> Result<()> {
     let lab = Lab::new()?;
     let hosts = hosts(&lab)?;
     for host in &hosts {

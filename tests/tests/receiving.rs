@@ -1,13 +1,13 @@
-//! How a host hears: a MASTER at no cost for what it forwards, and everybody whatever happens.
+//! Receiving: a MASTER hears at no cost for forwarded packets, and every host hears in any case.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use carp_tests::{AT_ONCE, Capture, Carpd, Frame, MARGIN, Pair, master_down, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Capture, Carpd, Frame, MARGIN, Pair, master_down, wait_until};
 
-/// Until a new MASTER's ear is proved: it is made, listens beside the tap for 1.5 s, and is probed
-/// every second.
-const PROVED: Duration = Duration::from_secs(4);
+/// Time until the helper devices of a new MASTER have proved that they receive: they are made,
+/// listen beside the direct socket for 1.5 s, and get a probe every second.
+const PROVING_TIME: Duration = Duration::from_secs(4);
 
 const INGRESS: &str = "
 table netdev first {
@@ -18,14 +18,14 @@ table netdev first {
 }
 ";
 
-/// The devices that hear for eth0.
-fn ears(carpd: &Carpd) -> Result<[String; 2]> {
+/// Returns the helper devices of eth0.
+fn helper_devices(carpd: &Carpd) -> Result<[String; 2]> {
     let link = carpd.host().run("cat /sys/class/net/eth0/ifindex")?;
     Ok(["carpear", "carpany"].map(|name| format!("{name}{}", link.trim())))
 }
 
-fn wait_until_free(carpd: &Carpd) -> Result<()> {
-    wait_until("no packet socket is open on eth0", PROVED + MARGIN, || {
+fn wait_until_bypassed(carpd: &Carpd) -> Result<()> {
+    wait_until("no packet socket is open on eth0", PROVING_TIME + MARGIN, || {
         Ok((!carpd.has_direct_socket("eth0")?).then_some(()))
     })
 }
@@ -37,7 +37,7 @@ fn load(carpd: &Carpd, rules: &str) -> Result<()> {
     carpd.host().run(&load).map(drop)
 }
 
-/// B becomes the preferred one and takes over; gives for how long A was MASTER beside it.
+/// Makes B the preferred host, and returns how long A was MASTER beside it.
 fn preempt(pair: &Pair) -> Result<Duration> {
     pair.b.carpctl("sysctl net.inet.carp.preempt=1")?;
     pair.a.carpctl("carp0 advskew 200")?;
@@ -51,9 +51,9 @@ fn preempt(pair: &Pair) -> Result<Duration> {
 }
 
 #[test]
-fn a_master_hears_without_a_packet_socket_on_its_physical_interface() -> Result<()> {
+fn master_hears_without_a_packet_socket_on_its_interface() -> Result<()> {
     let pair = Pair::new()?;
-    // In every hook but the first, and it hears nevertheless.
+    // Rules in every hook but ingress, and it hears nevertheless.
     load(
         &pair.a,
         "table inet firewall { chain early { type filter hook prerouting priority -300; \
@@ -61,9 +61,9 @@ fn a_master_hears_without_a_packet_socket_on_its_physical_interface() -> Result<
          priority 0; policy accept; meta l4proto 112 drop; }; }",
     )?;
     pair.form_group("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
-    wait_until_free(&pair.a)?;
-    for ear in ears(&pair.a)? {
-        ensure!(pair.a.has_direct_socket(&ear)?, "{ear}");
+    wait_until_bypassed(&pair.a)?;
+    for device in helper_devices(&pair.a)? {
+        ensure!(pair.a.has_direct_socket(&device)?, "{device}");
     }
     ensure!(
         pair.b.has_direct_socket("eth0")?,
@@ -72,73 +72,73 @@ fn a_master_hears_without_a_packet_socket_on_its_physical_interface() -> Result<
 
     let heard = pair.a.counter("carp0", "ipackets")?;
     pair.b.carpctl("carp0 state master")?;
-    pair.b.wait_for_state("carp0", "BACKUP", AT_ONCE)?;
+    pair.b.wait_for_state("carp0", "BACKUP", REACTION_TIMEOUT)?;
     pair.a.wait_for_more_than("carp0", "ipackets", heard)?;
     ensure!(pair.a.state("carp0")? == "MASTER" && !pair.a.has_direct_socket("eth0")?);
 
     let together = preempt(&pair)?;
     ensure!(together < MARGIN, "{together:?}");
     ensure!(pair.a.has_direct_socket("eth0")?, "A is BACKUP");
-    wait_until_free(&pair.b)
+    wait_until_bypassed(&pair.b)
 }
 
 #[test]
-fn a_master_hears_a_host_that_has_no_virtual_mac_at_once() -> Result<()> {
+fn master_hears_a_host_without_a_virtual_mac_at_once() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
     pair.b.carpctl("carp0 lladdr parent")?;
-    wait_until_free(&pair.a)?;
+    wait_until_bypassed(&pair.a)?;
     let together = preempt(&pair)?;
     ensure!(together < MARGIN, "{together:?}");
     Ok(())
 }
 
 #[test]
-fn what_drops_advertisements_before_a_master_hears_them_makes_no_second_one() -> Result<()> {
+fn ingress_rule_at_a_master_makes_no_second_master() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
-    wait_until_free(&pair.a)?;
+    wait_until_bypassed(&pair.a)?;
     load(&pair.a, INGRESS)?;
     let together = preempt(&pair)?;
     ensure!(together < master_down(1, 0), "{together:?}");
     pair.a
         .wait_for_log("at its ingress hook drops IP protocol 112")?;
 
-    // As MASTER it hears all with it, until the rule is gone.
+    // As MASTER it keeps the direct socket open until the rule is gone.
     pair.b.carpctl("carp0 down")?;
-    pair.a.wait_for_state("carp0", "MASTER", AT_ONCE)?;
-    let end = Instant::now() + PROVED;
+    pair.a.wait_for_state("carp0", "MASTER", REACTION_TIMEOUT)?;
+    let end = Instant::now() + PROVING_TIME;
     while Instant::now() < end {
         ensure!(pair.a.has_direct_socket("eth0")?);
         std::thread::sleep(Duration::from_millis(100));
     }
     pair.a.host().run("nft flush ruleset")?;
-    // After a probe was not heard, the ear is not believed for ten seconds.
+    // After a lost probe carpd does not rely on the helper devices for ten seconds.
     let distrust = Duration::from_secs(10);
-    wait_until("it is free again", distrust + PROVED + MARGIN, || {
+    wait_until("A uses the helper devices again", distrust + PROVING_TIME + MARGIN, || {
         Ok((!pair.a.has_direct_socket("eth0")?).then_some(()))
     })
 }
 
 #[test]
-fn somebody_removes_what_a_master_hears_with() -> Result<()> {
+fn removed_helper_devices_make_no_second_master() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
-    let [ear, any] = ears(&pair.a)?;
-    for (ear, command) in [
-        (&ear, format!("ip link delete {ear}")),
-        (&any, format!("ip link set {any} down")),
+    let [source, vepa] = helper_devices(&pair.a)?;
+    for (device, command) in [
+        (&source, format!("ip link delete {source}")),
+        (&vepa, format!("ip link set {vepa} down")),
     ] {
-        wait_until_free(&pair.a)?;
+        wait_until_bypassed(&pair.a)?;
         pair.a.host().run(&command)?;
-        wait_until("the packet socket is open again", AT_ONCE, || {
+        wait_until("the packet socket is open again", REACTION_TIMEOUT, || {
             Ok(pair.a.has_direct_socket("eth0")?.then_some(()))
         })?;
-        // Made anew, or up, after five seconds.
+        // The device is made again, or set up, after five seconds.
         wait_until(
             "the device is up again",
             Duration::from_secs(5) + MARGIN,
             || {
                 let shown = pair.a.host().run("ip -br link")?;
-                let ear = shown.lines().find(|line| line.starts_with(ear));
-                Ok(ear.filter(|line| line.contains("UP")).map(drop))
+                let shown = shown.lines().find(|line| line.starts_with(device));
+                Ok(shown.filter(|line| line.contains("UP")).map(drop))
             },
         )?;
     }
@@ -148,14 +148,14 @@ fn somebody_removes_what_a_master_hears_with() -> Result<()> {
 }
 
 #[test]
-fn probes_are_never_on_the_wire_and_nothing_is_left_at_the_end() -> Result<()> {
+fn probes_stay_off_the_wire_and_leave_nothing_behind() -> Result<()> {
     let mut pair = Pair::with_group("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
     let mut wire = Capture::sent_by(pair.a.host(), "eth0")?;
-    wait_until_free(&pair.a)?;
+    wait_until_bypassed(&pair.a)?;
     pair.a.carpctl("carp0 state backup")?;
     pair.b
         .wait_for_state("carp0", "MASTER", master_down(1, 100))?;
-    wait_until_free(&pair.b)?;
+    wait_until_bypassed(&pair.b)?;
     pair.a.stop()?;
     let links = pair.a.host().run("ip -br link")?;
     ensure!(!links.contains("carp"), "{links}");

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use carp_tests::{Carpd, Lab, program};
 
-/// Each line and what its message has to name.
+/// Each line, and the text that its message must contain.
 const REFUSED: &[(&str, &str)] = &[
     ("carp0 vhid 0", "vhid"),
     ("carp0 vhid 256", "256"),
@@ -36,7 +36,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("carp0 2001:db8::/64", "anycast"),
     ("carp0 192.168.1.7/0", "1 to 32"),
     ("carp0 192.168.1.7 netmask 0.0.0.0", "1 to 32"),
-    // Each word is good but the last.
+    // Every word but the last is valid.
     (
         "carp0 vhid 9 advbase 3 advskew 7 192.168.1.9/24 description new up nonsense",
         "nonsense",
@@ -60,7 +60,7 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn whatever_is_refused_is_named_in_one_line_and_changes_nothing() -> Result<()> {
+fn bad_input_is_named_in_one_line_and_changes_nothing() -> Result<()> {
     let lab = Lab::new()?;
     let mut carpd = Carpd::start(&lab.host("a", &[("lan", "192.168.1.2/24")])?)?;
     carpd.carpctl("carp0 create")?;
@@ -100,7 +100,7 @@ fn whatever_is_refused_is_named_in_one_line_and_changes_nothing() -> Result<()> 
 }
 
 #[test]
-fn without_carpd_the_status_is_three_and_the_message_says_how_to_start_it() -> Result<()> {
+fn missing_carpd_exits_3_and_names_the_command_to_start_it() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     for line in [

@@ -1,4 +1,4 @@
-//! What the kernel refuses: said at once, counted, and tried again until it works.
+//! Requests that the kernel refuses: reported at once, counted, and retried until they work.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,15 +7,16 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{AT_ONCE, Carpd, Lab, master_down, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Carpd, Lab, master_down, wait_until};
 
-/// How many times an interface is created and destroyed; `CARP_CREATES=2000` is the long check.
+/// Number of times that an interface is created and destroyed; `CARP_CREATES=2000` is the long
+/// check.
 const CREATES: u32 = 400;
 
-/// The longest pause between two attempts, with time to spare.
-const RETRIED: Duration = Duration::from_secs(12);
+/// Longest pause between two attempts, with a margin.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// Writes rc.conf with a line for each interface, and has it read.
+/// Writes rc.conf with a line for each interface, and reloads it.
 fn reload(carpd: &Carpd, interfaces: &[(&str, u8)]) -> Result<()> {
     let names: Vec<&str> = interfaces.iter().map(|(name, _)| *name).collect();
     let mut text = format!("cloned_interfaces=\"{}\"\n", names.join(" "));
@@ -63,7 +64,7 @@ fn every_create_after_a_destroy_leaves_init() -> Result<()> {
     let done = AtomicU32::new(0);
     let cycle = |vhid: u32| -> Result<()> {
         while done.fetch_add(1, Ordering::Relaxed) < creates {
-            // The next free name: seldom the one that the vhid had before.
+            // The next free name, which is seldom the one that the vhid had before.
             let name = carpd.carpctl(&format!("carp create vhid {vhid} 192.168.1.{vhid}/24"))?;
             let name = name.trim();
             ensure!(carpd.state(name)? != "INIT", "{name}");
@@ -85,7 +86,7 @@ fn every_create_after_a_destroy_leaves_init() -> Result<()> {
 }
 
 #[test]
-fn device_that_the_kernel_refuses_is_named_counted_and_tried_again() -> Result<()> {
+fn refused_device_is_named_counted_and_retried() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let mut carpd = Carpd::start(&host)?;
@@ -102,7 +103,7 @@ fn device_that_the_kernel_refuses_is_named_counted_and_tried_again() -> Result<(
         refused,
         "the kernel refused the device: eth0 is a port of br0: use br0"
     );
-    assert_eq!(carpd.state("carp0")?, "INIT", "what was done stays done");
+    assert_eq!(carpd.state("carp0")?, "INIT", "the other changes stay");
     let shown = carpd.carpctl("carp0")?;
     ensure!(shown.contains(&format!("\treason: {refused}\n")), "{shown}");
     let causes = carpd.carpctl("suppress")?;
@@ -110,13 +111,13 @@ fn device_that_the_kernel_refuses_is_named_counted_and_tried_again() -> Result<(
     carpd.wait_for_log(&format!("carp0: {refused}"))?;
     let suppressed = "sysctl -n net.inet.carp.suppress_preempt";
     assert_eq!(carpd.carpctl(suppressed)?.trim(), "1");
-    // A command that changes something else has the same answer, and the log does not repeat it.
+    // A command with another change has the same answer, and the log does not repeat it.
     let outcome = carpd.try_carpctl("carp0 advskew 5")?;
     assert_eq!((outcome.code, outcome.stderr.trim_end()), (1, line));
 
     host.run("ip link set eth0 nomaster")?;
-    carpd.wait_for_state("carp0", "MASTER", RETRIED + master_down(1, 5))?;
-    wait_until("no suppression", AT_ONCE, || {
+    carpd.wait_for_state("carp0", "MASTER", RETRY_TIMEOUT + master_down(1, 5))?;
+    wait_until("no suppression", REACTION_TIMEOUT, || {
         Ok((carpd.carpctl(suppressed)?.trim() == "0").then_some(()))
     })?;
     ensure!(!carpd.carpctl("carp0")?.contains("reason:"));
@@ -138,10 +139,10 @@ fn interface_stays_on_the_carpdev_that_was_found_for_it() -> Result<()> {
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
     host.run("ip addr flush dev eth0")?;
     host.run("ip addr add 192.168.1.2/24 dev eth0")?;
-    // It moves to where such an address is, and not before.
+    // It moves to an interface with such an address, and not before.
     host.run("ip addr flush dev eth0")?;
     host.run("ip addr add 192.168.1.3/24 dev eth1")?;
-    wait_until("on eth1", AT_ONCE, || {
+    wait_until("on eth1", REACTION_TIMEOUT, || {
         Ok(carpd
             .carpctl("carp0")?
             .contains("carpdev: eth1")

@@ -1,4 +1,4 @@
-//! A carpd that is killed, or told to keep everything, and comes back: nobody notices.
+//! A carpd that is killed, or told to keep its addresses, and returns: no other host notices.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -10,18 +10,18 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result, ensure};
 use carp_dbus::{Client, Settings};
 use carp_tests::{
-    AT_ONCE, Capture, Carpd, Family, Lab, MARGIN, Pair, Ping, master_down, program, wait_until,
+    REACTION_TIMEOUT, Capture, Carpd, Family, Lab, MARGIN, Pair, Ping, master_down, program, wait_until,
 };
 const ADDRESS: &str = "192.168.1.1";
 const ADDRESSES: &str = "192.168.1.1/24 2001:db8:1::1/64";
 
-/// By so many advertisements a new MASTER has announced its addresses for the last time, with
-/// `lladdr parent` too, where it does so for as long as a lease lasts.
-const SETTLED: u64 = 7;
+/// Number of advertisements after which a new MASTER has sent its last announcements, also with
+/// `lladdr parent`, where it announces for as long as a lease lasts.
+const SETTLED_ADVERTISEMENTS: u64 = 7;
 /// One every two seconds.
 const SETTLED_TIME: Duration = Duration::from_secs(14);
 
-/// A pair whose leases last six seconds: a busy machine takes its time to start a program.
+/// Makes a pair with leases of six seconds: a busy machine is slow to start a program.
 fn slow_pair() -> Result<Pair> {
     let pair = Pair::with_group(ADDRESSES)?;
     for carpd in [&pair.a, &pair.b] {
@@ -30,12 +30,12 @@ fn slow_pair() -> Result<Pair> {
     Ok(pair)
 }
 
-/// A is MASTER before and after, and neither the client nor B nor a third host sees anything of
-/// what happens meanwhile.
+/// Asserts that A is MASTER before and after, and that neither the client nor B nor a third host
+/// sees anything of `event`.
 fn unnoticed(pair: &mut Pair, event: impl FnOnce(&mut Carpd) -> Result<()>) -> Result<()> {
-    // All has been said that a new MASTER says.
+    // A new MASTER has sent its last announcements.
     wait_until("A has settled", SETTLED_TIME, || {
-        Ok((pair.a.counter("carp0", "opackets")? >= SETTLED).then_some(()))
+        Ok((pair.a.counter("carp0", "opackets")? >= SETTLED_ADVERTISEMENTS).then_some(()))
     })?;
     let changes = pair.b.counter("carp0", "ostates")?;
     let mut capture = Capture::on_segment(&pair.lab, "lan")?;
@@ -60,7 +60,7 @@ fn unnoticed(pair: &mut Pair, event: impl FnOnce(&mut Carpd) -> Result<()>) -> R
             frame
                 .arp()
                 .is_none_or(|arp| arp.sender != arp.target || arp.target.to_string() != ADDRESS),
-            "nobody has to be told where the address is: {frame:?}"
+            "no announcement is needed: {frame:?}"
         );
         let Some(advertisement) = frame.advertisement() else {
             continue;
@@ -79,9 +79,9 @@ fn unnoticed(pair: &mut Pair, event: impl FnOnce(&mut Carpd) -> Result<()>) -> R
 }
 
 #[test]
-fn a_master_that_is_killed_and_comes_back_stays_master_and_nobody_notices() -> Result<()> {
+fn killed_master_that_returns_stays_master_unnoticed() -> Result<()> {
     let mut pair = slow_pair()?;
-    // Set and never saved.
+    // Set, but not saved to rc.conf.
     pair.a.carpctl("carp0 description unsaved")?;
     pair.a.carpctl("sysctl net.inet.carp.log=2")?;
     unnoticed(&mut pair, |a| {
@@ -96,7 +96,7 @@ fn a_master_that_is_killed_and_comes_back_stays_master_and_nobody_notices() -> R
 }
 
 #[test]
-fn sigusr2_keeps_everything_for_another_program_in_its_place() -> Result<()> {
+fn sigusr2_keeps_addresses_for_the_next_program() -> Result<()> {
     let mut pair = slow_pair()?;
     let other = pair.lab.path("carpd-of-tomorrow");
     fs::copy(program("carpd")?, &other)?;
@@ -105,7 +105,7 @@ fn sigusr2_keeps_everything_for_another_program_in_its_place() -> Result<()> {
         a.replace(other, "--keep");
         a.restart()
     })?;
-    // That one was started with --keep: any stop keeps everything.
+    // This one was started with --keep: any stop keeps everything.
     unnoticed(&mut pair, |a| {
         ensure!(a.stop()?.success(), "{}", a.log()?);
         a.restart()
@@ -113,7 +113,7 @@ fn sigusr2_keeps_everything_for_another_program_in_its_place() -> Result<()> {
 }
 
 #[test]
-fn strict_replay_and_strict_peers_take_a_restart_for_nothing() -> Result<()> {
+fn restart_is_accepted_by_peers_in_strict_replay_mode() -> Result<()> {
     let mut pair = slow_pair()?;
     for carpd in [&pair.a, &pair.b] {
         carpd.carpctl("sysctl net.inet.carp.replay=2")?;
@@ -124,7 +124,7 @@ fn strict_replay_and_strict_peers_take_a_restart_for_nothing() -> Result<()> {
         a.kill()?;
         a.restart()
     })?;
-    // And of the one that listens.
+    // The same for the host that listens.
     saved(&pair.b, "replay 2")?;
     pair.b.kill()?;
     pair.b.restart()?;
@@ -135,7 +135,7 @@ fn strict_replay_and_strict_peers_take_a_restart_for_nothing() -> Result<()> {
 }
 
 #[test]
-fn many_interfaces_stay_master_together() -> Result<()> {
+fn many_interfaces_stay_master_over_a_restart() -> Result<()> {
     const COUNT: u8 = 40;
     let mut pair = slow_pair()?;
     for number in 2..=COUNT {
@@ -166,7 +166,7 @@ fn many_interfaces_stay_master_together() -> Result<()> {
 }
 
 #[test]
-fn a_file_that_is_damaged_is_set_aside_and_the_files_say_what_to_begin_with() -> Result<()> {
+fn damaged_state_is_set_aside_and_rc_conf_is_used() -> Result<()> {
     let mut pair = slow_pair()?;
     let state = pair.a.run_directory().join("state");
     saved(&pair.a, "advbase 2")?;
@@ -177,7 +177,7 @@ fn a_file_that_is_damaged_is_set_aside_and_the_files_say_what_to_begin_with() ->
     pair.a.wait_for_log("checksum is wrong")?;
     ensure!(pair.a.log()?.contains("WARN"));
     ensure!(state.with_file_name("state.refused").exists());
-    wait_until("what was left behind is removed", MARGIN, || {
+    wait_until("the devices left behind are removed", MARGIN, || {
         let links = pair.a.host().run("ip -o link show")?;
         Ok((!links.contains("carp0")).then_some(()))
     })?;
@@ -187,7 +187,7 @@ fn a_file_that_is_damaged_is_set_aside_and_the_files_say_what_to_begin_with() ->
     );
     pair.b
         .wait_for_state("carp0", "MASTER", master_down(2, 100))?;
-    // Others may have written it.
+    // Other programs may have written the file.
     saved(&pair.b, "state MASTER")?;
     pair.b.kill()?;
     fs::set_permissions(
@@ -199,7 +199,7 @@ fn a_file_that_is_damaged_is_set_aside_and_the_files_say_what_to_begin_with() ->
 }
 
 #[test]
-fn a_master_that_stays_away_for_too_long_comes_back_as_backup() -> Result<()> {
+fn master_that_returns_after_its_lease_becomes_backup() -> Result<()> {
     let mut pair = slow_pair()?;
     saved(&pair.a, "state MASTER")?;
     pair.a.kill()?;
@@ -223,7 +223,7 @@ fn a_master_that_stays_away_for_too_long_comes_back_as_backup() -> Result<()> {
 }
 
 #[test]
-fn the_files_rule_after_a_reload_and_after_a_clean_stop() -> Result<()> {
+fn rc_conf_overrides_state_after_a_reload_or_a_clean_stop() -> Result<()> {
     let mut pair = slow_pair()?;
     let rc_conf = pair.a.config("rc.conf");
     fs::write(
@@ -252,7 +252,7 @@ fn the_files_rule_after_a_reload_and_after_a_clean_stop() -> Result<()> {
 }
 
 #[test]
-fn a_run_directory_without_room_keeps_the_old_state_and_says_so() -> Result<()> {
+fn full_run_directory_keeps_the_old_state_and_is_logged() -> Result<()> {
     let lab = Lab::new()?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
     let mut carpd = Carpd::start(&host)?;
@@ -277,11 +277,11 @@ fn a_run_directory_without_room_keeps_the_old_state_and_says_so() -> Result<()> 
     carpd.carpctl("carp0 advskew 8")?;
     // Longer than carpd waits before it tries again.
     carpd.wait_for_counter("carp0", "opackets", 3)?;
-    assert_eq!(carpd.log()?.matches(&said).count(), 1, "it is said once");
+    assert_eq!(carpd.log()?.matches(&said).count(), 1, "it is logged once");
     assert_eq!(fs::read_to_string(&state)?, old);
     assert_eq!(left_behind(&run)?, Vec::<String>::new());
 
-    // Killed, it goes on with what was written last, which is still true of the state.
+    // After a kill, it resumes from the last file written, whose state is still right.
     carpd.kill()?;
     carpd.restart()?;
     assert_eq!(carpd.state("carp0")?, "MASTER");
@@ -295,7 +295,7 @@ fn a_run_directory_without_room_keeps_the_old_state_and_says_so() -> Result<()> 
     Ok(())
 }
 
-/// Files beside run-time state that carpd has no use for, or a story.
+/// Returns the files beside run-time state that carpd should have removed.
 fn left_behind(run: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(run)? {
@@ -308,11 +308,11 @@ fn left_behind(run: &Path) -> Result<Vec<String>> {
 }
 
 #[test]
-fn a_physical_interface_that_was_renamed_meanwhile_stays_the_one_unless_it_was_named() -> Result<()>
+fn renamed_interface_is_kept_unless_selected_by_name() -> Result<()>
 {
     let mut pair = slow_pair()?;
     saved(&pair.a, "state MASTER")?;
-    // Chosen by its subnet: the name does not matter.
+    // Found by subnet: the name does not matter.
     unnoticed(&mut pair, |a| {
         a.kill()?;
         a.host().run("ip link set eth0 name lan0")?;
@@ -320,7 +320,7 @@ fn a_physical_interface_that_was_renamed_meanwhile_stays_the_one_unless_it_was_n
     })?;
     ensure!(pair.a.carpctl("carp0")?.contains("carpdev: lan0"));
 
-    // Named: another interface may have that name tomorrow. This one's device and addresses go.
+    // Selected by name: the old interface's device and addresses go.
     pair.a.carpctl("carp0 carpdev lan0")?;
     saved(&pair.a, "carpdev ")?;
     pair.a.wait_for_state("carp0", "MASTER", Duration::ZERO)?;
@@ -340,7 +340,7 @@ fn a_physical_interface_that_was_renamed_meanwhile_stays_the_one_unless_it_was_n
 }
 
 #[test]
-fn a_physical_interface_that_has_gone_meanwhile_is_waited_for() -> Result<()> {
+fn missing_physical_interface_is_waited_for() -> Result<()> {
     let mut pair = slow_pair()?;
     saved(&pair.a, "state MASTER")?;
     pair.a.kill()?;
@@ -360,7 +360,7 @@ fn a_physical_interface_that_has_gone_meanwhile_is_waited_for() -> Result<()> {
 }
 
 #[test]
-fn with_lladdr_parent_the_addresses_stay_where_they_are() -> Result<()> {
+fn lladdr_parent_keeps_the_addresses_over_a_restart() -> Result<()> {
     let mut pair = Pair::new()?;
     for (carpd, skew) in [(&pair.a, 0), (&pair.b, 100)] {
         carpd.carpctl(&format!(
@@ -385,7 +385,7 @@ fn acknowledged_changes_survive_kill_9_at_once() -> Result<()> {
     a.carpctl(&format!("carp0 create vhid 1 advbase 2 {ADDRESSES}"))?;
     a.wait_for_state("carp0", "MASTER", master_down(2, 0))?;
 
-    // So many calls in so short a time that the last one comes right behind a writing of the file.
+    // Many calls in a short time, so that the last one follows a write of the file.
     changed_and_killed(&mut a, async |client| {
         client.create("carp1", Settings::default()).await?;
         for window in 61..=80 {
@@ -408,11 +408,11 @@ fn acknowledged_changes_survive_kill_9_at_once() -> Result<()> {
     })?;
     assert_eq!(a.carpctl("-l")?.trim(), "carp0");
 
-    // The transition itself is nobody's request.
+    // The transition itself is no request.
     a.carpctl("carp0 down")?;
     a.carpctl("carp0 up")?;
     a.wait_for_state("carp0", "MASTER", master_down(2, 0))?;
-    wait_until("the address is up", AT_ONCE, || {
+    wait_until("the address is up", REACTION_TIMEOUT, || {
         Ok(host.addresses()?.contains(ADDRESS).then_some(()))
     })?;
     a.kill()?;
@@ -421,7 +421,7 @@ fn acknowledged_changes_survive_kill_9_at_once() -> Result<()> {
     a.check_alive()
 }
 
-/// Has carpd killed as soon as it has answered, and started again.
+/// Kills carpd as soon as it has answered, and starts it again.
 fn changed_and_killed(
     carpd: &mut Carpd,
     change: impl AsyncFnOnce(&Client) -> Result<(), carp_dbus::Error>,
@@ -438,7 +438,7 @@ fn changed_and_killed(
     carpd.restart()
 }
 
-/// Waits until run-time state has `text` in it.
+/// Waits until run-time state contains `text`.
 fn saved(carpd: &Carpd, text: &str) -> Result<()> {
     let state = carpd.run_directory().join("state");
     wait_until(&format!("{text} is saved"), MARGIN, || {
@@ -446,7 +446,7 @@ fn saved(carpd: &Carpd, text: &str) -> Result<()> {
     })
 }
 
-/// A small file system of its own, which goes with its guard.
+/// A small file system, which is unmounted when the guard is dropped.
 struct Tmpfs(PathBuf);
 
 impl Tmpfs {

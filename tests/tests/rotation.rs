@@ -1,4 +1,4 @@
-//! A group gets another password while it runs, with the commands of carpctl(8).
+//! A running group gets another password, with the commands of carpctl(8).
 
 use std::fs;
 
@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result, ensure};
 use carp_tests::{Carpd, Pair};
 
 const ADDRESS: &str = "192.168.1.1";
-/// The one that the example begins with, as all examples of the manual do.
+/// The password at the start of the example, as in all examples of the manual.
 const OLD: &str = "mekmitasdigoat";
 const NEW: &str = "rijmdvarkentje";
 
-/// The lines of the example, without their prompt.
+/// Returns the lines of the example, without their prompt.
 fn commands() -> Result<Vec<String>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../man/carpctl.8");
     let page = fs::read_to_string(path)?;
@@ -26,7 +26,7 @@ fn commands() -> Result<Vec<String>> {
     Ok([first].into_iter().chain(others).collect())
 }
 
-/// Types in one command after the other, each on every host before the next.
+/// Types the commands one after the other, each on every host before the next.
 fn rotate(pair: &Pair, hosts: [&Carpd; 2], old: &str, new: &str) -> Result<()> {
     for command in commands()? {
         let words: Vec<&str> = command
@@ -39,7 +39,7 @@ fn rotate(pair: &Pair, hosts: [&Carpd; 2], old: &str, new: &str) -> Result<()> {
             .collect();
         for carpd in hosts {
             carpd.carpctl(&words.join(" "))?;
-            // Until an administrator is at the next host, the master has spoken.
+            // Before an administrator reaches the next host, the master has advertised.
             pair.a.wait_for_counter("carp0", "opackets", 2)?;
         }
     }
@@ -47,7 +47,7 @@ fn rotate(pair: &Pair, hosts: [&Carpd; 2], old: &str, new: &str) -> Result<()> {
 }
 
 #[test]
-fn a_password_is_changed_and_changed_back_without_a_second_master() -> Result<()> {
+fn password_rotation_makes_no_second_master() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
     let hosts = [&pair.a, &pair.b];
     let of_both = |counter: &str| -> Result<Vec<u64>> {
@@ -62,8 +62,8 @@ fn a_password_is_changed_and_changed_back_without_a_second_master() -> Result<()
             let shown = carpd.carpctl("carp0 --show-pass")?;
             ensure!(shown.contains(to) && !shown.contains(from), "{shown}");
         }
-        assert_eq!(of_both("ostates")?, states, "nobody changes state");
-        assert_eq!(of_both("badauth")?, [0, 0], "nothing is disbelieved");
+        assert_eq!(of_both("ostates")?, states, "no host changes state");
+        assert_eq!(of_both("badauth")?, [0, 0], "no advertisement is refused");
         let log = pair.a.log()?;
         ensure!(!log.contains("MASTER too"), "{log}");
         pair.client_reaches(ADDRESS)?;

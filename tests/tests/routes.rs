@@ -1,16 +1,16 @@
-//! Physical interfaces without an own address in the subnet of the virtual one: the MASTER's way to
-//! its neighbours is the carp device's.
+//! Physical interfaces without an own address in the subnet of the virtual one: the MASTER reaches
+//! its neighbours through the carp device.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{AT_ONCE, Carpd, Host, Lab, MARGIN, VIRTUAL_MAC, master_down, ping, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Carpd, Host, Lab, MARGIN, VIRTUAL_MAC, master_down, ping, wait_until};
 
 const GROUP: &str = "carpdev eth0 vhid 1 pass mekmitasdigoat \
                      10.99.1.1/16 inet6 2001:db8:99::1/64 inet6 fe80::99/64";
 const ADDRESSES: [&str; 3] = ["10.99.1.1", "2001:db8:99::1", "fe80::99%eth0"];
 
-/// carpd on a host with these addresses, MASTER of [`GROUP`], and a client.
+/// Starts carpd on a host with these addresses, as MASTER of [`GROUP`], and a client.
 fn master(lab: &Lab, own: &str) -> Result<(Carpd, Host)> {
     let client = lab.host("client", &[("lan", "10.99.0.9/16 2001:db8:99::9/64")])?;
     let carpd = Carpd::start(&lab.host("a", &[("lan", own)])?)?;
@@ -29,7 +29,7 @@ fn reaches_all(client: &Host) -> Result<()> {
     Ok(())
 }
 
-/// The routes by way of carp0.
+/// Returns the routes through carp0.
 fn routes(host: &Host) -> Result<String> {
     let v4 = host.run("ip -4 route show table main dev carp0")?;
     Ok(v4 + &host.run("ip -6 route show table main dev carp0")?)
@@ -42,14 +42,14 @@ fn master_without_an_own_address_in_the_subnet_answers() -> Result<()> {
         let (carpd, client) = master(&lab, own)?;
         reaches_all(&client)?;
         assert_eq!(client.neighbour("10.99.1.1")?.as_deref(), Some(VIRTUAL_MAC));
-        // Its own way into the subnet, from the virtual address.
+        // The host reaches the subnet itself, from the virtual address.
         ping(carpd.host(), "10.99.0.9", 1)?;
         ping(carpd.host(), "2001:db8:99::9", 1)?;
 
         carpd.carpctl("carp0 down")?;
-        carpd.wait_for_state("carp0", "INIT", AT_ONCE)?;
-        wait_until("the routes go with the addresses", AT_ONCE, || {
-            // Without the device there is nothing to show.
+        carpd.wait_for_state("carp0", "INIT", REACTION_TIMEOUT)?;
+        wait_until("the routes go with the addresses", REACTION_TIMEOUT, || {
+            // After the stop the device does not exist.
             let left = routes(carpd.host()).unwrap_or_default();
             Ok(left.is_empty().then_some(()))
         })?;
@@ -58,7 +58,7 @@ fn master_without_an_own_address_in_the_subnet_answers() -> Result<()> {
 }
 
 #[test]
-fn own_address_takes_the_route_over_without_a_gap_and_gives_it_back() -> Result<()> {
+fn own_address_takes_the_route_over_and_gives_it_back() -> Result<()> {
     let lab = Lab::new()?;
     let (carpd, client) = master(&lab, "")?;
     let a = carpd.host();
@@ -91,7 +91,7 @@ fn own_address_takes_the_route_over_without_a_gap_and_gives_it_back() -> Result<
 }
 
 #[test]
-fn own_wider_subnet_keeps_its_way_whenever_it_comes_and_goes() -> Result<()> {
+fn own_wider_subnet_keeps_its_route() -> Result<()> {
     const OWN: [&str; 2] = ["10.99.0.2/16", "2001:db8:99::2/64"];
     let lab = Lab::new()?;
     let client = lab.host("client", &[("lan", "10.99.0.9/16 2001:db8:99::9/64")])?;
@@ -104,7 +104,7 @@ fn own_wider_subnet_keeps_its_way_whenever_it_comes_and_goes() -> Result<()> {
     )?;
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
     let leaves_by = |device: &str| {
-        wait_until(&format!("both ways are by {device}"), AT_ONCE, || {
+        wait_until(&format!("both ways are by {device}"), REACTION_TIMEOUT, || {
             let ways = ["10.99.0.9", "2001:db8:99::9"].map(|to| format!("ip route get {to}"));
             let device = format!("dev {device}");
             let all = ways.iter().try_fold(true, |all, way| {
@@ -150,16 +150,16 @@ fn own_wider_subnet_keeps_its_way_whenever_it_comes_and_goes() -> Result<()> {
     leaves_by("carp0")?;
     own_ones_come()?;
 
-    // The kernel takes the own IPv6 address away when the interface goes down.
+    // The kernel removes the own IPv6 address when the interface goes down.
     a.run("ip link set eth0 down")?;
-    carpd.wait_for_state("carp0", "INIT", AT_ONCE)?;
+    carpd.wait_for_state("carp0", "INIT", REACTION_TIMEOUT)?;
     a.run("ip link set eth0 up")?;
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
     own_ones_come()
 }
 
 #[test]
-fn own_address_beside_a_virtual_one_on_its_interface_has_its_route_and_stays() -> Result<()> {
+fn own_address_beside_a_virtual_one_keeps_its_route() -> Result<()> {
     let lab = Lab::new()?;
     let client = lab.host("client", &[("lan", "10.99.0.9/16 2001:db8:99::9/64")])?;
     let a = lab.host("a", &[("lan", "")])?;
@@ -194,11 +194,11 @@ fn own_address_beside_a_virtual_one_on_its_interface_has_its_route_and_stays() -
     carpd.restart()?;
     carpd.wait_for_state("carp0", "MASTER", Duration::ZERO)?;
     answer(&virtual_ones)?;
-    // A removed address takes no other one's route with it.
+    // A removed address takes no other route with it.
     carpd.carpctl("carp0 -alias 10.99.1.1")?;
     carpd.carpctl("carp0 down")?;
-    carpd.wait_for_state("carp0", "INIT", AT_ONCE)?;
-    wait_until("the own addresses alone are left", AT_ONCE, || {
+    carpd.wait_for_state("carp0", "INIT", REACTION_TIMEOUT)?;
+    wait_until("the own addresses alone are left", REACTION_TIMEOUT, || {
         let left = a.run("ip -o address show dev eth0 scope global")?;
         let routes = a.run("ip route show dev eth0")? + &a.run("ip -6 route show dev eth0")?;
         let own = left.contains("10.99.0.2/16") && left.contains("2001:db8:99::2/64");
@@ -209,7 +209,7 @@ fn own_address_beside_a_virtual_one_on_its_interface_has_its_route_and_stays() -
 }
 
 #[test]
-fn routes_that_are_flushed_come_back() -> Result<()> {
+fn flushed_routes_are_restored() -> Result<()> {
     let lab = Lab::new()?;
     let (carpd, client) = master(&lab, "")?;
     reaches_all(&client)?;
@@ -220,7 +220,7 @@ fn routes_that_are_flushed_come_back() -> Result<()> {
 }
 
 #[test]
-fn routes_of_a_killed_carpd_end_with_its_lease_and_are_kept_by_a_restart() -> Result<()> {
+fn routes_of_a_killed_carpd_end_with_the_lease_or_resume() -> Result<()> {
     let lab = Lab::new()?;
     let (mut carpd, client) = master(&lab, "")?;
     reaches_all(&client)?;
@@ -233,7 +233,7 @@ fn routes_of_a_killed_carpd_end_with_its_lease_and_are_kept_by_a_restart() -> Re
     let lease = Duration::from_secs(4);
     wait_until("no route outlives its lease", lease + MARGIN, || {
         let v4 = carpd.host().run("ip -4 route show dev carp0")?;
-        // The kernel keeps an IPv6 route that has expired for a while, without using it.
+        // The kernel keeps an expired IPv6 route for a while, without using it.
         let v6 = carpd.host().output("ip -6 route get 2001:db8:99::9")?;
         let v6 = String::from_utf8(v6.stdout).context("ip writes UTF-8")?;
         Ok((v4.is_empty() && !v6.contains("carp0")).then_some(()))
@@ -242,7 +242,7 @@ fn routes_of_a_killed_carpd_end_with_its_lease_and_are_kept_by_a_restart() -> Re
 }
 
 #[test]
-fn log_names_who_loses_by_a_carp_interface() -> Result<()> {
+fn log_names_addresses_and_guests_that_a_carp_interface_breaks() -> Result<()> {
     const SILENCED: &str =
         "eth0: ARP requests for 10.99.0.50 of another interface are not answered";
     let lab = Lab::new()?;
@@ -282,7 +282,7 @@ fn log_names_a_rule_for_the_reverse_path() -> Result<()> {
 }
 
 #[test]
-fn macvlan_as_physical_interface_is_refused_in_words() -> Result<()> {
+fn macvlan_as_physical_interface_is_refused_with_the_reason() -> Result<()> {
     let lab = Lab::new()?;
     let a = lab.host("a", &[("lan", "")])?;
     a.run("ip link add container0 link eth0 type macvlan mode bridge")?;
@@ -294,7 +294,7 @@ fn macvlan_as_physical_interface_is_refused_in_words() -> Result<()> {
     let refusal = "container0 is itself a macvlan, on which a backup is deaf";
     ensure!(answer.stderr.contains(refusal), "{answer:?}");
     carpd.wait_for_log(refusal)?;
-    carpd.wait_for_state("carp0", "INIT", AT_ONCE)?;
+    carpd.wait_for_state("carp0", "INIT", REACTION_TIMEOUT)?;
 
     carpd.carpctl("carp0 lladdr parent")?;
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))

@@ -1,4 +1,4 @@
-//! The examples of org.carpd1(5), as they stand there, over a real dbus-daemon.
+//! The examples of org.carpd1(5), unchanged, over a real dbus-daemon.
 
 use std::process::{Command, Output};
 
@@ -42,7 +42,7 @@ impl Site {
         text(script, &output)
     }
 
-    /// Debian's own Python: the one with its modules.
+    /// Runs a script in Debian's own Python, the one with its modules.
     fn python(&self, script: &str) -> Result<Output> {
         let mut command = self.command("/usr/bin/python3");
         Ok(command.args(["-c", script]).output()?)
@@ -56,7 +56,7 @@ fn text(what: &str, output: &Output) -> Result<String> {
 }
 
 #[test]
-fn the_examples_of_the_manual_page_do_what_it_says() -> Result<()> {
+fn examples_of_busctl_gdbus_and_python_work() -> Result<()> {
     let site = Site::new()?;
     assert_eq!(
         site.shell(&example("busctl")?)?,

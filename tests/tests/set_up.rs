@@ -1,5 +1,5 @@
-//! What `make demo` and `make test` do to a machine before they run, and what they say of one that
-//! lacks something.
+//! Preparation by `make demo` and `make test`: the packages they install, and the errors on a
+//! machine that lacks something.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{Lab, Root, succeeds};
 
-/// A service with everything that starts one on Debian: a unit that is enabled, and links for init.
+/// A service with everything that starts one on Debian: an enabled unit, and links for init.
 const POSTINST: &str = "#!/bin/sh
 set -e
 deb-systemd-helper enable guard.service
@@ -39,7 +39,7 @@ const INIT: &str = "#!/bin/sh
 const UNIT: &str = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n";
 
 const CONTROL: &str = "Package: guard\nVersion: 1\nArchitecture: all\n\
-                       Maintainer: nobody <nobody@example.org>\nDescription: a service\n";
+                       Maintainer: Ada <ada@example.org>\nDescription: a service\n";
 
 const POLICY: &str = "#!/bin/sh\nexit 0\n";
 
@@ -54,7 +54,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
     Ok(())
 }
 
-/// A root whose only source of packages has the service.
+/// Makes a root whose only source of packages has the service.
 fn root_with_a_service(lab: &Lab) -> Result<Root> {
     let host = lab.host("a", &[])?;
     let root = Root::new(lab, &host)?;
@@ -80,7 +80,7 @@ fn root_with_a_service(lab: &Lab) -> Result<Root> {
     Ok(root)
 }
 
-/// The links that start the service.
+/// Returns the links that start the service.
 fn links(root: &Root) -> Result<String> {
     root.run("find /etc/systemd /etc/rc2.d -name *guard* -name [Sg]*")
 }
@@ -90,7 +90,8 @@ fn packages_are_installed_and_no_service_is_started_or_enabled() -> Result<()> {
     let lab = Lab::new()?;
     let root = root_with_a_service(&lab)?;
     let policy = root.path("/usr/sbin/policy-rc.d");
-    // With this policy the package does both. Without one invoke-rc.d(8) starts nothing in a chroot.
+    // With this policy the package does both. Without one invoke-rc.d(8) starts nothing in a
+    // chroot.
     write(&policy, POLICY, 0o755)?;
     root.run("apt-get update")?;
     root.run("apt-get install --yes guard")?;
@@ -104,7 +105,7 @@ fn packages_are_installed_and_no_service_is_started_or_enabled() -> Result<()> {
     assert_eq!(links(&root)?, "");
     assert_eq!(fs::read_to_string(&policy)?, POLICY, "the policy is kept");
 
-    // Without a policy there is none afterwards.
+    // If there was no policy before, there is none afterwards.
     root.run("dpkg --purge guard")?;
     fs::remove_file(&policy)?;
     root.run("/install-packages guard")?;
@@ -113,7 +114,7 @@ fn packages_are_installed_and_no_service_is_started_or_enabled() -> Result<()> {
     Ok(())
 }
 
-/// Runs `check-machine rust` where cargo is this script.
+/// Runs `check-machine rust` with this script as cargo.
 fn check_rust(lab: &Lab, cargo: &str, user: &str) -> Result<Output> {
     let directory = lab.path("bin");
     write(&directory.join("cargo"), cargo, 0o755)?;
@@ -123,7 +124,7 @@ fn check_rust(lab: &Lab, cargo: &str, user: &str) -> Result<Output> {
     Ok(check.output()?)
 }
 
-/// The one line that a command which failed has said.
+/// Returns the one line that a failed command has printed.
 fn complaint(output: &Output) -> Result<String> {
     let text = String::from_utf8(output.stderr.clone())?;
     ensure!(!output.status.success(), "it succeeds: {text}");
@@ -132,7 +133,7 @@ fn complaint(output: &Output) -> Result<String> {
 }
 
 #[test]
-fn without_rust_the_error_says_where_rust_comes_from() -> Result<()> {
+fn missing_rust_is_reported_with_its_address() -> Result<()> {
     let lab = Lab::new()?;
     let missing = "#!/bin/sh\nexit 127\n";
     let said = complaint(&check_rust(&lab, missing, "")?)?;
@@ -149,7 +150,7 @@ fn without_rust_the_error_says_where_rust_comes_from() -> Result<()> {
 }
 
 #[test]
-fn in_a_plain_chroot_the_error_names_the_mount_point() -> Result<()> {
+fn plain_chroot_is_reported_with_the_missing_mount() -> Result<()> {
     let lab = Lab::new()?;
     let check = script("check-machine");
     succeeds(Command::new(&check).arg("root"))?;

@@ -1,11 +1,11 @@
-//! The long run, for a minute.
+//! `make soak` for a minute.
 
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 
 #[test]
-fn a_minute_of_faults_leaves_exactly_one_host_to_answer() -> Result<()> {
+fn minute_of_faults_leaves_exactly_one_host_answering() -> Result<()> {
     let output = Command::new(env!("CARGO_BIN_EXE_soak"))
         .args(["--minutes", "1", "--seed", "2"])
         .output()?;

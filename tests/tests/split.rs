@@ -1,25 +1,25 @@
-//! Hosts that hear each other by halves, or advertise alike: one MASTER, and no flapping.
+//! Hosts that hear only part of each other, or advertise alike: one MASTER, and no flapping.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use carp_tests::{AT_ONCE, Carpd, Lab, MARGIN, Pair, master_down, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Carpd, Lab, MARGIN, Pair, master_down, wait_until};
 
 const BOTH: &str = "192.168.1.1/24 inet6 2001:db8:1::1/64";
 
-/// How long nothing may happen: several times what a backup waits.
-const QUIET: Duration = Duration::from_secs(8);
+/// Time in which no state may change: several times what a backup waits.
+const QUIET_PERIOD: Duration = Duration::from_secs(8);
 
-/// Transitions of a carp interface until now.
+/// Returns the transitions of a carp interface until now.
 fn transitions(carpd: &Carpd) -> Result<u64> {
     carpd.counter("carp0", "ostates")
 }
 
-/// For [`QUIET`], each look finds one MASTER, and no state changes.
+/// Asserts that for [`QUIET_PERIOD`] there is one MASTER and no state changes.
 fn stay(a: &Carpd, b: &Carpd) -> Result<()> {
     let before = (transitions(a)?, transitions(b)?);
-    let end = std::time::Instant::now() + QUIET;
-    wait_until("the end of a quiet time", QUIET + MARGIN, || {
+    let end = std::time::Instant::now() + QUIET_PERIOD;
+    wait_until("the end of the quiet period", QUIET_PERIOD + MARGIN, || {
         Ok((std::time::Instant::now() >= end).then_some(()))
     })?;
     ensure!(
@@ -55,7 +55,7 @@ fn collide(pair: &Pair) -> Result<()> {
     )
 }
 
-/// The switch drops advertisements of a family, `ip` or `ip6`.
+/// Makes the switch drop advertisements of a family, `ip` or `ip6`.
 fn drop_family(lab: &Lab, family: &str) -> Result<()> {
     let header = if family == "ip" {
         "ip protocol 112"
@@ -94,7 +94,7 @@ fn equal_hosts_without_ipv4_between_them_have_one_master() -> Result<()> {
 }
 
 #[test]
-fn changes_of_settings_do_not_keep_a_backup_from_a_dead_masters_address() -> Result<()> {
+fn changed_settings_do_not_delay_a_takeover() -> Result<()> {
     let mut pair = Pair::with_group("192.168.1.1/24")?;
     pair.a.kill()?;
     pair.a.host().pull("eth0")?;
@@ -149,11 +149,11 @@ fn master_whose_queue_was_full_comes_back() -> Result<()> {
         Ok((sum == "1\n").then_some(()))
     })?;
     a.run("tc qdisc delete dev eth0 root")?;
-    // The cause lapses, and the next advertisement of B is a reason to preempt it.
+    // The suppression ends, and A preempts at B's next advertisement.
     let bound = master_down(1, 0) + Duration::from_secs(2);
     pair.a.wait_for_state("carp0", "MASTER", bound)?;
-    pair.b.wait_for_state("carp0", "BACKUP", AT_ONCE)?;
-    wait_until("A is suppressed no more", MARGIN, || {
+    pair.b.wait_for_state("carp0", "BACKUP", REACTION_TIMEOUT)?;
+    wait_until("A is no longer suppressed", MARGIN, || {
         let sum = pair.a.carpctl("sysctl -n net.inet.carp.suppress_preempt")?;
         Ok((sum == "0\n").then_some(()))
     })?;

@@ -1,11 +1,11 @@
-//! Preemption suppressed from outside, as a synchroniser of connection states does it.
+//! Preemption suppressed from outside, for example by a synchroniser of connection states.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{Carpd, MARGIN, Pair, Process, master_down, wait_until};
 
-/// `carpctl suppress` with a command that stays.
+/// Runs `carpctl suppress` with a command that stays.
 fn hold(carpd: &Carpd, who: &str, command: &str) -> Result<Process> {
     let mut carpctl = carpd.carpctl_command()?;
     carpctl.args(["suppress", "--who", who, "--why", "not in sync", "--"]);
@@ -26,7 +26,7 @@ fn wait_for_count(carpd: &Carpd, count: u32) -> Result<()> {
 }
 
 #[test]
-fn a_holder_moves_all_groups_away_and_its_death_brings_them_back() -> Result<()> {
+fn suppression_moves_all_groups_until_its_holder_dies() -> Result<()> {
     let pair = Pair::with_manual_group()?;
     let both = |master: &Carpd, backup: &Carpd| {
         for interface in ["carp0", "carp1"] {
@@ -48,7 +48,7 @@ fn a_holder_moves_all_groups_away_and_its_death_brings_them_back() -> Result<()>
     assert_eq!(listed.lines().count(), 1);
     pair.client_reaches("192.168.1.1")?;
 
-    // kill -9: nobody has said goodbye.
+    // kill -9: the holder cannot release anything itself.
     holder.kill()?;
     wait_for_count(&pair.a, 0)?;
     assert_eq!(pair.a.carpctl("suppress")?, "");
@@ -56,7 +56,7 @@ fn a_holder_moves_all_groups_away_and_its_death_brings_them_back() -> Result<()>
 }
 
 #[test]
-fn several_holders_add_up_and_a_command_that_ends_lets_go() -> Result<()> {
+fn suppressions_add_up_and_end_with_their_commands() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     let go = pair.lab.path("go");
     let waits = format!("until [ -e {} ]; do sleep 0.05; done; exit 7", go.display());
@@ -77,7 +77,7 @@ fn several_holders_add_up_and_a_command_that_ends_lets_go() -> Result<()> {
     let status = first.wait_for_end(MARGIN)?;
     assert_eq!(status.code(), Some(7), "the status is the command's");
     wait_for_count(&pair.a, 1)?;
-    // As systemd stops it: the command is told, and takes its leave.
+    // systemd's way to stop it: SIGTERM, on which carpctl ends the command and itself.
     second.terminate(Duration::from_secs(5))?;
     wait_for_count(&pair.a, 0)
 }

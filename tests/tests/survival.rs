@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use carp_tests::{AT_ONCE, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down, wait_until};
+use carp_tests::{REACTION_TIMEOUT, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down, wait_until};
 use rustix::process::Signal;
 
 const ADDRESS: &str = "192.168.1.1";
 
-/// Waits until one of the two is MASTER, the other BACKUP, and the address is on one alone.
+/// Waits until one host is MASTER, the other BACKUP, and the address is on one host only.
 fn one_master(pair: &Pair) -> Result<()> {
     wait_until(
         "one MASTER and one BACKUP",
@@ -26,7 +26,7 @@ fn one_master(pair: &Pair) -> Result<()> {
 }
 
 #[test]
-fn a_master_that_hangs_loses_its_address_and_yields_when_it_wakes() -> Result<()> {
+fn hung_master_loses_its_address_and_yields_when_it_wakes() -> Result<()> {
     let mut pair = Pair::with_group("192.168.1.1/24")?;
     let bound = master_down(1, 100);
     let ping = Ping::start(&pair.client, ADDRESS)?;
@@ -36,7 +36,7 @@ fn a_master_that_hangs_loses_its_address_and_yields_when_it_wakes() -> Result<()
         || a.signal(Signal::STOP),
         || {
             pair.b.wait_for_state("carp0", "MASTER", bound)?;
-            // The kernel takes the address away within the lease, by itself.
+            // The kernel removes the address by itself within the lease.
             wait_until("A's kernel drops the address", MARGIN, || {
                 Ok((!host.addresses()?.contains(ADDRESS)).then_some(()))
             })
@@ -50,7 +50,7 @@ fn a_master_that_hangs_loses_its_address_and_yields_when_it_wakes() -> Result<()
 }
 
 #[test]
-fn a_killed_carpd_that_returns_finds_its_place_and_gives_the_host_back_in_the_end() -> Result<()> {
+fn returning_carpd_finds_its_devices_and_removes_them_at_the_end() -> Result<()> {
     let mut pair = Pair::new()?;
     let sysctls = "sysctl net.ipv4.conf.eth0.arp_ignore net.ipv4.conf.eth0.arp_announce";
     let before = pair.a.host().run(sysctls)?;
@@ -62,7 +62,7 @@ fn a_killed_carpd_that_returns_finds_its_place_and_gives_the_host_back_in_the_en
     pair.a.kill()?;
     pair.a.restart()?;
     wait_until(
-        "B is alone or A goes on",
+        "B is MASTER alone, or A has resumed",
         master_down(1, 100) + MARGIN,
         || pair.client_reaches(ADDRESS).map(Some),
     )?;
@@ -76,7 +76,7 @@ fn a_killed_carpd_that_returns_finds_its_place_and_gives_the_host_back_in_the_en
 }
 
 #[test]
-fn an_interface_that_is_taken_down_and_up_on_the_host_itself_is_followed() -> Result<()> {
+fn physical_interface_set_down_and_up_is_followed() -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     pair.a.host().run("ip link set eth0 down")?;
     pair.a.wait_for_state("carp0", "INIT", Duration::ZERO)?;
@@ -112,7 +112,7 @@ fn physical_interface_stays_until_another_one_has_the_subnet() -> Result<()> {
 }
 
 #[test]
-fn a_group_waits_for_its_interface_and_survives_its_replacement() -> Result<()> {
+fn group_waits_for_its_interface_and_survives_its_replacement() -> Result<()> {
     let lab = carp_tests::Lab::new()?;
     let host = lab.host("a", &[("lan", "")])?;
     let carpd = carp_tests::Carpd::start(&host)?;
@@ -130,7 +130,7 @@ fn a_group_waits_for_its_interface_and_survives_its_replacement() -> Result<()> 
 }
 
 #[test]
-fn a_cable_that_is_out_from_the_start_is_waited_for() -> Result<()> {
+fn missing_carrier_at_the_start_is_waited_for() -> Result<()> {
     let pair = Pair::new()?;
     pair.a.host().pull("eth0")?;
     pair.a.carpctl_warns("carp0 create vhid 1 192.168.1.1/24")?;
@@ -141,7 +141,7 @@ fn a_cable_that_is_out_from_the_start_is_waited_for() -> Result<()> {
     pair.client_reaches(ADDRESS)
 }
 
-/// Somebody else does this to the MASTER's device; the client reaches the address again.
+/// Damages the MASTER's device; the client must reach the address again.
 fn mended_after(sabotage: &str) -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     pair.a.host().run(sabotage)?;
@@ -156,20 +156,20 @@ fn mended_after(sabotage: &str) -> Result<()> {
         Some(VIRTUAL_MAC)
     );
     pair.a.carpctl("carp0 down")?;
-    pair.b.wait_for_state("carp0", "MASTER", AT_ONCE)
+    pair.b.wait_for_state("carp0", "MASTER", REACTION_TIMEOUT)
 }
 
 #[test]
-fn addresses_that_somebody_flushes_come_back() -> Result<()> {
+fn flushed_addresses_are_restored() -> Result<()> {
     mended_after("ip address flush dev carp0")
 }
 
 #[test]
-fn a_device_that_somebody_takes_down_is_no_black_hole() -> Result<()> {
+fn device_that_is_set_down_is_no_black_hole() -> Result<()> {
     mended_after("ip link set carp0 down")
 }
 
 #[test]
-fn a_device_that_somebody_deletes_is_no_black_hole() -> Result<()> {
+fn device_that_is_deleted_is_no_black_hole() -> Result<()> {
     mended_after("ip link delete carp0")
 }

@@ -1,12 +1,12 @@
-//! Switches that do not simply flood.
+//! Switches that do not flood all frames.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use carp_tests::{AT_ONCE, Pair, VIRTUAL_MAC, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Pair, VIRTUAL_MAC, wait_until};
 
 #[test]
-fn a_switch_that_snoops_multicast_forwards_advertisements_and_solicitations() -> Result<()> {
+fn snooping_switch_forwards_advertisements_and_solicitations() -> Result<()> {
     let pair = Pair::new()?;
     let snooping = "mcast_snooping 1 mcast_querier 1 mcast_startup_query_interval 50 \
                     mcast_query_response_interval 50 mcast_mld_version 2";
@@ -18,7 +18,7 @@ fn a_switch_that_snoops_multicast_forwards_advertisements_and_solicitations() ->
     switch.run(&format!("ip link set lan type bridge {snooping}"))?;
     pair.form_group("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
     wait_until(
-        "the switch knows who listens to ff02::12",
+        "the switch knows the listeners of ff02::12",
         Duration::from_secs(10),
         || {
             let groups = switch.run("bridge mdb show dev lan")?;
@@ -37,7 +37,7 @@ fn a_switch_that_snoops_multicast_forwards_advertisements_and_solicitations() ->
     for handover in 0..2 {
         if handover == 1 {
             pair.a.carpctl("carp0 down")?;
-            pair.b.wait_for_state("carp0", "MASTER", AT_ONCE)?;
+            pair.b.wait_for_state("carp0", "MASTER", REACTION_TIMEOUT)?;
         }
         pair.client.run("ip neighbour flush all")?;
         for address in ["192.168.1.1", "2001:db8:1::1"] {

@@ -1,4 +1,4 @@
-//! What systemd is told, and what it is asked for: its ends are played by the stories.
+//! Notifications to systemd and requests to its manager; the tests play systemd.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -14,10 +14,10 @@ use tokio::sync::oneshot;
 use zbus::connection::Builder;
 use zbus::{OwnedObjectPath, interface};
 
-/// How often the watchdog wants to hear of carpd here.
-const WATCHDOG: Duration = Duration::from_secs(2);
+/// Watchdog interval of these tests.
+const WATCHDOG_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What the notification socket has got.
+/// The notification socket, with the messages that arrive there.
 struct Notifications {
     socket: UnixDatagram,
     path: OsString,
@@ -35,14 +35,14 @@ impl Notifications {
     }
 
     fn environment(&self) -> Vec<(&'static str, OsString)> {
-        let watchdog = WATCHDOG.as_micros().to_string().into();
+        let watchdog = WATCHDOG_INTERVAL.as_micros().to_string().into();
         vec![
             ("NOTIFY_SOCKET", self.path.clone()),
             ("WATCHDOG_USEC", watchdog),
         ]
     }
 
-    /// The next message within `bound`.
+    /// Returns the next message within `bound`.
     fn next(&mut self, bound: Duration) -> Result<String> {
         let text = receive(&self.socket, bound)?;
         self.heard.push(text.clone());
@@ -55,7 +55,7 @@ impl Notifications {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                bail!("{beginning} was not told in {bound:?}: {:?}", self.heard);
+                bail!("{beginning} did not arrive in {bound:?}: {:?}", self.heard);
             }
             match self.next(left) {
                 Ok(text) if text.starts_with(beginning) => return Ok(text),
@@ -65,7 +65,7 @@ impl Notifications {
         }
     }
 
-    /// Takes what is there, and says whether there was anything.
+    /// Reads all pending messages, and returns whether there were any.
     fn drain(&mut self) -> Result<bool> {
         self.socket.set_nonblocking(true)?;
         let mut buffer = [0; 4096];
@@ -78,7 +78,7 @@ impl Notifications {
     }
 }
 
-/// systemd's manager: it starts and stops what it is asked to, and remembers.
+/// systemd's manager: it starts and stops units on request, and records the calls.
 #[derive(Clone, Default)]
 struct Manager {
     calls: Arc<Mutex<Vec<String>>>,
@@ -146,7 +146,7 @@ impl Manager {
         lock(&self.calls).push(call);
     }
 
-    /// Owns systemd's name on `bus` until what this gives is dropped.
+    /// Owns systemd's name on `bus` until the returned value is dropped.
     fn serve(&self, bus: &Bus) -> Result<Serving> {
         let (stop, stopped) = oneshot::channel();
         let builder = Builder::address(bus.address())
@@ -163,13 +163,13 @@ impl Manager {
         Ok(Serving(Some((stop, thread))))
     }
 
-    /// Waits until it has been asked exactly for this since last time.
+    /// Waits until the manager has received exactly these calls since last time.
     fn expect(&self, calls: &[&str]) -> Result<()> {
         let heard = || lock(&self.calls).clone();
-        wait_until(&format!("systemd is asked for {calls:?}"), MARGIN, || {
+        wait_until(&format!("carpd asks systemd for {calls:?}"), MARGIN, || {
             Ok((heard().len() >= calls.len()).then_some(()))
         })
-        .with_context(|| format!("it was asked for {:?}", heard()))?;
+        .with_context(|| format!("it asked for {:?}", heard()))?;
         let heard = std::mem::take(&mut *lock(&self.calls));
         assert_eq!(heard, calls);
         Ok(())
@@ -204,14 +204,14 @@ fn host(lab: &Lab) -> Result<Host> {
 const GROUP: &str = "carp0 vhid 1 pass mekmitasdigoat 192.168.1.1/24";
 
 #[test]
-fn ready_is_told_when_the_bus_has_answered_and_not_before() -> Result<()> {
+fn readiness_is_reported_after_the_bus_has_answered() -> Result<()> {
     let lab = Lab::new()?;
     let mut bus = Bus::start(&lab)?;
     bus.signal(Signal::STOP)?;
     let mut systemd = Notifications::new(&lab)?;
     let arguments = ["--bus", bus.address()];
     let carpd = Carpd::start_under(&host(&lab)?, &arguments, systemd.environment())?;
-    // Everything else is there: the private socket answers, and the status is told.
+    // Everything else works: the private socket answers, and carpd reports a status.
     carpd.carpctl("carp0 create")?;
     systemd.wait_for("STATUS=0 MASTER, 0 BACKUP, 1 INIT", MARGIN)?;
     ensure!(
@@ -230,7 +230,7 @@ fn ready_is_told_when_the_bus_has_answered_and_not_before() -> Result<()> {
 }
 
 #[test]
-fn without_a_bus_ready_is_told_all_the_same_and_the_end_too() -> Result<()> {
+fn readiness_and_stop_are_reported_without_a_bus() -> Result<()> {
     let lab = Lab::new()?;
     let mut systemd = Notifications::new(&lab)?;
     let nowhere = format!("unix:path={}", lab.path("nowhere").display());
@@ -243,7 +243,7 @@ fn without_a_bus_ready_is_told_all_the_same_and_the_end_too() -> Result<()> {
 }
 
 #[test]
-fn the_status_counts_the_states_and_reloads_are_told() -> Result<()> {
+fn status_counts_the_states_and_reloads_are_reported() -> Result<()> {
     let lab = Lab::new()?;
     let mut systemd = Notifications::new(&lab)?;
     let mut carpd = Carpd::start_under(&host(&lab)?, &["--bus", "none"], systemd.environment())?;
@@ -263,7 +263,7 @@ fn the_status_counts_the_states_and_reloads_are_told() -> Result<()> {
     systemd.wait_for("RELOADING=1\nMONOTONIC_USEC=", MARGIN)?;
     systemd.wait_for("READY=1", MARGIN)?;
 
-    // One that fails has ended as well, and changed nothing.
+    // A failed reload has ended as well, and changed nothing.
     std::fs::write(carpd.config("rc.conf"), "ifconfig_carp0=\"vhid 300\"\n")?;
     assert_eq!(carpd.try_carpctl("reload")?.code, 1);
     systemd.wait_for("RELOADING=1", MARGIN)?;
@@ -277,16 +277,16 @@ fn the_status_counts_the_states_and_reloads_are_told() -> Result<()> {
 }
 
 #[test]
-fn signs_of_life_end_when_carpd_hangs_and_go_on_under_a_flood() -> Result<()> {
+fn watchdog_pings_end_when_carpd_hangs_and_survive_a_flood() -> Result<()> {
     let lab = Lab::new()?;
     let mut systemd = Notifications::new(&lab)?;
     let a = host(&lab)?;
     let mut carpd = Carpd::start_under(&a, &["--bus", "none"], systemd.environment())?;
     carpd.carpctl("carp0 create")?;
     carpd.carpctl(GROUP)?;
-    systemd.wait_for("WATCHDOG=1", WATCHDOG)?;
+    systemd.wait_for("WATCHDOG=1", WATCHDOG_INTERVAL)?;
 
-    // What comes in without a pause is advertisements of vhid 1 with nothing true in them.
+    // The flood is advertisements of vhid 1 with wrong digests.
     let mut bad = vec![0x01, 0, 0x5e, 0, 0, 18];
     bad.extend([0, 0, 0x5e, 0, 1, 1, 8, 0]);
     bad.extend([0x45, 0, 0, 56, 0, 0, 0, 0, 255, 112, 0, 0, 192, 168, 1, 9]);
@@ -297,33 +297,33 @@ fn signs_of_life_end_when_carpd_hangs_and_go_on_under_a_flood() -> Result<()> {
     let before = carpd.interface("carp0")?.statistics;
     std::thread::scope(|scope| -> Result<()> {
         let sending = scope.spawn(|| {
-            // As long as the watchdog would wait, twice.
-            let end = Instant::now() + 2 * WATCHDOG;
+            // Twice as long as the watchdog waits.
+            let end = Instant::now() + 2 * WATCHDOG_INTERVAL;
             while Instant::now() < end {
                 lab.switch().inject(&port, &flood)?;
             }
             Ok::<_, anyhow::Error>(())
         });
         while !sending.is_finished() {
-            systemd.wait_for("WATCHDOG=1", WATCHDOG)?;
+            systemd.wait_for("WATCHDOG=1", WATCHDOG_INTERVAL)?;
         }
         sending.join().map_err(|_| anyhow::anyhow!("the flood"))?
     })?;
     let after = carpd.interface("carp0")?.statistics;
-    ensure!(after != before, "the flood was heard: {after:?}");
+    ensure!(after != before, "the flood arrived: {after:?}");
 
     carpd.signal(Signal::STOP)?;
     systemd.drain()?;
     // systemd would end it now.
-    let sign = systemd.next(WATCHDOG);
-    ensure!(sign.is_err(), "a sign of life of what hangs: {sign:?}");
+    let sign = systemd.next(WATCHDOG_INTERVAL);
+    ensure!(sign.is_err(), "a hung carpd sends watchdog pings: {sign:?}");
     carpd.signal(Signal::CONT)?;
-    systemd.wait_for("WATCHDOG=1", WATCHDOG)?;
+    systemd.wait_for("WATCHDOG=1", WATCHDOG_INTERVAL)?;
     Ok(())
 }
 
 #[test]
-fn a_masters_target_is_active_while_it_is_master() -> Result<()> {
+fn target_is_active_while_its_interface_is_master() -> Result<()> {
     let lab = Lab::new()?;
     let bus = Bus::start(&lab)?;
     let manager = Manager::default();
@@ -347,7 +347,7 @@ fn a_masters_target_is_active_while_it_is_master() -> Result<()> {
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
     manager.expect(&["start carp-master@carp0.target replace"])?;
 
-    // systemd is executed anew: what it has is asked for, and nothing happens to what is right.
+    // systemd is executed again: carpd asks for its state and changes nothing that is right.
     drop(serving);
     lock(&manager.active).insert("carp-master@carp7.target".to_owned());
     let serving = manager.serve(&bus)?;
@@ -357,11 +357,11 @@ fn a_masters_target_is_active_while_it_is_master() -> Result<()> {
         "start carp-master@carp0.target replace",
     ])?;
 
-    // carpd dies. What systemd does not see for itself, the next one puts right.
+    // carpd dies. The next instance corrects what systemd cannot see.
     carpd.kill()?;
     lock(&manager.active).insert("carp-master@carp1.target".to_owned());
     carpd.restart()?;
-    wait_until("the targets are as the states are", MARGIN, || {
+    wait_until("the targets match the states", MARGIN, || {
         let active = lock(&manager.active).clone();
         let is_master = carpd.try_carpctl("carp0")?.stdout.contains("MASTER");
         let right = is_master == active.contains("carp-master@carp0.target")

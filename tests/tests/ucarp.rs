@@ -1,6 +1,6 @@
 //! ucarp, as Debian packages it, in one group with carpd, both ways.
 //!
-//! Its frames come from 00:00:5e:00:00:VHID, which is not the MAC it ought to be; they are heard.
+//! Its frames come from 00:00:5e:00:00:VHID instead of the virtual MAC; carpd accepts them.
 
 use anyhow::{Result, ensure};
 use carp_tests::{
@@ -46,9 +46,9 @@ impl Network {
             .wait_for_state("carp0", state, master_down(1, 200))
     }
 
-    /// Waits until `mac` answers, and nobody else, whenever a client asks anew.
+    /// Waits until only `mac` answers whenever a client asks with an empty neighbour table.
     ///
-    /// ucarp runs a script to take its address away, some time after it has become BACKUP.
+    /// ucarp runs a script to remove its address, some time after it has become BACKUP.
     fn is_answered_by(&self, mac: &str) -> Result<()> {
         wait_until(&format!("{mac} answers for {ADDRESS}"), MARGIN, || {
             self.client.run("ip neighbour flush all")?;
@@ -61,7 +61,7 @@ impl Network {
 }
 
 #[test]
-fn carpd_backs_ucarp_up() -> Result<()> {
+fn carpd_takes_over_from_ucarp() -> Result<()> {
     let network = Network::new()?;
     let mut segment = Capture::on_segment(&network.lab, "lan")?;
     let mut ucarp = network.ucarp("--advskew=0 --preempt")?;
@@ -88,13 +88,13 @@ fn carpd_backs_ucarp_up() -> Result<()> {
 }
 
 #[test]
-fn ucarp_backs_carpd_up() -> Result<()> {
+fn ucarp_takes_over_from_carpd() -> Result<()> {
     let network = Network::new()?;
     network.configure(0)?;
     network.carpd_is("MASTER")?;
     let mut ucarp = network.ucarp("--advskew=100")?;
     ucarp.wait_for("BACKUP", 1, master_down(1, 100))?;
-    // Longer than ucarp waits for a master it does not hear.
+    // Longer than ucarp waits for a master that it does not hear.
     let mut sent = Capture::sent_by(network.carpd.host(), "eth0")?;
     wait_until("carpd advertises five times", master_down(2, 0), || {
         let count = sent
@@ -122,7 +122,7 @@ fn carpd_preempts_ucarp() -> Result<()> {
     network.carpd.carpctl("sysctl net.inet.carp.preempt=1")?;
     network.configure(0)?;
     network.carpd_is("MASTER")?;
-    // It has begun as BACKUP, too.
+    // It starts as BACKUP, too.
     ucarp.wait_for("BACKUP", 2, master_down(1, 100))?;
     network.is_answered_by(VIRTUAL_MAC)?;
     Ok(())

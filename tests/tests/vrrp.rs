@@ -1,12 +1,13 @@
-//! keepalived with a VRRP group of the same number on the same wire: noise, no more.
+//! keepalived with a VRRP group of the same number on the same wire changes nothing.
 //!
-//! keepalived takes our advertisements for broken ones of its own kind, and each puts its next one
-//! off: at one a second it speaks only once.
+//! keepalived takes our advertisements for malformed ones of its own, and each delays its next one:
+//! while we advertise once a second, it advertises only once.
 
 use anyhow::{Context as _, Result};
 use carp_tests::{Carpd, Keepalived, MARGIN, Pair, wait_until};
 
-/// keepalived makes `counter` grow by at least `count` on both hosts, and nothing else happens.
+/// Asserts that keepalived raises `counter` by at least `count` on both hosts and changes nothing
+/// else.
 fn only_a_counter_moves(settings: &str, addresses: u8, counter: &str, count: u64) -> Result<()> {
     let pair = Pair::with_group("192.168.1.1/24")?;
     let hosts = [&pair.a, &pair.b];
@@ -35,7 +36,7 @@ fn only_a_counter_moves(settings: &str, addresses: u8, counter: &str, count: u64
     pair.client_reaches("192.168.1.1")
 }
 
-/// A counter of the whole host: what is too short belongs to no interface.
+/// Returns a counter of the whole host: packets that are too short belong to no interface.
 fn total(carpd: &Carpd, counter: &str) -> Result<u64> {
     let totals: serde_json::Value = serde_json::from_str(&carpd.carpctl("netstat --json")?)?;
     let value = totals.get(counter).and_then(serde_json::Value::as_u64);
@@ -43,18 +44,18 @@ fn total(carpd: &Carpd, counter: &str) -> Result<u64> {
 }
 
 #[test]
-fn short_advertisements_of_version_2_count_as_badlen_and_change_nothing() -> Result<()> {
+fn short_vrrp_2_advertisements_count_as_badlen() -> Result<()> {
     // 8 bytes, 4 for each address, and 8 of authentication
     only_a_counter_moves("advert_int 1", 1, "badlen", 1)
 }
 
 #[test]
-fn advertisements_of_version_2_as_long_as_carps_count_as_badauth_and_change_nothing() -> Result<()>
+fn vrrp_2_advertisements_of_carp_length_count_as_badauth() -> Result<()>
 {
     only_a_counter_moves("advert_int 1", 5, "badauth", 1)
 }
 
 #[test]
-fn many_advertisements_of_version_3_count_as_badlen_and_change_nothing() -> Result<()> {
+fn vrrp_3_advertisements_count_as_badlen() -> Result<()> {
     only_a_counter_moves("version 3\n advert_int 0.1", 2, "badlen", 8)
 }

@@ -1,9 +1,9 @@
 //! Warnings: printed by the command, logged by carpd, and shown by carpctl.
 
 use anyhow::{Result, ensure};
-use carp_tests::{AT_ONCE, Carpd, Lab, MARGIN, master_down, wait_until};
+use carp_tests::{REACTION_TIMEOUT, Carpd, Lab, MARGIN, master_down, wait_until};
 
-/// The command warns of `warning`, the log has it, and `carpctl carp0` shows it.
+/// Asserts that the command warns of `warning`, the log has it, and `carpctl carp0` shows it.
 fn is_warned(carpd: &Carpd, line: &str, warning: &str) -> Result<()> {
     let warned = carpd.carpctl_warns(line)?;
     ensure!(
@@ -49,13 +49,13 @@ fn probable_mistakes_are_printed_logged_and_shown() -> Result<()> {
         "10.9.9.9/32 brings no route, and eth0 has no address in a subnet that holds it: hosts \
          there get no answers unless a route leads to them",
     )?;
-    // What was said is not said again.
+    // carpd does not repeat a warning.
     carpd.carpctl("carp0 advskew 5")?;
 
-    // What is mended is not shown any more, and what comes later is logged.
+    // A warning whose cause is gone is shown no more, and a new one is logged.
     host.run("ip route del default")?;
     carpd.carpctl("carp0 -alias 10.9.9.9 -alias 192.168.1.2")?;
-    wait_until("no warning is left", AT_ONCE, || {
+    wait_until("no warning is left", REACTION_TIMEOUT, || {
         Ok((!carpd.carpctl("carp0")?.contains("warning:")).then_some(()))
     })?;
     let gateway = "WARN carp0: 192.168.1.254 is the gateway";

@@ -1,4 +1,4 @@
-//! The physical world changes under a running pair; afterwards everything is as it was before.
+//! Changes of links, addresses and buses under a running pair; afterwards everything is as before.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use carp_tests::{
-    AT_ONCE, Bus, Capture, Carpd, Frame, Host, Lab, MARGIN, Pair, VIRTUAL_MAC, master_down,
+    REACTION_TIMEOUT, Bus, Capture, Carpd, Frame, Host, Lab, MARGIN, Pair, VIRTUAL_MAC, master_down,
     wait_until,
 };
 use rustix::process::Signal;
 
 const ADDRESS: &str = "192.168.1.1";
 
-/// A is MASTER wherever it can be.
+/// Makes a pair in which A is MASTER whenever it can be.
 fn preempting_pair(addresses: &str) -> Result<Pair> {
     let pair = Pair::new()?;
     for carpd in [&pair.a, &pair.b] {
@@ -29,7 +29,7 @@ fn index(host: &Host, interface: &str) -> Result<String> {
 }
 
 #[test]
-fn an_interface_that_is_pulled_out_and_put_in_again_is_found_by_its_name() -> Result<()> {
+fn replaced_interface_is_found_by_its_name() -> Result<()> {
     let pair = preempting_pair("192.168.1.1/24")?;
     let before = pair.footprints()?;
     let a = pair.a.host();
@@ -50,24 +50,24 @@ fn an_interface_that_is_pulled_out_and_put_in_again_is_found_by_its_name() -> Re
 }
 
 #[test]
-fn a_renamed_interface_stays_the_one_unless_it_was_named() -> Result<()> {
+fn renamed_interface_is_followed_unless_selected_by_name() -> Result<()> {
     let pair = preempting_pair("192.168.1.1/24")?;
     let before = pair.footprints()?;
     let a = pair.a.host();
-    // Chosen by its subnet: the name does not matter.
+    // Found by subnet: the name does not matter.
     let states = pair.a.counter("carp0", "ostates")?;
     a.run("ip link set eth0 name lan0")?;
     wait_until("the new name is shown", MARGIN, || {
         Ok(pair.a.carpctl("carp0")?.contains("lan0").then_some(()))
     })?;
     assert_eq!(pair.a.counter("carp0", "ostates")?, states);
-    // What follows from it is still followed.
+    // carpd still follows the interface's settings.
     a.run("sysctl -qw net.ipv4.conf.lan0.forwarding=1")?;
-    wait_until("carp0 forwards as lan0 does", AT_ONCE + MARGIN, || {
+    wait_until("carp0 forwards as lan0 does", REACTION_TIMEOUT + MARGIN, || {
         let value = a.run("sysctl -n net.ipv4.conf.carp0.forwarding")?;
         Ok((value == "1\n").then_some(()))
     })?;
-    // Named: it is not there any more, until it has its name again.
+    // Selected by name: it is missing until it has that name again.
     pair.a.carpctl("carp0 carpdev lan0")?;
     a.run("ip link set lan0 name eth0")?;
     pair.a.wait_for_state("carp0", "INIT", Duration::ZERO)?;
@@ -78,7 +78,7 @@ fn a_renamed_interface_stays_the_one_unless_it_was_named() -> Result<()> {
 }
 
 #[test]
-fn another_mac_or_mtu_changes_no_state() -> Result<()> {
+fn new_mac_or_mtu_changes_no_state() -> Result<()> {
     let pair = preempting_pair("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
     let before = pair.footprints()?;
     let a = pair.a.host();
@@ -109,14 +109,14 @@ fn another_mac_or_mtu_changes_no_state() -> Result<()> {
 }
 
 #[test]
-fn an_mtu_too_small_for_ipv6_takes_that_away_for_no_longer_than_it_lasts() -> Result<()> {
+fn mtu_below_1280_ends_ipv6_only_while_it_lasts() -> Result<()> {
     let pair = preempting_pair("192.168.1.1/24 inet6 2001:db8:1::1/64")?;
     let before = pair.footprints()?;
     let mut sent = Capture::sent_by(pair.b.host(), "eth0")?;
     for (carpd, address) in [(&pair.b, "2001:db8:1::3/64"), (&pair.a, "2001:db8:1::2/64")] {
         let host = carpd.host();
-        // With IPv6 the host gets a link-local address again, by which it asks for the client:
-        // without looking for duplicates, which takes up to two seconds.
+        // With IPv6 the host gets a link-local address again, from which it asks for the client. It
+        // skips the check for duplicates, which takes up to two seconds.
         host.run("sysctl -qw net.ipv6.conf.default.accept_dad=0")?;
         host.run("ip link set eth0 mtu 1000")?;
         pair.client_reaches(ADDRESS)?;
@@ -135,17 +135,17 @@ fn an_mtu_too_small_for_ipv6_takes_that_away_for_no_longer_than_it_lasts() -> Re
     }
     pair.recovers_with_a(ADDRESS, before)?;
     pair.client_reaches("2001:db8:1::1")?;
-    // A backup that says anything with the virtual MAC takes the master's traffic.
+    // A backup that sends from the virtual MAC diverts the master's traffic.
     let from_virtual_mac = |frame: &&Frame| frame.source() == VIRTUAL_MAC;
     assert_eq!(sent.stop()?.iter().filter(from_virtual_mac).count(), 0);
     Ok(())
 }
 
 #[test]
-fn two_hundred_flaps_in_a_row_end_where_they_began() -> Result<()> {
+fn two_hundred_link_flaps_end_where_they_began() -> Result<()> {
     let pair = preempting_pair("192.168.1.1/24")?;
     let mut before = None;
-    // The first round shows what the second may use.
+    // The first round shows how much memory the second may use.
     for flaps in [20, 200] {
         let port = pair.a.host().port("eth0");
         let mut lines = String::new();
@@ -169,12 +169,12 @@ fn two_hundred_flaps_in_a_row_end_where_they_began() -> Result<()> {
 }
 
 #[test]
-fn after_more_changes_than_the_kernel_keeps_everything_is_read_anew() -> Result<()> {
+fn lost_netlink_messages_cause_a_full_read() -> Result<()> {
     let mut pair = preempting_pair("192.168.1.1/24")?;
     let before = pair.footprints()?;
     let a = pair.a.host().clone();
     a.run("ip link add veth0 type veth peer name veth1")?;
-    // As much as it may be: 8 MiB of changes that nobody reads.
+    // The largest storm allowed: 8 MiB of changes that carpd does not read.
     let mut storm = String::new();
     for _ in 0..15_000 {
         storm.push_str("address add 10.9.9.9/32 dev veth0\n");
@@ -220,7 +220,7 @@ fn interface_whose_name_is_not_utf_8_does_not_flood_the_log() -> Result<()> {
     for state in ["up", "down", "up", "down", "up"] {
         ip(&["link", "set", "NAME", state])?;
     }
-    // carpd has read all of these once it has read what came behind them.
+    // carpd has read all of these once it has read the change behind them.
     a.run("ip link set eth0 mtu 1400")?;
     wait_until("carpd has read the new MTU", MARGIN, || {
         let shown = pair.a.carpctl("carp0")?;
@@ -233,7 +233,7 @@ fn interface_whose_name_is_not_utf_8_does_not_flood_the_log() -> Result<()> {
 }
 
 #[test]
-fn a_bus_that_is_restarted_has_carpd_again() -> Result<()> {
+fn carpd_returns_to_a_restarted_bus() -> Result<()> {
     let lab = Lab::new()?;
     let mut bus = Bus::start(&lab)?;
     let host = lab.host("a", &[("lan", "192.168.1.2/24")])?;
