@@ -68,6 +68,6 @@ pub use random::Random;
 pub use root::{Root, succeeds};
 pub use sweep::sweep;
 pub use terminal::Terminal;
-pub use wait::{REACTION_TIMEOUT, MARGIN, check_interrupted, interrupt, master_down, wait_until};
+pub use wait::{MARGIN, REACTION_TIMEOUT, check_interrupted, interrupt, master_down, wait_until};
 pub use wall_clock::WallClock;
 pub use wire::Wire;

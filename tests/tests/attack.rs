@@ -9,7 +9,9 @@ use anyhow::{Context as _, Result, ensure};
 use carp_proto::Mac;
 use carp_proto::wire::carp::Header;
 use carp_proto::wire::frames;
-use carp_tests::{REACTION_TIMEOUT, Capture, Carpd, Frame, Host, MARGIN, Pair, master_down, wait_until};
+use carp_tests::{
+    Capture, Carpd, Frame, Host, MARGIN, Pair, REACTION_TIMEOUT, master_down, wait_until,
+};
 
 const ADDRESS: &str = "192.168.1.1";
 
@@ -258,5 +260,7 @@ fn repetition_is_refused_in_replay_mode_1_and_not_in_mode_0() -> Result<()> {
     }
     let log = "repeats an advertisement heard before (a network loop?)";
     site.pair.b.wait_for_log(log)?;
-    site.pair.b.wait_for_state("carp0", "BACKUP", REACTION_TIMEOUT)
+    site.pair
+        .b
+        .wait_for_state("carp0", "BACKUP", REACTION_TIMEOUT)
 }

@@ -179,7 +179,10 @@ fn without_polkit_any_user_reads_and_only_root_changes() -> Result<()> {
         "(iiiiay) 2 1 0 1 8 104 105 100 100 101 110 45 49\n"
     );
     ensure!(site.carpctl("carp0")?.contains("carp: MASTER"));
-    let refused = site.carpctl("carp0 down").err().context("carpd refuses it")?;
+    let refused = site
+        .carpctl("carp0 down")
+        .err()
+        .context("carpd refuses it")?;
     assert_eq!(
         refused.to_string(),
         format!(
@@ -308,7 +311,10 @@ fn polkit_that_hangs_or_dies_authorises_no_user_and_delays_none() -> Result<()> 
     let answer = asking.join().ok().context("the thread panicked")?;
     ensure!(began.elapsed() < POLKIT_TIMEOUT + MARGIN);
     assert_eq!(
-        told(&answer?).err().context("carpd refuses it")?.to_string(),
+        told(&answer?)
+            .err()
+            .context("carpd refuses it")?
+            .to_string(),
         format!(
             "only root may change carp0, and the caller is user {NOBODY}, \
              as polkit did not answer within 4 seconds"

@@ -365,8 +365,7 @@ fn traffic_through_a_router_is_not_balanced() -> Result<()> {
 }
 
 #[test]
-fn balancing_on_both_sides_of_routers_makes_routing_asymmetric() -> Result<()>
-{
+fn balancing_on_both_sides_of_routers_makes_routing_asymmetric() -> Result<()> {
     let network = Network::balanced()?;
     let Pair { a, b, lab, .. } = &network.pair;
     for (carpd, [first, second]) in [(a, ["", "advskew 100"]), (b, ["advskew 100", ""])] {

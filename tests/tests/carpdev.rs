@@ -1,7 +1,7 @@
 //! `carpdev` with the name of an interface, with an alternative name, and with a wrong one.
 
 use anyhow::{Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, Carpd, Lab, master_down, wait_until};
+use carp_tests::{Carpd, Lab, REACTION_TIMEOUT, master_down, wait_until};
 
 const SUPPRESSED: &str = "sysctl -n net.inet.carp.suppress_preempt";
 

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, Carpd, Lab, Pair, Terminal, master_down, program, wait_until};
+use carp_tests::{Carpd, Lab, Pair, REACTION_TIMEOUT, Terminal, master_down, program, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 
 const SIZE: (u16, u16) = (120, 40);

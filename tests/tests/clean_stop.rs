@@ -53,7 +53,10 @@ fn clean_stop_leaves_nothing_behind() -> Result<()> {
     for interface in ["carp0", "carp1"] {
         carpd.wait_for_state(interface, "MASTER", master_down(1, 0))?;
     }
-    ensure!(network_state(&host)? != before, "carpd has changed the host");
+    ensure!(
+        network_state(&host)? != before,
+        "carpd has changed the host"
+    );
     ensure!(
         host.run("sysctl -n net.ipv4.conf.eth0.arp_announce")?
             .trim()

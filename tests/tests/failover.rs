@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{
-    REACTION_TIMEOUT, Advertisement, Capture, Frame, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down,
+    Advertisement, Capture, Frame, MARGIN, Pair, Ping, REACTION_TIMEOUT, VIRTUAL_MAC, master_down,
     wait_until,
 };
 

@@ -1,7 +1,7 @@
 //! Log lines that reported faults that did not exist.
 
 use anyhow::{Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, Bus, Carpd, Lab, MARGIN, master_down, wait_until};
+use carp_tests::{Bus, Carpd, Lab, MARGIN, REACTION_TIMEOUT, master_down, wait_until};
 
 #[test]
 fn clean_stop_logs_no_lost_connection_to_the_bus() -> Result<()> {

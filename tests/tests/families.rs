@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{
-    REACTION_TIMEOUT, Capture, Family, Frame, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down, wait_until,
+    Capture, Family, Frame, MARGIN, Pair, Ping, REACTION_TIMEOUT, VIRTUAL_MAC, master_down,
+    wait_until,
 };
 
 const V6: &str = "2001:db8:1::1";

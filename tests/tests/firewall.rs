@@ -2,7 +2,7 @@
 //! hearing.
 
 use anyhow::Result;
-use carp_tests::{REACTION_TIMEOUT, Capture, Carpd, Frame, Pair, VIRTUAL_MAC, ping};
+use carp_tests::{Capture, Carpd, Frame, Pair, REACTION_TIMEOUT, VIRTUAL_MAC, ping};
 
 const RULES: &str = "
 table inet firewall {

@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use carp_proto::Mac;
 use carp_proto::wire::frames;
 use carp_tests::{
-    REACTION_TIMEOUT, Capture, Carpd, Frame, MARGIN, Pair, carp_frame, forged, master_down, wait_until,
+    Capture, Carpd, Frame, MARGIN, Pair, REACTION_TIMEOUT, carp_frame, forged, master_down,
+    wait_until,
 };
 
 /// Frames a second for each host. Programs built for debugging take ten times as long for each.
@@ -111,7 +112,10 @@ fn survives(pair: &Pair, flooded: &[&Carpd], frames: &[Vec<u8>], part: f64) -> R
     let longest = pairs.map(|(one, next)| next - one).max();
     let longest = Duration::from_micros(longest.context("no advertisements")?);
     println!("a third host has waited for an advertisement for {longest:?} at most");
-    ensure!(longest < Duration::from_secs(2), "an advertisement was missed");
+    ensure!(
+        longest < Duration::from_secs(2),
+        "an advertisement was missed"
+    );
     for ((carpd, footprint), before) in both.into_iter().zip(footprints).zip(before) {
         carpd.has_not_grown(footprint)?;
         carpd.wait_for_log("more held back)")?;

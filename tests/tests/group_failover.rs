@@ -4,7 +4,9 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, Carpd, Host, MARGIN, Pair, Ping, Process, master_down, wait_until};
+use carp_tests::{
+    Carpd, Host, MARGIN, Pair, Ping, Process, REACTION_TIMEOUT, master_down, wait_until,
+};
 
 const GROUPS: [&str; 2] = ["carp0", "carp1"];
 

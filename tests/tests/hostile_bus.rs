@@ -89,7 +89,10 @@ impl Site {
         assert_eq!(self.carpd.interface("carp0")?.last_transition, before);
         let (after, _) = self.costs()?;
         println!("{attack}: {memory} kB before, {after} kB after");
-        ensure!(after <= memory + MAX_GROWTH, "{memory} kB grew to {after} kB");
+        ensure!(
+            after <= memory + MAX_GROWTH,
+            "{memory} kB grew to {after} kB"
+        );
         self.carpd.wait_for_counter("carp0", "opackets", 2)?;
         // If one of these gaps were as long as a backup waits, it would have taken over.
         let frames = self.capture.frames()?;

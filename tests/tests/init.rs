@@ -1,7 +1,7 @@
 //! The reason why an interface is in INIT: shown, warned of and logged.
 
 use anyhow::{Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, Carpd, Lab, master_down, wait_until};
+use carp_tests::{Carpd, Lab, REACTION_TIMEOUT, master_down, wait_until};
 
 /// Returns the line `reason:` of `carpctl carp0`, if there is one.
 fn reason(carpd: &Carpd) -> Result<Option<String>> {
@@ -11,9 +11,11 @@ fn reason(carpd: &Carpd) -> Result<Option<String>> {
 }
 
 fn wait_for_reason(carpd: &Carpd, expected: Option<&str>) -> Result<()> {
-    wait_until(&format!("the reason {expected:?}"), REACTION_TIMEOUT, || {
-        Ok((reason(carpd)?.as_deref() == expected).then_some(()))
-    })
+    wait_until(
+        &format!("the reason {expected:?}"),
+        REACTION_TIMEOUT,
+        || Ok((reason(carpd)?.as_deref() == expected).then_some(())),
+    )
 }
 
 #[test]

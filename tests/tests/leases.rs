@@ -122,8 +122,7 @@ fn lease_ends_the_addresses_when_the_protocol_thread_hangs() -> Result<()> {
 }
 
 #[test]
-fn hung_kernel_thread_ends_carpd_and_the_peer_takes_over() -> Result<()>
-{
+fn hung_kernel_thread_ends_carpd_and_the_peer_takes_over() -> Result<()> {
     let mut pair = flooded_pair()?;
     let mut tracer = None;
     never_two(&mut pair, |a| {

@@ -126,7 +126,10 @@ fn no_password_is_ever_logged() -> Result<()> {
             .flat_map(|byte| [byte >> 4, byte & 15])
             .filter_map(|digit| char::from_digit(digit.into(), 16))
             .collect();
-        ensure!(!log.contains(&hexadecimal), "the log contains {hexadecimal}");
+        ensure!(
+            !log.contains(&hexadecimal),
+            "the log contains {hexadecimal}"
+        );
     }
     ensure!(!log.contains("203, 204, 205"), "the log contains the bytes");
     Ok(())

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, Capture, Frame, Pair, VIRTUAL_MAC, ping, wait_until};
+use carp_tests::{Capture, Frame, Pair, REACTION_TIMEOUT, VIRTUAL_MAC, ping, wait_until};
 
 const VIRTUAL: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 const VIRTUAL_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
@@ -106,7 +106,10 @@ fn only_a_master_uses_the_virtual_mac() -> Result<()> {
         let frames = capture?.stop()?;
         let mut ours = frames.iter().filter(|frame| frame.source() == VIRTUAL_MAC);
         let first = ours.next().and_then(Frame::advertisement);
-        ensure!(first.is_some(), "a MASTER's first frame is an advertisement");
+        ensure!(
+            first.is_some(),
+            "a MASTER's first frame is an advertisement"
+        );
         let is_bow_out = |frame: &&Frame| {
             frame
                 .advertisement()

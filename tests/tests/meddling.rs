@@ -5,7 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, Carpd, Host, Lab, MARGIN, master_down, ping, program, wait_until};
+use carp_tests::{
+    Carpd, Host, Lab, MARGIN, REACTION_TIMEOUT, master_down, ping, program, wait_until,
+};
 
 const ADDRESSES: &str = "192.168.1.1/24 192.168.1.5/24 inet6 2001:db8:1::1/64";
 
@@ -136,11 +138,15 @@ fn changes_to_a_masters_device_are_reverted_and_logged() -> Result<()> {
         ensure!(!carpd.log()?.contains(line), "{line} before {deed}");
         let start = Instant::now();
         host.run(deed)?;
-        wait_until(&format!("{deed} is mended"), REACTION_TIMEOUT + MARGIN, || {
-            let now = configuration(&host)?;
-            ensure!(now == well, "{now}\ninstead of\n{well}");
-            Ok(Some(()))
-        })?;
+        wait_until(
+            &format!("{deed} is mended"),
+            REACTION_TIMEOUT + MARGIN,
+            || {
+                let now = configuration(&host)?;
+                ensure!(now == well, "{now}\ninstead of\n{well}");
+                Ok(Some(()))
+            },
+        )?;
         println!("{deed}: mended after {:.0?}", start.elapsed());
         carpd.wait_for_log(line)?;
     }
@@ -166,7 +172,9 @@ fn deleted_device_of_a_backup_is_replaced_and_stays_silent() -> Result<()> {
     let carpd = Carpd::start(&host)?;
     carpd.carpctl("carp0 create")?;
     carpd.carpctl(&format!("carp0 vhid 1 advbase 20 {ADDRESSES}"))?;
-    wait_until("the device is there", MARGIN, || configuration(&host).map(Some))?;
+    wait_until("the device is there", MARGIN, || {
+        configuration(&host).map(Some)
+    })?;
     let well = configuration(&host)?;
     ensure!(
         well.contains("source") && !well.contains("192.168.1.1"),
@@ -178,11 +186,15 @@ fn deleted_device_of_a_backup_is_replaced_and_stays_silent() -> Result<()> {
         "sysctl -qw net.ipv6.conf.carp0.disable_ipv6=0",
     ] {
         host.run(deed)?;
-        wait_until(&format!("{deed} is mended"), REACTION_TIMEOUT + MARGIN, || {
-            let now = configuration(&host)?;
-            ensure!(now == well, "{now}\ninstead of\n{well}");
-            Ok(Some(()))
-        })?;
+        wait_until(
+            &format!("{deed} is mended"),
+            REACTION_TIMEOUT + MARGIN,
+            || {
+                let now = configuration(&host)?;
+                ensure!(now == well, "{now}\ninstead of\n{well}");
+                Ok(Some(()))
+            },
+        )?;
     }
     carpd.wait_for_log("carp0: somebody has deleted the device: made anew")?;
     carpd.wait_for_state("carp0", "BACKUP", Duration::ZERO)

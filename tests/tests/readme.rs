@@ -115,7 +115,11 @@ fn every_block_of_commands_is_run() -> Result<()> {
             elsewhere += 1;
         }
     }
-    assert_eq!(elsewhere, ELSEWHERE.len(), "README has every line of ELSEWHERE");
+    assert_eq!(
+        elsewhere,
+        ELSEWHERE.len(),
+        "README has every line of ELSEWHERE"
+    );
     Ok(())
 }
 

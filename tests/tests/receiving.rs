@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, Capture, Carpd, Frame, MARGIN, Pair, master_down, wait_until};
+use carp_tests::{Capture, Carpd, Frame, MARGIN, Pair, REACTION_TIMEOUT, master_down, wait_until};
 
 /// Time until the helper devices of a new MASTER have proved that they receive: they are made,
 /// listen beside the direct socket for 1.5 s, and get a probe every second.
@@ -25,9 +25,11 @@ fn helper_devices(carpd: &Carpd) -> Result<[String; 2]> {
 }
 
 fn wait_until_bypassed(carpd: &Carpd) -> Result<()> {
-    wait_until("no packet socket is open on eth0", PROVING_TIME + MARGIN, || {
-        Ok((!carpd.has_direct_socket("eth0")?).then_some(()))
-    })
+    wait_until(
+        "no packet socket is open on eth0",
+        PROVING_TIME + MARGIN,
+        || Ok((!carpd.has_direct_socket("eth0")?).then_some(())),
+    )
 }
 
 fn load(carpd: &Carpd, rules: &str) -> Result<()> {
@@ -113,9 +115,11 @@ fn ingress_rule_at_a_master_makes_no_second_master() -> Result<()> {
     pair.a.host().run("nft flush ruleset")?;
     // After a lost probe carpd does not rely on the helper devices for ten seconds.
     let distrust = Duration::from_secs(10);
-    wait_until("A uses the helper devices again", distrust + PROVING_TIME + MARGIN, || {
-        Ok((!pair.a.has_direct_socket("eth0")?).then_some(()))
-    })
+    wait_until(
+        "A uses the helper devices again",
+        distrust + PROVING_TIME + MARGIN,
+        || Ok((!pair.a.has_direct_socket("eth0")?).then_some(())),
+    )
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, Carpd, Lab, master_down, wait_until};
+use carp_tests::{Carpd, Lab, REACTION_TIMEOUT, master_down, wait_until};
 
 /// Number of times that an interface is created and destroyed; `CARP_CREATES=2000` is the long
 /// check.

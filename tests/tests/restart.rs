@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result, ensure};
 use carp_dbus::{Client, Settings};
 use carp_tests::{
-    REACTION_TIMEOUT, Capture, Carpd, Family, Lab, MARGIN, Pair, Ping, master_down, program, wait_until,
+    Capture, Carpd, Family, Lab, MARGIN, Pair, Ping, REACTION_TIMEOUT, master_down, program,
+    wait_until,
 };
 const ADDRESS: &str = "192.168.1.1";
 const ADDRESSES: &str = "192.168.1.1/24 2001:db8:1::1/64";
@@ -308,8 +309,7 @@ fn left_behind(run: &Path) -> Result<Vec<String>> {
 }
 
 #[test]
-fn renamed_interface_is_kept_unless_selected_by_name() -> Result<()>
-{
+fn renamed_interface_is_kept_unless_selected_by_name() -> Result<()> {
     let mut pair = slow_pair()?;
     saved(&pair.a, "state MASTER")?;
     // Found by subnet: the name does not matter.

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, Carpd, Host, Lab, MARGIN, VIRTUAL_MAC, master_down, ping, wait_until};
+use carp_tests::{
+    Carpd, Host, Lab, MARGIN, REACTION_TIMEOUT, VIRTUAL_MAC, master_down, ping, wait_until,
+};
 
 const GROUP: &str = "carpdev eth0 vhid 1 pass mekmitasdigoat \
                      10.99.1.1/16 inet6 2001:db8:99::1/64 inet6 fe80::99/64";
@@ -104,14 +106,18 @@ fn own_wider_subnet_keeps_its_route() -> Result<()> {
     )?;
     carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
     let leaves_by = |device: &str| {
-        wait_until(&format!("both ways are by {device}"), REACTION_TIMEOUT, || {
-            let ways = ["10.99.0.9", "2001:db8:99::9"].map(|to| format!("ip route get {to}"));
-            let device = format!("dev {device}");
-            let all = ways.iter().try_fold(true, |all, way| {
-                a.run(way).map(|way| all && way.contains(&device))
-            });
-            Ok(all?.then_some(()))
-        })
+        wait_until(
+            &format!("both ways are by {device}"),
+            REACTION_TIMEOUT,
+            || {
+                let ways = ["10.99.0.9", "2001:db8:99::9"].map(|to| format!("ip route get {to}"));
+                let device = format!("dev {device}");
+                let all = ways.iter().try_fold(true, |all, way| {
+                    a.run(way).map(|way| all && way.contains(&device))
+                });
+                Ok(all?.then_some(()))
+            },
+        )
     };
     let answers = |address: &str| {
         wait_until(&format!("{address} answers the client"), MARGIN, || {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, Carpd, Lab, MARGIN, Pair, master_down, wait_until};
+use carp_tests::{Carpd, Lab, MARGIN, Pair, REACTION_TIMEOUT, master_down, wait_until};
 
 const BOTH: &str = "192.168.1.1/24 inet6 2001:db8:1::1/64";
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, MARGIN, Pair, Ping, VIRTUAL_MAC, master_down, wait_until};
+use carp_tests::{MARGIN, Pair, Ping, REACTION_TIMEOUT, VIRTUAL_MAC, master_down, wait_until};
 use rustix::process::Signal;
 
 const ADDRESS: &str = "192.168.1.1";

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, Pair, VIRTUAL_MAC, wait_until};
+use carp_tests::{Pair, REACTION_TIMEOUT, VIRTUAL_MAC, wait_until};
 
 #[test]
 fn snooping_switch_forwards_advertisements_and_solicitations() -> Result<()> {

@@ -50,8 +50,7 @@ fn short_vrrp_2_advertisements_count_as_badlen() -> Result<()> {
 }
 
 #[test]
-fn vrrp_2_advertisements_of_carp_length_count_as_badauth() -> Result<()>
-{
+fn vrrp_2_advertisements_of_carp_length_count_as_badauth() -> Result<()> {
     only_a_counter_moves("advert_int 1", 5, "badauth", 1)
 }
 

@@ -1,7 +1,7 @@
 //! Warnings: printed by the command, logged by carpd, and shown by carpctl.
 
 use anyhow::{Result, ensure};
-use carp_tests::{REACTION_TIMEOUT, Carpd, Lab, MARGIN, master_down, wait_until};
+use carp_tests::{Carpd, Lab, MARGIN, REACTION_TIMEOUT, master_down, wait_until};
 
 /// Asserts that the command warns of `warning`, the log has it, and `carpctl carp0` shows it.
 fn is_warned(carpd: &Carpd, line: &str, warning: &str) -> Result<()> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use carp_tests::{
-    REACTION_TIMEOUT, Bus, Capture, Carpd, Frame, Host, Lab, MARGIN, Pair, VIRTUAL_MAC, master_down,
-    wait_until,
+    Bus, Capture, Carpd, Frame, Host, Lab, MARGIN, Pair, REACTION_TIMEOUT, VIRTUAL_MAC,
+    master_down, wait_until,
 };
 use rustix::process::Signal;
 
@@ -63,10 +63,14 @@ fn renamed_interface_is_followed_unless_selected_by_name() -> Result<()> {
     assert_eq!(pair.a.counter("carp0", "ostates")?, states);
     // carpd still follows the interface's settings.
     a.run("sysctl -qw net.ipv4.conf.lan0.forwarding=1")?;
-    wait_until("carp0 forwards as lan0 does", REACTION_TIMEOUT + MARGIN, || {
-        let value = a.run("sysctl -n net.ipv4.conf.carp0.forwarding")?;
-        Ok((value == "1\n").then_some(()))
-    })?;
+    wait_until(
+        "carp0 forwards as lan0 does",
+        REACTION_TIMEOUT + MARGIN,
+        || {
+            let value = a.run("sysctl -n net.ipv4.conf.carp0.forwarding")?;
+            Ok((value == "1\n").then_some(()))
+        },
+    )?;
     // Selected by name: it is missing until it has that name again.
     pair.a.carpctl("carp0 carpdev lan0")?;
     a.run("ip link set lan0 name eth0")?;

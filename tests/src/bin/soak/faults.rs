@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use carp_tests::{Random, master_down};
 
-use crate::world::{HOSTS, UNITS};
+use crate::testbed::{HOSTS, UNITS};
 
 /// A fault, with the host that it strikes, if it is one alone.
 #[derive(Clone, Copy, Debug)]

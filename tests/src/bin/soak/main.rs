@@ -3,11 +3,11 @@
 //!
 //! Everything happens in network namespaces that are gone when this ends, whatever ends it.
 
-mod deeds;
+mod actions;
+mod clients;
 mod faults;
 mod report;
-mod view;
-mod world;
+mod testbed;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ use carp_tests::{Carpd, MARGIN, Random, interrupt, keep_quiet, master_down};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::clients::{Trouble, now};
 use self::faults::{Bounds, Fault, takeover};
 use self::report::Report;
-use self::view::{Trouble, now};
-use self::world::World;
+use self::testbed::World;
 
 /// Faults at random over three hosts, while clients ask who answers.
 #[derive(Parser)]

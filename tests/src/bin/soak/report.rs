@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use crate::clients::Trouble;
 use crate::faults::Bounds;
-use crate::view::Trouble;
 
 /// A process may grow by so much: buffers that reach their size, and the allocator's own.
 const MEMORY: u64 = 8 * 1024;

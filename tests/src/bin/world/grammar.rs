@@ -2,7 +2,7 @@
 
 use carp_tests::Random;
 
-use crate::deeds::{CARP_DEEDS, DEEDS, PROGRAMS};
+use crate::actions::{CARP_DEEDS, DEEDS, PROGRAMS};
 use crate::recipe::{Event, Recipe, Step};
 use crate::tables::{
     FIREWALLS, GLOBAL, KINDS, OWN, RULES, Row, SWITCHES_V4, SWITCHES_V6, VIRTUALS,

@@ -2,24 +2,24 @@
 //!
 //! Each world is a host with a carp interface, made from a grammar (`grammar.rs`) by a seed. A
 //! twin of the host has the virtual addresses as its own ones, a third goes through the same
-//! without any of that: what the host should do is what they do (`judge.rs`). A recipe that breaks
+//! without any of that: what the host should do is what they do (`oracle.rs`). A recipe that breaks
 //! a rule is made as short as it can be and printed as commands for a shell.
 //!
 //! Everything happens in network namespaces that are gone when this ends, whatever ends it.
 
+mod actions;
 mod cable;
-mod deeds;
 mod documented;
 mod grammar;
-mod judge;
 mod known;
 mod options;
-mod picture;
+mod oracle;
 mod probe;
 mod recipe;
 mod shrink;
-mod stage;
+mod snapshot;
 mod tables;
+mod testbed;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -33,8 +33,8 @@ use carp_tests::{Random, check_interrupted, interrupt, keep_quiet};
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::judge::{Verdict, judge};
 use self::options::Options;
+use self::oracle::{Verdict, judge};
 use self::recipe::Recipe;
 use self::shrink::shrink;
 

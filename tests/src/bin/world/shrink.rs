@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::judge::{Verdict, judge};
+use crate::oracle::{Verdict, judge};
 use crate::recipe::{Kind, Own, Recipe, Virtuals};
 
 /// Leaves out what is not needed, for so long at most.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use carp_tests::{Bus, Carpd, Host, Lab, MARGIN, Process, WallClock, wait_until};
 
-use crate::view::View;
+use crate::clients::View;
 
 /// The hosts, best first, each with its advskew.
 pub(crate) const HOSTS: [(&str, u32); 3] = [("a", 0), ("b", 50), ("c", 100)];

@@ -12,7 +12,7 @@ use carp_tests::{Bus, Host, forged};
 use rustix::process::Signal;
 
 use crate::faults::{Fault, What};
-use crate::world::{HOSTS, NUMBER, PASSWORDS, UNITS, World};
+use crate::testbed::{HOSTS, NUMBER, PASSWORDS, UNITS, World};
 
 /// What carpd ends with that has kept everything (carpd(8)).
 const KEPT: i32 = 75;

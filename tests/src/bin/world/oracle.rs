@@ -12,10 +12,10 @@ use anyhow::Result;
 use carp_tests::{Frame, Host, Interface, Outcome, VIRTUAL_MAC, wait_until};
 
 use crate::cable::Cable;
-use crate::picture::{difference, is_lost_with_the_last, picture};
 use crate::probe::{Answers, Way, ask, resolved};
 use crate::recipe::{Event, Recipe};
-use crate::stage::{PEER, Stage, late};
+use crate::snapshot::{difference, is_lost_with_the_last, picture};
+use crate::testbed::{PEER, Stage, late};
 
 /// Nobody has it.
 const NOBODY: [&str; 2] = ["10.99.200.200", "2001:db8:99::dead"];
