@@ -1,4 +1,4 @@
-//! What faults do to the hosts, and how it is made good again.
+//! Actions on the hosts that cause each fault and repair it.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,238 +11,245 @@ use carp_proto::wire::frames;
 use carp_tests::{Bus, Host, forged};
 use rustix::process::Signal;
 
-use crate::faults::{Fault, What};
-use crate::testbed::{HOSTS, NUMBER, PASSWORDS, UNITS, World};
+use crate::faults::{Fault, Kind};
+use crate::testbed::{HOST_COUNT, HOSTS, INTERFACES, PASSWORDS, Testbed};
 
-/// What carpd ends with that has kept everything (carpd(8)).
-const KEPT: i32 = 75;
+/// Exit status of a carpd that has kept everything (carpd(8)).
+const EXIT_KEPT: i32 = 75;
 
-/// Bytes that a queue takes which is full with any frame.
-const FULL: u32 = 1;
+/// Length in bytes of a queue that is full with any frame.
+const FULL_QUEUE: u32 = 1;
 
 impl Fault {
-    /// Makes it happen.
-    pub(crate) fn strike(self, world: &mut World) -> Result<()> {
-        let host = world.at(self.host)?.host().clone();
+    /// Causes the fault.
+    pub(crate) fn inject(self, testbed: &mut Testbed) -> Result<()> {
+        let host = testbed.at(self.host)?.host().clone();
         let unit = self.unit;
-        match self.what {
-            What::Cable(interface) => host.pull(interface),
-            What::Interface => host.run("ip link set eth0 down").map(drop),
-            What::Kill => world.at(self.host)?.kill(),
-            What::KillAndBack => {
-                world.at(self.host)?.kill()?;
+        match self.kind {
+            Kind::Cable(interface) => host.pull(interface),
+            Kind::Interface => host.run("ip link set eth0 down").map(drop),
+            Kind::Kill => testbed.at(self.host)?.kill(),
+            Kind::KillAndBack => {
+                testbed.at(self.host)?.kill()?;
                 thread::sleep(self.time);
-                world.at(self.host)?.restart()
+                testbed.at(self.host)?.restart()
             }
-            What::Hang => world.at(self.host)?.signal(Signal::STOP),
-            What::Nap => {
-                world.at(self.host)?.signal(Signal::STOP)?;
+            Kind::Hang => testbed.at(self.host)?.signal(Signal::STOP),
+            Kind::Nap => {
+                testbed.at(self.host)?.signal(Signal::STOP)?;
                 thread::sleep(self.time);
-                world.at(self.host)?.signal(Signal::CONT)
+                testbed.at(self.host)?.signal(Signal::CONT)
             }
-            What::Stop => stop(world, self.host),
-            What::Restart => {
-                stop(world, self.host)?;
-                world.at(self.host)?.restart()
+            Kind::Stop => stop(testbed, self.host),
+            Kind::Restart => {
+                stop(testbed, self.host)?;
+                testbed.at(self.host)?.restart()
             }
-            What::KeepRestart => {
-                let carpd = world.at(self.host)?;
+            Kind::KeepRestart => {
+                let carpd = testbed.at(self.host)?;
                 let status = carpd.keep()?;
-                ensure!(status.code() == Some(KEPT), "carpd ended with {status}");
+                ensure!(
+                    status.code() == Some(EXIT_KEPT),
+                    "carpd ended with {status}"
+                );
                 carpd.restart()
             }
-            What::Down => carpctl(world, self.host, &format!("{unit} down")),
-            What::Destroy => carpctl(world, self.host, &format!("{unit} destroy")),
-            What::Reload => {
-                world.rewrite(self.host, 1)?;
-                world.at(self.host)?.signal(Signal::HUP)
+            Kind::Down => carpctl(testbed, self.host, &format!("{unit} down")),
+            Kind::Destroy => carpctl(testbed, self.host, &format!("{unit} destroy")),
+            Kind::Reload => {
+                testbed.rewrite(self.host, 1)?;
+                testbed.at(self.host)?.signal(Signal::HUP)
             }
-            // The one without a device of its own has nothing that could be meddled with alone.
-            What::Flush => host.output("ip address flush dev carp0").map(drop),
-            What::Delete => host.output("ip link delete carp0").map(drop),
-            What::Sysctls => {
+            // carp2 has no device of its own that could be changed apart.
+            Kind::Flush => host.output("ip address flush dev carp0").map(drop),
+            Kind::Delete => host.output("ip link delete carp0").map(drop),
+            Kind::Sysctls => {
                 let line = "sysctl -qw net.ipv4.conf.eth0.arp_ignore=0 \
                             net.ipv4.conf.eth0.arp_announce=0";
                 host.run(line).map(drop)
             }
-            What::Mtu => host.run("ip link set eth0 mtu 1400").map(drop),
-            What::Mac => {
+            Kind::Mtu => host.run("ip link set eth0 mtu 1400").map(drop),
+            Kind::Mac => {
                 let line = format!("ip link set eth0 address 02:00:00:00:aa:{:02x}", self.host);
                 host.run(&line).map(drop)
             }
-            What::Force => force(world, self.host, unit),
-            What::Suppress => suppress(world, self.host),
-            What::SuppressAll(advbase) => {
-                everywhere(world, &UNITS, &format!("advbase {advbase}"))?;
-                (0..NUMBER).try_for_each(|host| suppress(world, host))
+            Kind::Force => force(testbed, self.host, unit),
+            Kind::Suppress => suppress(testbed, self.host),
+            Kind::SuppressAll(advbase) => {
+                everywhere(testbed, &INTERFACES, &format!("advbase {advbase}"))?;
+                (0..HOST_COUNT).try_for_each(|host| suppress(testbed, host))
             }
-            What::SuppressTwo => [0, 1]
+            Kind::SuppressTwo => [0, 1]
                 .into_iter()
-                .try_for_each(|host| suppress(world, host)),
-            What::Noise => world.client.inject("eth0", &noise()),
-            What::Passwords => {
+                .try_for_each(|host| suppress(testbed, host)),
+            Kind::Noise => testbed.client.inject("eth0", &noise()),
+            Kind::Passwords => {
                 let [old, new] = PASSWORDS;
-                change_password(world, old, new)
+                change_password(testbed, old, new)
             }
-            What::PasswordAtOnce => {
+            Kind::PasswordAtOnce => {
                 let [_, new] = PASSWORDS;
-                everywhere(world, &UNITS, &format!("pass {new}"))
+                everywhere(testbed, &INTERFACES, &format!("pass {new}"))
             }
-            What::BusRestart => {
-                world.bus = None;
+            Kind::BusRestart => {
+                testbed.bus = None;
                 Ok(())
             }
-            What::Partition => isolate(world, "on"),
-            What::Family(family) => cut_family(world, &host, family, self.number),
-            What::Queue(interface) => {
-                let line = format!("tc qdisc replace dev {interface} root bfifo limit {FULL}");
+            Kind::Partition => isolate(testbed, "on"),
+            Kind::Family(family) => cut_family(testbed, &host, family, self.number),
+            Kind::Queue(interface) => {
+                let line =
+                    format!("tc qdisc replace dev {interface} root bfifo limit {FULL_QUEUE}");
                 host.run(&line).map(drop)
             }
-            What::Clock(milliseconds) => world.set_clock(self.host, milliseconds),
-            What::Clocks(milliseconds) => {
-                (0..NUMBER).try_for_each(|host| world.set_clock(host, milliseconds))
+            Kind::Clock(milliseconds) => testbed.set_clock(self.host, milliseconds),
+            Kind::Clocks(milliseconds) => {
+                (0..HOST_COUNT).try_for_each(|host| testbed.set_clock(host, milliseconds))
             }
-            What::LateClock(milliseconds) => {
-                stop(world, self.host)?;
-                world.set_clock(self.host, milliseconds)?;
-                world.at(self.host)?.restart()
+            Kind::LateClock(milliseconds) => {
+                stop(testbed, self.host)?;
+                testbed.set_clock(self.host, milliseconds)?;
+                testbed.at(self.host)?.restart()
             }
-            // Again and again: none of the changes may make a backup wait anew.
-            What::Advskew => self.skews().into_iter().try_for_each(|skew| {
+            // Repeatedly: no change may restart a backup's wait.
+            Kind::Advskew => self.skews().into_iter().try_for_each(|skew| {
                 thread::sleep(self.time / 3);
-                carpctl(world, self.host, &format!("{unit} advskew {skew}"))
+                carpctl(testbed, self.host, &format!("{unit} advskew {skew}"))
             }),
-            What::Advbase(advbase) => {
-                carpctl(world, self.host, &format!("{unit} advbase {advbase}"))
+            Kind::Advbase(advbase) => {
+                carpctl(testbed, self.host, &format!("{unit} advbase {advbase}"))
             }
-            What::Advbases(advbase) => everywhere(world, &UNITS, &format!("advbase {advbase}")),
-            What::Alias(address) => everywhere(world, &["carp0"], &format!("{address} alias")),
-            What::Description => {
+            Kind::Advbases(advbase) => {
+                everywhere(testbed, &INTERFACES, &format!("advbase {advbase}"))
+            }
+            Kind::Alias(address) => everywhere(testbed, &["carp0"], &format!("{address} alias")),
+            Kind::Description => {
                 let line = format!("{unit} description {}", self.number);
-                carpctl(world, self.host, &line)
+                carpctl(testbed, self.host, &line)
             }
-            What::Replay => world.change_replay(),
+            Kind::Replay => testbed.change_replay(),
         }
     }
 
-    /// Makes it good again.
-    pub(crate) fn mend(self, world: &mut World) -> Result<()> {
-        let host = world.at(self.host)?.host().clone();
+    /// Repairs the fault.
+    pub(crate) fn repair(self, testbed: &mut Testbed) -> Result<()> {
+        let host = testbed.at(self.host)?.host().clone();
         let unit = self.unit;
-        match self.what {
-            What::Cable(interface) => host.plug(interface),
-            What::Interface => host.run("ip link set eth0 up").map(drop),
-            What::Kill | What::Stop => world.at(self.host)?.restart(),
-            What::Hang => world.at(self.host)?.signal(Signal::CONT),
-            What::Down => carpctl(world, self.host, &format!("{unit} up")),
-            What::Destroy => carpctl(world, self.host, "reload"),
-            What::Reload => {
-                world.rewrite(self.host, 0)?;
-                world.at(self.host)?.signal(Signal::HUP)
+        match self.kind {
+            Kind::Cable(interface) => host.plug(interface),
+            Kind::Interface => host.run("ip link set eth0 up").map(drop),
+            Kind::Kill | Kind::Stop => testbed.at(self.host)?.restart(),
+            Kind::Hang => testbed.at(self.host)?.signal(Signal::CONT),
+            Kind::Down => carpctl(testbed, self.host, &format!("{unit} up")),
+            Kind::Destroy => carpctl(testbed, self.host, "reload"),
+            Kind::Reload => {
+                testbed.rewrite(self.host, 0)?;
+                testbed.at(self.host)?.signal(Signal::HUP)
             }
-            What::Mtu => host.run("ip link set eth0 mtu 1500").map(drop),
-            What::Mac => {
+            Kind::Mtu => host.run("ip link set eth0 mtu 1500").map(drop),
+            Kind::Mac => {
                 let number = self.host + 1;
                 let line = format!("ip link set eth0 address 02:00:00:00:{number:02x}:00");
                 host.run(&line).map(drop)
             }
-            What::Suppress | What::SuppressTwo => {
-                world.holders.clear();
+            Kind::Suppress | Kind::SuppressTwo => {
+                testbed.holders.clear();
                 Ok(())
             }
-            What::SuppressAll(_) => {
-                world.holders.clear();
-                everywhere(world, &UNITS, "advbase 1")
+            Kind::SuppressAll(_) => {
+                testbed.holders.clear();
+                everywhere(testbed, &INTERFACES, "advbase 1")
             }
-            What::Passwords => {
+            Kind::Passwords => {
                 let [old, new] = PASSWORDS;
-                change_password(world, new, old)
+                change_password(testbed, new, old)
             }
-            What::PasswordAtOnce => {
+            Kind::PasswordAtOnce => {
                 let [old, _] = PASSWORDS;
-                everywhere(world, &UNITS, &format!("pass {old}"))
+                everywhere(testbed, &INTERFACES, &format!("pass {old}"))
             }
-            What::BusRestart => {
-                world.bus = Some(Bus::start(&world.lab)?);
+            Kind::BusRestart => {
+                testbed.bus = Some(Bus::start(&testbed.lab)?);
                 Ok(())
             }
-            What::Partition => isolate(world, "off"),
-            What::Family(_) => {
+            Kind::Partition => isolate(testbed, "off"),
+            Kind::Family(_) => {
                 let line = format!("nft delete table bridge {}", table(&host));
-                world.lab.switch().run(&line).map(drop)
+                testbed.lab.switch().run(&line).map(drop)
             }
-            What::Queue(interface) => {
+            Kind::Queue(interface) => {
                 let line = format!("tc qdisc delete dev {interface} root");
                 host.run(&line).map(drop)
             }
-            What::Clock(_) | What::LateClock(_) => world.set_clock(self.host, 0),
-            What::Clocks(_) => (0..NUMBER).try_for_each(|host| world.set_clock(host, 0)),
-            What::Advskew => {
+            Kind::Clock(_) | Kind::LateClock(_) => testbed.set_clock(self.host, 0),
+            Kind::Clocks(_) => (0..HOST_COUNT).try_for_each(|host| testbed.set_clock(host, 0)),
+            Kind::Advskew => {
                 let (_, skew) = HOSTS.get(self.host).context("there are three hosts")?;
-                carpctl(world, self.host, &format!("{unit} advskew {skew}"))
+                carpctl(testbed, self.host, &format!("{unit} advskew {skew}"))
             }
-            What::Advbase(_) => carpctl(world, self.host, &format!("{unit} advbase 1")),
-            What::Advbases(_) => everywhere(world, &UNITS, "advbase 1"),
-            What::Alias(address) => everywhere(world, &["carp0"], &format!("{address} -alias")),
-            What::Description => carpctl(world, self.host, &format!("{unit} -description")),
-            What::KillAndBack
-            | What::Nap
-            | What::Restart
-            | What::KeepRestart
-            | What::Flush
-            | What::Delete
-            | What::Sysctls
-            | What::Force
-            | What::Noise
-            | What::Replay => Ok(()),
+            Kind::Advbase(_) => carpctl(testbed, self.host, &format!("{unit} advbase 1")),
+            Kind::Advbases(_) => everywhere(testbed, &INTERFACES, "advbase 1"),
+            Kind::Alias(address) => everywhere(testbed, &["carp0"], &format!("{address} -alias")),
+            Kind::Description => carpctl(testbed, self.host, &format!("{unit} -description")),
+            Kind::KillAndBack
+            | Kind::Nap
+            | Kind::Restart
+            | Kind::KeepRestart
+            | Kind::Flush
+            | Kind::Delete
+            | Kind::Sysctls
+            | Kind::Force
+            | Kind::Noise
+            | Kind::Replay => Ok(()),
         }
     }
 }
 
-fn carpctl(world: &mut World, host: usize, line: &str) -> Result<()> {
-    world.at(host)?.carpctl(line).map(drop)
+fn carpctl(testbed: &mut Testbed, host: usize, line: &str) -> Result<()> {
+    testbed.at(host)?.carpctl(line).map(drop)
 }
 
 /// Changes these carp interfaces on all hosts, host by host.
-fn everywhere(world: &mut World, units: &[&str], change: &str) -> Result<()> {
-    for host in 0..NUMBER {
+fn everywhere(testbed: &mut Testbed, units: &[&str], change: &str) -> Result<()> {
+    for host in 0..HOST_COUNT {
         for unit in units {
-            carpctl(world, host, &format!("{unit} {change}"))?;
+            carpctl(testbed, host, &format!("{unit} {change}"))?;
         }
     }
     Ok(())
 }
 
-fn stop(world: &mut World, host: usize) -> Result<()> {
-    let status = world.at(host)?.stop()?;
+fn stop(testbed: &mut Testbed, host: usize) -> Result<()> {
+    let status = testbed.at(host)?.stop()?;
     ensure!(status.success(), "carpd stopped with {status}");
     Ok(())
 }
 
 /// Forces the state that a carp interface does not have.
-fn force(world: &mut World, host: usize, unit: &str) -> Result<()> {
-    let state = world.at(host)?.state(unit)?;
+fn force(testbed: &mut Testbed, host: usize, unit: &str) -> Result<()> {
+    let state = testbed.at(host)?.state(unit)?;
     let other = if state == "MASTER" {
         "backup"
     } else {
         "master"
     };
-    carpctl(world, host, &format!("{unit} state {other}"))
+    carpctl(testbed, host, &format!("{unit} state {other}"))
 }
 
-/// Holds preemption suppressed until the world forgets its holders.
-fn suppress(world: &mut World, host: usize) -> Result<()> {
-    let carpd = world.at(host)?;
+/// Suppresses preemption until the testbed drops its holders.
+fn suppress(testbed: &mut Testbed, host: usize) -> Result<()> {
+    let carpd = testbed.at(host)?;
     let mut command = carpd.carpctl_command()?;
     command.args(["suppress", "--who", "soak", "--why", "it is tried out"]);
     command.args(["--", "sleep", "60"]);
     let holder = carpd.host().spawn("suppress", command)?;
-    world.holders.push(holder);
+    testbed.holders.push(holder);
     Ok(())
 }
 
-/// As the manual says: the new one is accepted everywhere, then sent everywhere, then alone.
-fn change_password(world: &mut World, old: &str, new: &str) -> Result<()> {
+/// As the manual says: first all hosts accept the new one, then all send it, then it is the only
+/// one.
+fn change_password(testbed: &mut Testbed, old: &str, new: &str) -> Result<()> {
     let steps = [
         format!("accept_pass {new}"),
         format!("pass {new} accept_pass {old}"),
@@ -250,13 +257,13 @@ fn change_password(world: &mut World, old: &str, new: &str) -> Result<()> {
     ];
     steps
         .iter()
-        .try_for_each(|step| everywhere(world, &UNITS, step))
+        .try_for_each(|step| everywhere(testbed, &INTERFACES, step))
 }
 
-/// The hosts' ports reach the clients', and not each other.
-fn isolate(world: &mut World, on: &str) -> Result<()> {
-    for host in 0..NUMBER {
-        let host = world.at(host)?.host().clone();
+/// Cuts the hosts off from each other, but not from the clients.
+fn isolate(testbed: &mut Testbed, on: &str) -> Result<()> {
+    for host in 0..HOST_COUNT {
+        let host = testbed.at(host)?.host().clone();
         for interface in ["eth0", "eth1"] {
             host.set_port(interface, &format!("isolated {on}"))?;
         }
@@ -264,10 +271,10 @@ fn isolate(world: &mut World, on: &str) -> Result<()> {
     Ok(())
 }
 
-/// The switch drops the advertisements of one family of the dual-stack group: from this host, to
-/// it, or both.
-fn cut_family(world: &mut World, host: &Host, family: &str, number: u64) -> Result<()> {
-    // The vhid is the second byte behind the IP header.
+/// Makes the switch drop the advertisements of one family of the dual-stack group: from this host,
+/// to it, or both.
+fn cut_family(testbed: &mut Testbed, host: &Host, family: &str, number: u64) -> Result<()> {
+    // The vhid is the second byte after the IP header.
     let advertisement = match family {
         "IPv4" => "ether type ip ip protocol 112 @nh,168,8 1",
         _ => "ether type ip6 ip6 nexthdr 112 @nh,328,8 1",
@@ -292,15 +299,16 @@ fn cut_family(world: &mut World, host: &Host, family: &str, number: u64) -> Resu
     let file = host.file("cut", "nft");
     fs::write(&file, rules)?;
     let line = format!("nft -f {}", file.display());
-    world.lab.switch().run(&line).map(drop)
+    testbed.lab.switch().run(&line).map(drop)
 }
 
 fn table(host: &Host) -> String {
     format!("cut_{}", host.name())
 }
 
-/// Advertisements for the first group with a wrong digest and a wrong length, and of no group. The
-/// client's own MAC is their source: who takes the virtual one takes the traffic, from any master.
+/// Returns advertisements for the first group with a wrong digest and a wrong length, and of no
+/// group. Their source is the client's own MAC: from the virtual one, they would divert the
+/// traffic.
 fn noise() -> Vec<Vec<u8>> {
     let source = IpAddr::from([192, 168, 1, 100]);
     let mac = Mac([2, 0, 0, 0, 4, 0]);

@@ -1,8 +1,7 @@
-"""Asks a segment ten times a second who has the addresses, as a client does.
+"""Asks for the addresses on a segment ten times a second, as a client does.
 
-Arguments: the interface, then the addresses. A line on standard output says that this program
-itself did not get to run in time, or that the kernel had no time for a setting, and for how many
-microseconds.
+Arguments: the interface, then the addresses. A line on standard output reports a stall of this
+program, or of the kernel in a change of settings: the time, and its length in microseconds.
 """
 
 import fcntl
@@ -57,7 +56,7 @@ def late(since, allowed):
 
 
 def settings():
-    """All namespaces share one lock for what carpd does: others may hold it for seconds."""
+    """All namespaces share the kernel's routing lock: other programs can hold it for seconds."""
     get_flags, set_flags, up = 0x8913, 0x8914, 1
     with socket.socket() as probe:
         name = struct.pack("16sh14x", b"lo", 0)

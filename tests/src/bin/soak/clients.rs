@@ -1,8 +1,8 @@
-//! What the clients see: who answers for each address, and since when nobody, or two.
+//! The clients' view: which host answers for each address, and how long none or two have answered.
 //!
 //! Clients ask for every address ten times a second by ARP and neighbour solicitation, which every
-//! host that has it answers, and ping it as anybody does. The answers are seen at the switch: the
-//! port tells which host they come from, and the kernel when.
+//! host with the address answers, and ping it. Captures at the switch show the answers: the port
+//! identifies the host, and the kernel stamps the time.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -17,25 +17,25 @@ use carp_tests::{Host, Lab, Process};
 const ASK: &str = include_str!("ask.py");
 const WATCH: &str = include_str!("watch.py");
 
-/// Who answered in this time answers.
-const LATELY: Duration = Duration::from_millis(1500);
+/// A host is considered to answer if it has answered in this time.
+const RECENT: Duration = Duration::from_millis(1500);
 
-/// So many questions in that time at least.
-const QUESTIONS: usize = 5;
+/// Least number of questions in that time.
+const MIN_QUESTIONS: usize = 5;
 
-/// An answer may take so long on a busy machine before it counts as none.
-const ANSWER: Duration = Duration::from_millis(300);
+/// Time that an answer may take on a busy machine.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// So many questions and pings are shown when something went wrong.
-const SHOWN: usize = 20;
+/// Number of questions and pings that are shown after a failure.
+const SHOWN_ROUNDS: usize = 20;
 
-/// What is older is forgotten.
-const REMEMBERED: Duration = Duration::from_secs(120);
+/// Older questions and answers are dropped.
+const HISTORY: Duration = Duration::from_secs(120);
 
 /// A point in time: microseconds since the epoch.
 pub(crate) type Moment = u64;
 
-/// Now.
+/// Returns the current time.
 pub(crate) fn now() -> Moment {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     micros(since.unwrap_or_default())
@@ -45,16 +45,16 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Everything that is watched.
+/// Clients, captures, and their results.
 #[derive(Debug)]
-pub(crate) struct View {
+pub(crate) struct Clients {
     watch: Tail,
     late: Vec<Tail>,
     addresses: Vec<Address>,
-    /// When a program that asks did not get to run, and for how long.
+    /// Times at which an asking program did not get to run, each with its length.
     stalls: VecDeque<(Moment, Duration)>,
     hosts: Vec<String>,
-    /// They end with it.
+    /// They end when this is dropped.
     _programs: Vec<Process>,
 }
 
@@ -63,30 +63,30 @@ pub(crate) struct View {
 struct Address {
     name: &'static str,
     rounds: VecDeque<Round>,
-    /// When a ping was answered, and by which host.
+    /// Times of answered pings, with the host that answered.
     pings: VecDeque<(Moment, usize)>,
 }
 
-/// A question and who answered it.
+/// A question and its answers.
 #[derive(Debug)]
 struct Round {
     asked: Moment,
     answers: Vec<(Moment, usize)>,
 }
 
-/// For how long something went wrong.
+/// Effects that clients have noticed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Trouble {
-    /// The longest time in which an address was not answered for.
+pub(crate) struct Symptoms {
+    /// The longest time in which no host answered for an address.
     pub(crate) outage: Duration,
-    /// Which address, to what.
+    /// The address, and the kind of question without answer.
     pub(crate) silent: [&'static str; 2],
-    /// The longest time in which two hosts answered for one.
-    pub(crate) twice: Duration,
+    /// The longest time in which two hosts answered for an address.
+    pub(crate) double: Duration,
 }
 
-impl Trouble {
-    /// The worse of both.
+impl Symptoms {
+    /// Returns the worse of both.
     pub(crate) fn or(self, other: Self) -> Self {
         let worst = if other.outage > self.outage {
             other
@@ -94,14 +94,14 @@ impl Trouble {
             self
         };
         Self {
-            twice: self.twice.max(other.twice),
+            double: self.double.max(other.double),
             ..worst
         }
     }
 }
 
-impl View {
-    /// Starts to ask and to watch: `clients` with the addresses that each asks for, and the names
+impl Clients {
+    /// Starts clients and captures: `clients` with the addresses that each asks for, and the names
     /// of the hosts that may answer.
     pub(crate) fn open(
         lab: &Lab,
@@ -151,7 +151,7 @@ impl View {
         })
     }
 
-    /// Takes in what was seen since this was last asked.
+    /// Reads all questions and answers since the last call.
     pub(crate) fn look(&mut self) -> Result<()> {
         for line in self.watch.lines()? {
             let words: Vec<&str> = line.split(' ').collect();
@@ -166,7 +166,7 @@ impl View {
                 self.stalls.push_back(stall);
             }
         }
-        let oldest = now().saturating_sub(micros(REMEMBERED));
+        let oldest = now().saturating_sub(micros(HISTORY));
         for address in &mut self.addresses {
             address.rounds.retain(|round| round.asked > oldest);
             address.pings.retain(|(at, _)| *at > oldest);
@@ -198,12 +198,12 @@ impl View {
         }
     }
 
-    /// Whether each address has lately been answered for by exactly one host, to questions and to
-    /// pings, by `expected` if that is given; if not, what is wrong.
+    /// Succeeds if each address has lately been answered for by exactly one host, to questions and
+    /// to pings, and by `expected` if that is given; otherwise returns the problem.
     pub(crate) fn settled(&self, expected: Option<usize>) -> Result<(), String> {
         let now = now();
-        let since = now.saturating_sub(micros(LATELY));
-        let until = now.saturating_sub(micros(ANSWER));
+        let since = now.saturating_sub(micros(RECENT));
+        let until = now.saturating_sub(micros(ANSWER_TIMEOUT));
         for Address {
             name,
             rounds,
@@ -219,12 +219,12 @@ impl View {
                 let names = all.iter().filter_map(|host| self.hosts.get(*host));
                 names.cloned().collect::<Vec<_>>().join(" and ")
             };
-            if answers.len() < QUESTIONS {
+            if answers.len() < MIN_QUESTIONS {
                 return Err(format!("{name}: only {} questions", answers.len()));
             }
             if let Some(other) = answers.iter().find(|each| each.len() != 1) {
                 let who = if other.is_empty() {
-                    "nobody".to_owned()
+                    "no host".to_owned()
                 } else {
                     hosts(other)
                 };
@@ -241,7 +241,7 @@ impl View {
             }
             let pinged = pings
                 .iter()
-                .any(|(at, host)| *at > until - micros(ANSWER) && [*host] == first[..]);
+                .any(|(at, host)| *at > until - micros(ANSWER_TIMEOUT) && [*host] == first[..]);
             if !pinged {
                 return Err(format!(
                     "{name} does not answer pings from {}",
@@ -252,7 +252,7 @@ impl View {
         Ok(())
     }
 
-    /// What was asked and answered last, for who wants to know why it did not settle.
+    /// Returns the last questions and answers, to find out why it did not settle.
     pub(crate) fn last(&self) -> String {
         let now = now();
         let ago = |at: Moment| {
@@ -268,36 +268,42 @@ impl View {
         let mut text = String::new();
         for address in &self.addresses {
             let _ = writeln!(text, "{}, seconds ago:", address.name);
-            for round in address.rounds.iter().rev().take(SHOWN) {
+            for round in address.rounds.iter().rev().take(SHOWN_ROUNDS) {
                 let answers: Vec<String> = round.answers.iter().map(by).collect();
                 let _ = writeln!(text, "  asked {}: {}", ago(round.asked), answers.join(", "));
             }
-            let pings: Vec<String> = address.pings.iter().rev().take(SHOWN).map(by).collect();
+            let pings: Vec<String> = address
+                .pings
+                .iter()
+                .rev()
+                .take(SHOWN_ROUNDS)
+                .map(by)
+                .collect();
             let _ = writeln!(text, "  pings: {}", pings.join(", "));
         }
         text
     }
 
-    /// The longest troubles that lasted beyond `since`.
-    pub(crate) fn trouble_since(&self, since: Moment) -> Trouble {
+    /// Returns the longest symptoms that lasted beyond `since`.
+    pub(crate) fn symptoms_since(&self, since: Moment) -> Symptoms {
         let now = now();
-        let mut trouble = Trouble::default();
+        let mut symptoms = Symptoms::default();
         for address in &self.addresses {
             let answers = address.rounds.iter().filter_map(Round::first).collect();
             let pings = address.pings.iter().map(|(at, _)| *at).collect();
             for (asked, answered) in [("questions", answers), ("pings", pings)] {
-                trouble = trouble.or(Trouble {
+                symptoms = symptoms.or(Symptoms {
                     outage: longest_gap(answered, since, now),
                     silent: [address.name, asked],
-                    twice: address.twice_since(since),
+                    double: address.double_since(since),
                 });
             }
         }
-        trouble
+        symptoms
     }
 
-    /// The longest time since `since` in which a program that asks did not get to run: then it
-    /// was the machine that had no time, and maybe not only for us.
+    /// Returns the longest time since `since` in which an asking program did not get to run: then
+    /// the machine was too busy, perhaps for carpd as well.
     pub(crate) fn stalled_since(&self, since: Moment) -> Duration {
         let stalls = self.stalls.iter().filter(|(at, _)| *at > since);
         stalls.map(|(_, late)| *late).max().unwrap_or_default()
@@ -309,7 +315,7 @@ impl Round {
         self.answers.first().map(|(at, _)| *at)
     }
 
-    /// Who answered, each once.
+    /// Returns the hosts that answered, each once.
     fn hosts(&self) -> Vec<usize> {
         let mut hosts: Vec<usize> = self.answers.iter().map(|(_, host)| *host).collect();
         hosts.sort_unstable();
@@ -319,9 +325,9 @@ impl Round {
 }
 
 impl Address {
-    /// The longest time in which one question after the other had two answers. One that had one
-    /// answer alone does not end it: a host may be late.
-    fn twice_since(&self, since: Moment) -> Duration {
+    /// Returns the longest time in which consecutive questions had two answers. A question with a
+    /// single answer does not end it: a host may be late.
+    fn double_since(&self, since: Moment) -> Duration {
         let mut longest = 0;
         let mut run: Option<(Moment, Moment)> = None;
         let mut single = 0;
@@ -343,7 +349,8 @@ impl Address {
     }
 }
 
-/// The longest time between two of `answered` that ends after `since`; the last one ends now.
+/// Returns the longest time between two of `answered` that ends after `since`; the last one ends
+/// now.
 fn longest_gap(mut answered: Vec<Moment>, since: Moment, now: Moment) -> Duration {
     answered.sort_unstable();
     answered.push(now);
@@ -355,7 +362,7 @@ fn longest_gap(mut answered: Vec<Moment>, since: Moment, now: Moment) -> Duratio
     Duration::from_micros(longest.unwrap_or_default())
 }
 
-/// A file that grows, line by line.
+/// A growing file, read line by line.
 #[derive(Debug)]
 struct Tail {
     path: PathBuf,
@@ -367,7 +374,7 @@ impl Tail {
         Self { path, offset: 0 }
     }
 
-    /// The whole lines that came since this was last asked.
+    /// Returns the complete lines since the last call.
     fn lines(&mut self) -> Result<Vec<String>> {
         let mut file = File::open(&self.path).with_context(|| shown(&self.path))?;
         file.seek(SeekFrom::Start(self.offset))?;

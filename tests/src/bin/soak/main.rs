@@ -1,7 +1,7 @@
-//! `make soak`: faults at random over three hosts, for as long as one likes, while clients ask who
-//! answers. Whenever the protocol's time is over it must be exactly one host.
+//! `make soak`: random faults on three hosts, while clients ask for the shared addresses. Exactly
+//! one host must answer, except for the times that the protocol allows.
 //!
-//! Everything happens in network namespaces that are gone when this ends, whatever ends it.
+//! Everything runs in network namespaces, which are removed at the end, also after an error.
 
 mod actions;
 mod clients;
@@ -17,12 +17,12 @@ use carp_tests::{Carpd, MARGIN, Random, interrupt, keep_quiet, master_down};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::clients::{Trouble, now};
+use self::clients::{Symptoms, now};
 use self::faults::{Bounds, Fault, takeover};
 use self::report::Report;
-use self::testbed::World;
+use self::testbed::Testbed;
 
-/// Faults at random over three hosts, while clients ask who answers.
+/// Random faults on three hosts, while clients ask for the shared addresses.
 #[derive(Parser)]
 #[command(name = "soak")]
 struct Options {
@@ -35,17 +35,17 @@ struct Options {
     seed: Option<u64>,
 }
 
-/// What a shell reports of a program that Ctrl-C ended.
+/// Exit status that a shell reports for a program ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
-/// How often a machine that had no time for those who ask may have had none for those who answer.
-const STALLS: u32 = 3;
+/// The hosts may have been stalled so many times longer than the clients.
+const STALL_FACTOR: u32 = 3;
 
-/// Answers of a second and a half are looked at before all is well.
-const LOOK: Duration = Duration::from_secs(2);
+/// Longer than the time in which a host must have answered before all is well.
+const OBSERVATION_TIME: Duration = Duration::from_secs(2);
 
-/// How many lines of each log are shown when something went wrong.
-const LINES: usize = 200;
+/// Lines of each log that are shown after a failure.
+const SHOWN_LINES: usize = 200;
 
 fn main() -> ExitCode {
     let Options { minutes, seed } = Options::parse();
@@ -76,10 +76,10 @@ fn run(minutes: u64, seed: u64) -> Result<ExitCode> {
     })
 }
 
-/// The run fails at its next step, and its guards clean up on the way out.
+/// Makes the run fail at its next step; its guards clean up.
 async fn stopped(work: tokio::task::JoinHandle<Result<()>>) -> Result<ExitCode> {
     interrupt();
-    // That it was interrupted is known.
+    // The error is the interruption itself.
     let _ = work.await;
     eprintln!("\nstopped; everything is cleaned up");
     Ok(ExitCode::from(INTERRUPTED))
@@ -91,27 +91,27 @@ fn soak(minutes: u64, seed: u64) -> Result<()> {
     let end = begin + Duration::from_secs(60) * u32::try_from(minutes)?;
     let mut random = Random::new(seed);
     let mut report = Report::default();
-    let mut world = World::new()?;
+    let mut testbed = Testbed::new()?;
     let outcome = (|| {
-        settle(&mut world, Some(0), master_down(1, 0)).context("at the beginning")?;
+        settle(&mut testbed, Some(0), master_down(1, 0)).context("at the beginning")?;
         while Instant::now() < end {
-            let faults = Fault::some(&mut random, world.compares_clocks);
+            let faults = Fault::some(&mut random, testbed.compares_clocks);
             let rest = Duration::from_millis(random.below(1500));
             let label: Vec<String> = faults.iter().map(ToString::to_string).collect();
             let label = label.join(" + ");
             print!("{:7.1} s  {label}", begin.elapsed().as_secs_f64());
-            let told = survive(&mut world, &faults, rest, &mut report)
+            let told = survive(&mut testbed, &faults, rest, &mut report)
                 .with_context(|| format!("{:.1} s: {label}", begin.elapsed().as_secs_f64()))?;
             println!(": {told}");
-            report.cost(world.costs()).map_err(anyhow::Error::msg)?;
+            report.cost(testbed.costs()).map_err(anyhow::Error::msg)?;
         }
         Ok(())
     })();
     if let Err(error) = outcome {
         println!();
-        show_logs(&world);
-        show_addresses(&world);
-        print!("---- clients:\n{}", world.view.last());
+        show_logs(&testbed);
+        show_addresses(&testbed);
+        print!("---- clients:\n{}", testbed.clients.last());
         return Err(error);
     }
     println!(
@@ -124,10 +124,10 @@ fn soak(minutes: u64, seed: u64) -> Result<()> {
     Ok(())
 }
 
-/// What each kernel has when something went wrong.
-fn show_addresses(world: &World) {
-    let hosts = world.carpd.iter().map(Carpd::host);
-    for host in hosts.chain([&world.client]) {
+/// Prints the addresses and neighbours of each host after a failure.
+fn show_addresses(testbed: &Testbed) {
+    let hosts = testbed.carpd.iter().map(Carpd::host);
+    for host in hosts.chain([&testbed.client]) {
         for what in ["ip -brief address", "ip neighbour"] {
             let said = host
                 .run(what)
@@ -137,16 +137,16 @@ fn show_addresses(world: &World) {
     }
 }
 
-/// Lets `faults` strike, waits until the protocol has done what it can, has them mended, and waits
-/// until everything is as before. Says what clients noticed.
+/// Causes `faults`, waits for the protocol, repairs them, and waits until everything is as before.
+/// Returns a line on what clients noticed.
 fn survive(
-    world: &mut World,
+    testbed: &mut Testbed,
     faults: &[Fault],
     rest: Duration,
     report: &mut Report,
 ) -> Result<String> {
     let mut told = Vec::new();
-    let mut worst = Trouble::default();
+    let mut worst = Symptoms::default();
     let mut allowed = Bounds::default();
     let begin = Instant::now();
     for mended in [false, true] {
@@ -154,61 +154,63 @@ fn survive(
         let struck = begin.elapsed();
         for fault in faults {
             if mended {
-                fault.mend(world)?;
+                fault.repair(testbed)?;
             } else {
-                fault.strike(world)?;
+                fault.inject(testbed)?;
             }
         }
         let bounds = bounds(faults, mended);
         let best = mended.then_some(0);
-        // Until then a kernel may still answer for a carpd that is no more, or nothing be seen of it.
+        // Until then a kernel may still answer for a dead carpd, or the fault have no effect yet.
         let shown = faults.iter().map(|fault| fault.shows_after());
-        world.watch_for(shown.fold(bounds.outage, Duration::max))?;
+        testbed.watch_for(shown.fold(bounds.outage, Duration::max))?;
         if mended {
-            let revived = world.revive()?;
+            let revived = testbed.revive()?;
             if revived > 0 {
-                told.push(format!("{revived} started again, the kernel stood still"));
+                told.push(format!(
+                    "{revived} started again after a stall of the kernel"
+                ));
             }
         }
         if mended || faults.iter().all(|fault| fault.settles()) {
             let times = faults.iter().map(|fault| fault.return_time(struck));
-            settle(world, best, times.fold(bounds.outage, Duration::max))?;
+            settle(testbed, best, times.fold(bounds.outage, Duration::max))?;
         } else {
-            world.watch_for(takeover() + MARGIN)?;
+            testbed.watch_for(takeover() + MARGIN)?;
         }
-        world.watch_for(rest)?;
-        let trouble = world.view.trouble_since(since);
-        judge(
-            trouble,
+        testbed.watch_for(rest)?;
+        let symptoms = testbed.clients.symptoms_since(since);
+        check_bounds(
+            symptoms,
             bounds,
-            MARGIN + world.view.stalled_since(since) * STALLS,
+            MARGIN + testbed.clients.stalled_since(since) * STALL_FACTOR,
         )?;
         let when = if mended { "mended" } else { "struck" };
-        let [address, asked] = trouble.silent;
+        let [address, asked] = symptoms.silent;
         told.push(format!(
             "{when}: {:.1} s out ({address}, {asked})",
-            trouble.outage.as_secs_f64()
+            symptoms.outage.as_secs_f64()
         ));
-        if !trouble.twice.is_zero() {
-            told.push(format!("{:.1} s twice", trouble.twice.as_secs_f64()));
+        if !symptoms.double.is_zero() {
+            told.push(format!("{:.1} s twice", symptoms.double.as_secs_f64()));
         }
-        worst = worst.or(trouble);
+        worst = worst.or(symptoms);
         allowed = allowed.or(bounds);
     }
     match faults {
-        [fault] => report.survived(fault.kind(), worst, allowed),
+        [fault] => report.survived(fault.label(), worst, allowed),
         _ => report.survived("two of them at once, on two hosts", worst, allowed),
     }
     Ok(told.join(", "))
 }
 
-/// By the protocol. What strikes two hosts may make a third wait for both, one after the other.
+/// Returns the protocol's bounds. With faults on two hosts, the third may wait for both in turn.
 fn bounds(faults: &[Fault], mended: bool) -> Bounds {
     let each = |fault: &Fault| {
         if mended {
-            fault.mend_bounds()
+            fault.repair_bounds()
         } else {
-            fault.strike_bounds()
+            fault.injection_bounds()
         }
     };
     let worst = faults
@@ -226,51 +228,51 @@ fn bounds(faults: &[Fault], mended: bool) -> Bounds {
     }
 }
 
-/// Waits until every address is answered for by one host, by `expected` if that is given.
-fn settle(world: &mut World, expected: Option<usize>, bound: Duration) -> Result<()> {
+/// Waits until one host answers for every address: `expected`, if given.
+fn settle(testbed: &mut Testbed, expected: Option<usize>, bound: Duration) -> Result<()> {
     let since = now();
     let begin = Instant::now();
     loop {
-        world.view.look()?;
-        let problem = match world.view.settled(expected) {
+        testbed.clients.look()?;
+        let problem = match testbed.clients.settled(expected) {
             Ok(()) => return Ok(()),
             Err(problem) => problem,
         };
-        let slack = LOOK + MARGIN + world.view.stalled_since(since) * STALLS;
+        let slack = OBSERVATION_TIME + MARGIN + testbed.clients.stalled_since(since) * STALL_FACTOR;
         if begin.elapsed() > bound + slack {
             bail!("not within {:.1?}: {problem}", bound + slack);
         }
-        world.watch_for(Duration::from_millis(100))?;
+        testbed.watch_for(Duration::from_millis(100))?;
     }
 }
 
-fn judge(trouble: Trouble, bounds: Bounds, slack: Duration) -> Result<()> {
-    let Trouble {
+fn check_bounds(symptoms: Symptoms, bounds: Bounds, slack: Duration) -> Result<()> {
+    let Symptoms {
         outage,
         silent: [address, asked],
-        twice,
-    } = trouble;
+        double,
+    } = symptoms;
     if outage > bounds.outage + slack {
         bail!(
-            "{asked} for {address} were not answered for {outage:.1?}, and {:.1?} is right",
+            "{asked} for {address} had no answer for {outage:.1?}, longer than {:.1?}",
             bounds.outage
         );
     }
-    if twice > bounds.twice.saturating_add(slack) {
+    if double > bounds.double.saturating_add(slack) {
         bail!(
-            "two hosts answered for {twice:.1?}, and {:.1?} is right",
-            bounds.twice
+            "two hosts answered for {double:.1?}, longer than {:.1?}",
+            bounds.double
         );
     }
     Ok(())
 }
 
-fn show_logs(world: &World) {
-    for carpd in &world.carpd {
+fn show_logs(testbed: &Testbed) {
+    for carpd in &testbed.carpd {
         println!("---- carpd on {}:", carpd.host().name());
         let log = carpd.log().unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        let skipped = lines.len().saturating_sub(LINES);
+        let skipped = lines.len().saturating_sub(SHOWN_LINES);
         lines
             .iter()
             .skip(skipped)

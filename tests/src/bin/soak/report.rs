@@ -1,23 +1,23 @@
-//! What a run found: a table for README.md, and what carpd cost.
+//! The result of a run: a table of faults, and the resources that carpd used.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::clients::Trouble;
+use crate::clients::Symptoms;
 use crate::faults::Bounds;
 
-/// A process may grow by so much: buffers that reach their size, and the allocator's own.
-const MEMORY: u64 = 8 * 1024;
+/// Growth that a process may have, in kB: buffers that reach their size, and the allocator's own.
+const MAX_GROWTH: u64 = 8 * 1024;
 
-/// And have so many more descriptors open, for clients that are just leaving, and for what a MASTER
-/// hears with on each of two physical interfaces.
-const DESCRIPTORS: u64 = 8;
+/// Additional descriptors that a process may have: clients that are just leaving, and a MASTER's
+/// sockets on the helper devices of two physical interfaces.
+const MAX_DESCRIPTORS: u64 = 8;
 
-/// A carpd that was just started still opens its sockets when all is well for clients.
-const STARTING: Duration = Duration::from_secs(10);
+/// A carpd that has just started may still open sockets when all is well for clients.
+const START_TIME: Duration = Duration::from_secs(10);
 
-/// What happened until now.
+/// Results until now.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     rows: BTreeMap<String, Row>,
@@ -25,7 +25,7 @@ pub(crate) struct Report {
     costs: BTreeMap<u32, Costs>,
 }
 
-/// What a process costs: memory in kB and descriptors.
+/// Resources of a process: memory in kB and descriptors.
 #[derive(Debug)]
 struct Costs {
     seen: Instant,
@@ -36,28 +36,28 @@ struct Costs {
 #[derive(Debug, Default)]
 struct Row {
     times: u32,
-    trouble: Trouble,
+    symptoms: Symptoms,
     bounds: Bounds,
 }
 
 impl Report {
-    /// A fault was survived.
-    pub(crate) fn survived(&mut self, kind: &str, trouble: Trouble, bounds: Bounds) {
+    /// Records a survived fault.
+    pub(crate) fn survived(&mut self, kind: &str, symptoms: Symptoms, bounds: Bounds) {
         let row = self.rows.entry(kind.to_owned()).or_default();
         row.times += 1;
-        row.trouble = row.trouble.or(trouble);
+        row.symptoms = row.symptoms.or(symptoms);
         row.bounds = row.bounds.or(bounds);
     }
 
-    /// How many.
+    /// Returns the number of faults.
     pub(crate) fn faults(&self) -> u32 {
         self.rows.values().map(|row| row.times).sum()
     }
 
-    /// What the processes cost now, with nothing wrong.
+    /// Records the resources of the processes while no fault lasts.
     ///
     /// # Errors
-    /// One grows.
+    /// If a process grows.
     pub(crate) fn cost(&mut self, costs: Vec<(u32, u64, u64)>) -> Result<(), String> {
         for (process, memory, descriptors) in costs {
             let now = (memory, descriptors);
@@ -67,11 +67,11 @@ impl Report {
                 last: now,
             });
             costs.last = now;
-            if costs.seen.elapsed() < STARTING {
+            if costs.seen.elapsed() < START_TIME {
                 costs.settled = now;
             }
             let settled = costs.settled;
-            if memory > settled.0 + MEMORY || descriptors > settled.1 + DESCRIPTORS {
+            if memory > settled.0 + MAX_GROWTH || descriptors > settled.1 + MAX_DESCRIPTORS {
                 return Err(format!(
                     "carpd (process {process}) grew from {} kB and {} descriptors to {memory} kB \
                      and {descriptors}",
@@ -82,7 +82,7 @@ impl Report {
         Ok(())
     }
 
-    /// The table.
+    /// Returns the table.
     pub(crate) fn table(&self) -> String {
         let mut table = String::from(
             "| fault | times | longest outage | bound | longest time of two answers | bound |\n\
@@ -92,7 +92,7 @@ impl Report {
             kind,
             Row {
                 times,
-                trouble,
+                symptoms,
                 bounds,
             },
         ) in &self.rows
@@ -101,16 +101,16 @@ impl Report {
             let _ = writeln!(
                 table,
                 "| {kind} | {times} | {} | {} | {} | {} |",
-                seconds(trouble.outage),
+                seconds(symptoms.outage),
                 bound(bounds.outage),
-                seconds(trouble.twice),
-                bound(bounds.twice)
+                seconds(symptoms.double),
+                bound(bounds.double)
             );
         }
         table
     }
 
-    /// How much the process that grew most grew, and the greatest there was.
+    /// Returns a line with the largest growth and the largest process.
     pub(crate) fn memory(&self) -> String {
         let grown = self
             .costs

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use carp_tests::{Bus, Carpd, Host, Lab, MARGIN, Process, WallClock, wait_until};
 
-use crate::clients::View;
+use crate::clients::Clients;
 
 /// The hosts, best first, each with its advskew.
 pub(crate) const HOSTS: [(&str, u32); 3] = [("a", 0), ("b", 50), ("c", 100)];
 
-/// How many hosts there are.
-pub(crate) const NUMBER: usize = HOSTS.len();
+/// Number of hosts.
+pub(crate) const HOST_COUNT: usize = HOSTS.len();
 
-/// The carp interfaces; the last one is without a MAC of its own.
-pub(crate) const UNITS: [&str; 3] = ["carp0", "carp1", "carp2"];
+/// The carp interfaces; the last one has no MAC of its own.
+pub(crate) const INTERFACES: [&str; 3] = ["carp0", "carp1", "carp2"];
 
 const LAN: [&str; 3] = ["192.168.1.1", "2001:db8:1::1", "192.168.1.201"];
 const DMZ: [&str; 1] = ["192.168.2.1"];
@@ -23,23 +23,23 @@ const DMZ: [&str; 1] = ["192.168.2.1"];
 /// The password of the groups, and the one that it is changed to.
 pub(crate) const PASSWORDS: [&str; 2] = ["mekmitasdigoat", "anotherone"];
 
-/// What a carpd says that ends because of its kernel.
-const STOOD_STILL: &str = "the kernel has not responded";
+/// Log line of a carpd that ends because the kernel does not answer.
+const KERNEL_STALLED: &str = "the kernel has not responded";
 
-/// Everything that a run works on.
-pub(crate) struct World {
-    /// What clients see.
-    pub(crate) view: View,
+/// Hosts, clients and programs of a run.
+pub(crate) struct Testbed {
+    /// The clients' view.
+    pub(crate) clients: Clients,
     /// carpd on each host.
     pub(crate) carpd: Vec<Carpd>,
     /// The wall clock of each.
     clocks: Vec<WallClock>,
-    /// Whether hosts compare the time of what they hear with their own
-    /// (`net.inet.carp.replay=2`), and do not only refuse exact repetitions.
+    /// True if hosts compare the time in advertisements with their own (`net.inet.carp.replay=2`),
+    /// and do not only refuse exact repetitions.
     pub(crate) compares_clocks: bool,
     /// Programs that hold preemption suppressed.
     pub(crate) holders: Vec<Process>,
-    /// The bus that the first host is on; `None` while it is down.
+    /// The bus of the first host; `None` while it is down.
     pub(crate) bus: Option<Bus>,
     /// A host on the first segment.
     pub(crate) client: Host,
@@ -47,8 +47,8 @@ pub(crate) struct World {
     pub(crate) lab: Lab,
 }
 
-impl World {
-    /// Everything runs; nothing has settled yet.
+impl Testbed {
+    /// Starts everything, without waiting for it to settle.
     pub(crate) fn new() -> Result<Self> {
         let lab = Lab::new()?;
         let bus = Bus::start(&lab)?;
@@ -58,7 +58,7 @@ impl World {
             let lan = format!("192.168.1.{own}/24 2001:db8:1::{own}/64");
             let dmz = format!("192.168.2.{own}/24");
             let host = lab.host(name, &[("lan", &lan), ("dmz", &dmz)])?;
-            // Taken down by somebody, an interface shall come up as it was.
+            // Otherwise an interface that was down would come up without its IPv6 addresses.
             host.run("sysctl -qw net.ipv6.conf.eth0.keep_addr_on_down=1")?;
             let address = if number == 0 { bus.address() } else { "none" };
             let clock = WallClock::new(&lab, name)?;
@@ -74,9 +74,9 @@ impl World {
         let client = lab.host("one", &[("lan", "192.168.1.100/24 2001:db8:1::100/64")])?;
         let other = lab.host("two", &[("dmz", "192.168.2.100/24")])?;
         let names = HOSTS.map(|(name, _)| name);
-        let view = View::open(&lab, &[(&client, &LAN), (&other, &DMZ)], &names)?;
+        let clients = Clients::open(&lab, &[(&client, &LAN), (&other, &DMZ)], &names)?;
         Ok(Self {
-            view,
+            clients,
             carpd,
             clocks,
             compares_clocks: true,
@@ -87,17 +87,18 @@ impl World {
         })
     }
 
-    /// carpd on the host of this number.
+    /// Returns carpd on the host of this number.
     pub(crate) fn at(&mut self, host: usize) -> Result<&mut Carpd> {
         self.carpd.get_mut(host).context("there are three hosts")
     }
 
-    /// Starts each carpd again that has ended because its kernel stood still, as systemd does, and
-    /// says how many. All hosts of the lab share one kernel with whoever else is on this machine.
+    /// Starts each carpd again that has ended because its kernel was stalled, as systemd does, and
+    /// returns how many. All hosts of the lab share one kernel with everything else on this
+    /// machine.
     pub(crate) fn revive(&mut self) -> Result<u32> {
         let mut revived = 0;
         for carpd in &mut self.carpd {
-            if carpd.ended()?.is_some() && carpd.log()?.contains(STOOD_STILL) {
+            if carpd.ended()?.is_some() && carpd.log()?.contains(KERNEL_STALLED) {
                 carpd.restart()?;
                 revived += 1;
             }
@@ -105,7 +106,7 @@ impl World {
         Ok(revived)
     }
 
-    /// Gives a host other advskews in its rc.conf, which it does not read yet.
+    /// Writes an rc.conf with other advskews, which carpd does not read yet.
     pub(crate) fn rewrite(&mut self, host: usize, more: u32) -> Result<()> {
         let (_, skew) = HOSTS.get(host).context("there are three hosts")?;
         Ok(fs::write(
@@ -114,13 +115,13 @@ impl World {
         )?)
     }
 
-    /// Sets the wall clock of a host's carpd to so many milliseconds before the machine's.
+    /// Sets the wall clock of a host's carpd ahead of the machine's.
     pub(crate) fn set_clock(&self, host: usize, milliseconds: i64) -> Result<()> {
         let clock = self.clocks.get(host).context("there are three hosts")?;
         clock.set_ahead(milliseconds)
     }
 
-    /// Has all hosts compare clocks, or not any more, now and after their next start.
+    /// Makes all hosts compare clocks, or cease to, now and after their next start.
     pub(crate) fn change_replay(&mut self) -> Result<()> {
         self.compares_clocks = !self.compares_clocks;
         let replay = replay(self.compares_clocks);
@@ -134,7 +135,7 @@ impl World {
         Ok(())
     }
 
-    /// Memory in kB and descriptors of each carpd that runs, with its process id.
+    /// Returns the process id, memory in kB and descriptors of each running carpd.
     pub(crate) fn costs(&self) -> Vec<(u32, u64, u64)> {
         let cost = |carpd: &Carpd| {
             let process = format!("/proc/{}", carpd.id());
@@ -147,17 +148,17 @@ impl World {
         self.carpd.iter().filter_map(cost).collect()
     }
 
-    /// Takes in what was seen, for as long as `time`.
+    /// Reads what clients see, for this long.
     pub(crate) fn watch_for(&mut self, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         wait_until("time passes", time + MARGIN, || {
-            self.view.look()?;
+            self.clients.look()?;
             Ok((Instant::now() >= end).then_some(()))
         })
     }
 }
 
-/// The parameters of all hosts.
+/// Returns the global parameters of all hosts.
 fn sysctl_conf(compares_clocks: bool) -> String {
     let replay = replay(compares_clocks);
     format!("net.inet.carp.preempt=1\nnet.inet.carp.log=2\n{replay}\n")
@@ -167,7 +168,7 @@ fn replay(compares_clocks: bool) -> String {
     format!("net.inet.carp.replay={}", 1 + u8::from(compares_clocks))
 }
 
-/// The configuration of a host.
+/// Returns the configuration of a host.
 fn rc_conf(skew: u32) -> String {
     let [pass, _] = PASSWORDS;
     let [v4, v6, parent] = LAN;

@@ -1,8 +1,8 @@
-"""Watches the ports of a switch: who asks for an address, and who answers.
+"""Captures questions for addresses and their answers at the ports of a switch.
 
-Arguments: the ports. Each line on standard output is the microsecond in which the kernel took the
-frame in, the port it came in at, what it is, and the address that it is about:
-q a question to all by ARP or neighbour solicitation, r the answer to one, p a reply to a ping.
+Arguments: the ports. Each line on standard output has the time at which the kernel received the
+frame in microseconds, its port, its kind, and the address that it is about. Kinds are q, a broadcast
+question by ARP or neighbour solicitation; r, the answer to one; p, a reply to a ping.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ PACKET_OUTGOING = 4
 SO_ATTACH_FILTER = 26
 SO_TIMESTAMPNS = 35
 
-# ARP, ICMP and ICMPv6 alone: (code, jump if true, jump if false, operand) of classic BPF.
+# Accepts ARP, ICMP and ICMPv6 only: (code, jump if true, jump if false, operand) of classic BPF.
 FILTER = [
     (0x28, 0, 0, 12),
     (0x15, 6, 0, 0x0806),
@@ -49,7 +49,7 @@ def subject(frame):
     kind, rest = frame[12:14], frame[14:]
     to_one = frame[0] & 1 == 0
     if kind == b"\x08\x06":
-        # A kernel asks the MAC that it knows, whose host need not be there any more.
+        # Not a unicast question: a kernel sends it to the MAC that it knows, whose host may be gone.
         if rest[7] == 1 and not to_one:
             return "q", socket.inet_ntop(socket.AF_INET, rest[24:28])
         if rest[7] == 2 and to_one:
@@ -68,12 +68,12 @@ def subject(frame):
 
 
 def seen(wire, port):
-    """All that has come in at a port."""
+    """Yields all frames that have arrived at a port."""
     while True:
         try:
             frame, notes, _, sender = wire.recvmsg(256, 128, socket.MSG_DONTWAIT)
         except OSError:
-            # Nothing more; or, said once, that the port went down. It is heard of again when up.
+            # No more frames, or, once, that the port went down. It receives again when it is up.
             return
         what = None if sender[2] == PACKET_OUTGOING else subject(frame)
         if what:
@@ -81,7 +81,7 @@ def seen(wire, port):
             yield seconds * 1_000_000 + nanoseconds // 1000, port, *what
 
 
-# The hosts' ports are read before the clients', so that no answer is told before its question.
+# The hosts' ports are read before the clients', so that every question precedes its answer.
 ports = {opened(port): port for port in sys.argv[1:]}
 print("listening", flush=True)
 while True:

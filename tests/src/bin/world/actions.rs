@@ -1,9 +1,9 @@
-//! What is done to a host while the pair runs, in rows like those of `tables.rs`.
+//! Actions on a host while the pair runs, in rows like those of `tables.rs`.
 
 use crate::tables::Row;
 
-/// What administrators do to the carpdev.
-pub(crate) const DEEDS: [Row; 24] = [
+/// Actions of administrators on the carpdev.
+pub(crate) const CARPDEV_ACTIONS: [Row; 24] = [
     (
         "carpdev: addresses flushed",
         &["ip address flush dev DEV"],
@@ -122,8 +122,8 @@ pub(crate) const DEEDS: [Row; 24] = [
     ),
 ];
 
-/// What they do to carp0.
-pub(crate) const CARP_DEEDS: [Row; 22] = [
+/// Actions of administrators on carp0.
+pub(crate) const CARP_ACTIONS: [Row; 22] = [
     (
         "carp0: addresses flushed",
         &["ip address flush dev carp0"],
@@ -215,7 +215,7 @@ pub(crate) const CARP_DEEDS: [Row; 22] = [
     ),
 ];
 
-/// Other people's programs, each for a moment.
+/// Programs that run on the host, each for a moment.
 pub(crate) const PROGRAMS: [Row; 9] = [
     (
         "udhcpc",
@@ -225,7 +225,8 @@ pub(crate) const PROGRAMS: [Row; 9] = [
     (
         "dhcpcd",
         &[
-            "for d in /run /var/lib/dhcpcd; do test ! -d $d || mount -t tmpfs tmpfs $d; done; timeout 1 dhcpcd -q -B -c /bin/true --nohook resolv.conf DEV || true",
+            "for d in /run /var/lib/dhcpcd; do test ! -d $d || mount -t tmpfs tmpfs $d; done; \
+                 timeout 1 dhcpcd -q -B -c /bin/true --nohook resolv.conf DEV || true",
         ],
         &[],
     ),
@@ -238,9 +239,9 @@ pub(crate) const PROGRAMS: [Row; 9] = [
     ),
     (
         "avahi-daemon",
-        &[
-            "mount -t tmpfs tmpfs /run; printf '[server]\\nenable-dbus=no\\nallow-interfaces=DEV\\n' >/run/avahi.conf; timeout 1 avahi-daemon --no-drop-root --no-rlimits --no-chroot -f /run/avahi.conf || true",
-        ],
+        &["mount -t tmpfs tmpfs /run; printf \
+                 '[server]\\nenable-dbus=no\\nallow-interfaces=DEV\\n' >/run/avahi.conf; timeout 1 \
+                 avahi-daemon --no-drop-root --no-rlimits --no-chroot -f /run/avahi.conf || true"],
         &[],
     ),
     (

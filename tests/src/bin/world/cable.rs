@@ -1,4 +1,4 @@
-//! What a host sends, as the switch at the end of its cable has it.
+//! Frames that a host sends, as they arrive at the switch.
 
 use std::io;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::{Error, Result};
 use carp_tests::{Frame, Host, Wire};
 
-/// The switch's end; there is none once the cable has gone with the host's end.
+/// The switch's end of a cable; `None` once the cable has gone with the host's end.
 pub(crate) struct Cable(Option<Wire>);
 
 impl Cable {
-    /// Begins to listen.
+    /// Starts to capture.
     pub(crate) fn open(switch: &Host, port: &str) -> Result<Self> {
         match Wire::open(switch, port, Duration::from_millis(1)) {
             Err(error) if is_gone(&error) => Ok(Self(None)),
@@ -18,7 +18,7 @@ impl Cable {
         }
     }
 
-    /// What has come since.
+    /// Returns the frames since the last call.
     pub(crate) fn drain(&self) -> Result<Vec<Frame>> {
         let mut frames = Vec::new();
         let mut buffer = [0; 2048];
@@ -32,7 +32,7 @@ impl Cable {
                     frames.push(Frame { time: 0, bytes });
                 }
                 Ok(None) => return Ok(frames),
-                // Told once when the port goes down.
+                // The kernel reports once that the port went down.
                 Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
                 Err(error) => return Err(error.into()),
             }

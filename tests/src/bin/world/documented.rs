@@ -1,20 +1,21 @@
-//! What does not work and cannot be known by carpd, but is in the manual. carpd does not read packet
-//! filters: which packets they drop shows neither on the carp device nor in their rules.
+//! Failures that carpd cannot detect but the manual describes. carpd does not read packet filters:
+//! neither the carp device nor their rules show which packets they drop.
 
 use anyhow::{Result, ensure};
 use carp_tests::source;
 
 use crate::recipe::Recipe;
 
-/// Names of steps, and the sentence of carp(4) by which clients then get nothing from a virtual
-/// address.
+/// Names of steps, each with the sentence of carp(4) that explains why clients then get no answer
+/// from a virtual address.
 const SILENT: [(&str, &str); 1] = [(
     "nft: carpdev alone",
     "comes in on the device: rules for eth0 match neither.",
 )];
 
 impl Recipe {
-    /// The sentence of carp(4) that says why clients get nothing from a virtual address.
+    /// Returns the sentence of carp(4) that explains why clients get no answer from a virtual
+    /// address.
     pub(crate) fn documented_silence(&self) -> Result<Option<&'static str>> {
         let names = self.names();
         let step = SILENT
@@ -28,17 +29,17 @@ impl Recipe {
     }
 }
 
-/// Looks the sentence up.
+/// Looks up the sentence.
 ///
 /// # Errors
-/// The manual does not have it any more.
+/// If the manual does not have it.
 fn check(sentence: &str) -> Result<()> {
     let page = plain(&source("man/carp.4")?);
-    ensure!(page.contains(sentence), "carp(4) says no more: {sentence}");
+    ensure!(page.contains(sentence), "carp(4) no longer has: {sentence}");
     Ok(())
 }
 
-/// The words of a page without its macros.
+/// Returns the words of a page without its macros.
 fn plain(page: &str) -> String {
     let lines = page.lines().map(|line| match line.strip_prefix('.') {
         None => line,

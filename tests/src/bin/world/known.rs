@@ -1,16 +1,16 @@
-//! What is known not to hold yet, each with its reason: worlds are made without it unless
-//! everything is asked for. A row goes as soon as what it names is mended.
+//! Known failures, each with its reason. Worlds are made without them, except with `--all`. A row
+//! is removed when its failure is fixed.
 
 use crate::recipe::{Kind, Recipe};
 
-const BRIDGED: &str = "carp(4): br_netfilter shows what is for a virtual address to the rule as come in on the bridge";
+const BRIDGED: &str =
+    "carp(4): with br_netfilter, packets to a virtual address seem to arrive on the bridge";
 
-/// Parts of the names of steps, kinds and addresses, as recipes show them, and why they are left
-/// out.
+/// Parts of the names of steps, kinds and addresses, as recipes show them, each with the reason.
 const KNOWN: &[(&str, &str)] = &[("nft: not local here", BRIDGED)];
 
 impl Recipe {
-    /// Takes out what is known not to hold, and says whether anything was.
+    /// Removes known failures, and returns whether there were any.
     pub(crate) fn leave_out(&mut self) -> bool {
         let size = self.size();
         let is_known = |name: &str| KNOWN.iter().any(|(known, _)| name.contains(known));

@@ -1,11 +1,11 @@
-//! `make world`: hosts at random, as people have them, and what becomes of carpd's addresses there.
+//! `make world`: random hosts, as in practice, and the behaviour of carpd's addresses there.
 //!
 //! Each world is a host with a carp interface, made from a grammar (`grammar.rs`) by a seed. A
-//! twin of the host has the virtual addresses as its own ones, a third goes through the same
-//! without any of that: what the host should do is what they do (`oracle.rs`). A recipe that breaks
-//! a rule is made as short as it can be and printed as commands for a shell.
+//! twin of the host has the virtual addresses as its own, and a third host has neither; both go
+//! through the same. The host must behave as they do (`oracle.rs`). A recipe that breaks a rule is
+//! shortened and printed as commands for a shell.
 //!
-//! Everything happens in network namespaces that are gone when this ends, whatever ends it.
+//! Everything runs in network namespaces, which are removed at the end, also after an error.
 
 mod actions;
 mod cable;
@@ -34,11 +34,11 @@ use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::options::Options;
-use self::oracle::{Verdict, judge};
+use self::oracle::{Verdict, examine};
 use self::recipe::Recipe;
 use self::shrink::shrink;
 
-/// What a shell reports of a program that Ctrl-C ended.
+/// Exit status that a shell reports for a program ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
@@ -67,20 +67,20 @@ fn run(options: Options) -> Result<ExitCode> {
         }
         // Every wait fails from now on, and the guards clean up on the way out.
         interrupt();
-        // That it was interrupted is known.
+        // The error is the interruption itself.
         let _ = work.await;
         eprintln!("\nstopped; everything is cleaned up");
         Ok(ExitCode::from(INTERRUPTED))
     })
 }
 
-/// What the workers have found.
+/// Results of all workers.
 #[derive(Default)]
 struct Found {
     worlds: u64,
     explained: u64,
     left_out: u64,
-    /// By the names of what is in the shortest recipe.
+    /// By the parts of the shortest recipe.
     breaches: BTreeMap<String, u32>,
 }
 
@@ -140,7 +140,7 @@ fn world(seed: u64, options: &Options, found: &Mutex<Found>) -> Result<()> {
         return Ok(());
     }
     let start = Instant::now();
-    let verdict = judge(&recipe).with_context(|| recipe.to_string())?;
+    let verdict = examine(&recipe).with_context(|| recipe.to_string())?;
     let took = start.elapsed().as_secs_f64();
     {
         let mut found = lock();
@@ -157,10 +157,10 @@ fn world(seed: u64, options: &Options, found: &Mutex<Found>) -> Result<()> {
         return Ok(());
     };
     println!("{seed}: {took:.1} s: {recipe}\n    {breach}");
-    // What does not happen twice was the machine.
-    let verdict = judge(&recipe)?;
+    // A breach that does not happen twice was the machine's.
+    let verdict = examine(&recipe)?;
     if verdict.breach.is_none() {
-        println!("{seed}: it did not happen again");
+        println!("{seed}: not repeatable");
         return Ok(());
     }
     let (recipe, verdict) = shrink(recipe, verdict, Duration::from_secs(options.shrink))?;
@@ -174,7 +174,7 @@ fn world(seed: u64, options: &Options, found: &Mutex<Found>) -> Result<()> {
     Ok(())
 }
 
-/// What removes a world that was typed.
+/// Commands that remove a world that was typed.
 const CLEAN: &str = "\
 kill $(ip netns pids a) $(ip netns pids b)
 for host in a b client switch; do ip netns delete $host; done
@@ -185,7 +185,8 @@ fn show(seed: u64, recipe: &Recipe, verdict: &Verdict) {
         return;
     };
     println!(
-        "---- seed {seed}, the shortest: {recipe}\n---- {breach}\n{}{CLEAN}---- carpd printed:\n{}---- end of seed {seed}",
+        "---- seed {seed}, the shortest: {recipe}\n---- {breach}\n{}{CLEAN}---- carpd \
+             printed:\n{}---- end of seed {seed}",
         verdict.typed, verdict.log
     );
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-/// Hosts at random, and what becomes of carpd's addresses there.
+/// Random hosts, and the behaviour of carpd's addresses there.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "world")]
 pub(crate) struct Options {
@@ -32,13 +32,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TEXT")]
     pub(crate) with: Option<String>,
 
-    /// Also what is known not to hold
+    /// Also known failures
     #[arg(long)]
     pub(crate) all: bool,
 }
 
 impl Options {
-    /// Whether no world of this seed is asked for.
+    /// Returns whether the run is over before this seed.
     pub(crate) fn is_over(&self, seed: u64, elapsed: Duration) -> bool {
         match self.worlds {
             Some(worlds) => seed >= self.seed + worlds,

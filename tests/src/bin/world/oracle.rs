@@ -1,6 +1,6 @@
-//! What must hold in any world. No list of expectations: the host's twin, which has the virtual
-//! addresses as its own ones, shows what a client gets from those, and the plain host what it gets
-//! from the host's own addresses, and what is left.
+//! Rules that hold in any world, without a list of expected results. The host's twin, which has the
+//! virtual addresses as its own, shows what a client gets from those. The plain host shows what a
+//! client gets from the host's own addresses, and how the host must be after a clean stop.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -14,30 +14,30 @@ use carp_tests::{Frame, Host, Interface, Outcome, VIRTUAL_MAC, wait_until};
 use crate::cable::Cable;
 use crate::probe::{Answers, Way, ask, resolved};
 use crate::recipe::{Event, Recipe};
-use crate::snapshot::{difference, is_lost_with_the_last, picture};
-use crate::testbed::{PEER, Stage, late};
+use crate::snapshot::{difference, is_lost_with_the_last_address, snapshot};
+use crate::testbed::{PEER, Testbed, late};
 
-/// Nobody has it.
-const NOBODY: [&str; 2] = ["10.99.200.200", "2001:db8:99::dead"];
+/// Addresses that no host has.
+const UNUSED_ADDRESSES: [&str; 2] = ["10.99.200.200", "2001:db8:99::dead"];
 
-/// How long an answer may take on a busy machine.
-const PATIENCE: Duration = Duration::from_millis(700);
+/// Time that an answer may take on a busy machine.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// How long the pair may take to be as it should be after anything: a master-down time, the time
-/// that the kernel or carpd takes, and the machine's.
-const SETTLED: Duration = Duration::from_millis(5500);
+/// Time that the pair may take to settle after any event: a master-down time, the time that the
+/// kernel or carpd takes, and the machine's.
+const SETTLE_TIMEOUT: Duration = Duration::from_millis(5500);
 
-/// How long it may take until clients have the answers that go with the states.
-const ANSWERED: Duration = Duration::from_millis(3500);
+/// Time until clients get the answers that match the states.
+const CLIENT_TIMEOUT: Duration = Duration::from_millis(3500);
 
-/// How long the host that was left must have been before what it sends counts.
-const LEFT: Duration = Duration::from_millis(150);
+/// Time that a host's last frames as MASTER take to reach the switch.
+const DRAIN_TIME: Duration = Duration::from_millis(150);
 
-/// So many lines of one kind are a flood in a world that lasts some seconds.
-const FLOOD: usize = 10;
+/// More lines of one kind are a flood in a world that lasts some seconds.
+const MAX_REPETITIONS: usize = 10;
 
-/// How the log says that something was put right.
-const MENDED: [&str; 7] = [
+/// Ends of log lines about a repair.
+const REPAIR_ENDINGS: [&str; 7] = [
     ": set back",
     ": put back",
     ": up again",
@@ -47,24 +47,24 @@ const MENDED: [&str; 7] = [
     ": taken out",
 ];
 
-/// What was broken.
+/// A rule that can be broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Clause {
-    /// (a) The virtual address does not do for clients what an own address does.
+    /// (a) Clients do not get from a virtual address what they get from an own one.
     Silent,
-    /// (a) An address of the host itself does not do what it does without carpd.
+    /// (a) Clients do not get from an own address what they get without carpd.
     OwnSilent,
     /// (a) Another MAC than the virtual one answers for the virtual address.
     WrongMac,
-    /// (a) The virtual MAC answers for an address of others.
+    /// (a) The virtual MAC answers for an address of another host.
     Stranger,
-    /// (a) Neither host can be MASTER, or this one cannot although nothing is wrong.
+    /// (a) Neither host can be MASTER, or this one cannot although its carpdev works.
     NoMaster,
     /// (b) Both are MASTER.
     TwoMasters,
     /// (b) A BACKUP does not hear its master.
     Deaf,
-    /// (a) MASTER on an interface that the kernel says does not carry anything.
+    /// (a) MASTER on an interface that the kernel reports as not operational.
     NotOperational,
     /// (b) A host that is not MASTER sends as one, or answers.
     Leak,
@@ -72,16 +72,16 @@ pub(crate) enum Clause {
     Left,
     /// (e) The log is flooded.
     Flood,
-    /// carpd ended, or did not end when told to.
+    /// carpd ended, or did not end on request.
     Died,
 }
 
-/// A clause that was broken, and how.
+/// A broken clause, with the details.
 #[derive(Clone, Debug)]
 pub(crate) struct Breach {
     /// The clause.
     pub(crate) clause: Clause,
-    /// Who, what, when.
+    /// Address, answer and time.
     pub(crate) text: String,
 }
 
@@ -91,66 +91,66 @@ impl fmt::Display for Breach {
     }
 }
 
-/// What came of a world.
+/// Result of a world.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
-    /// The first clause that was broken.
+    /// The first broken clause.
     pub(crate) breach: Option<Breach>,
-    /// What was not as on the twin, but explained.
+    /// Differences from the twin that are explained.
     pub(crate) explained: Vec<String>,
-    /// All that was typed.
+    /// The commands.
     pub(crate) typed: String,
-    /// What carpd printed on the host.
+    /// carpd's output on the host.
     pub(crate) log: String,
 }
 
-/// Which of the two should be MASTER.
+/// The role that the host should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Master,
     Backup,
 }
 
-struct Judge<'a> {
+struct Oracle<'a> {
     recipe: &'a Recipe,
-    stage: &'a Stage,
+    testbed: &'a Testbed,
     role: Role,
     virtuals: Vec<IpAddr>,
     own: Vec<IpAddr>,
     explained: Vec<String>,
     differs: bool,
-    /// The advertisements that it had heard at the last failover.
+    /// Number of advertisements that it had heard at the last failover.
     heard: u64,
 }
 
-/// Makes a world, has it go through everything, and judges it.
-pub(crate) fn judge(recipe: &Recipe) -> Result<Verdict> {
-    let mut stage = Stage::new(recipe)?;
-    let mut judge = Judge::new(recipe, &stage);
-    let mut breach = judge.events()?;
-    let (explained, differs) = (judge.explained, judge.differs);
+/// Makes a world, lets every event happen, and checks the rules after each.
+pub(crate) fn examine(recipe: &Recipe) -> Result<Verdict> {
+    let mut testbed = Testbed::new(recipe)?;
+    let mut oracle = Oracle::new(recipe, &testbed);
+    let mut breach = oracle.events()?;
+    let (explained, differs) = (oracle.explained, oracle.differs);
     if breach.is_none() {
-        breach = flood(&stage.a.log()?);
+        breach = flood(&testbed.a.log()?);
     }
     if breach.is_none() {
-        breach =
-            stopped(recipe, &mut stage).filter(|breach| breach.clause != Clause::Left || !differs);
+        breach = stopped(recipe, &mut testbed)
+            .filter(|breach| breach.clause != Clause::Left || !differs);
     }
     Ok(Verdict {
         breach,
         explained,
-        typed: stage.typed(),
-        log: stage.a.log()?,
+        typed: testbed.typed(),
+        log: testbed.a.log()?,
     })
 }
 
-impl<'a> Judge<'a> {
-    fn new(recipe: &'a Recipe, stage: &'a Stage) -> Self {
+impl<'a> Oracle<'a> {
+    fn new(recipe: &'a Recipe, testbed: &'a Testbed) -> Self {
         let own = recipe.own;
         let own = [own.early, own.late, own.loopback].concat();
         Self {
             recipe,
-            stage,
+            testbed,
             role: Role::Master,
             virtuals: bare(recipe.virtuals.addresses),
             own: bare(&own),
@@ -160,7 +160,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Everything that happens, judged after each.
+    /// Lets every event happen, and checks the rules after each.
     fn events(&mut self) -> Result<Option<Breach>> {
         let mut failed_over = false;
         if let Some(breach) = self.settled(None)? {
@@ -171,11 +171,11 @@ impl<'a> Judge<'a> {
             match event {
                 Event::Do(step) => {
                     let cable = self.cable()?;
-                    let before = self.stage.a.interface("carp0");
-                    let same = self.stage.step(step)?;
+                    let before = self.testbed.a.interface("carp0");
+                    let same = self.testbed.step(step)?;
                     let frames = cable.drain()?;
                     let leak = frames.iter().find_map(|frame| self.leak(frame));
-                    let after = self.stage.a.interface("carp0");
+                    let after = self.testbed.a.interface("carp0");
                     if let (Ok(before), Ok(after), Some(leak)) = (before, after, leak)
                         && before.state != "MASTER"
                         && before.last_transition == after.last_transition
@@ -185,7 +185,7 @@ impl<'a> Judge<'a> {
                         return Ok(breach(Clause::Leak, text));
                     }
                     if !same {
-                        // From now on the host and the others are different ones.
+                        // From now on the host and the others differ.
                         self.differs = true;
                         self.explained
                             .push(format!("{}: refused by the kernel", step.name));
@@ -201,7 +201,7 @@ impl<'a> Judge<'a> {
                 return Ok(Some(breach));
             }
         }
-        // Whatever has happened, there and back.
+        // After all events, one failover and back.
         if !failed_over || self.role == Role::Backup {
             let times = if self.role == Role::Backup { 1 } else { 2 };
             for _ in 0..times {
@@ -220,31 +220,31 @@ impl<'a> Judge<'a> {
             Role::Backup => Role::Master,
         };
         self.order()?;
-        self.heard = heard(self.stage.a.interface("carp0").ok().as_ref());
+        self.heard = heard(self.testbed.a.interface("carp0").ok().as_ref());
         Ok(())
     }
 
-    /// Has the right one be MASTER.
+    /// Forces the right host to be MASTER.
     fn order(&self) -> Result<()> {
         let [this, other] = match self.role {
             Role::Master => ["master", "backup"],
             Role::Backup => ["backup", "master"],
         };
         if self.role == Role::Backup {
-            self.stage
-                .carpctl(&self.stage.a, &format!("carp0 state {this}"))?;
-            self.stage
-                .carpctl(&self.stage.b, &format!("carp0 state {other}"))?;
+            self.testbed
+                .carpctl(&self.testbed.a, &format!("carp0 state {this}"))?;
+            self.testbed
+                .carpctl(&self.testbed.b, &format!("carp0 state {other}"))?;
         } else {
-            self.stage
-                .carpctl(&self.stage.a, &format!("carp0 state {this}"))?;
+            self.testbed
+                .carpctl(&self.testbed.a, &format!("carp0 state {this}"))?;
         }
         Ok(())
     }
 
-    /// Waits until all is as it should be; what is not, and is not explained, is a breach.
+    /// Waits until all rules hold; returns the one that does not and is not explained.
     fn settled(&mut self, event: Option<&Event>) -> Result<Option<Breach>> {
-        self.stage.equip(self.recipe)?;
+        self.testbed.restore_twin(self.recipe)?;
         let start = Instant::now();
         let mut ordered = start;
         if event.is_none() {
@@ -255,7 +255,7 @@ impl<'a> Judge<'a> {
                 return Ok(None);
             };
             let waited = start.elapsed();
-            if waited >= SETTLED / 4
+            if waited >= SETTLE_TIMEOUT / 4
                 && !matches!(
                     breach.clause,
                     Clause::Leak | Clause::Stranger | Clause::TwoMasters
@@ -271,7 +271,11 @@ impl<'a> Judge<'a> {
                 breach.clause,
                 Clause::NoMaster | Clause::TwoMasters | Clause::NotOperational
             );
-            let bound = if of_states { SETTLED } else { ANSWERED };
+            let bound = if of_states {
+                SETTLE_TIMEOUT
+            } else {
+                CLIENT_TIMEOUT
+            };
             if waited >= bound || at_once {
                 let when = match event {
                     None => "at the beginning".to_owned(),
@@ -292,23 +296,24 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// What is wrong now.
+    /// Returns a rule that is broken now.
     fn look(&self) -> Result<Option<Breach>> {
-        let Ok(this) = self.stage.a.interface("carp0") else {
-            if self.stage.created.code != 0 && self.stage.created.stderr.trim().lines().count() == 1
+        let Ok(this) = self.testbed.a.interface("carp0") else {
+            if self.testbed.created.code != 0
+                && self.testbed.created.stderr.trim().lines().count() == 1
             {
-                // Refused in words: there is nothing to judge.
+                // carpctl refused the interface with a reason: there is nothing to check.
                 return Ok(None);
             }
             return Ok(breach(
                 Clause::Died,
-                "carpctl carp0 gives no state".to_owned(),
+                "carpctl carp0 prints no state".to_owned(),
             ));
         };
-        let other = self.stage.b.state("carp0")?;
+        let other = self.testbed.b.state("carp0")?;
         let states = (this.state.as_str(), other.as_str());
         let asked = thread::scope(|scope| {
-            let twin = scope.spawn(|| self.ask(&self.stage.twins_client));
+            let twin = scope.spawn(|| self.ask(&self.testbed.twins_client));
             let plain = scope.spawn(|| self.ask_for_own());
             let pair = self.asked_and_watched(this.state != "MASTER");
             (twin.join(), plain.join(), pair)
@@ -325,7 +330,7 @@ impl<'a> Judge<'a> {
             return Ok(Some(found));
         }
         if let Some(leak) = leaks.into_iter().next() {
-            let still = self.stage.a.state("carp0")?;
+            let still = self.testbed.a.state("carp0")?;
             if still != "MASTER" {
                 return Ok(breach(
                     Clause::Leak,
@@ -340,7 +345,7 @@ impl<'a> Judge<'a> {
             ));
         }
         let found = self.compare(&twin, &plain, &answers, this.state == "MASTER");
-        let now = self.stage.a.interface("carp0").ok();
+        let now = self.testbed.a.interface("carp0").ok();
         if found.is_none() && works && this.state == "BACKUP" && heard(now.as_ref()) <= self.heard {
             return Ok(breach(Clause::Deaf, "it hears no advertisement".to_owned()));
         }
@@ -352,10 +357,10 @@ impl<'a> Judge<'a> {
             if !self.is_operational()? {
                 return Ok(breach(
                     Clause::NotOperational,
-                    format!("MASTER, and {} is not operational", self.stage.device()),
+                    format!("MASTER, but {} is not operational", self.testbed.device()),
                 ));
             }
-            // A host that nothing reaches cannot know of another one.
+            // A host that receives nothing cannot know of another master.
             return Ok(works
                 .then(|| breach(Clause::TwoMasters, "both hosts are MASTER".to_owned()))
                 .flatten());
@@ -369,43 +374,43 @@ impl<'a> Judge<'a> {
         if works && states.0 != "MASTER" && self.role == Role::Master {
             return Ok(breach(
                 Clause::NoMaster,
-                format!("it is {}, and the twin answers", states.0),
+                format!("it is {}, but the twin answers", states.0),
             ));
         }
         if works && states.0 == "INIT" {
             return Ok(breach(
                 Clause::NoMaster,
-                "it is INIT, and the twin answers".to_owned(),
+                "it is INIT, but the twin answers".to_owned(),
             ));
         }
         if states.0 == "MASTER" && self.role == Role::Backup {
             return Ok(breach(
                 Clause::NoMaster,
-                "it is MASTER, and should be BACKUP".to_owned(),
+                "it is MASTER, but should be BACKUP".to_owned(),
             ));
         }
         Ok(None)
     }
 
     fn is_operational(&self) -> Result<bool> {
-        let state = self.stage.a.host().output(&format!(
+        let state = self.testbed.a.host().output(&format!(
             "cat /sys/class/net/{}/operstate",
-            self.stage.device()
+            self.testbed.device()
         ))?;
         let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
         Ok(matches!(state.as_str(), "up" | "unknown"))
     }
 
-    /// The virtual addresses and the own ones as the pair's client sees them, and what the host
-    /// sent meanwhile that only a MASTER may.
+    /// Returns the answers that the pair's client gets, and the frames that the host sent meanwhile
+    /// although only a MASTER may.
     fn asked_and_watched(&self, watched: bool) -> Result<(Answers, Vec<String>)> {
         let cable = self.cable()?;
         if watched {
-            // What it sent as MASTER has left it by now.
-            thread::sleep(LEFT);
+            // Frames that it sent as MASTER have left it by now.
+            thread::sleep(DRAIN_TIME);
             let _ = cable.drain()?;
         }
-        let answers = self.ask(&self.stage.client)?;
+        let answers = self.ask(&self.testbed.client)?;
         if !watched {
             return Ok((answers, Vec::new()));
         }
@@ -414,12 +419,12 @@ impl<'a> Judge<'a> {
         Ok((answers, leaks))
     }
 
-    /// What the host sends.
+    /// Starts to capture the host's frames.
     fn cable(&self) -> Result<Cable> {
-        Cable::open(self.stage.switch(), &self.stage.port(self.recipe))
+        Cable::open(self.testbed.switch(), &self.testbed.port(self.recipe))
     }
 
-    /// Why a host that is no MASTER must not send this.
+    /// Returns the reason why a host that is not MASTER must not send this frame.
     fn leak(&self, frame: &Frame) -> Option<String> {
         if !self.recipe.parent && frame.source() == VIRTUAL_MAC {
             return Some(format!("from the virtual MAC: {}", hex(&frame.bytes)));
@@ -432,16 +437,16 @@ impl<'a> Judge<'a> {
 
     fn ask(&self, client: &Host) -> Result<Answers> {
         let all = [self.virtuals.as_slice(), &self.own].concat();
-        let strangers = [bare(&PEER), bare(&NOBODY)].concat();
-        ask(client, &all, &strangers, PATIENCE)
+        let strangers = [bare(&PEER), bare(&UNUSED_ADDRESSES)].concat();
+        ask(client, &all, &strangers, ANSWER_TIMEOUT)
     }
 
-    /// The own addresses as the plain host has them.
+    /// Asks the plain host for the own addresses.
     fn ask_for_own(&self) -> Result<Answers> {
         if self.own.is_empty() {
             return Ok(Answers::default());
         }
-        ask(&self.stage.plain_client, &self.own, &[], PATIENCE)
+        ask(&self.testbed.plain_client, &self.own, &[], ANSWER_TIMEOUT)
     }
 
     fn compare(
@@ -451,7 +456,7 @@ impl<'a> Judge<'a> {
         answers: &Answers,
         master: bool,
     ) -> Option<Breach> {
-        // The other host of the pair is plain: it answers whatever the twin would.
+        // The pair's other host is plain: it answers whatever the twin would.
         let missing = |from: &Answers, name: &str, address: &IpAddr| -> Option<String> {
             let (way, right) = given(from, *address)
                 .find(|(way, right)| answers.given.get(&(*address, *way)) != Some(right))?;
@@ -460,7 +465,7 @@ impl<'a> Judge<'a> {
                 .get(&(*address, way))
                 .map_or("no answer", String::as_str);
             Some(format!(
-                "{way:?} of {address} gets {got}, and {right} from the {name}"
+                "{way:?} of {address} gets {got}, but {right} from the {name}"
             ))
         };
         let virtuals = &mut self.virtuals.iter();
@@ -486,30 +491,31 @@ impl<'a> Judge<'a> {
         None
     }
 
-    /// A sentence that explains it: of the refusal, of `carpctl carp0`, of the log, or of the manual.
+    /// Returns a sentence that explains the breach: of the refusal, `carpctl carp0`, the log or the
+    /// manual.
     fn reason(&self, breach: &Breach) -> Result<Option<String>> {
         if breach.clause == Clause::Silent
             && let Some(sentence) = self.recipe.documented_silence()?
         {
             return Ok(Some(sentence.to_owned()));
         }
-        let shown: Outcome = self.stage.a.try_carpctl("carp0")?;
-        let log = self.stage.a.log()?;
+        let shown: Outcome = self.testbed.a.try_carpctl("carp0")?;
+        let log = self.testbed.a.log()?;
         let lines = log
             .lines()
             .filter(|line| line.contains(" WARN ") || line.contains(" ERROR "))
-            // What claims that all is well again explains nothing.
-            .filter(|line| !MENDED.iter().any(|word| line.contains(word)));
+            // A line about a repair explains nothing.
+            .filter(|line| !REPAIR_ENDINGS.iter().any(|word| line.contains(word)));
         let shown = shown.stdout.lines().filter(|line| {
-            // What is always shown explains nothing.
+            // Lines that are always there explain nothing.
             let word = line.split_whitespace().next().unwrap_or_default();
             !word.starts_with("carp0:")
                 && !matches!(word, "lladdr" | "inet" | "inet6" | "carpdev:" | "carp:")
         });
-        let refused = self.stage.created.stderr.lines();
+        let refused = self.testbed.created.stderr.lines();
         let mut words = self.recipe.words();
         if breach.clause == Clause::OwnSilent {
-            // A line about one own address explains that one alone.
+            // A line about one own address explains only that one.
             let own = self.own.iter().map(ToString::to_string);
             words.extend(own.filter(|each| breach.text.contains(&format!(" of {each} gets"))));
         }
@@ -517,22 +523,22 @@ impl<'a> Judge<'a> {
         let reason = all.find(|line| {
             words
                 .iter()
-                .any(|word| line.contains(&word.replace("DEV", self.stage.device())))
+                .any(|word| line.contains(&word.replace("DEV", self.testbed.device())))
         });
         Ok(reason.map(str::to_owned))
     }
 }
 
-/// (c), after a clean stop.
-fn stopped(recipe: &Recipe, stage: &mut Stage) -> Option<Breach> {
-    let status = stage.a.stop();
+/// Checks (c), after a clean stop.
+fn stopped(recipe: &Recipe, testbed: &mut Testbed) -> Option<Breach> {
+    let status = testbed.a.stop();
     if !status.as_ref().is_ok_and(std::process::ExitStatus::success) {
         return breach(Clause::Died, format!("when stopped: {status:?}"));
     }
     let mut left = Vec::new();
     let same = wait_until("the host is as it was", Duration::from_secs(1), || {
-        left = difference(&picture(&stage.plain)?, &picture(stage.a.host())?);
-        left.retain(|line| !is_lost_with_the_last(recipe, line));
+        left = difference(&snapshot(&testbed.plain)?, &snapshot(testbed.a.host())?);
+        left.retain(|line| !is_lost_with_the_last_address(recipe, line));
         Ok(left.is_empty().then_some(()))
     });
     let first: Vec<&str> = left.iter().take(8).map(String::as_str).collect();
@@ -540,7 +546,7 @@ fn stopped(recipe: &Recipe, stage: &mut Stage) -> Option<Breach> {
         .and_then(|_| breach(Clause::Left, first.join("\n  ")))
 }
 
-/// (e)
+/// Checks (e).
 fn flood(log: &str) -> Option<Breach> {
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     for line in log.lines().filter(|line| !line.contains(" -> ")) {
@@ -550,7 +556,9 @@ fn flood(log: &str) -> Option<Breach> {
             .collect();
         *kinds.entry(kind.join(" ")).or_default() += 1;
     }
-    let (kind, times) = kinds.into_iter().find(|(_, times)| *times > FLOOD)?;
+    let (kind, times) = kinds
+        .into_iter()
+        .find(|(_, times)| *times > MAX_REPETITIONS)?;
     breach(Clause::Flood, format!("{times} times: {kind}"))
 }
 
@@ -559,7 +567,7 @@ const fn breach(clause: Clause, text: String) -> Option<Breach> {
     Some(Breach { clause, text })
 }
 
-/// How many good advertisements a carp interface has heard.
+/// Returns the number of accepted advertisements of a carp interface.
 fn heard(interface: Option<&Interface>) -> u64 {
     let statistics = interface.map(|interface| &interface.statistics);
     let of = |name| {

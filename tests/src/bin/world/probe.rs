@@ -1,5 +1,5 @@
-//! What a client gets from addresses: answers to echo requests, UDP and TCP, and the MACs that
-//! ARP and neighbour discovery give.
+//! A client's questions: echo requests, UDP and TCP, and the MACs that ARP and neighbour discovery
+//! give.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -12,13 +12,13 @@ use anyhow::{Context as _, Result};
 use carp_tests::{Frame, Host, Wire};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-/// Nothing listens there: the answer is a refusal.
+/// A port without listener: the answer is a refusal.
 const PORT: u16 = 9;
 
-/// How much later than the last answer another host's may come.
-const LATER: Duration = Duration::from_millis(40);
+/// Time after the last answer in which another host's may come.
+const EXTRA_WAIT: Duration = Duration::from_millis(40);
 
-/// How a client asks.
+/// Kind of question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Way {
     /// An echo request.
@@ -31,12 +31,12 @@ pub(crate) enum Way {
 
 const WAYS: [Way; 3] = [Way::Ping, Way::Udp, Way::Tcp];
 
-/// What a client got.
+/// Answers that a client got.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers {
-    /// Of each address and way that gave one, the answer.
+    /// The answer for each address and kind of question that had one.
     pub(crate) given: BTreeMap<(IpAddr, Way), String>,
-    /// Of each address, the MACs that ARP or neighbour discovery gave.
+    /// The MACs that ARP or neighbour discovery gave for each address.
     pub(crate) macs: BTreeMap<IpAddr, BTreeSet<String>>,
 }
 
@@ -45,13 +45,13 @@ struct Question {
     socket: Socket,
 }
 
-/// Has a client ask for `addresses`, and for `strangers`, which nobody has or somebody else,
-/// and waits for the answers of the former for so long.
+/// Makes a client ask for `addresses`, and for `strangers`, addresses of no or another host. Waits
+/// for the answers of the former.
 pub(crate) fn ask(
     client: &Host,
     addresses: &[IpAddr],
     strangers: &[IpAddr],
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Answers> {
     client.run("ip neighbour flush dev eth0")?;
     let wire = Wire::open(client, "eth0", Duration::from_millis(1))?;
@@ -61,7 +61,7 @@ pub(crate) fn ask(
         let mut open = Vec::new();
         let mut answers = Answers::default();
         for address in strangers {
-            // Asked for by ARP or neighbour discovery alone.
+            // Only ARP or neighbour discovery matters here.
             let _ = question(*address, Way::Udp, index);
         }
         for address in addresses {
@@ -75,7 +75,7 @@ pub(crate) fn ask(
                 }
             }
         }
-        let mut end = Instant::now() + patience;
+        let mut end = Instant::now() + timeout;
         let mut all = false;
         while Instant::now() < end {
             open.retain(|question| match answer(question) {
@@ -88,7 +88,7 @@ pub(crate) fn ask(
             listen(&wire, &mut answers)?;
             if open.is_empty() && !all {
                 all = true;
-                end = end.min(Instant::now() + LATER);
+                end = end.min(Instant::now() + EXTRA_WAIT);
             }
             thread::sleep(Duration::from_millis(1));
         }
@@ -129,7 +129,7 @@ fn question(address: IpAddr, way: Way, index: u32) -> io::Result<Socket> {
         return Err(error);
     }
     match way {
-        // Type, code, and a checksum and identifier for the kernel to fill in.
+        // Type, code, and a checksum and identifier that the kernel fills in.
         Way::Ping if address.is_ipv4() => socket.send(&[8, 0, 0, 0, 0, 0, 0, 1])?,
         Way::Ping => socket.send(&[128, 0, 0, 0, 0, 0, 0, 1])?,
         Way::Udp => socket.send(&[0])?,
@@ -180,7 +180,7 @@ fn listen(wire: &Wire, answers: &mut Answers) -> io::Result<()> {
     Ok(())
 }
 
-/// The address and the MAC that a reply of ARP or neighbour discovery gives.
+/// Returns the address and the MAC in a reply of ARP or neighbour discovery.
 pub(crate) fn resolved(frame: &Frame) -> Option<(IpAddr, String)> {
     if let Some(arp) = frame.arp() {
         return (arp.operation == 2).then(|| (arp.sender.into(), arp.sender_mac));

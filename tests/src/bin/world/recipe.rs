@@ -1,15 +1,15 @@
-//! A host as data: the plain host, and how this one deviates from it.
+//! A host as data: its deviations from a plain one.
 
 use std::fmt;
 
-/// What the carpdev is.
+/// Kind of carpdev.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// An end of a cable.
     Veth,
     /// A bridge with the cable as its port.
     Bridge,
-    /// The same, with a virtual machine's port beside it.
+    /// The same, with a virtual machine's port.
     BridgeWithGuest,
     /// A macvlan on the cable, in this mode.
     Macvlan(&'static str),
@@ -19,32 +19,32 @@ pub(crate) enum Kind {
     Vxlan,
 }
 
-/// Where a line of a step is run.
+/// Hosts on which a line of a step is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// On the host, on its twin with own addresses, and on the host that never had carpd.
+    /// The host, its twin with own addresses, and the plain host.
     All,
-    /// On the host alone: it is about carp0.
+    /// Only the host: the line is about carp0.
     Carp,
-    /// At the switch; `PORT` is the port of each of the three.
+    /// The switch; `PORT` is the port of each of the three.
     Switch,
 }
 
-/// Something that is done to a host, as lines of a shell. `DEV` is the carpdev.
+/// An action on a host, as lines of a shell. `DEV` is the carpdev.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// What kind of step it is: what a list of exceptions names.
+    /// Name of the kind of step, for lists of exceptions.
     pub(crate) name: String,
     /// The lines.
     pub(crate) lines: Vec<(Scope, String)>,
-    /// One of these words is in each sentence that explains the step's consequences.
+    /// Words, of which each sentence that explains the step's consequences has one.
     pub(crate) words: Vec<String>,
 }
 
-/// What happens once the pair has settled.
+/// An event after the pair has settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// Something is done to the host.
+    /// An action on the host.
     Do(Step),
     /// The other host becomes MASTER, or this one again.
     Failover,
@@ -53,9 +53,9 @@ pub(crate) enum Event {
 /// The host's own addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Own {
-    /// What a list of exceptions names.
+    /// Name for lists of exceptions.
     pub(crate) name: &'static str,
-    /// On the carpdev, before carpd starts, or after.
+    /// On the carpdev, before carpd starts.
     pub(crate) early: &'static [&'static str],
     /// On the carpdev, after the carp interface was created.
     pub(crate) late: &'static [&'static str],
@@ -66,33 +66,33 @@ pub(crate) struct Own {
 /// The virtual addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Virtuals {
-    /// What a list of exceptions names.
+    /// Name for lists of exceptions.
     pub(crate) name: &'static str,
     /// `ADDRESS/LENGTH`
     pub(crate) addresses: &'static [&'static str],
 }
 
-/// All of a world.
+/// A whole world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recipe {
-    /// What the carpdev is.
+    /// Kind of carpdev.
     pub(crate) kind: Kind,
     /// `lladdr parent`
     pub(crate) parent: bool,
-    /// Whether /proc/sys is read-only, as in a container.
-    pub(crate) frozen: bool,
+    /// True if /proc/sys is read-only, as in a container.
+    pub(crate) read_only: bool,
     /// The host's own addresses.
     pub(crate) own: Own,
     /// The virtual addresses.
     pub(crate) virtuals: Virtuals,
-    /// What is done before carpd starts.
+    /// Steps before carpd starts.
     pub(crate) before: Vec<Step>,
-    /// What happens afterwards.
+    /// Events afterwards.
     pub(crate) after: Vec<Event>,
 }
 
 impl Kind {
-    /// The name of the carpdev.
+    /// Returns the name of the carpdev.
     pub(crate) const fn device(self) -> &'static str {
         match self {
             Self::Veth => "eth0",
@@ -117,12 +117,12 @@ impl fmt::Display for Kind {
 }
 
 impl Step {
-    /// A step of these lines everywhere.
+    /// Makes a step of lines for all hosts.
     pub(crate) fn new(name: &str, lines: &[&str], words: &[&str]) -> Self {
         Self::scoped(name, &[], lines, words)
     }
 
-    /// A step of lines about carp0 alone, after lines everywhere.
+    /// Makes a step of lines about carp0, after lines for all hosts.
     pub(crate) fn scoped(name: &str, all: &[&str], carp: &[&str], words: &[&str]) -> Self {
         let scope = if all.is_empty() && !carp.iter().any(|line| line.contains("carp0")) {
             Scope::All
@@ -138,7 +138,7 @@ impl Step {
         }
     }
 
-    /// The same, and a line at the switch.
+    /// Adds a line for the switch.
     pub(crate) fn at_switch(mut self, line: &str) -> Self {
         self.lines.push((Scope::Switch, line.to_owned()));
         self
@@ -146,30 +146,30 @@ impl Step {
 }
 
 impl Recipe {
-    /// The host that nothing is odd about.
+    /// A host without deviations.
     pub(crate) const PLAIN: Self = Self {
         kind: Kind::Veth,
         parent: false,
-        frozen: false,
+        read_only: false,
         own: Own::PLAIN,
         virtuals: Virtuals::PLAIN,
         before: Vec::new(),
         after: Vec::new(),
     };
 
-    /// How many deviations there are.
+    /// Returns the number of deviations.
     pub(crate) fn size(&self) -> usize {
         let odd = [
             self.kind != Kind::Veth,
             self.parent,
-            self.frozen,
+            self.read_only,
             self.own != Own::PLAIN,
             self.virtuals != Virtuals::PLAIN,
         ];
         odd.iter().filter(|odd| **odd).count() + self.before.len() + self.after.len()
     }
 
-    /// The names of everything in it.
+    /// Returns the names of all deviations.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
         if self.kind != Kind::Veth {
@@ -178,7 +178,7 @@ impl Recipe {
         if self.parent {
             names.push("lladdr parent".to_owned());
         }
-        if self.frozen {
+        if self.read_only {
             names.push("read-only /proc/sys".to_owned());
         }
         if self.own != Own::PLAIN {
@@ -192,14 +192,14 @@ impl Recipe {
         names
     }
 
-    /// Words of which one is in each sentence that explains what this recipe leads to.
+    /// Returns words, of which each sentence that explains the consequences of this recipe has one.
     pub(crate) fn words(&self) -> Vec<String> {
         let steps = self
             .before
             .iter()
             .chain(self.after.iter().filter_map(Event::step));
         let mut words: Vec<String> = steps.flat_map(|step| step.words.clone()).collect();
-        if self.frozen {
+        if self.read_only {
             words.extend(["read-only".to_owned(), "Read-only".to_owned()]);
         }
         if self.kind != Kind::Veth {
@@ -217,7 +217,7 @@ impl Event {
         self.step().map_or("failover", |step| &step.name).to_owned()
     }
 
-    /// The step, unless it is a failover.
+    /// Returns the step, unless the event is a failover.
     pub(crate) const fn step(&self) -> Option<&Step> {
         match self {
             Self::Do(step) => Some(step),

@@ -1,17 +1,17 @@
-//! The shortest recipe that breaks the same clause.
+//! Search for the shortest recipe that breaks the same clause.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::oracle::{Verdict, judge};
+use crate::oracle::{Verdict, examine};
 use crate::recipe::{Kind, Own, Recipe, Virtuals};
 
-/// Leaves out what is not needed, for so long at most.
+/// Removes what is not needed, until `timeout`.
 pub(crate) fn shrink(
     recipe: Recipe,
     verdict: Verdict,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<(Recipe, Verdict)> {
     let start = Instant::now();
     let (mut best, mut verdict) = (recipe, verdict);
@@ -19,10 +19,10 @@ pub(crate) fn shrink(
     loop {
         let mut smaller = false;
         for candidate in simpler(&best) {
-            if start.elapsed() > patience {
+            if start.elapsed() > timeout {
                 return Ok((best, verdict));
             }
-            let other = judge(&candidate)?;
+            let other = examine(&candidate)?;
             if other.breach.as_ref().map(|breach| breach.clause) == clause {
                 (best, verdict, smaller) = (candidate, other, true);
                 break;
@@ -34,7 +34,7 @@ pub(crate) fn shrink(
     }
 }
 
-/// Recipes with one deviation fewer, the boldest first.
+/// Returns recipes with fewer deviations, the boldest first.
 fn simpler(recipe: &Recipe) -> Vec<Recipe> {
     let mut all = Vec::new();
     let mut with = |change: &dyn Fn(&mut Recipe)| {
@@ -48,7 +48,7 @@ fn simpler(recipe: &Recipe) -> Vec<Recipe> {
         with(&|other| other.after.clear());
         with(&|other| other.before.clear());
     }
-    with(&|other| other.frozen = false);
+    with(&|other| other.read_only = false);
     with(&|other| other.kind = Kind::Veth);
     with(&|other| other.parent = false);
     with(&|other| other.own = Own::PLAIN);

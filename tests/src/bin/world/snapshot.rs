@@ -1,4 +1,4 @@
-//! What a host is like: devices, addresses, routes, rules and switches, to be compared.
+//! Snapshot of a host, to be compared: devices, addresses, routes, rules and sysctls.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::recipe::Recipe;
 
-/// What of a device is compared.
-const OF_A_DEVICE: [&str; 7] = [
+/// Compared attributes of a device.
+const COMPARED: [&str; 7] = [
     "ifname",
     "flags",
     "mtu",
@@ -19,16 +19,16 @@ const OF_A_DEVICE: [&str; 7] = [
     "altnames",
 ];
 
-/// The same of a device that is up: one that is down keeps what was asked of it before, until it
-/// is set up (`__dev_set_rx_mode()`).
+/// Compared attributes of a device that is up: one that is down keeps requests until it is set up
+/// (`__dev_set_rx_mode()`).
 const WHILE_UP: [&str; 2] = ["promiscuity", "allmulti"];
 
 const LISTS: &str = "ip -o address show; echo; ip route show table all; ip -6 route show table all; \
      ip rule; ip -6 rule; ip maddress show | grep -v -e ^[0-9]; \
      sysctl -ae -r '^net[.]ipv[46][.](conf|ip_forward|igmp)'";
 
-/// Lines, sorted.
-pub(crate) fn picture(host: &Host) -> Result<Vec<String>> {
+/// Returns sorted lines.
+pub(crate) fn snapshot(host: &Host) -> Result<Vec<String>> {
     let json = host.run("ip -j -d link show")?;
     let devices: Vec<BTreeMap<String, Value>> =
         serde_json::from_str(&json).context("ip -j link")?;
@@ -38,7 +38,7 @@ pub(crate) fn picture(host: &Host) -> Result<Vec<String>> {
             let flags = link.get("flags").and_then(Value::as_array);
             let is_up = flags.is_some_and(|flags| flags.contains(&Value::from("UP")));
             let while_up: &[&str] = if is_up { &WHILE_UP } else { &[] };
-            let of_it = OF_A_DEVICE
+            let of_it = COMPARED
                 .iter()
                 .chain(while_up)
                 .filter_map(|key| Some(format!("{key} {}", link.get(*key)?)));
@@ -52,7 +52,7 @@ pub(crate) fn picture(host: &Host) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// A line without the number of a device, and without what passes by itself.
+/// Returns a line without the number of a device and without times.
 fn without_numbers(line: &str) -> String {
     // The tunnels of the three hosts end at one switch.
     let line = line
@@ -74,7 +74,7 @@ fn without_numbers(line: &str) -> String {
     kept.join(" ")
 }
 
-/// What only one of the two has, the first's with `-` and the second's with `+`.
+/// Returns the lines that only one snapshot has, the first's with `-` and the second's with `+`.
 pub(crate) fn difference(before: &[String], after: &[String]) -> Vec<String> {
     let gone = before
         .iter()
@@ -87,9 +87,9 @@ pub(crate) fn difference(before: &[String], after: &[String]) -> Vec<String> {
     gone.chain(new).collect()
 }
 
-/// Whether it is an IPv4 route that the kernel has removed with the last IPv4 address of the
-/// carpdev, a virtual one: carp(4) and the log say that it does so.
-pub(crate) fn is_lost_with_the_last(recipe: &Recipe, line: &str) -> bool {
+/// Returns whether the line is an IPv4 route that the kernel has removed with the last IPv4 address
+/// of the carpdev, a virtual one. carp(4) and the log describe that.
+pub(crate) fn is_lost_with_the_last_address(recipe: &Recipe, line: &str) -> bool {
     let own = [recipe.own.early, recipe.own.late].concat();
     let has_v4 = own.iter().any(|address| address.contains('.'));
     let route = format!(" dev {}", recipe.kind.device());

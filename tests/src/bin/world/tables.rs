@@ -1,5 +1,5 @@
-//! What a world may have and go through: a row each, with its name, the lines of a shell, and the
-//! words of which one is in each sentence that explains what it leads to. `DEV` is the carpdev.
+//! Properties and events of worlds: a row each, with its name, the lines of a shell, and words, of
+//! which each sentence that explains the consequences has one. `DEV` is the carpdev.
 
 use crate::recipe::{Kind, Own, Virtuals};
 
@@ -106,9 +106,9 @@ pub(crate) const VIRTUALS: [Virtuals; 9] = [
     Virtuals::new("/31", &["10.99.0.101/31"]),
 ];
 
-/// Every switch of `net.ipv4.conf` that touches ARP, forwarding, filtering and source choice, with
-/// values that people set.
-pub(crate) const SWITCHES_V4: [(&str, &[&str]); 26] = [
+/// Every sysctl of `net.ipv4.conf` for ARP, forwarding, filtering and the choice of sources, with
+/// values that are used in practice.
+pub(crate) const SYSCTLS_V4: [(&str, &[&str]); 26] = [
     ("accept_local", &["1"]),
     ("accept_redirects", &["0", "1"]),
     ("accept_source_route", &["1"]),
@@ -138,7 +138,7 @@ pub(crate) const SWITCHES_V4: [(&str, &[&str]); 26] = [
 ];
 
 /// The same for `net.ipv6.conf`.
-pub(crate) const SWITCHES_V6: [(&str, &[&str]); 24] = [
+pub(crate) const SYSCTLS_V6: [(&str, &[&str]); 24] = [
     ("accept_dad", &["0", "2"]),
     ("accept_ra", &["0", "2"]),
     ("accept_redirects", &["0"]),
@@ -165,8 +165,8 @@ pub(crate) const SWITCHES_V6: [(&str, &[&str]); 24] = [
     ("use_tempaddr", &["2"]),
 ];
 
-/// Switches that no interface has.
-pub(crate) const GLOBAL: [&str; 12] = [
+/// Sysctls that belong to no interface.
+pub(crate) const GLOBAL_SYSCTLS: [&str; 12] = [
     "net.ipv4.ip_forward=1",
     "net.ipv4.ip_nonlocal_bind=1",
     "net.ipv4.icmp_echo_ignore_all=1",
@@ -181,7 +181,7 @@ pub(crate) const GLOBAL: [&str; 12] = [
     "net.ipv6.anycast_src_echo_reply=1",
 ];
 
-/// Names, lines and the words that explain what they lead to.
+/// Name, lines, and words of explanations.
 pub(crate) type Row = (
     &'static str,
     &'static [&'static str],
@@ -262,7 +262,8 @@ pub(crate) const FIREWALLS: [Row; 9] = [
         &[
             "nft add table inet fw",
             "nft 'add chain inet fw pre { type filter hook prerouting priority -290; }'",
-            "nft add rule inet fw pre meta nfproto ipv6 icmpv6 type '{ nd-router-advert, nd-neighbor-solicit }' accept",
+            "nft add rule inet fw pre meta nfproto ipv6 icmpv6 type '{ nd-router-advert, \
+                 nd-neighbor-solicit }' accept",
             "nft add rule inet fw pre meta nfproto ipv6 fib saddr . mark . iif oif missing drop",
         ],
         &["reverse", "rpfilter", "fib"],

@@ -1,5 +1,5 @@
-//! A recipe in network namespaces: the host with carpd, its twin with the virtual addresses as
-//! own ones, the host that never had carpd, the other host of the pair, and the clients.
+//! A recipe in network namespaces: the host with carpd, its twin with the virtual addresses as its
+//! own, the plain host that never had carpd, the peer, and the clients.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,14 +13,14 @@ use carp_tests::{Carpd, Host, Lab, Outcome, program};
 
 use crate::recipe::{Kind, Recipe, Scope, Step};
 
-/// Addresses of the other host of the pair.
+/// Addresses of the peer.
 pub(crate) const PEER: [&str; 2] = ["10.99.0.3/16", "2001:db8:99::3/64"];
 
 /// Addresses of a client.
 const CLIENT: [&str; 2] = ["10.99.0.100/16", "2001:db8:99::100/64"];
 
-/// Words of lines about the other hosts than the pair, which show nothing.
-const UNSEEN: [&str; 7] = [
+/// Words of lines about hosts other than the pair, which are not recorded.
+const HIDDEN_WORDS: [&str; 7] = [
     "twin",
     "plain",
     "tclient",
@@ -30,38 +30,38 @@ const UNSEEN: [&str; 7] = [
     "set ref ",
 ];
 
-/// All that runs.
-pub(crate) struct Stage {
+/// All hosts and programs.
+pub(crate) struct Testbed {
     /// carpd on the host.
     pub(crate) a: Carpd,
-    /// carpd on the other one of the pair.
+    /// carpd on the peer.
     pub(crate) b: Carpd,
-    /// What `carpctl carp0 create` answered on the host.
+    /// Output of `carpctl carp0 create` on the host.
     pub(crate) created: Outcome,
-    /// The virtual addresses are its own ones.
+    /// Host with the virtual addresses as its own.
     pub(crate) twin: Host,
-    /// Has neither carpd nor the virtual addresses.
+    /// Host with neither carpd nor the virtual addresses.
     pub(crate) plain: Host,
-    /// Asks the pair.
+    /// Client of the pair.
     pub(crate) client: Host,
-    /// Asks the twin.
+    /// Client of the twin.
     pub(crate) twins_client: Host,
-    /// Asks the plain one.
+    /// Client of the plain host.
     pub(crate) plain_client: Host,
-    set: Set,
+    network: Network,
 }
 
-/// The namespaces, and everything that was typed.
-struct Set {
+/// The namespaces, and the commands so far.
+struct Network {
     device: &'static str,
     typed: Mutex<String>,
     lab: Lab,
 }
 
-impl Set {
-    /// Has a shell in a host do these lines; each may fail if it is `bold`.
-    fn shell(&self, host: &Host, lines: &[String], bold: bool) -> Result<Output> {
-        let mut script = if bold {
+impl Network {
+    /// Runs these lines in a shell on a host; each may fail if `may_fail`.
+    fn shell(&self, host: &Host, lines: &[String], may_fail: bool) -> Result<Output> {
+        let mut script = if may_fail {
             String::new()
         } else {
             "set -e\n".to_owned()
@@ -71,7 +71,7 @@ impl Set {
         }
         let output = host.command("sh").args(["-c", &script]).output()?;
         ensure!(
-            bold || output.status.success(),
+            may_fail || output.status.success(),
             "{}: {script}{}",
             host.name(),
             String::from_utf8_lossy(&output.stderr)
@@ -80,7 +80,7 @@ impl Set {
         Ok(output)
     }
 
-    /// `@a@` is the namespace of a.
+    /// Replaces `@a@` by the namespace of a.
     fn named(&self, line: &str) -> String {
         let mut parts = line.split('@');
         let mut whole = parts.next().unwrap_or_default().to_owned();
@@ -93,13 +93,13 @@ impl Set {
     }
 
     fn record(&self, host: &Host, lines: &[String]) {
-        if is_unseen(host.name()) {
+        if is_hidden(host.name()) {
             return;
         }
-        let mut typed = self.typing();
+        let mut typed = self.lock_typed();
         for line in lines
             .iter()
-            .filter(|line| !UNSEEN.iter().any(|word| line.contains(word)))
+            .filter(|line| !HIDDEN_WORDS.iter().any(|word| line.contains(word)))
         {
             let line = line.replace('@', "");
             let quoted = if line.contains(['\'', ';', '|', '{', '<', '>']) {
@@ -111,30 +111,33 @@ impl Set {
         }
     }
 
-    fn typing(&self) -> MutexGuard<'_, String> {
+    fn lock_typed(&self) -> MutexGuard<'_, String> {
         self.typed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, line: &str) {
-        let _ = writeln!(self.typing(), "{line}");
+        let _ = writeln!(self.lock_typed(), "{line}");
     }
 
     fn host(&self, name: &str) -> Result<Host> {
         let host = self.lab.host(name, &[])?;
-        if !is_unseen(name) {
+        if !is_hidden(name) {
             self.note(&format!("ip netns add {name}; ip -n {name} link set lo up"));
         }
         Ok(host)
     }
 
-    /// A cable from a host to a segment; the MAC ends with `number`.
+    /// Connects a host to a segment by a cable; the MAC ends with `number`.
     fn cable(&self, host: &Host, segment: &str, number: u8) -> Result<()> {
         let name = host.name();
         let port = host.port("eth0");
         self.shell(
             self.lab.switch(),
             &[
-                format!("ip link add {port} type veth peer name eth0 address 02:00:00:00:00:{number:02x} netns @{name}@"),
+                format!(
+                    "ip link add {port} type veth peer name eth0 address \
+                     02:00:00:00:00:{number:02x} netns @{name}@"
+                ),
                 format!("sysctl -qw net.ipv6.conf.{port}.disable_ipv6=1"),
                 format!("ip link set {port} master {segment} up"),
             ],
@@ -159,7 +162,7 @@ impl Set {
         self.shell(host, &lines, false).map(drop)
     }
 
-    /// What is between the cable and the carpdev.
+    /// Makes the devices between the cable and the carpdev.
     fn carpdev(&self, host: &Host, kind: Kind, number: u8) -> Result<()> {
         let mac = "02:00:00:00:00:10";
         let up = |device: &str| {
@@ -191,7 +194,10 @@ impl Set {
                     &[
                         format!("ip link set {port} nomaster"),
                         format!("ip address add 172.30.{number}.1/24 dev {port}"),
-                        format!("ip link add {tunnel} type vxlan id {number} dstport 4789 local 172.30.{number}.1 remote 172.30.{number}.2"),
+                        format!(
+                            "ip link add {tunnel} type vxlan id {number} dstport 4789 local \
+                             172.30.{number}.1 remote 172.30.{number}.2"
+                        ),
                         format!("sysctl -qw net.ipv6.conf.{tunnel}.disable_ipv6=1"),
                         format!("ip link set {tunnel} master {segment} up"),
                     ],
@@ -201,13 +207,15 @@ impl Set {
                     // The same on all three: the twin's own network differs from the others'.
                     format!("ip address add 172.30.{number}.2/24 dev eth0"),
                     format!(
-                        "ip link add vx0 address {mac} type vxlan id {number} dstport 4789 local 172.30.{number}.2 remote 172.30.{number}.1"
+                        "ip link add vx0 address {mac} type vxlan id {number} dstport 4789 local \
+                             172.30.{number}.2 remote 172.30.{number}.1"
                     ),
                 ]
             }
         };
         if matches!(kind, Kind::Macvlan(_) | Kind::Macvtap) {
-            // The device below is another host's, as that of a container: it answers for nobody.
+            // The device below belongs to another host, as that of a container: it answers for no
+            // address.
             lines.push(
                 "sysctl -qw net.ipv4.conf.eth0.arp_ignore=8 net.ipv6.conf.eth0.disable_ipv6=1"
                     .to_owned(),
@@ -215,7 +223,11 @@ impl Set {
         }
         lines.extend(up(kind.device()));
         if kind == Kind::BridgeWithGuest {
-            lines.push("ip link add vm0 address 02:00:00:00:00:20 type veth peer name vm1 address 02:00:00:00:00:21".to_owned());
+            lines.push(
+                "ip link add vm0 address 02:00:00:00:00:20 type veth peer name vm1 address \
+                 02:00:00:00:00:21"
+                    .to_owned(),
+            );
             lines.push(
                 "sysctl -qw net.ipv6.conf.vm0.disable_ipv6=1 net.ipv6.conf.vm1.disable_ipv6=1"
                     .to_owned(),
@@ -226,8 +238,8 @@ impl Set {
         self.shell(host, &lines, false).map(drop)
     }
 
-    /// The host, its twin or the plain one, as it is before anything of CARP.
-    fn oddity(&self, name: &str, recipe: &Recipe, number: u8) -> Result<Host> {
+    /// Makes the host, its twin or the plain one, as it is before CARP.
+    fn host_to_compare(&self, name: &str, recipe: &Recipe, number: u8) -> Result<Host> {
         let host = self.host(name)?;
         self.shell(
             &host,
@@ -241,16 +253,24 @@ impl Set {
         Ok(host)
     }
 
-    fn others(&self, name: &str, number: u8, addresses: &[&str]) -> Result<Host> {
+    fn plain_host(&self, name: &str, number: u8, addresses: &[&str]) -> Result<Host> {
         let host = self.host(name)?;
-        self.shell(&host, &["sysctl -qw net.ipv4.ping_group_range='0 0' net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0".to_owned()], false)?;
+        self.shell(
+            &host,
+            &[
+                "sysctl -qw net.ipv4.ping_group_range='0 0' net.ipv4.icmp_ratelimit=0 \
+             net.ipv6.icmp.ratelimit=0"
+                    .to_owned(),
+            ],
+            false,
+        )?;
         self.cable(&host, segment(&host), number)?;
         self.addresses(&host, "eth0", addresses)?;
         Ok(host)
     }
 
-    /// Does a step to the host, its twin and the plain one at once; any line may fail. False
-    /// if it failed on the host, and not on the plain one, or the other way round.
+    /// Runs a step on the host, its twin and the plain one at once; any line may fail. Returns
+    /// false if it failed on the host, and not on the plain one, or the other way round.
     fn step(&self, hosts: [&Host; 3], step: &Step) -> Result<bool> {
         let [a, twin, plain] = hosts;
         let of = |host: &Host| -> Vec<String> {
@@ -269,7 +289,7 @@ impl Set {
             let lines = [a, twin, plain].map(|host| line.replace("PORT", &host.port("eth0")));
             self.shell(self.lab.switch(), &lines, true)?;
         }
-        // The status is the number of the lines for all that failed.
+        // The exit status is the number of failed lines for all hosts.
         let on = |host: &Host| -> Result<Option<i32>> {
             let mut script = "failed=0\n".to_owned();
             for (scope, line) in &step.lines {
@@ -301,13 +321,13 @@ impl Set {
     }
 }
 
-/// The line that adds an address to a device.
+/// Returns the line that adds an address to a device.
 fn add(address: &str, device: &str) -> String {
     let nodad = if address.contains(':') { " nodad" } else { "" };
     format!("ip address add {address} dev {device}{nodad}")
 }
 
-/// The step that adds the addresses that the host gets once it is MASTER.
+/// Returns the step that adds the addresses that the host gets once it is MASTER.
 pub(crate) fn late(recipe: &Recipe) -> Option<Step> {
     let late = recipe.own.late.iter().map(|address| add(address, "DEV"));
     let late: Vec<String> = late.collect();
@@ -315,8 +335,8 @@ pub(crate) fn late(recipe: &Recipe) -> Option<Step> {
     (!lines.is_empty()).then(|| Step::new("own addresses added later", &lines, &[]))
 }
 
-/// Whether a recipe for a shell does without this host.
-fn is_unseen(name: &str) -> bool {
+/// Returns whether the printed commands leave out this host.
+fn is_hidden(name: &str) -> bool {
     matches!(name, "twin" | "plain" | "tclient" | "pclient")
 }
 
@@ -328,16 +348,20 @@ fn segment(host: &Host) -> &'static str {
     }
 }
 
-impl Stage {
+impl Testbed {
     /// Sets a recipe up, until the carp interface has been created on both hosts.
     pub(crate) fn new(recipe: &Recipe) -> Result<Self> {
-        let set = Set {
+        let network = Network {
             device: recipe.kind.device(),
             typed: Mutex::default(),
             lab: Lab::new()?,
         };
-        set.note("ip netns add switch");
-        let mut lines = vec!["sysctl -qew net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0 net.bridge.bridge-nf-call-arptables=0 || true".to_owned()];
+        network.note("ip netns add switch");
+        let mut lines = vec![
+            "sysctl -qew net.bridge.bridge-nf-call-iptables=0 \
+             net.bridge.bridge-nf-call-ip6tables=0 net.bridge.bridge-nf-call-arptables=0 || true"
+                .to_owned(),
+        ];
         for segment in ["lan", "ref", "plain"] {
             lines.push(format!(
                 "ip link add {segment} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
@@ -345,23 +369,23 @@ impl Stage {
             lines.push(format!("sysctl -qw net.ipv6.conf.{segment}.disable_ipv6=1"));
             lines.push(format!("ip link set {segment} up"));
         }
-        set.shell(set.lab.switch(), &lines, false)?;
-        let a = set.oddity("a", recipe, 1)?;
-        let twin = set.oddity("twin", recipe, 2)?;
-        let plain = set.oddity("plain", recipe, 3)?;
-        // From the start, as its own ones: some may be refused.
+        network.shell(network.lab.switch(), &lines, false)?;
+        let a = network.host_to_compare("a", recipe, 1)?;
+        let twin = network.host_to_compare("twin", recipe, 2)?;
+        let plain = network.host_to_compare("plain", recipe, 3)?;
+        // From the start, as its own: the kernel may refuse some.
         let virtuals = recipe.virtuals.addresses.iter();
-        let virtuals: Vec<String> = virtuals.map(|each| add(each, set.device)).collect();
-        set.shell(&twin, &virtuals, true)?;
-        let b = set.others("b", 3, &PEER)?;
-        let client = set.others("client", 100, &CLIENT)?;
-        let twins_client = set.others("tclient", 100, &CLIENT)?;
-        let plain_client = set.others("pclient", 100, &CLIENT)?;
+        let virtuals: Vec<String> = virtuals.map(|each| add(each, network.device)).collect();
+        network.shell(&twin, &virtuals, true)?;
+        let b = network.plain_host("b", 3, &PEER)?;
+        let client = network.plain_host("client", 100, &CLIENT)?;
+        let twins_client = network.plain_host("tclient", 100, &CLIENT)?;
+        let plain_client = network.plain_host("pclient", 100, &CLIENT)?;
         for step in &recipe.before {
-            set.step([&a, &twin, &plain], step)?;
+            network.step([&a, &twin, &plain], step)?;
         }
-        let a = if recipe.frozen {
-            Carpd::start_program(&a, frozen(&set.lab)?, &["--bus", "none"])?
+        let a = if recipe.read_only {
+            Carpd::start_program(&a, read_only(&network.lab)?, &["--bus", "none"])?
         } else {
             Carpd::start(&a)?
         };
@@ -369,17 +393,21 @@ impl Stage {
         for (host, way) in [
             (
                 "a",
-                if recipe.frozen {
-                    "sh -c 'mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys; exec carpd \"$@\"' sh"
+                if recipe.read_only {
+                    "sh -c 'mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys; \
+                         exec carpd \"$@\"' sh"
                 } else {
                     "carpd"
                 },
             ),
             ("b", "carpd"),
         ] {
-            set.note(&format!("mkdir -p /tmp/{host}/etc; ip netns exec {host} {way} --bus none --config-dir /tmp/{host}/etc --run-dir /tmp/{host}/run &"));
+            network.note(&format!(
+                "mkdir -p /tmp/{host}/etc; ip netns exec {host} {way} --bus none \
+                 --config-dir /tmp/{host}/etc --run-dir /tmp/{host}/run &"
+            ));
         }
-        set.note("sleep 1");
+        network.note("sleep 1");
         let addresses = |device: &str, skew: u8| {
             let list: Vec<String> = recipe
                 .virtuals
@@ -399,7 +427,7 @@ impl Stage {
                 list.join(" ")
             )
         };
-        let stage = Self {
+        let testbed = Self {
             created: Outcome {
                 code: 0,
                 stdout: String::new(),
@@ -412,44 +440,47 @@ impl Stage {
             client,
             twins_client,
             plain_client,
-            set,
+            network,
         };
-        let created = stage.carpctl(&stage.a, &addresses(recipe.kind.device(), 0))?;
-        let other = stage.carpctl(&stage.b, &addresses("eth0", 100))?;
+        let created = testbed.carpctl(&testbed.a, &addresses(recipe.kind.device(), 0))?;
+        let other = testbed.carpctl(&testbed.b, &addresses("eth0", 100))?;
         ensure!(other.code == 0, "b: {}", other.stderr);
-        Ok(Self { created, ..stage })
+        Ok(Self { created, ..testbed })
     }
 
-    /// Runs carpctl on a host, whatever comes of it, and writes down what was typed.
+    /// Runs carpctl on a host and records the command, whatever its result.
     pub(crate) fn carpctl(&self, carpd: &Carpd, line: &str) -> Result<Outcome> {
         let outcome = carpd.try_carpctl(line)?;
         let host = carpd.host().name();
-        self.set.note(&format!("ip netns exec {host} env CARPD_BUS_ADDRESS=unix:path=/tmp/{host}/run/bus carpctl {line}"));
+        self.network.note(&format!(
+            "ip netns exec {host} env \
+             CARPD_BUS_ADDRESS=unix:path=/tmp/{host}/run/bus carpctl {line}"
+        ));
         Ok(outcome)
     }
 
-    /// Does a step. False if the kernel refused it because carpd is there.
+    /// Runs a step. Returns false if the kernel refused it because of carpd.
     pub(crate) fn step(&self, step: &Step) -> Result<bool> {
-        self.set
+        self.network
             .step([self.a.host(), &self.twin, &self.plain], step)
     }
 
-    /// Gives the twin the virtual addresses that it does not have.
-    pub(crate) fn equip(&self, recipe: &Recipe) -> Result<()> {
+    /// Gives the twin the virtual addresses that it has lost.
+    pub(crate) fn restore_twin(&self, recipe: &Recipe) -> Result<()> {
         let lines: Vec<String> = recipe
             .virtuals
             .addresses
             .iter()
-            .map(|address| add(address, self.set.device))
+            .map(|address| add(address, self.network.device))
             .collect();
-        self.set.shell(&self.twin, &lines, true)?;
-        // Else the kernel lets the answers of a proxy wait for up to a second.
+        self.network.shell(&self.twin, &lines, true)?;
+        // Otherwise the kernel delays the answers of a proxy for up to a second.
         let line =
             "sysctl -qew net.ipv4.neigh.carp0.proxy_delay=0 net.ipv6.neigh.carp0.proxy_delay=0";
         self.a.host().output(line).map(drop)
     }
 
-    /// The name of the switch's port that the host's frames come from.
+    /// Returns the name of the switch's port at which the host's frames arrive.
     pub(crate) fn port(&self, recipe: &Recipe) -> String {
         let interface = if recipe.kind == Kind::Vxlan {
             "vx0"
@@ -459,25 +490,25 @@ impl Stage {
         self.a.host().port(interface)
     }
 
-    /// The switch.
+    /// Returns the switch.
     pub(crate) fn switch(&self) -> &Host {
-        self.set.lab.switch()
+        self.network.lab.switch()
     }
 
-    /// The name of the carpdev.
+    /// Returns the name of the carpdev.
     pub(crate) const fn device(&self) -> &'static str {
-        self.set.device
+        self.network.device
     }
 
-    /// Everything that was typed, for another shell.
+    /// Returns the commands, for another shell.
     pub(crate) fn typed(&self) -> String {
-        self.set.typing().clone()
+        self.network.lock_typed().clone()
     }
 }
 
-/// A program that becomes a carpd that cannot write to /proc/sys.
-fn frozen(lab: &Lab) -> Result<PathBuf> {
-    let path = lab.path("frozen");
+/// Returns a program that runs carpd with a read-only /proc/sys.
+fn read_only(lab: &Lab) -> Result<PathBuf> {
+    let path = lab.path("read_only");
     let carpd = program("carpd")?;
     let script = format!(
         "#!/bin/sh\nset -e\nmount --bind /proc/sys /proc/sys\nmount -o remount,ro,bind /proc/sys\nexec {} \"$@\"\n",
