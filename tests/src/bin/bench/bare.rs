@@ -1,5 +1,5 @@
-//! What the kernel takes for the system calls alone that a MASTER of many asks for every second: a
-//! limit below which nobody gets who advertises and has leases.
+//! The kernel's time for the system calls alone that a MASTER of many virtual hosts needs every
+//! second: a lower limit for every program that advertises and renews leases.
 
 use std::fs;
 use std::io::{ErrorKind, Read as _};
@@ -15,21 +15,21 @@ use socket2::{Domain, Socket, Type};
 use crate::bed::{Group, Place};
 use crate::frames::forged_carp;
 
-/// A second's work is done in so many portions, as carpd does it.
+/// Number of portions in which a second's work is done, as in carpd.
 const PORTIONS: usize = 64;
 const PORTION: Duration = Duration::from_micros(15_625);
 
-/// `<linux/rtnetlink.h>`, `<linux/netlink.h>`, `<linux/if_addr.h>`
+/// `<linux/rtnetlink.h>`, `<linux/netlink.h>`, `<linux/if_addr.h>`.
 const RTM_NEWADDR: u16 = 20;
 const NLM_F_REQUEST_REPLACE: u16 = 0x1 | 0x100;
 const IFA_LOCAL: u16 = 2;
 const IFA_CACHEINFO: u16 = 6;
 
-/// How long the lease of an address is, in seconds.
+/// Lease of an address, in seconds.
 const LEASE: u32 = 3;
 
-/// Sends a frame for each of `groups` every second, with as few calls as can be: the share of one
-/// processor.
+/// Sends a frame for each of `groups` every second, with as few calls as possible; returns the
+/// share of one processor.
 pub(crate) fn advertise(host: &Host, groups: &[Group], span: Duration) -> Result<f64> {
     let mut portions = Vec::new();
     for portion in portions_of(groups) {
@@ -51,8 +51,8 @@ pub(crate) fn advertise(host: &Host, groups: &[Group], span: Duration) -> Result
     })
 }
 
-/// Renews the address of each of `groups` every second, those of a portion with one call: the
-/// share of one processor. `carpN` has the address of the Nth.
+/// Renews the address of each of `groups` every second, one call a portion; returns the share of
+/// one processor. `carpN` has the address of the Nth.
 pub(crate) fn renew(host: &Host, groups: &[Group], span: Duration) -> Result<f64> {
     host.within(|| {
         let netlink = Socket::new(
@@ -71,7 +71,7 @@ pub(crate) fn renew(host: &Host, groups: &[Group], span: Duration) -> Result<f64
             ensure!(sent == portion.len(), "{sent} of {} bytes", portion.len());
             Ok(())
         })?;
-        // Nothing is answered but errors.
+        // The kernel answers only with errors.
         let answer = (&netlink).read(&mut [0; 64]);
         ensure!(
             answer
@@ -87,7 +87,7 @@ fn portions_of<T>(all: &[T]) -> impl Iterator<Item = &[T]> {
     all.chunks(all.len().div_ceil(PORTIONS).max(1))
 }
 
-/// `RTM_NEWADDR` for an address with 16 bits of prefix that is there already.
+/// Returns an `RTM_NEWADDR` for an existing address with 16 bits of prefix.
 fn renewal(index: u32, address: Ipv4Addr) -> Vec<u8> {
     let mut body = vec![2, 16, 0, 0];
     body.extend(index.to_ne_bytes());
@@ -107,8 +107,8 @@ fn renewal(index: u32, address: Ipv4Addr) -> Vec<u8> {
     message
 }
 
-/// Does the portions one after the other, over and over, one every `each`: the share of one
-/// processor that this thread took.
+/// Does the portions in turn, one every `each`; returns the share of one processor that this thread
+/// took.
 fn paced<T>(
     span: Duration,
     each: Duration,
@@ -129,7 +129,7 @@ fn paced<T>(
     Ok(took.as_secs_f64() / begin.elapsed().as_secs_f64())
 }
 
-/// How long this thread has run.
+/// Returns the run time of this thread.
 fn own_time() -> Result<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat")?;
     let run = text.split(' ').next().context("an empty schedstat")?;

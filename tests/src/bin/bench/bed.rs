@@ -1,4 +1,4 @@
-//! The test bed: hosts A and B, a client, and a switch; virtual addresses in a plan of their own.
+//! The test bed: hosts A and B, a client, a switch, and a plan of virtual addresses.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use crate::probe::{Probe, Target};
 /// An Ethernet address.
 pub(crate) type Mac = [u8; 6];
 
-/// Which of the two hosts.
+/// One of the two hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Preferred: `advskew 0`, in VRRP's terms priority 254.
     A,
-    /// `advskew 100`, in VRRP's terms priority 156: both wait 3.391 s for a master that is gone.
+    /// `advskew 100`, in VRRP's terms priority 156: both wait 3.391 s for a dead master.
     B,
 }
 
 impl Place {
-    /// Its own address on an interface. A's is the higher one, which wins a tie.
+    /// Returns its own address on an interface. A's is the higher one, which wins a tie.
     pub(crate) fn address(self, interface: u8) -> Ipv4Addr {
         match self {
             Self::A => Ipv4Addr::new(10, interface, 0, 20),
@@ -30,7 +30,7 @@ impl Place {
         }
     }
 
-    /// Its MAC, as the lab numbers them.
+    /// Returns its MAC, as the lab numbers them.
     fn mac(self, interface: u8) -> Mac {
         match self {
             Self::A => [2, 0, 0, 0, 1, interface],
@@ -44,23 +44,23 @@ impl Place {
 pub(crate) struct Group {
     /// `eth0` is 0.
     pub(crate) interface: u8,
-    /// 1 to 255
+    /// 1 to 255.
     pub(crate) vhid: u8,
 }
 
 impl Group {
-    /// So many on each of so many interfaces.
+    /// Returns `each` groups on each of the interfaces.
     pub(crate) fn all(interfaces: u8, each: u8) -> Vec<Self> {
         let on = |interface| (1..=each).map(move |vhid| Self { interface, vhid });
         (0..interfaces).flat_map(on).collect()
     }
 
-    /// Its one address; 16 bits are the subnet's.
+    /// Returns its one address; 16 bits are the subnet's.
     pub(crate) fn address(self) -> Ipv4Addr {
         Ipv4Addr::new(10, self.interface, 1, self.vhid)
     }
 
-    /// The MAC at which the address is when `engine` on `place` holds it.
+    /// Returns the MAC of the address while `engine` on `place` holds it.
     pub(crate) fn mac(self, engine: Engine, place: Place) -> Mac {
         if engine.has_virtual_mac() {
             [0x00, 0x00, 0x5e, 0x00, 0x01, self.vhid]
@@ -70,7 +70,7 @@ impl Group {
     }
 }
 
-/// Hosts and cables; everything is gone when it is dropped.
+/// Hosts and cables, which are removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Bed {
     pub(crate) a: Host,
@@ -81,7 +81,7 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    /// A bed whose hosts have so many interfaces each.
+    /// Makes a bed whose hosts have this number of interfaces each.
     pub(crate) fn new(interfaces: u8) -> Result<Self> {
         let lab = Lab::new()?;
         let host = |name: &str, last: u8| {
@@ -95,7 +95,7 @@ impl Bed {
             lab.host(name, &cables)
         };
         let (a, b, client) = (host("a", 20)?, host("b", 10)?, host("client", 100)?);
-        // An unprivileged limit of the kernel: 255 virtual routers need more than 20 memberships.
+        // The kernel's default of 20 memberships is too small for 255 virtual routers.
         for each in [&a, &b] {
             each.run("sysctl -qw net.ipv4.igmp_max_memberships=10000")?;
         }
@@ -108,7 +108,7 @@ impl Bed {
         })
     }
 
-    /// One of the two.
+    /// Returns one of the hosts.
     pub(crate) fn host(&self, place: Place) -> &Host {
         match place {
             Place::A => &self.a,
@@ -116,9 +116,8 @@ impl Bed {
         }
     }
 
-    /// The switch forwards nothing more from or to A, and A is not told: what a power failure of
-    /// another machine looks like. (A process that were killed here would have its addresses
-    /// cleaned up by the very kernel that is to be measured.)
+    /// Makes the switch drop all frames from and to A, as after a power failure of another machine.
+    /// (If A's processes were killed instead, the kernel under test would remove their addresses.)
     pub(crate) fn cut(&self, place: Place) -> Result<()> {
         let host = self.host(place);
         for number in 0..self.interfaces {
@@ -127,7 +126,7 @@ impl Bed {
         Ok(())
     }
 
-    /// Waits until every address answers at the MAC where it belongs.
+    /// Waits until every address answers at its MAC.
     pub(crate) fn wait_until_answered(
         &self,
         engine: Engine,
@@ -144,7 +143,7 @@ impl Bed {
     }
 }
 
-/// Where to ask for each address.
+/// Returns the MAC at which to ask for each address.
 pub(crate) fn targets(groups: &[Group], engine: Engine, place: Place) -> Vec<Target> {
     groups
         .iter()

@@ -1,4 +1,4 @@
-//! Every figure of the bench: what it is, its unit, what it shall be.
+//! Every figure of the bench, with its unit and target.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::node::Engine;
 
-/// What a number counts. Values are kept in the base unit that is named first.
+/// Unit of a number. Values are kept in the base unit that is named first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// Seconds, shown as s, ms, µs or ns.
@@ -17,16 +17,16 @@ pub(crate) enum Unit {
     Processor,
     /// Bytes, shown as kB or MB of 1,000.
     Bytes,
-    /// A number.
+    /// A plain number.
     Count,
-    /// A number for each second.
+    /// A number per second.
     Rate,
-    /// One number divided by another.
+    /// A quotient of two numbers.
     Ratio,
 }
 
 impl Unit {
-    /// The value, in a unit that suits it.
+    /// Returns the value in a suitable unit.
     pub(crate) fn show(self, value: f64) -> String {
         match self {
             Self::Time => show_time(value),
@@ -51,7 +51,7 @@ fn show_time(value: f64) -> String {
     }
 }
 
-/// Three digits, or all before the point.
+/// Returns three digits, or all before the point.
 fn significant(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
@@ -82,21 +82,21 @@ fn thousands(value: f64) -> String {
     text
 }
 
-/// What the median of carpd's shall be.
+/// Target for carpd's median.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
-    /// No more than this.
+    /// At most this.
     AtMost(f64),
-    /// No less than this.
+    /// At least this.
     AtLeast(f64),
-    /// No more than so many times another engine's median, and this on top.
+    /// At most another engine's median, multiplied by the first number, plus the second.
     Against(Engine, f64, f64),
-    /// Only told.
+    /// Without a target.
     None,
 }
 
 impl Target {
-    /// The limit in words, with the values of the other engine if they are known.
+    /// Returns the limit in words.
     pub(crate) fn show(self, unit: Unit) -> String {
         match self {
             Self::AtMost(limit) => format!("≤ {}", unit.show(limit)),
@@ -116,7 +116,7 @@ impl Target {
         }
     }
 
-    /// Whether `value` is what it shall be; `None` if there is nothing to hold it against.
+    /// Returns whether `value` reaches the target; `None` if there is nothing to compare with.
     pub(crate) fn holds(self, value: f64, median: impl Fn(Engine) -> Option<f64>) -> Option<bool> {
         match self {
             Self::AtMost(limit) => Some(value <= limit),
@@ -129,7 +129,7 @@ impl Target {
     }
 }
 
-/// The name of a figure, as the results have it: its row in one of the [`SECTIONS`].
+/// Name of a figure in the results. Its row is in one of the [`SECTIONS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Id {
@@ -213,99 +213,152 @@ pub(crate) const SECTIONS: [(&str, &[Figure]); 8] = [
     ("Many virtual hosts change at once", STORM),
     ("Steady state", STEADY),
     ("Floods of bad advertisements", FLOOD),
-    ("What forwarding pays", FORWARD),
+    ("Cost for forwarded packets", FORWARD),
     ("Commands, start and stop", COMMANDS),
     ("The protocol's core", MICRO),
 ];
 
 const KEEPALIVED: Engine = Engine::Keepalived;
 
-use Target::{Against, AtLeast, AtMost, None as Told};
+use Target::{Against, AtLeast, AtMost, None as NoTarget};
 use Unit::{Bytes, Count, PerMinute, Processor, Rate, Ratio, Time};
 
 #[rustfmt::skip]
 const FAILOVER: &[Figure] = &[
-    figure(Id::PlannedOutage, Time, Against(KEEPALIVED, 0.1, 0.0), "planned stop of the master: longest gap between a client's replies"),
-    figure(Id::PlannedLost, Count, AtMost(0.0), "planned stop of the master: lost pings of a client that sends every 10 ms"),
-    figure(Id::UnplannedTakeover, Time, AtMost(3.391 + 0.010), "master dies: first ARP of the new one, asked or not, after the last advertisement (3·1 + 100/256 = 3.391 s)"),
-    figure(Id::UnplannedOutage, Time, Told, "master dies: longest gap between a client's replies"),
-    figure(Id::ReturnTakeover, Time, AtMost(1.391), "preferred master comes back: its first ARP after its start (the other advertises every 1 + 100/256 = 1.391 s)"),
-    figure(Id::FailbackTakeover, Time, AtMost(0.020), "preferred master comes back: its first ARP after the advertisement that it preempts"),
-    figure(Id::FailbackOutage, Time, Told, "preferred master comes back: longest gap between a client's replies"),
-    figure(Id::FailbackLost, Count, AtMost(0.0), "preferred master comes back: lost pings of a client that sends every 10 ms"),
+    figure(Id::PlannedOutage, Time, Against(KEEPALIVED, 0.1, 0.0),
+        "master is stopped: longest gap between a client's replies"),
+    figure(Id::PlannedLost, Count, AtMost(0.0),
+        "master is stopped: pings lost by a client that sends one every 10 ms"),
+    figure(Id::UnplannedTakeover, Time, AtMost(3.391 + 0.010),
+        "master dies: from its last advertisement to the new master's first ARP (3·1 + 100/256 = 3.391 s)"),
+    figure(Id::UnplannedOutage, Time, NoTarget,
+        "master dies: longest gap between a client's replies"),
+    figure(Id::ReturnTakeover, Time, AtMost(1.391),
+        "preferred master returns: from its start to its first ARP (the other advertises every 1.391 s)"),
+    figure(Id::FailbackTakeover, Time, AtMost(0.020),
+        "preferred master returns: from the advertisement that it preempts to its first ARP"),
+    figure(Id::FailbackOutage, Time, NoTarget,
+        "preferred master returns: longest gap between a client's replies"),
+    figure(Id::FailbackLost, Count, AtMost(0.0),
+        "preferred master returns: pings lost by a client that sends one every 10 ms"),
 ];
 
 #[rustfmt::skip]
 const SUBSECOND: &[Figure] = &[
-    figure(Id::SubsecondExcess, Time, AtMost(0.010), "16 virtual hosts, advbase 0, advskew 1 to 10, master dies: the slowest first ARP, beyond 3·advskew/256 s after the last advertisement"),
-    figure(Id::FalseRealtime, Count, AtMost(0.0), "false takeovers in five minutes, both processors busy, with `--realtime`"),
-    figure(Id::LateRealtime, Time, Told, "… and the longest time by which an advertisement came late"),
-    figure(Id::FalsePlain, Count, Told, "false takeovers in five minutes, both processors busy, without it"),
-    figure(Id::LatePlain, Time, Told, "… and the longest time by which an advertisement came late"),
+    figure(Id::SubsecondExcess, Time, AtMost(0.010),
+        "16 virtual hosts, advbase 0, advskew 1 to 10, master dies: slowest first ARP, beyond 3·advskew/256 s"),
+    figure(Id::FalseRealtime, Count, AtMost(0.0),
+        "false takeovers in five minutes with busy processors, with `--realtime`"),
+    figure(Id::LateRealtime, Time, NoTarget,
+        "longest delay of an advertisement in that time"),
+    figure(Id::FalsePlain, Count, NoTarget,
+        "false takeovers in five minutes with busy processors, without `--realtime`"),
+    figure(Id::LatePlain, Time, NoTarget,
+        "longest delay of an advertisement in that time"),
 ];
 
 #[rustfmt::skip]
 const STORM: &[Figure] = &[
-    figure(Id::Storm255, Time, AtMost(0.060), "255 on one interface, master dies: from the first takeover advertisement to the last address that answers ARP"),
-    figure(Id::Storm1020, Time, AtMost(0.250), "1,020 on four interfaces: the same"),
-    figure(Id::Leave255, Time, AtMost(0.060), "255, the master is told to stop: until nothing answers ARP"),
+    figure(Id::Storm255, Time, AtMost(0.060),
+        "255 on one interface, master dies: from the first takeover to the last address that answers ARP"),
+    figure(Id::Storm1020, Time, AtMost(0.250),
+        "1,020 on four interfaces, master dies: the same"),
+    figure(Id::Leave255, Time, AtMost(0.060),
+        "255 on one interface, master is stopped: until no address answers ARP"),
 ];
 
 #[rustfmt::skip]
 const STEADY: &[Figure] = &[
-    figure(Id::Master255, PerMinute, Against(KEEPALIVED, 1.0, 0.0), "255 virtual hosts as master: time of the processor (carpd renews leases, the others have none)"),
-    figure(Id::Unleased255, PerMinute, Against(KEEPALIVED, 0.5, 0.0), "… without the thread that renews the leases"),
-    figure(Id::Backup255, PerMinute, Against(KEEPALIVED, 0.5, 0.0), "255 virtual hosts as backup: time of the processor"),
-    figure(Id::Memory255, Bytes, Against(KEEPALIVED, 1.0, 1e6), "255 virtual hosts: memory (PSS), the larger of master and backup"),
-    figure(Id::Master4080, Processor, AtMost(0.05), "4,080 virtual hosts on 16 interfaces as master: share of one processor"),
-    figure(Id::Leases16, Processor, Told, "the leases of 16 addresses: share of one processor"),
-    figure(Id::Leases255, Processor, Told, "the leases of 255 addresses"),
-    figure(Id::Leases4080, Processor, Told, "the leases of 4,080 addresses"),
-    figure(Id::BareFrames4080, Processor, Told, "4,080 advertisements sent a second by a loop that does nothing else, with as few system calls as can be"),
-    figure(Id::BareLeases4080, Processor, Told, "4,080 addresses renewed a second by such a loop"),
-    figure(Id::Memory4080, Bytes, AtMost(24e6), "4,080 virtual hosts on 16 interfaces as master: memory (PSS)"),
+    figure(Id::Master255, PerMinute, Against(KEEPALIVED, 1.0, 0.0),
+        "255 virtual hosts as master: processor time (only carpd renews leases)"),
+    figure(Id::Unleased255, PerMinute, Against(KEEPALIVED, 0.5, 0.0),
+        "255 virtual hosts as master: processor time without the thread that renews leases"),
+    figure(Id::Backup255, PerMinute, Against(KEEPALIVED, 0.5, 0.0),
+        "255 virtual hosts as backup: processor time"),
+    figure(Id::Memory255, Bytes, Against(KEEPALIVED, 1.0, 1e6),
+        "255 virtual hosts: memory (PSS), the larger of master and backup"),
+    figure(Id::Master4080, Processor, AtMost(0.05),
+        "4,080 virtual hosts on 16 interfaces as master: share of one processor"),
+    figure(Id::Leases16, Processor, NoTarget,
+        "leases of 16 addresses: share of one processor"),
+    figure(Id::Leases255, Processor, NoTarget,
+        "leases of 255 addresses: share of one processor"),
+    figure(Id::Leases4080, Processor, NoTarget,
+        "leases of 4,080 addresses: share of one processor"),
+    figure(Id::BareFrames4080, Processor, NoTarget,
+        "bare loop that sends 4,080 advertisements a second: share of one processor"),
+    figure(Id::BareLeases4080, Processor, NoTarget,
+        "bare loop that renews 4,080 addresses a second: share of one processor"),
+    figure(Id::Memory4080, Bytes, AtMost(24e6),
+        "4,080 virtual hosts on 16 interfaces as master: memory (PSS)"),
 ];
 
 #[rustfmt::skip]
 const FLOOD: &[Figure] = &[
-    figure(Id::BadTwoMasters, Count, AtMost(0.0), "20,000 bad advertisements/s for five seconds, 16 virtual hosts: second masters"),
-    figure(Id::BadLog, Bytes, Told, "20,000 bad advertisements/s for five seconds: log of both hosts"),
-    figure(Id::FloodRate, Rate, Told, "flood of 100,000/s: rate that was reached"),
-    figure(Id::FloodTakeovers, Count, AtMost(0.0), "flood of 100,000/s, 64 virtual hosts: second masters"),
-    figure(Id::FloodLate, Time, AtMost(0.020), "flood of 100,000/s: lateness of advertisements, 99th percentile"),
-    figure(Id::FloodMaster, Processor, AtMost(0.5), "flood of 100,000/s: the master's share of one processor"),
-    figure(Id::FloodBackup, Processor, AtMost(0.5), "flood of 100,000/s: the backup's share of one processor"),
+    figure(Id::BadTwoMasters, Count, AtMost(0.0),
+        "20,000 bad advertisements/s for five seconds, 16 virtual hosts: second masters"),
+    figure(Id::BadLog, Bytes, NoTarget,
+        "20,000 bad advertisements/s for five seconds: log of both hosts"),
+    figure(Id::FloodRate, Rate, NoTarget,
+        "flood of 100,000/s: rate reached"),
+    figure(Id::FloodTakeovers, Count, AtMost(0.0),
+        "flood of 100,000/s, 64 virtual hosts: second masters"),
+    figure(Id::FloodLate, Time, AtMost(0.020),
+        "flood of 100,000/s: delay of advertisements, 99th percentile"),
+    figure(Id::FloodMaster, Processor, AtMost(0.5),
+        "flood of 100,000/s: the master's share of one processor"),
+    figure(Id::FloodBackup, Processor, AtMost(0.5),
+        "flood of 100,000/s: the backup's share of one processor"),
 ];
 
 #[rustfmt::skip]
 const FORWARD: &[Figure] = &[
-    figure(Id::ForwardRatio, Ratio, AtLeast(0.99), "packets forwarded by a router with 16 carp interfaces as MASTER: with carpd, divided by the same devices made by hand"),
-    figure(Id::ForwardTap, Ratio, Told, "the same without carpd, with a packet socket on each interface that wants nothing: what the kernel takes for hearing everything"),
-    figure(Id::ForwardRate, Rate, Told, "packets forwarded with carpd, one flow on one processor"),
+    figure(Id::ForwardRatio, Ratio, AtLeast(0.99),
+        "packets forwarded by the MASTER of 16 carp interfaces, relative to the same devices made by hand"),
+    figure(Id::ForwardTap, Ratio, NoTarget,
+        "the same devices with an idle packet socket on each interface and without carpd, in the same way"),
+    figure(Id::ForwardRate, Rate, NoTarget,
+        "packets forwarded with carpd, one flow on one processor"),
 ];
 
 #[rustfmt::skip]
 const COMMANDS: &[Figure] = &[
-    figure(Id::CtlRatio, Ratio, AtMost(3.0), "`carpctl carp0`: time, divided by that of `/bin/true`"),
-    figure(Id::CtlTime, Time, Told, "`carpctl carp0`: time"),
-    figure(Id::CtlProcessor, Ratio, Told, "`carpctl carp0`: user and system time, divided by those of `/bin/true`"),
-    figure(Id::CtlAll4080, Time, AtMost(0.030), "`carpctl -a` with 4,080 interfaces"),
-    figure(Id::Configure, Time, AtMost(0.001), "a `Configure` over the private socket"),
-    figure(Id::Start255, Time, AtMost(0.150), "start with 255 interfaces in rc.conf: until the last one is BACKUP"),
-    figure(Id::Stop255, Time, AtMost(0.150), "stop as MASTER of 255: until the process has ended and its devices are gone"),
+    figure(Id::CtlRatio, Ratio, AtMost(3.0),
+        "`carpctl carp0`: time, relative to `/bin/true`"),
+    figure(Id::CtlTime, Time, NoTarget,
+        "`carpctl carp0`: time"),
+    figure(Id::CtlProcessor, Ratio, NoTarget,
+        "`carpctl carp0`: user and system time, relative to `/bin/true`"),
+    figure(Id::CtlAll4080, Time, AtMost(0.030),
+        "`carpctl -a` with 4,080 interfaces: time"),
+    figure(Id::Configure, Time, AtMost(0.001),
+        "`Configure` over the private socket: time"),
+    figure(Id::Start255, Time, AtMost(0.150),
+        "start with 255 interfaces in rc.conf: until the last one is BACKUP"),
+    figure(Id::Stop255, Time, AtMost(0.150),
+        "stop as MASTER of 255: until the process has ended and its devices are gone"),
 ];
 
 #[rustfmt::skip]
 const MICRO: &[Figure] = &[
-    figure(Id::MicroHandle, Time, AtMost(1e-6), "one advertisement, parsed, verified and handled, 1 virtual host"),
-    figure(Id::MicroHandle255, Time, AtMost(1e-6), "one advertisement, parsed, verified and handled, 255 virtual hosts"),
-    figure(Id::MicroForgery, Time, AtMost(1e-6), "one forged advertisement"),
-    figure(Id::MicroAdvertise, Time, Told, "255 masters advertise at once: each"),
-    figure(Id::MicroDigest, Time, AtMost(250e-9), "a digest"),
-    figure(Id::MicroVerify, Time, Told, "a digest, verified"),
-    figure(Id::MicroPrepare, Time, Told, "a change of configuration: the states of its digests"),
-    figure(Id::MicroParse, Time, Told, "an advertisement, parsed"),
-    figure(Id::MicroEmit, Time, Told, "an advertisement, put together"),
+    figure(Id::MicroHandle, Time, AtMost(1e-6),
+        "parse, verify and handle an advertisement, 1 virtual host"),
+    figure(Id::MicroHandle255, Time, AtMost(1e-6),
+        "parse, verify and handle an advertisement, 255 virtual hosts"),
+    figure(Id::MicroForgery, Time, AtMost(1e-6),
+        "refuse a forged advertisement"),
+    figure(Id::MicroAdvertise, Time, NoTarget,
+        "advertise as master of 255 at once: each advertisement"),
+    figure(Id::MicroDigest, Time, AtMost(250e-9),
+        "compute a digest"),
+    figure(Id::MicroVerify, Time, NoTarget,
+        "verify a digest"),
+    figure(Id::MicroPrepare, Time, NoTarget,
+        "prepare the digests after a change of configuration"),
+    figure(Id::MicroParse, Time, NoTarget,
+        "parse an advertisement"),
+    figure(Id::MicroEmit, Time, NoTarget,
+        "build an advertisement"),
 ];
 
 #[cfg(test)]

@@ -1,24 +1,24 @@
-//! Frames that the bench sends, and what it reads out of those that come in.
+//! Frames that the bench sends, and a parser for those that arrive.
 
 use std::net::Ipv4Addr;
 
 use crate::bed::Mac;
 
-/// What a frame is about, as far as the bench asks.
+/// Contents of a frame, as far as the bench needs them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// CARP's or VRRP's, protocol 112.
+    /// A CARP or VRRP advertisement, protocol 112.
     Advertisement {
         /// Virtual host or virtual router.
         vhid: u8,
-        /// The host that sent it.
+        /// The sender.
         source: Ipv4Addr,
     },
-    /// An ARP packet that says where `sender` is.
+    /// An ARP packet with the MAC of `sender`.
     Arp {
-        /// The address it speaks for.
+        /// The address.
         sender: Ipv4Addr,
-        /// Nobody asked for it: sender and target are the same.
+        /// An announcement: sender and target are the same.
         gratuitous: bool,
     },
     /// The reply to an echo request of [`echo_request`].
@@ -28,7 +28,7 @@ pub(crate) enum What {
     },
 }
 
-/// Reads a frame; `None` for one that is none of [`What`].
+/// Parses a frame; returns `None` for frames of other kinds.
 pub(crate) fn read(frame: &[u8]) -> Option<What> {
     match bytes(frame, 12)? {
         [0x08, 0x06] => {
@@ -58,7 +58,7 @@ pub(crate) fn read(frame: &[u8]) -> Option<What> {
     }
 }
 
-/// Asks for `target`, at `mac` alone.
+/// Returns an ARP request for `target`, sent only to `mac`.
 pub(crate) fn arp_request(own: Mac, sender: Ipv4Addr, mac: Mac, target: Ipv4Addr) -> Vec<u8> {
     let mut frame = header(mac, own, [0x08, 0x06]);
     frame.extend([0, 1, 8, 0, 6, 4, 0, 1]);
@@ -69,7 +69,7 @@ pub(crate) fn arp_request(own: Mac, sender: Ipv4Addr, mac: Mac, target: Ipv4Addr
     frame
 }
 
-/// The ICMP part of an echo request with a number of 64 bits.
+/// Returns the ICMP part of an echo request with a number of 64 bits.
 pub(crate) fn echo_request(number: u64) -> Vec<u8> {
     let mut message = vec![8, 0, 0, 0, 0xca, 0x59, 0, 0];
     message.extend(number.to_be_bytes());
@@ -77,7 +77,7 @@ pub(crate) fn echo_request(number: u64) -> Vec<u8> {
     message
 }
 
-/// A CARP advertisement of a virtual host, fresh and well-formed, whose digest is nobody's.
+/// Returns a well-formed CARP advertisement of a virtual host with a wrong digest.
 pub(crate) fn forged_carp(source: Ipv4Addr, vhid: u8) -> Vec<u8> {
     let mut message = vec![0x21, vhid, 0, 7, 0, 1, 0, 0];
     message.extend([0x5a; 28]);
@@ -85,7 +85,7 @@ pub(crate) fn forged_carp(source: Ipv4Addr, vhid: u8) -> Vec<u8> {
     advertisement(source, vhid, &message)
 }
 
-/// A VRRP version 2 advertisement of a virtual router with a wrong checksum.
+/// Returns a VRRP version 2 advertisement of a virtual router with a wrong checksum.
 pub(crate) fn forged_vrrp(source: Ipv4Addr, vhid: u8, address: Ipv4Addr) -> Vec<u8> {
     let mut message = vec![0x21, vhid, 200, 1, 0, 1, 0, 0];
     message.extend(address.octets());
@@ -97,9 +97,9 @@ pub(crate) fn forged_vrrp(source: Ipv4Addr, vhid: u8, address: Ipv4Addr) -> Vec<
     advertisement(source, vhid, &message)
 }
 
-/// A UDP datagram to be forwarded: by way of the router at `mac`.
+/// Returns a UDP datagram for the router at `mac` to forward.
 pub(crate) fn datagram(own: Mac, mac: Mac, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
-    // Ports 9 (discard), 26 bytes of payload, no checksum: a frame of the least size.
+    // Ports 9 (discard), 26 bytes of payload, no checksum: a frame of minimum size.
     let mut udp = vec![0, 9, 0, 9, 0, 26, 0, 0];
     udp.extend([0; 18]);
     let mut frame = header(mac, own, [0x08, 0x00]);
@@ -138,7 +138,7 @@ fn header(destination: Mac, source: Mac, ethertype: [u8; 2]) -> Vec<u8> {
     [&destination[..], &source, &ethertype].concat()
 }
 
-/// RFC 1071: puts the checksum of all of `message` at `offset`, where two zeroes are.
+/// Writes the checksum (RFC 1071) of the whole `message` at `offset`, which must be zero before.
 fn seal(message: &mut [u8], offset: usize) {
     let words = message.chunks(2).map(|word| match *word {
         [high, low] => u32::from(u16::from_be_bytes([high, low])),

@@ -1,4 +1,4 @@
-//! Where and with what it was measured.
+//! The machine and the versions of the programs.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use anyhow::Result;
 use carp_tests::program;
 use serde::{Deserialize, Serialize};
 
-/// What a reader must know to compare.
+/// Facts that a reader needs to compare figures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Machine {
     pub(crate) date: String,
@@ -23,7 +23,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// This one, now.
+    /// Describes this machine, now.
     pub(crate) fn here() -> Result<Self> {
         let count = std::thread::available_parallelism()?;
         Ok(Self {
@@ -64,7 +64,7 @@ fn virtualised() -> String {
     ", a virtual machine".to_owned()
 }
 
-/// The first line that a program prints; empty if it cannot run.
+/// Returns the first line that a program prints; empty if it cannot run.
 fn output(name: &str, arguments: &[&str]) -> String {
     let output = Command::new(name).args(arguments).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());

@@ -1,6 +1,6 @@
-//! `make bench`: carpd beside what one would take instead, from a client's point of view.
+//! `make bench`: carpd, ucarp and keepalived from a client's point of view.
 //!
-//! Everything happens in network namespaces that are gone when this ends, whatever ends it.
+//! Everything runs in network namespaces, which are removed at the end, also after an error.
 
 mod bare;
 mod bed;
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs it, and on a signal makes it end soon, so that its guards clean up.
+/// Runs the bench; on a signal, makes it end soon, so that its guards clean up.
 fn supervise(options: Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -100,7 +100,7 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Where cargo builds: above the directory of this executable.
+/// Returns cargo's build directory, which is above this executable.
 fn target() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let target = own

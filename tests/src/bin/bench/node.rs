@@ -1,4 +1,4 @@
-//! A host that runs one of the daemons: how each is configured for the same group.
+//! A host that runs one of the daemons, each configured for the same groups.
 
 use std::fmt::{self, Write as _};
 use std::fs::{self, Permissions};
@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use crate::bed::{Bed, Group, Place};
 use crate::usage;
 
-/// How long a daemon may take to end.
+/// Time that a daemon may take to end.
 const BOUND: Duration = Duration::from_secs(30);
 
 const PASSWORD: &str = "mekmitasdigoat";
 
-/// Who is measured.
+/// A program under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Engine {
@@ -31,7 +31,7 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    /// All of them, as the columns of the tables.
+    /// All of them, in the order of the tables' columns.
     pub(crate) const ALL: [Self; 4] = [
         Self::Carpd,
         Self::Ucarp,
@@ -39,7 +39,7 @@ impl Engine {
         Self::KeepalivedVmac,
     ];
 
-    /// Whether the addresses are at a MAC of their own.
+    /// Returns whether the addresses have a virtual MAC.
     pub(crate) const fn has_virtual_mac(self) -> bool {
         match self {
             Self::Carpd | Self::KeepalivedVmac => true,
@@ -47,7 +47,7 @@ impl Engine {
         }
     }
 
-    /// Whether it speaks CARP rather than VRRP.
+    /// Returns whether the program speaks CARP, not VRRP.
     pub(crate) const fn speaks_carp(self) -> bool {
         match self {
             Self::Carpd | Self::Ucarp => true,
@@ -67,20 +67,20 @@ impl fmt::Display for Engine {
     }
 }
 
-/// What is configured, alike on both hosts but for the preference.
+/// Configuration of both hosts, except for the preference.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) groups: Vec<Group>,
-    /// Seconds; 1 with every engine that knows nothing below.
+    /// In seconds; 1 for every engine that cannot do less.
     pub(crate) advbase: u8,
-    /// carpd's alone: the skew of each virtual host on either host, instead of 0 on A and 100 on B.
+    /// For carpd only: skew of each virtual host on both hosts, instead of 0 on A and 100 on B.
     pub(crate) advskew: Option<fn(Group) -> u8>,
     /// Further arguments of carpd.
     pub(crate) arguments: Vec<String>,
 }
 
 impl Plan {
-    /// Groups that advertise once a second.
+    /// Returns groups that advertise once a second.
     pub(crate) fn of(groups: Vec<Group>) -> Self {
         Self {
             groups,
@@ -90,7 +90,7 @@ impl Plan {
         }
     }
 
-    /// carpd's rc.conf.
+    /// Returns carpd's rc.conf.
     pub(crate) fn rc_conf(&self, place: Place) -> Result<String> {
         let names: Vec<String> = (0..self.groups.len()).map(|n| format!("carp{n}")).collect();
         let mut text = format!("cloned_interfaces=\"{}\"\n", names.join(" "));
@@ -190,7 +190,7 @@ impl Node {
         }
     }
 
-    /// carpd, if that is what runs.
+    /// Returns carpd, if it is the program.
     pub(crate) fn carpd(&self) -> Result<&Carpd> {
         match &self.daemons {
             Daemons::Carpd(carpd) => Ok(carpd),
@@ -198,7 +198,7 @@ impl Node {
         }
     }
 
-    /// All its processes.
+    /// Returns all processes.
     pub(crate) fn processes(&self) -> Vec<u32> {
         usage::family(&match &self.daemons {
             Daemons::Carpd(carpd) => vec![carpd.id()],
@@ -206,8 +206,8 @@ impl Node {
         })
     }
 
-    /// Waits until its start is behind it: until it does next to nothing for half a second, or about
-    /// as much as in the half second before.
+    /// Waits until the start is over: until the processes do next to nothing for half a second, or
+    /// about as much as in the half second before.
     pub(crate) fn wait_until_calm(&self) -> Result<()> {
         const SPAN: Duration = Duration::from_millis(500);
         let end = Instant::now() + BOUND;
@@ -225,7 +225,7 @@ impl Node {
         }
     }
 
-    /// Asks it to end, without waiting for that.
+    /// Sends SIGTERM, without waiting for the end.
     pub(crate) fn ask_to_end(&mut self) -> Result<()> {
         match &mut self.daemons {
             Daemons::Carpd(carpd) => carpd.signal(Signal::TERM),
@@ -235,7 +235,7 @@ impl Node {
         }
     }
 
-    /// Whether any of its daemons has not ended.
+    /// Returns whether any of its daemons is running.
     pub(crate) fn is_running(&mut self) -> Result<bool> {
         match &mut self.daemons {
             Daemons::Carpd(carpd) => Ok(!carpd.has_ended()?),
@@ -250,7 +250,7 @@ impl Node {
         }
     }
 
-    /// Fails, with what it printed, if one of its daemons has ended.
+    /// Fails, with the daemon's output, if one has ended.
     pub(crate) fn check_alive(&mut self) -> Result<()> {
         match &mut self.daemons {
             Daemons::Carpd(carpd) => carpd.check_alive(),
@@ -258,7 +258,7 @@ impl Node {
         }
     }
 
-    /// Waits for the end that was asked for.
+    /// Waits for the end after [`Node::ask_to_end`].
     pub(crate) fn wait_for_end(&mut self) -> Result<()> {
         match &mut self.daemons {
             Daemons::Carpd(carpd) => carpd.stop().map(drop),
@@ -268,7 +268,7 @@ impl Node {
         }
     }
 
-    /// How many bytes it has logged.
+    /// Returns the number of bytes in its log.
     pub(crate) fn logged(&self) -> Result<usize> {
         match &self.daemons {
             Daemons::Carpd(carpd) => Ok(carpd.log()?.len()),
@@ -304,7 +304,7 @@ fn ucarp(
     host.spawn("ucarp", command)
 }
 
-/// As ucarp's own documentation has it: the interface and the address are its arguments.
+/// Writes a script for ucarp, as its documentation shows: interface and address are its arguments.
 fn script(host: &Host, verb: &str) -> Result<PathBuf> {
     let path = host.file(verb, "sh");
     let text = format!("#!/bin/sh\nexec ip address {verb} \"$2\"/16 dev \"$1\"\n");

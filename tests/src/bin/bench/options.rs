@@ -1,11 +1,11 @@
-//! What `make bench` was asked for.
+//! The command line of `make bench`.
 
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 
 use crate::scenarios::{ALL, Scenario, Size};
 
-/// carpd beside what one would take instead, from a client's point of view.
+/// carpd, ucarp and keepalived from a client's point of view.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 pub(crate) struct Options {
@@ -27,17 +27,17 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// How often each scenario is repeated.
+    /// Returns how often each scenario is repeated.
     pub(crate) fn repeat(&self) -> usize {
         self.repeat.into()
     }
 
-    /// How thoroughly to measure.
+    /// Returns how thoroughly to measure.
     pub(crate) const fn size(&self) -> Size {
         if self.smoke { Size::Smoke } else { Size::Full }
     }
 
-    /// The scenarios to run.
+    /// Returns the scenarios to run.
     pub(crate) fn chosen(&self) -> impl Iterator<Item = &'static Scenario> {
         ALL.iter().filter(|scenario| {
             !self.render
@@ -45,17 +45,17 @@ impl Options {
         })
     }
 
-    /// Whether earlier results are kept beside those of this run.
+    /// Returns whether earlier results are kept beside those of this run.
     pub(crate) fn adds(&self) -> bool {
         self.size() == Size::Full && (self.render || !self.only.is_empty())
     }
 
-    /// Whether BENCHMARKS.md is written.
+    /// Returns whether BENCHMARKS.md is written.
     pub(crate) fn writes_document(&self) -> bool {
         self.size() == Size::Full && self.only.is_empty()
     }
 
-    /// A small run does not touch the results of a whole one.
+    /// Returns the file of results. A small run has its own.
     pub(crate) fn file_name(&self) -> &'static str {
         match self.size() {
             Size::Full => "results.json",

@@ -1,5 +1,5 @@
-//! A client that asks the virtual address a thousand times a second, through its kernel's own
-//! routes and neighbours, and what that client goes without.
+//! A client that pings the virtual address a thousand times a second, through its kernel's routes
+//! and neighbour table, and its outages.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,10 +16,10 @@ use crate::tap::{Seen, now};
 
 const SPACING: Duration = Duration::from_millis(1);
 
-/// Each tenth request belongs to a client that asks every 10 ms.
+/// Each tenth request counts for a client that asks every 10 ms.
 const SLOW: u64 = 10;
 
-/// A thread that asks until it is dropped. The replies are a [`Tap`](crate::tap::Tap)'s.
+/// A thread that asks until it is dropped. A [`Tap`](crate::tap::Tap) reads the replies.
 #[derive(Debug)]
 pub(crate) struct Pinger {
     sent: Arc<Mutex<Vec<(u64, Duration)>>>,
@@ -28,11 +28,11 @@ pub(crate) struct Pinger {
 }
 
 impl Pinger {
-    /// Starts to ask for `address`.
+    /// Starts to ping `address`.
     pub(crate) fn start(client: &Host, address: Ipv4Addr) -> Result<Self> {
         let socket = client.within(|| {
             let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
-            // The replies are read elsewhere: these shall not be kept.
+            // Another socket reads the replies: this one should keep none.
             socket.set_recv_buffer_size(1)?;
             Ok(socket)
         })?;
@@ -49,7 +49,7 @@ impl Pinger {
         })
     }
 
-    /// How many requests of the slow client, sent between two moments, were never answered.
+    /// Returns how many requests of the slow client between two moments had no reply.
     pub(crate) fn lost(&self, from: Duration, to: Duration, seen: &[Seen]) -> u32 {
         let mut answered: Vec<u64> = seen.iter().filter_map(reply).collect();
         answered.sort_unstable();
@@ -72,7 +72,7 @@ impl Drop for Pinger {
     }
 }
 
-/// The longest time between two replies of those that ended after `from`.
+/// Returns the longest time between two replies that ended after `from`.
 pub(crate) fn outage(from: Duration, seen: &[Seen]) -> Result<Duration> {
     let replies: Vec<Duration> = seen
         .iter()
@@ -101,7 +101,7 @@ fn ask(socket: &Socket, address: Ipv4Addr, sent: &Mutex<Vec<(u64, Duration)>>, s
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         let at = now();
-        // EHOSTUNREACH while the neighbour is not found is an outage like any other.
+        // EHOSTUNREACH, while the neighbour is not found, is an outage like any other.
         let _ = socket.send_to(&echo_request(number), &to);
         sent.lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -1,12 +1,12 @@
-//! A picture of how the cost grows with the number of virtual hosts: panels with logarithmic
-//! axes, in which a straight line of slope one is linear growth.
+//! Plot of the cost over the number of virtual hosts: panels with logarithmic axes, in which a
+//! straight line of slope one is linear growth.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::results::{Point, median};
 
-/// One panel, in pixels, and the space for what is written around it.
+/// Size of one panel in pixels, and the space for the text around it.
 const PANEL: (f64, f64) = (340.0, 260.0);
 const LEFT: f64 = 64.0;
 const TOP: f64 = 36.0;
@@ -15,14 +15,14 @@ const BOTTOM: f64 = 48.0;
 /// The axes begin and end with powers of ten.
 const HOSTS: (i32, i32) = (0, 4);
 
-/// What is drawn in a panel, and in which unit.
+/// Values of a panel, with their unit.
 struct Series {
     title: &'static str,
     unit: &'static str,
     values: Vec<(f64, f64)>,
 }
 
-/// The picture; an empty one if nothing was measured.
+/// Returns the plot; an empty one if there are no points.
 pub(crate) fn svg(points: &[Point]) -> String {
     let panels = [
         Series {
@@ -57,7 +57,7 @@ pub(crate) fn svg(points: &[Point]) -> String {
     text + "</svg>\n"
 }
 
-/// The median of each number of hosts.
+/// Returns the median for each number of hosts.
 fn medians(points: &[Point], value: impl Fn(&Point) -> f64) -> Vec<(f64, f64)> {
     let mut by_hosts: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
     for point in points {
@@ -134,7 +134,7 @@ fn panel(series: &Series, left: f64) -> String {
     text
 }
 
-/// Powers of ten between which all values are.
+/// Returns powers of ten between which all values are.
 fn range(values: &[(f64, f64)]) -> (i32, i32) {
     let mut bounds = (0, 1);
     for (_, value) in values.iter().filter(|(_, value)| *value > 0.0) {
@@ -148,7 +148,7 @@ fn range(values: &[(f64, f64)]) -> (i32, i32) {
     bounds
 }
 
-/// Where a value is between two powers of ten, from 0 to 1.
+/// Returns the position of a value between two powers of ten, from 0 to 1.
 fn along(value: f64, (least, greatest): (i32, i32)) -> f64 {
     let place = (value.log10() - f64::from(least)) / f64::from(greatest - least);
     place.clamp(0.0, 1.0)

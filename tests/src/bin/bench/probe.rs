@@ -1,5 +1,5 @@
-//! Asking for many addresses by ARP, each at the MAC where a client would have it, and when the
-//! answers came.
+//! ARP requests for many addresses, each sent to the MAC that a client would have, and the times of
+//! the answers.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -17,13 +17,13 @@ use crate::frames::{What, arp_request, read};
 /// The client is the third host of the lab.
 const CLIENT: u8 = 3;
 
-/// Between two rounds of questions.
+/// Interval between two rounds of questions.
 const ROUND: Duration = Duration::from_millis(2);
 
-/// Between two rounds that ask for everything, whether it has answered or not.
+/// Interval between two rounds for all addresses, also those that have answered.
 const WHOLE_ROUND: Duration = Duration::from_millis(10);
 
-/// How late a round may be.
+/// Longest delay of a round.
 const PATIENCE: Duration = Duration::from_millis(1);
 
 /// An address to ask for.
@@ -35,22 +35,22 @@ pub(crate) struct Target {
     pub(crate) mac: Mac,
 }
 
-/// What came of it. Times are since the epoch.
+/// Answers, with times since the epoch.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers {
-    /// The first advertisement of the host whose takeover was waited for.
+    /// The first advertisement of the host that takes over.
     pub(crate) advertised: Option<Duration>,
     /// The first and the last answer of each address.
     pub(crate) times: BTreeMap<Ipv4Addr, (Duration, Duration)>,
 }
 
 impl Answers {
-    /// When the last address answered for the first time.
+    /// Returns when the last address answered for the first time.
     pub(crate) fn complete(&self) -> Option<Duration> {
         self.times.values().map(|(first, _)| *first).max()
     }
 
-    /// The very last answer.
+    /// Returns when the very last answer came.
     pub(crate) fn silent(&self) -> Option<Duration> {
         self.times.values().map(|(_, last)| *last).max()
     }
@@ -58,11 +58,11 @@ impl Answers {
 
 #[derive(Clone, Copy, Debug)]
 enum Mode {
-    /// At once, and only for what has not answered.
+    /// At once, and only for addresses without answer.
     UntilAnswered,
-    /// The same, but not before this host has advertised.
+    /// The same, after the first advertisement of this host.
     AfterTakeover(u8),
-    /// For everything, again and again.
+    /// For all addresses, repeatedly.
     Always,
 }
 
@@ -174,7 +174,7 @@ fn ask(
         let waiting = matches!(mode, Mode::AfterTakeover(_)) && answers.advertised.is_none();
         if !waiting && Instant::now() >= next {
             for frame in questions.values() {
-                // A full queue is emptied until the next round.
+                // A full queue drains until the next round.
                 let _ = wire.send(frame);
             }
             next = Instant::now()

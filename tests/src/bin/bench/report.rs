@@ -1,4 +1,4 @@
-//! BENCHMARKS.md: the text of `benchmarks.md` around what was measured.
+//! BENCHMARKS.md: the text of `benchmarks.md` with the results.
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,10 @@ use crate::results::{Cell, Results};
 
 const TEMPLATE: &str = include_str!("benchmarks.md");
 
-/// Where the plot is, from the top of the tree.
+/// Path of the plot from the top of the sources.
 pub(crate) const PLOT: &str = "tests/benchmarks/scaling.svg";
 
-/// The whole document.
+/// Returns the whole document.
 pub(crate) fn markdown(results: &Results) -> Result<String> {
     Ok(TEMPLATE
         .replace("{{machine}}", &machine(&results.machine)?)
@@ -24,7 +24,7 @@ pub(crate) fn markdown(results: &Results) -> Result<String> {
         .replace("{{plot}}", PLOT))
 }
 
-/// The tables alone.
+/// Returns the tables.
 pub(crate) fn tables(results: &Results) -> Result<String> {
     let mut text = String::new();
     for (title, figures) in SECTIONS {
@@ -76,7 +76,7 @@ fn shown(figure: &Figure, engine: Engine, results: &Results) -> String {
     cell.map_or_else(String::new, |cell| filled(figure, cell))
 }
 
-/// `41.2 ms (40.1 … 44.0)`, and what failed.
+/// Returns `41.2 ms (40.1 … 44.0)`, and the failures.
 fn filled(figure: &Figure, cell: &Cell) -> String {
     let show = |value| figure.unit.show(value);
     let mut text = match cell.summary() {
@@ -100,7 +100,7 @@ fn filled(figure: &Figure, cell: &Cell) -> String {
     text
 }
 
-/// For carpd's median.
+/// Returns whether carpd's median reaches the target.
 fn verdict(figure: &Figure, results: &Results) -> &'static str {
     match holds(figure, results) {
         Some(true) => "yes",
@@ -111,7 +111,7 @@ fn verdict(figure: &Figure, results: &Results) -> &'static str {
 
 fn holds(figure: &Figure, results: &Results) -> Option<bool> {
     let value = results.median(figure.id, Engine::Carpd)?;
-    // What is "unleased" with carpd is all there is with the others.
+    // "Unleased" is carpd's; the others have no leases at all.
     let theirs = if figure.id == Id::Unleased255 {
         Id::Master255
     } else {
@@ -126,7 +126,7 @@ fn figures() -> impl Iterator<Item = &'static Figure> {
     SECTIONS.iter().flat_map(|(_, figures)| figures.iter())
 }
 
-/// A list of the targets that carpd missed.
+/// Returns a list of the targets that carpd missed.
 fn missed(results: &Results) -> Result<String> {
     let mut text = String::new();
     for figure in figures().filter(|figure| holds(figure, results) == Some(false)) {
@@ -140,7 +140,7 @@ fn missed(results: &Results) -> Result<String> {
     Ok(text)
 }
 
-/// A list of the figures in which another engine's median is better than carpd's.
+/// Returns a list of the figures in which another engine's median is better than carpd's.
 fn worse(results: &Results) -> Result<String> {
     let mut text = String::new();
     for figure in figures() {

@@ -1,4 +1,4 @@
-//! What was measured, and what could not be: kept as a file of JSON beside what cargo builds.
+//! Values and failures of a run, kept as JSON in cargo's build directory.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,9 +14,9 @@ use crate::node::Engine;
 /// One cell of a table.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Cell {
-    /// One value for each repetition that succeeded, in the unit of the figure.
+    /// One value for each repetition that succeeded, in the base unit of the figure.
     pub(crate) values: Vec<f64>,
-    /// Why a repetition gave none.
+    /// The reasons of repetitions that failed.
     pub(crate) failures: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Summary {
 }
 
 impl Cell {
-    /// `None` if nothing was measured.
+    /// Returns `None` if there are no values.
     pub(crate) fn summary(&self) -> Option<Summary> {
         let mut sorted = self.values.clone();
         sorted.sort_by(f64::total_cmp);
@@ -41,7 +41,7 @@ impl Cell {
     }
 }
 
-/// The middle one of sorted values, or what lies between the two.
+/// Returns the middle one of sorted values, or the mean of the two in the middle.
 pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
     let upper = *sorted.get(sorted.len() / 2)?;
     if sorted.len() % 2 == 1 {
@@ -54,17 +54,17 @@ pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
 /// One point of the plot.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Point {
-    /// Virtual hosts.
+    /// Number of virtual hosts.
     pub(crate) hosts: u32,
-    /// Processors.
+    /// Processor time, as a share of one processor.
     pub(crate) processor: f64,
-    /// The part of them that renews the leases.
+    /// The part that renews the leases.
     pub(crate) leases: f64,
-    /// Bytes.
+    /// Memory in bytes.
     pub(crate) memory: f64,
 }
 
-/// All of a run, or what a run of a part has added to an earlier one.
+/// Results of a run, and of earlier ones that it has added to.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub(crate) machine: Machine,
@@ -73,7 +73,7 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    /// Nothing yet.
+    /// Returns empty results.
     pub(crate) fn new(machine: Machine) -> Self {
         Self {
             machine,
@@ -96,19 +96,19 @@ impl Results {
         self.cells.entry(id).or_default().entry(engine).or_default()
     }
 
-    /// The median of an engine.
+    /// Returns the median of an engine.
     pub(crate) fn median(&self, id: Id, engine: Engine) -> Option<f64> {
         let cell = self.cells.get(&id)?.get(&engine)?;
         Some(cell.summary()?.median)
     }
 
-    /// Reads what an earlier run wrote.
+    /// Reads the results of an earlier run.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{}", path.display()))
     }
 
-    /// Writes it for others to read.
+    /// Writes the results.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;

@@ -1,4 +1,4 @@
-//! Runs scenarios: the engines take turns, and whatever fails is told and does not end the run.
+//! Runs scenarios: the engines take turns, and a failure is reported without ending the run.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -42,8 +42,8 @@ pub(crate) fn run(scenario: &Scenario, repeat: usize, results: &mut Results) -> 
     Ok(())
 }
 
-/// Runs scenarios once with each of their engines, several at the same time: shows that they work,
-/// and measures nothing that means anything.
+/// Runs scenarios once with each of their engines, several at a time, to show that they work. The
+/// figures mean nothing.
 pub(crate) fn smoke(scenarios: &[&Scenario], results: &mut Results) -> Result<()> {
     const AT_ONCE: usize = 6;
     let mut pairs: Vec<(&Scenario, Engine)> = scenarios
@@ -100,7 +100,7 @@ fn note(
     }
 }
 
-/// Whether the engine has such a figure at all.
+/// Returns whether the engine can have this figure.
 fn concerns(id: Id, engine: Engine) -> bool {
     id != Id::Unleased255 || engine == Engine::Carpd
 }

@@ -1,13 +1,13 @@
-//! The time that children took, for which no safe crate has the system call.
+//! The processor time of children, for which no safe crate has the system call.
 #![expect(unsafe_code, reason = "getrusage has no safe wrapper")]
 
 use std::io;
 use std::mem::zeroed;
 use std::time::Duration;
 
-/// What all children that have ended took of the processors, user and system time together.
+/// Returns user and system time of all children that have ended.
 pub(crate) fn time_of_children() -> io::Result<Duration> {
-    // SAFETY: all zeroes are an rusage, and the kernel writes one to where the pointer shows.
+    // SAFETY: all zeroes are a valid rusage, and the kernel writes one to the address of `usage`.
     let usage = unsafe {
         let mut usage: libc::rusage = zeroed();
         if libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) != 0 {

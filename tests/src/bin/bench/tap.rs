@@ -1,4 +1,4 @@
-//! What a cable carries, with the kernel's times.
+//! Captures of a cable, with the kernel's time stamps.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +11,10 @@ use carp_tests::{Host, Wire, wait_until};
 
 use crate::frames::{What, read};
 
-/// How late a tap may notice that it is no longer wanted.
+/// Longest time until a capture notices that it was dropped.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// One frame and when it came, since the epoch.
+/// One frame, with its time since the epoch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     pub(crate) at: Duration,
@@ -22,17 +22,17 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Whether it is an advertisement of this host.
+    /// Returns whether it is an advertisement of this host.
     pub(crate) fn is_advertisement_of(&self, host: Ipv4Addr) -> bool {
         matches!(self.what, What::Advertisement { source, .. } if source == host)
     }
 
-    /// Whether it says where `address` is, asked or not.
+    /// Returns whether it gives the MAC of `address`, in an answer or an announcement.
     pub(crate) fn locates(&self, address: Ipv4Addr) -> bool {
         matches!(self.what, What::Arp { sender, .. } if sender == address)
     }
 
-    /// Whether it tells everybody where `address` is.
+    /// Returns whether it announces `address`.
     pub(crate) fn announces(&self, address: Ipv4Addr) -> bool {
         matches!(self.what, What::Arp { sender, gratuitous: true } if sender == address)
     }
@@ -47,12 +47,12 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    /// Listens to what arrives at the client.
+    /// Captures the frames that arrive at the client.
     pub(crate) fn open(client: &Host, interface: &str) -> Result<Self> {
         Self::over(Wire::open(client, interface, PATIENCE)?)
     }
 
-    /// Listens to what a host sends, at the moment at which it hands it to the wire.
+    /// Captures the frames that a host sends, at the moment at which it passes them to the wire.
     pub(crate) fn open_outgoing(host: &Host, interface: &str) -> Result<Self> {
         Self::over(Wire::open_outgoing(host, interface, PATIENCE)?)
     }
@@ -71,14 +71,14 @@ impl Tap {
         })
     }
 
-    /// Everything since `moment`.
+    /// Returns all frames since `moment`.
     pub(crate) fn since(&self, moment: Duration) -> Vec<Seen> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let first = seen.partition_point(|each| each.at < moment);
         seen.get(first..).unwrap_or_default().to_vec()
     }
 
-    /// Waits for the first frame since `moment` that is what is wanted.
+    /// Waits for the first frame since `moment` that is `wanted`.
     pub(crate) fn wait_for(
         &self,
         what: &str,
@@ -92,7 +92,7 @@ impl Tap {
         })
     }
 
-    /// The last advertisement of `host` before `moment`.
+    /// Returns the last advertisement of `host` before `moment`.
     pub(crate) fn last_advertisement(&self, host: Ipv4Addr, moment: Duration) -> Result<Duration> {
         let seen = self.since(Duration::ZERO);
         let mut before = seen.iter().rev().filter(|each| each.at < moment);
@@ -112,7 +112,7 @@ impl Drop for Tap {
     }
 }
 
-/// The time by the clock that the kernel stamps frames with.
+/// Returns the time of the clock that the kernel stamps frames with.
 pub(crate) fn now() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -122,7 +122,7 @@ pub(crate) fn now() -> Duration {
 fn listen(wire: &Wire, seen: &Mutex<Vec<Seen>>, stop: &AtomicBool) {
     let mut buffer = [0; 128];
     while !stop.load(Ordering::Relaxed) {
-        // ENETDOWN and the like: there is nothing to hear then.
+        // ENETDOWN and the like: there are no frames then.
         let Ok(Some((at, length))) = wire.receive(&mut buffer) else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! What processes take: time of the processors, and memory that is theirs.
+//! Resources of processes: processor time and memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// These processes and all that descend from them.
+/// Returns these processes and all their descendants.
 pub(crate) fn family(ids: &[u32]) -> Vec<u32> {
     let mut all = ids.to_vec();
     let mut next = 0;
@@ -24,12 +24,12 @@ pub(crate) fn family(ids: &[u32]) -> Vec<u32> {
     all
 }
 
-/// The time that their threads have run, to the nanosecond: `/proc/ID/task/*/schedstat`.
+/// Returns the run time of their threads, in nanoseconds: `/proc/ID/task/*/schedstat`.
 pub(crate) fn time(ids: &[u32]) -> Duration {
     time_of(ids, |_| true)
 }
 
-/// The same, of the threads whose name is wanted.
+/// The same, for threads whose name is `wanted`.
 pub(crate) fn time_of(ids: &[u32], wanted: impl Fn(&str) -> bool) -> Duration {
     let mut sum = Duration::ZERO;
     for task in ids.iter().flat_map(|id| tasks(*id)) {
@@ -46,8 +46,7 @@ pub(crate) fn time_of(ids: &[u32], wanted: impl Fn(&str) -> bool) -> Duration {
     sum
 }
 
-/// Bytes, with what is shared divided among those who share it: `Pss` of
-/// `/proc/ID/smaps_rollup`.
+/// Returns bytes, with shared memory divided among its users: `Pss` of `/proc/ID/smaps_rollup`.
 pub(crate) fn memory(ids: &[u32]) -> Result<u64> {
     let mut sum = 0;
     for id in ids {

@@ -1,4 +1,4 @@
-//! What a person or a script waits for: a command, a change, a start, a stop.
+//! Times that a person or a script waits: for a command, a change, a start, a stop.
 
 use std::process::{Command, Stdio};
 use std::thread;
@@ -21,13 +21,13 @@ use crate::tap::now;
 const COMMANDS: u16 = 100;
 const CALLS: u16 = 200;
 
-/// No backup that starts becomes MASTER while it is looked at.
+/// So large that no backup becomes MASTER during the measurement of its start.
 const ADVBASE: u8 = 20;
 
 const BOUND: Duration = Duration::from_secs(30);
 
-/// A carpctl that talks to this carpd, without the detour over `ip netns`: the private socket is
-/// reached from everywhere.
+/// Returns a carpctl that talks to this carpd through the private socket, which needs no
+/// `ip netns exec`.
 pub(crate) fn carpctl(carpd: &Carpd) -> Result<Command> {
     let mut command = Command::new(program("carpctl")?);
     command.env("CARPD_BUS_ADDRESS", carpd.address());
@@ -75,7 +75,7 @@ fn one(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     Ok(())
 }
 
-/// The time that passed, and the time of the processors.
+/// Returns the elapsed time and the processor time.
 fn timed(mut command: Command) -> Result<[Duration; 2]> {
     command.stdout(Stdio::null());
     let (begin, before) = (Instant::now(), time_of_children()?);
@@ -99,7 +99,7 @@ async fn configure(carpd: &Carpd, size: Size) -> Result<Vec<f64>> {
     Ok(times)
 }
 
-/// From the start of the process to the last transition to BACKUP, as carpd itself dates it.
+/// Measures from the start of the process to the last transition to BACKUP, by carpd's time stamp.
 fn start(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     let bed = Bed::new(1)?;
     let mut plan = Plan::of(Group::all(1, size.count(255)));

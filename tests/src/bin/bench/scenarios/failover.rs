@@ -1,4 +1,4 @@
-//! One virtual host: its master is stopped, comes back, and dies, while a client asks on.
+//! One virtual host: its master is stopped, returns, and dies, while a client pings.
 
 use std::thread;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::node::{Engine, Node, Plan};
 use crate::ping::{Pinger, outage};
 use crate::tap::{Tap, now};
 
-/// Any engine has taken over by then.
+/// Time in which any engine takes over.
 const BOUND: Duration = Duration::from_secs(15);
 
-/// What may still go wrong after a takeover happens within this time.
+/// Time in which the consequences of a takeover show.
 const REST: Duration = Duration::from_millis(1500);
 
-/// When in the interval a master dies.
+/// Part of the interval after which a master dies.
 const AFTER_ADVERTISEMENT: Duration = Duration::from_millis(100);
 
 const GROUP: Group = Group {
@@ -67,7 +67,7 @@ pub(crate) fn run(engine: Engine, _: Size, out: &mut Outcome) -> Result<()> {
     out.add_time(Id::FailbackOutage, gap);
     out.add(Id::FailbackLost, lost);
 
-    // Always at the same moment of the interval, or a client's luck would be measured.
+    // Always at the same moment of the interval, which would otherwise decide the outage.
     let host = Place::A.address(0);
     tap.wait_for("A advertises", now(), BOUND, |seen| {
         seen.is_advertisement_of(host)
@@ -77,7 +77,7 @@ pub(crate) fn run(engine: Engine, _: Size, out: &mut Outcome) -> Result<()> {
     bed.cut(Place::A)?;
     let (advertised, _) = scene.settled(Place::B, begin)?;
     let heard = tap.last_advertisement(host, advertised)?;
-    // A is behind a dead port: whoever speaks for the address is B.
+    // A's port is dead: answers for the address come from B.
     let alive = begin + Duration::from_millis(100);
     let located = tap.wait_for("B speaks for the address", alive, BOUND, |seen| {
         seen.locates(GROUP.address())
@@ -90,8 +90,8 @@ pub(crate) fn run(engine: Engine, _: Size, out: &mut Outcome) -> Result<()> {
 }
 
 impl Scene<'_> {
-    /// When a host has first advertised since `begin`, and when it first announced the address;
-    /// then waits until a client would have seen the worst.
+    /// Returns when a host first advertised since `begin`, and when it first announced the address,
+    /// after waiting for the consequences.
     fn settled(&self, place: Place, begin: Duration) -> Result<(Duration, Duration)> {
         let host = place.address(0);
         let advertised =
@@ -108,7 +108,7 @@ impl Scene<'_> {
         Ok((advertised, announced))
     }
 
-    /// The longest gap since `begin`, and the lost pings until a moment ago.
+    /// Returns the longest gap since `begin`, and the lost pings until a moment ago.
     fn outage(&self, begin: Duration) -> Result<(Duration, f64)> {
         const UNDERWAY: Duration = Duration::from_millis(200);
         let before = begin.saturating_sub(REST);

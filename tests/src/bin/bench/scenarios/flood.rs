@@ -1,5 +1,5 @@
-//! Somebody floods the segment with advertisements that are well-formed but for their digest (CARP) or
-//! their checksum (VRRP), all for virtual host 1.
+//! A flood of advertisements of virtual host 1 that are well-formed but for their digest (CARP) or
+//! their checksum (VRRP).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -17,16 +17,16 @@ use crate::usage;
 
 const BOUND: Duration = Duration::from_secs(30);
 
-/// What the others go through.
+/// Rate and time for all engines.
 const BAD: (u32, Duration) = (20_000, Duration::from_secs(5));
 
-/// What carpd goes through.
+/// Rate and time for carpd.
 const HEAVY: (u32, Duration) = (100_000, Duration::from_secs(10));
 
-/// The interval of the advertisements of a master with `advbase 1`, `advskew 0`.
+/// Interval of the advertisements of a master with `advbase 1`, `advskew 0`.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Beside what forwards the flood nobody gets to the segment within this time, if at all.
+/// Time that frames may wait behind the flood.
 const SETTLED: Duration = Duration::from_millis(1500);
 
 pub(crate) fn bad(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
@@ -52,7 +52,7 @@ pub(crate) fn heavy(engine: Engine, size: Size, out: &mut Outcome) -> Result<()>
 }
 
 struct Flood {
-    /// Frames for each second, as sent.
+    /// Frames sent per second.
     rate: f64,
     /// Processors.
     master: f64,
@@ -75,7 +75,7 @@ impl Flood {
         let used = || (usage::time(&master), usage::time(&backup));
         let logged = || Ok::<_, anyhow::Error>(a.logged()? + b.logged()?);
 
-        // At the hosts: the flood makes the switch drop frames.
+        // At the hosts: the switch drops frames under the flood.
         let taps = [
             Tap::open_outgoing(&bed.a, "eth0")?,
             Tap::open_outgoing(&bed.b, "eth0")?,
@@ -95,15 +95,15 @@ impl Flood {
         })
     }
 
-    /// The virtual hosts that B has advertised while A was there.
+    /// Returns the number of virtual hosts that B advertised while A was there.
     fn second_masters(&self) -> f64 {
         let of_b = self.advertisements(Place::B).map(|(vhid, _)| vhid);
         let count = of_b.collect::<BTreeSet<u8>>().len();
         u32::try_from(count).map_or(f64::INFINITY, f64::from)
     }
 
-    /// By how much A's advertisements came later than an interval after the one before: of a
-    /// hundred, only one is worse than this.
+    /// Returns the 99th percentile of the delay of A's advertisements, beyond an interval after the
+    /// one before.
     fn lateness(&self) -> Option<Duration> {
         let mut last = BTreeMap::new();
         let mut late: Vec<Duration> = self
@@ -126,7 +126,7 @@ impl Flood {
     }
 }
 
-/// All for virtual host 1, well-formed but for the digest, or the checksum.
+/// Returns well-formed advertisements of virtual host 1 with a wrong digest or checksum.
 fn forged(engine: Engine) -> Result<Vec<u8>> {
     let source = "10.0.0.66".parse()?;
     let group = Group {

@@ -1,5 +1,5 @@
-//! A router forwards as many packets as it can, with carpd as MASTER on 16 carp interfaces, with
-//! the same devices and addresses made by hand, and with packet sockets beside these.
+//! A router that forwards as many packets as it can: with carpd as MASTER on 16 carp interfaces,
+//! with the same devices and addresses made by hand, and with packet sockets beside these.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -19,15 +19,15 @@ use crate::node::Engine;
 /// Pairs of one repetition.
 const PAIRS: u8 = 3;
 
-/// How long packets are sent in each part of a pair, in so many slices that take turns: what the
-/// machine does beside this changes more slowly.
+/// Time for which packets are sent in each part of a pair, in slices that take turns, so that a
+/// busy machine affects all parts alike.
 const SPAN: Duration = Duration::from_millis(1500);
 const SLICES: u8 = 10;
 
 /// Carp interfaces on each of the router's two interfaces.
 const EACH: u8 = 8;
 
-/// Within this time the ears of a MASTER are proved.
+/// Time until the helper devices of a MASTER have proved that they receive.
 const PROVED: Duration = Duration::from_secs(20);
 
 const BOUND: Duration = Duration::from_secs(10);
@@ -66,7 +66,7 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     }
     make_by_hand(&made)?;
 
-    // The sender, and with it all that forwards, keeps to one processor.
+    // The sender, and with it everything that forwards, stays on one processor.
     let mut processors = CpuSet::new();
     processors.set(thread::available_parallelism()?.get() - 1);
     thread::scope(|scope| {
@@ -105,7 +105,7 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     })
 }
 
-/// Number, vhid, virtual address and physical interface of each carp interface of a router.
+/// Returns number, vhid, virtual address and physical interface of each carp interface of a router.
 fn devices(router: u8) -> impl Iterator<Item = (u8, u8, Ipv4Addr, &'static str)> {
     ["eth0", "eth1"]
         .into_iter()
@@ -118,7 +118,7 @@ fn devices(router: u8) -> impl Iterator<Item = (u8, u8, Ipv4Addr, &'static str)>
         })
 }
 
-/// What carpd makes, without carpd.
+/// Makes carpd's devices without carpd.
 fn make_by_hand(router: &Host) -> Result<()> {
     for (number, vhid, address, eth) in devices(2) {
         router.run(&format!(
@@ -137,7 +137,7 @@ fn make_by_hand(router: &Host) -> Result<()> {
 }
 
 impl Path {
-    /// The router's host, and the path through it.
+    /// Makes the router's host and the path through it.
     fn lay(lab: &Lab, number: u8) -> Result<(Host, Self)> {
         let segments = [0, 1].map(|side| format!("path{number}{side}"));
         let at = |side: u8, last: u8| format!("10.{number}.{side}.{last}/24");
@@ -155,7 +155,7 @@ impl Path {
         sender.run(&format!("ping -n -q -c 1 10.{number}.1.2"))?;
         let full = sink.within(|| {
             let socket = UdpSocket::bind(("0.0.0.0", 9))?;
-            // It is full at once: what arrives costs no more than to be counted.
+            // It is full at once, so that counting a packet is the only cost of its arrival.
             rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 1)?;
             Ok(socket)
         })?;
@@ -174,7 +174,7 @@ impl Path {
         Ok((router, path))
     }
 
-    /// Sends for a while, and says how many packets a second have arrived.
+    /// Sends for this time and returns the packets per second that arrived.
     fn rate(&self, span: Duration) -> Result<f64> {
         let frames = [&self.frame; 64];
         let (before, begin) = (self.arrived()?, Instant::now());

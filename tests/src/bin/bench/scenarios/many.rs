@@ -1,5 +1,5 @@
-//! 255 virtual hosts on one interface: what they cost while nothing happens, then the master dies,
-//! then the new one is stopped. And 1,020 on four.
+//! 255 virtual hosts on one interface: their cost without events, the death of their master, and
+//! the stop of the new one. The death also with 1,020 on four interfaces.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,13 +14,13 @@ use crate::probe::Probe;
 use crate::tap::now;
 use crate::usage;
 
-/// Any engine has started by then; ucarp runs a script for each address.
+/// Time in which any engine starts; ucarp runs a script for each address.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// How long the steady state is watched.
+/// Time for which the steady state is measured.
 const WATCHED: Duration = Duration::from_secs(8);
 
-/// What still answers so long after the end of the daemon is told as it is.
+/// Answers that come later than this after the end of the daemon count as they are.
 const REST: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
@@ -44,7 +44,7 @@ pub(crate) fn storm(engine: Engine, size: Size, out: &mut Outcome) -> Result<()>
     Ok(())
 }
 
-/// A is master of all, B knows it, and both have come to rest.
+/// Starts A as master of all and B as backup, and waits until both are at rest.
 fn pair(engine: Engine, bed: &Bed, plan: &Plan) -> Result<[Node; 2]> {
     let a = Node::start(engine, bed, Place::A, plan)?;
     bed.wait_until_answered(engine, Place::A, &plan.groups, BOUND)?;
@@ -77,11 +77,10 @@ fn watch(a: &Node, b: &Node, span: Duration, out: &mut Outcome) -> Result<()> {
     Ok(())
 }
 
-/// carpd's thread that talks to the kernel: while nothing changes it renews leases and does
-/// nothing else.
+/// carpd's kernel thread, which only renews leases while nothing changes.
 pub(super) const LEASES: &str = "kernel";
 
-/// A dies: from B's first advertisement to the last address's first answer.
+/// Measures the death of A: from B's first advertisement to the last address's first answer.
 fn takeover(engine: Engine, bed: &Bed, plan: &Plan) -> Result<Duration> {
     let [.., b] = Place::B.address(0).octets();
     let probe = Probe::after_takeover(&bed.client, &targets(&plan.groups, engine, Place::B), b)?;
@@ -92,20 +91,20 @@ fn takeover(engine: Engine, bed: &Bed, plan: &Plan) -> Result<Duration> {
     Ok(complete.saturating_sub(advertised))
 }
 
-/// The only host is told to stop: until the last answer.
+/// Measures the stop of the only host: until the last answer.
 fn leave(engine: Engine, bed: &Bed, plan: &Plan, node: &mut Node) -> Result<Duration> {
     let probe = Probe::always(&bed.client, &targets(&plan.groups, engine, Place::B))?;
     thread::sleep(Duration::from_millis(500));
     let begin = now();
     node.ask_to_end()?;
     node.wait_for_end()?;
-    // What is left is the kernel's to remove, or a script's.
+    // The kernel or a script may still be removing addresses.
     thread::sleep(REST);
     let silent = probe.stop()?.silent().context("nothing ever answered")?;
     Ok(silent.saturating_sub(begin))
 }
 
-/// As the results have it.
+/// Converts for the results.
 pub(crate) fn bytes(count: u64) -> f64 {
     u32::try_from(count >> 10).map_or(f64::INFINITY, |kibibytes| f64::from(kibibytes) * 1024.0)
 }

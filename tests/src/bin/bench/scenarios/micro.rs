@@ -1,4 +1,4 @@
-//! The benchmarks of carp-proto: run by cargo, read from the files that criterion writes.
+//! The benchmarks of carp-proto: run by cargo, read from criterion's files.
 
 use std::env;
 use std::fs;
@@ -13,7 +13,7 @@ use super::{Outcome, Size};
 use crate::figures::Id;
 use crate::node::Engine;
 
-/// Criterion's name of each, and how many things it does at once.
+/// Criterion's name of each, and the number of operations in an iteration.
 const BENCHMARKS: [(&str, f64, Id); 9] = [
     ("handle_advertisement_of_1", 1.0, Id::MicroHandle),
     ("handle_advertisement_of_255", 1.0, Id::MicroHandle255),
@@ -33,7 +33,7 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     };
     let target = crate::target()?;
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    // Criterion does not know where else cargo builds; and what an earlier run left is no result.
+    // Criterion does not know cargo's build directory, and an earlier run's files are no results.
     let results = target.join("criterion");
     if results.exists() {
         fs::remove_dir_all(&results)?;
@@ -45,7 +45,7 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     command.args(["--bench", "hot_path", "--target-dir"]);
     command.arg(&target);
     if size == Size::Smoke {
-        // As everything else that tests run, and built in a moment.
+        // In the profile of the tests, which is quick to build.
         command.args(["--profile", "dev"]);
     }
     command.args([
@@ -56,7 +56,7 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
         measured,
     ]);
     command.args(["--sample-size", count]);
-    // What it builds shall belong to whoever calls cargo next.
+    // The build directory must stay writable for the user who called sudo.
     if let [Some(user), Some(group)] = ["SUDO_UID", "SUDO_GID"].map(number) {
         command.uid(user).gid(group);
     }
@@ -79,7 +79,7 @@ fn number(variable: &str) -> Option<u32> {
     env::var(variable).ok()?.parse().ok()
 }
 
-/// The time of one iteration in each of criterion's samples.
+/// Returns the time of one iteration in each of criterion's samples.
 fn samples(path: &PathBuf) -> Result<Vec<f64>> {
     let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
     let sample: Value = serde_json::from_str(&text)?;

@@ -1,4 +1,4 @@
-//! What is done to the engines, and which figures come of it.
+//! The scenarios, with the figures that each measures.
 
 mod commands;
 mod failover;
@@ -17,21 +17,21 @@ use crate::figures::Id;
 use crate::node::Engine;
 use crate::results::Point;
 
-/// One thing to do, again and again, with each of its engines in turn.
+/// An experiment, repeated with each of its engines in turn.
 pub(crate) struct Scenario {
-    /// For `ONLY=`.
+    /// Name for `ONLY=`.
     pub(crate) name: &'static str,
-    /// Who takes part.
+    /// Engines that take part.
     pub(crate) engines: &'static [Engine],
-    /// What comes of one repetition.
+    /// Figures of one repetition.
     pub(crate) figures: &'static [Id],
-    /// Its repetitions at most; a long one carries its own within.
+    /// Maximum of repetitions; a long scenario repeats within itself.
     pub(crate) repeat: Option<usize>,
-    /// One repetition with one engine.
+    /// Runs one repetition with one engine.
     pub(crate) run: fn(Engine, Size, &mut Outcome) -> Result<()>,
 }
 
-/// All of it, or so little that it is over in seconds.
+/// The full size, or one that is over in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
     Full,
@@ -39,7 +39,7 @@ pub(crate) enum Size {
 }
 
 impl Size {
-    /// So many, or a few.
+    /// Returns this number, or a small one.
     pub(crate) fn count<T: From<u8> + Ord>(self, full: T) -> T {
         match self {
             Self::Full => full,
@@ -47,7 +47,7 @@ impl Size {
         }
     }
 
-    /// So long, or a moment.
+    /// Returns this time, or a short one.
     pub(crate) fn time(self, full: Duration) -> Duration {
         match self {
             Self::Full => full,
@@ -56,7 +56,7 @@ impl Size {
     }
 }
 
-/// What one repetition has measured before it ended or failed.
+/// Values that one repetition has measured until it ended or failed.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) values: Vec<(Id, f64)>,
@@ -78,7 +78,7 @@ impl Outcome {
 const CARPD: &[Engine] = &[Engine::Carpd];
 const CARPD_AND_KEEPALIVED: &[Engine] = &[Engine::Carpd, Engine::Keepalived];
 
-/// All of them, the quick ones first.
+/// All scenarios, the quick ones first.
 pub(crate) static ALL: [Scenario; 10] = [
     Scenario {
         name: "micro",

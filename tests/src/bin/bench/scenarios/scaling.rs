@@ -1,4 +1,4 @@
-//! From one to 4,080 virtual hosts: what carpd costs as their master, for the plot.
+//! Cost of carpd as master of one to 4,080 virtual hosts, for the plot.
 
 use std::process::Stdio;
 use std::thread;
@@ -15,14 +15,14 @@ use crate::node::{Engine, Node, Plan};
 use crate::results::Point;
 use crate::usage;
 
-/// Interfaces, and virtual hosts on each of them.
+/// Numbers of interfaces, and of virtual hosts on each.
 const SIZES: [(u8, u8); 6] = [(1, 1), (1, 16), (1, 64), (1, 255), (4, 255), (16, 255)];
 
-/// So many spans of the steady state are watched.
+/// Number of measurements of the steady state.
 const SPANS: u8 = 5;
 const SPAN: Duration = Duration::from_secs(4);
 
-/// `carpctl -a`, so many times.
+/// Number of calls of `carpctl -a`.
 const CALLS: u8 = 15;
 
 const BOUND: Duration = Duration::from_secs(120);

@@ -1,5 +1,5 @@
 //! 16 virtual hosts with `advbase 0` and `advskew` 1 to 10: how exactly a dead master is replaced,
-//! and how often a busy machine makes a backup believe that its master is dead.
+//! and how often a busy machine makes a backup take its master for dead.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::tap::{Seen, Tap, now};
 const HOSTS: u8 = 16;
 const BOUND: Duration = Duration::from_secs(15);
 
-/// How long false takeovers are counted.
+/// Time for which false takeovers are counted.
 const WATCHED: Duration = Duration::from_secs(300);
 
-/// How often the master dies.
+/// Number of deaths of the master.
 const DEATHS: usize = 5;
 
 pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
@@ -44,12 +44,12 @@ pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     )
 }
 
-/// 1 to 10, and again from 1.
+/// Returns 1 to 10, and again from 1.
 fn advskew(group: Group) -> u8 {
     (group.vhid - 1) % 10 + 1
 }
 
-/// In which a virtual host advertises; a backup waits three of them.
+/// Returns the interval of a virtual host; a backup waits for three of them.
 fn interval(vhid: u8) -> Duration {
     let skew = advskew(Group { interface: 0, vhid });
     Duration::from_secs(1) * u32::from(skew) / 256
@@ -64,7 +64,7 @@ fn plan(arguments: &[&str]) -> Plan {
     }
 }
 
-/// A is master of all; B, whose address is the lower one, stays backup.
+/// Starts A as master of all; B, whose address is the lower one, stays backup.
 fn pair(engine: Engine, bed: &Bed, plan: &Plan) -> Result<[Node; 2]> {
     let a = Node::start(engine, bed, Place::A, plan)?;
     bed.wait_until_answered(engine, Place::A, &plan.groups, BOUND)?;
@@ -127,7 +127,7 @@ fn watch(
     Ok(())
 }
 
-/// How often B has advertised a virtual host that A advertised before.
+/// Returns how often B has advertised a virtual host that A advertised before.
 fn count_takeovers(seen: &[Seen]) -> u32 {
     let mut masters: BTreeMap<u8, Place> = BTreeMap::new();
     let mut count = 0;
@@ -144,7 +144,7 @@ fn count_takeovers(seen: &[Seen]) -> u32 {
     count
 }
 
-/// By how much each of A's advertisements came later than its interval after the one before.
+/// Returns the delay of each of A's advertisements, beyond its interval after the one before.
 fn lateness(seen: &[Seen]) -> Vec<Duration> {
     let mut last: BTreeMap<u8, Duration> = BTreeMap::new();
     let mut late = Vec::new();
@@ -166,7 +166,7 @@ fn vhid_from(seen: &Seen, place: Place) -> Option<u8> {
     }
 }
 
-/// A thread for each processor that does nothing else than keep it busy, at normal priority.
+/// A thread for each processor that keeps it busy, at normal priority.
 struct Busy {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
