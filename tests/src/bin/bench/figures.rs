@@ -230,7 +230,7 @@ const FAILOVER: &[Figure] = &[
     figure(Id::PlannedLost, Count, AtMost(0.0),
         "master is stopped: pings lost by a client that sends one every 10 ms"),
     figure(Id::UnplannedTakeover, Time, AtMost(3.391 + 0.010),
-        "master dies: from its last advertisement to the new master's first ARP (3·1 + 100/256 = 3.391 s)"),
+        "master dies: from its last advertisement to the new master's first ARP (3.391 s by the protocol)"),
     figure(Id::UnplannedOutage, Time, NoTarget,
         "master dies: longest gap between a client's replies"),
     figure(Id::ReturnTakeover, Time, AtMost(1.391),

@@ -2,11 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use crate::bed::Mac;
+use crate::testbed::Mac;
 
 /// Contents of a frame, as far as the bench needs them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum Content {
     /// A CARP or VRRP advertisement, protocol 112.
     Advertisement {
         /// Virtual host or virtual router.
@@ -29,11 +29,11 @@ pub(crate) enum What {
 }
 
 /// Parses a frame; returns `None` for frames of other kinds.
-pub(crate) fn read(frame: &[u8]) -> Option<What> {
+pub(crate) fn read(frame: &[u8]) -> Option<Content> {
     match bytes(frame, 12)? {
         [0x08, 0x06] => {
             let (sender, target) = (address(frame, 28)?, address(frame, 38)?);
-            Some(What::Arp {
+            Some(Content::Arp {
                 sender,
                 gratuitous: sender == target,
             })
@@ -44,11 +44,11 @@ pub(crate) fn read(frame: &[u8]) -> Option<What> {
             let [protocol] = bytes(frame, 23)?;
             let kind: [u8; 2] = bytes(frame, payload)?;
             match (protocol, kind) {
-                (112, [_, vhid]) => Some(What::Advertisement {
+                (112, [_, vhid]) => Some(Content::Advertisement {
                     vhid,
                     source: address(frame, 26)?,
                 }),
-                (1, [0, 0]) => Some(What::EchoReply {
+                (1, [0, 0]) => Some(Content::EchoReply {
                     number: u64::from_be_bytes(bytes(frame, payload + 8)?),
                 }),
                 _ => None,
@@ -174,7 +174,7 @@ mod tests {
         let carp = forged_carp(SOURCE, 7);
         assert_eq!(
             read(&carp),
-            Some(What::Advertisement {
+            Some(Content::Advertisement {
                 vhid: 7,
                 source: SOURCE
             })
@@ -196,7 +196,7 @@ mod tests {
     fn only_a_gratuitous_arp_has_the_same_address_twice() {
         let (own, other) = ([2; 6], Ipv4Addr::new(10, 0, 1, 1));
         let gratuitous = |target| match read(&arp_request(own, SOURCE, own, target)) {
-            Some(What::Arp { sender, gratuitous }) => (sender, gratuitous),
+            Some(Content::Arp { sender, gratuitous }) => (sender, gratuitous),
             _ => (other, false),
         };
         assert_eq!(gratuitous(other), (SOURCE, false));

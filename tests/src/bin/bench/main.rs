@@ -3,7 +3,7 @@
 //! Everything runs in network namespaces, which are removed at the end, also after an error.
 
 mod bare;
-mod bed;
+mod capture;
 mod figures;
 mod frames;
 mod machine;
@@ -17,7 +17,7 @@ mod results;
 mod runner;
 mod scenarios;
 mod system;
-mod tap;
+mod testbed;
 mod usage;
 
 use std::fs;

@@ -12,11 +12,11 @@ use carp_tests::{Carpd, Host, Process};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::bed::{Bed, Group, Place};
+use crate::testbed::{Group, Place, Testbed};
 use crate::usage;
 
 /// Time that a daemon may take to end.
-const BOUND: Duration = Duration::from_secs(30);
+const END_TIMEOUT: Duration = Duration::from_secs(30);
 
 const PASSWORD: &str = "mekmitasdigoat";
 
@@ -154,9 +154,14 @@ enum Daemons {
 }
 
 impl Node {
-    /// Starts `engine` on one host of the bed.
-    pub(crate) fn start(engine: Engine, bed: &Bed, place: Place, plan: &Plan) -> Result<Self> {
-        let host = bed.host(place);
+    /// Starts `engine` on one host of the testbed.
+    pub(crate) fn start(
+        engine: Engine,
+        testbed: &Testbed,
+        place: Place,
+        plan: &Plan,
+    ) -> Result<Self> {
+        let host = testbed.host(place);
         match engine {
             Engine::Carpd => {
                 let arguments: Vec<&str> = plan.arguments.iter().map(String::as_str).collect();
@@ -209,18 +214,20 @@ impl Node {
     /// Waits until the start is over: until the processes do next to nothing for half a second, or
     /// about as much as in the half second before.
     pub(crate) fn wait_until_calm(&self) -> Result<()> {
-        const SPAN: Duration = Duration::from_millis(500);
-        let end = Instant::now() + BOUND;
+        const MEASURED_TIME: Duration = Duration::from_millis(500);
+        let end = Instant::now() + END_TIMEOUT;
         let mut before = usage::time(&self.processes());
         let mut usual = Duration::MAX;
         loop {
-            thread::sleep(SPAN);
+            thread::sleep(MEASURED_TIME);
             let after = usage::time(&self.processes());
             let used = after.saturating_sub(before);
-            if used < SPAN / 10 || used.abs_diff(usual) < usual / 5 && used < SPAN / 2 {
+            if used < MEASURED_TIME / 10
+                || used.abs_diff(usual) < usual / 5 && used < MEASURED_TIME / 2
+            {
                 return Ok(());
             }
-            ensure!(Instant::now() < end, "it does not come to rest");
+            ensure!(Instant::now() < end, "the daemon does not come to rest");
             (before, usual) = (after, used);
         }
     }
@@ -264,7 +271,7 @@ impl Node {
             Daemons::Carpd(carpd) => carpd.stop().map(drop),
             Daemons::Others(processes) => processes
                 .iter_mut()
-                .try_for_each(|process| process.wait_for_end(BOUND).map(drop)),
+                .try_for_each(|process| process.wait_for_end(END_TIMEOUT).map(drop)),
         }
     }
 

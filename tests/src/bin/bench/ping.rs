@@ -11,15 +11,15 @@ use anyhow::{Context as _, Result};
 use carp_tests::Host;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::frames::{What, echo_request};
-use crate::tap::{Seen, now};
+use crate::capture::{Seen, now};
+use crate::frames::{Content, echo_request};
 
-const SPACING: Duration = Duration::from_millis(1);
+const PING_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Each tenth request counts for a client that asks every 10 ms.
-const SLOW: u64 = 10;
+const SLOW_DIVISOR: u64 = 10;
 
-/// A thread that asks until it is dropped. A [`Tap`](crate::tap::Tap) reads the replies.
+/// A thread that asks until it is dropped. A [`Capture`](crate::capture::Capture) reads the replies.
 #[derive(Debug)]
 pub(crate) struct Pinger {
     sent: Arc<Mutex<Vec<(u64, Duration)>>>,
@@ -56,7 +56,7 @@ impl Pinger {
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let lost = sent
             .iter()
-            .filter(|(number, at)| number % SLOW == 0 && (from..to).contains(at))
+            .filter(|(number, at)| number % SLOW_DIVISOR == 0 && (from..to).contains(at))
             .filter(|(number, _)| answered.binary_search(number).is_err())
             .count();
         u32::try_from(lost).unwrap_or(u32::MAX)
@@ -90,8 +90,8 @@ pub(crate) fn outage(from: Duration, seen: &[Seen]) -> Result<Duration> {
 
 fn reply(seen: &Seen) -> Option<u64> {
     match seen.what {
-        What::EchoReply { number } => Some(number),
-        What::Advertisement { .. } | What::Arp { .. } => None,
+        Content::EchoReply { number } => Some(number),
+        Content::Advertisement { .. } | Content::Arp { .. } => None,
     }
 }
 
@@ -107,7 +107,7 @@ fn ask(socket: &Socket, address: Ipv4Addr, sent: &Mutex<Vec<(u64, Duration)>>, s
             .unwrap_or_else(PoisonError::into_inner)
             .push((number, at));
         number += 1;
-        next += SPACING;
+        next += PING_INTERVAL;
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
 }

@@ -11,20 +11,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use carp_tests::{Host, Wire};
 
-use crate::bed::Mac;
-use crate::frames::{What, arp_request, read};
+use crate::frames::{Content, arp_request, read};
+use crate::testbed::Mac;
 
 /// The client is the third host of the lab.
 const CLIENT: u8 = 3;
 
 /// Interval between two rounds of questions.
-const ROUND: Duration = Duration::from_millis(2);
+const ROUND_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Interval between two rounds for all addresses, also those that have answered.
-const WHOLE_ROUND: Duration = Duration::from_millis(10);
+const WHOLE_ROUND_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Longest delay of a round.
-const PATIENCE: Duration = Duration::from_millis(1);
+const MAX_DELAY: Duration = Duration::from_millis(1);
 
 /// An address to ask for.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +97,7 @@ impl Probe {
             wires.entry(target.interface).or_default().push(*target);
         }
         let threads = wires.into_iter().map(|(interface, targets)| {
-            let wire = Wire::open(client, &format!("eth{interface}"), PATIENCE)?;
+            let wire = Wire::open(client, &format!("eth{interface}"), MAX_DELAY)?;
             let stop = Arc::clone(&stop);
             let work = move || ask(&wire, interface, &targets, mode, &stop);
             Ok(thread::Builder::new().spawn(work)?)
@@ -179,16 +179,16 @@ fn ask(
             }
             next = Instant::now()
                 + if matches!(mode, Mode::Always) {
-                    WHOLE_ROUND
+                    WHOLE_ROUND_INTERVAL
                 } else {
-                    ROUND
+                    ROUND_INTERVAL
                 };
         }
         let Some((time, length)) = wire.receive(&mut buffer).context("receiving answers")? else {
             continue;
         };
         match buffer.get(..length).and_then(read) {
-            Some(What::Arp { sender, .. }) => {
+            Some(Content::Arp { sender, .. }) => {
                 if questions.contains_key(&sender) {
                     answers.times.entry(sender).or_insert((time, time)).1 = time;
                     if !matches!(mode, Mode::Always) {
@@ -196,7 +196,7 @@ fn ask(
                     }
                 }
             }
-            Some(What::Advertisement { source, .. }) => {
+            Some(Content::Advertisement { source, .. }) => {
                 if let Mode::AfterTakeover(host) = mode {
                     let [.., last] = source.octets();
                     if last == host && answers.advertised.is_none() {
@@ -204,7 +204,7 @@ fn ask(
                     }
                 }
             }
-            Some(What::EchoReply { .. }) | None => {}
+            Some(Content::EchoReply { .. }) | None => {}
         }
     }
     Ok(answers)

@@ -132,7 +132,11 @@ fn missed(results: &Results) -> Result<String> {
     for figure in figures().filter(|figure| holds(figure, results) == Some(false)) {
         let cell = shown(figure, Engine::Carpd, results);
         let target = figure.target.show(figure.unit);
-        writeln!(text, "- {}: {cell}; the target is {target}.", figure.title)?;
+        writeln!(
+            text,
+            "- {}:\n  {cell}; the target is {target}.",
+            figure.title
+        )?;
     }
     if text.is_empty() {
         text.push_str("None.");
@@ -152,7 +156,7 @@ fn worse(results: &Results) -> Result<String> {
             if let Some(theirs) = theirs.filter(|theirs| *theirs < ours) {
                 writeln!(
                     text,
-                    "- {}: {engine} {}, carpd {}.",
+                    "- {}:\n  {engine} {}, carpd {}.",
                     figure.title,
                     figure.unit.show(theirs),
                     figure.unit.show(ours)
@@ -174,7 +178,7 @@ fn machine(machine: &Machine) -> Result<String> {
         ("memory", &machine.memory),
         ("kernel", &machine.kernel),
         ("system", &machine.system),
-        ("load when it began", &machine.load),
+        ("load at the start", &machine.load),
         ("carpd", &machine.carpd),
         ("keepalived", &machine.keepalived),
         ("ucarp", &machine.ucarp),

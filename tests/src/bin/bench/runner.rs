@@ -45,7 +45,7 @@ pub(crate) fn run(scenario: &Scenario, repeat: usize, results: &mut Results) -> 
 /// Runs scenarios once with each of their engines, several at a time, to show that they work. The
 /// figures mean nothing.
 pub(crate) fn smoke(scenarios: &[&Scenario], results: &mut Results) -> Result<()> {
-    const AT_ONCE: usize = 6;
+    const PARALLEL: usize = 6;
     let mut pairs: Vec<(&Scenario, Engine)> = scenarios
         .iter()
         .flat_map(|scenario| scenario.engines.iter().map(|engine| (*scenario, *engine)))
@@ -54,7 +54,7 @@ pub(crate) fn smoke(scenarios: &[&Scenario], results: &mut Results) -> Result<()
     let (pairs, results) = (Mutex::new(pairs), Mutex::new(results));
     let next = || pairs.lock().unwrap_or_else(PoisonError::into_inner).pop();
     thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..PARALLEL {
             scope.spawn(|| {
                 while let Some((scenario, engine)) = next() {
                     let (begin, mut outcome) = (Instant::now(), Outcome::default());

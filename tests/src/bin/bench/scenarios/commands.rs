@@ -10,12 +10,12 @@ use carp_tests::{Carpd, Host, program, wait_until};
 use serde_json::Value;
 
 use super::{Outcome, Size};
-use crate::bed::{Bed, Group, Place};
+use crate::capture::now;
 use crate::figures::Id;
 use crate::node::{Engine, Node, Plan};
 use crate::results::median;
 use crate::system::time_of_children;
-use crate::tap::now;
+use crate::testbed::{Group, Place, Testbed};
 
 /// Commands, and calls, of one repetition.
 const COMMANDS: u16 = 100;
@@ -24,7 +24,7 @@ const CALLS: u16 = 200;
 /// So large that no backup becomes MASTER during the measurement of its start.
 const ADVBASE: u8 = 20;
 
-const BOUND: Duration = Duration::from_secs(30);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Returns a carpctl that talks to this carpd through the private socket, which needs no
 /// `ip netns exec`.
@@ -42,10 +42,10 @@ pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
 }
 
 fn one(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
-    let bed = Bed::new(1)?;
+    let testbed = Testbed::new(1)?;
     let plan = Plan::of(Group::all(1, 1));
-    let node = Node::start(engine, &bed, Place::A, &plan)?;
-    bed.wait_until_answered(engine, Place::A, &plan.groups, BOUND)?;
+    let node = Node::start(engine, &testbed, Place::A, &plan)?;
+    testbed.wait_until_answered(engine, Place::A, &plan.groups, COMMAND_TIMEOUT)?;
     let carpd = node.carpd()?;
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -101,13 +101,13 @@ async fn configure(carpd: &Carpd, size: Size) -> Result<Vec<f64>> {
 
 /// Measures from the start of the process to the last transition to BACKUP, by carpd's time stamp.
 fn start(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
-    let bed = Bed::new(1)?;
+    let testbed = Testbed::new(1)?;
     let mut plan = Plan::of(Group::all(1, size.count(255)));
     plan.advbase = ADVBASE;
     let begin = now();
-    let node = Node::start(engine, &bed, Place::A, &plan)?;
+    let node = Node::start(engine, &testbed, Place::A, &plan)?;
     let carpd = node.carpd()?;
-    let last = wait_until("all interfaces are BACKUP", BOUND, || {
+    let last = wait_until("all interfaces are BACKUP", COMMAND_TIMEOUT, || {
         let text = carpd.carpctl("-a --json")?;
         let listed: Value = serde_json::from_str(&text)?;
         let listed = listed.as_array().context("not a list")?;
@@ -128,19 +128,19 @@ fn became_backup(interface: &Value) -> Option<u64> {
 }
 
 fn stop(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
-    let bed = Bed::new(1)?;
+    let testbed = Testbed::new(1)?;
     let plan = Plan::of(Group::all(1, size.count(255)));
-    let mut node = Node::start(engine, &bed, Place::A, &plan)?;
-    bed.wait_until_answered(engine, Place::A, &plan.groups, BOUND)?;
+    let mut node = Node::start(engine, &testbed, Place::A, &plan)?;
+    testbed.wait_until_answered(engine, Place::A, &plan.groups, COMMAND_TIMEOUT)?;
     node.wait_until_calm()?;
     let begin = Instant::now();
     node.ask_to_end()?;
     while node.is_running()? {
-        ensure!(begin.elapsed() < BOUND, "it does not end");
+        ensure!(begin.elapsed() < COMMAND_TIMEOUT, "carpd does not end");
         thread::sleep(Duration::from_micros(200));
     }
     let took = begin.elapsed();
-    let left = left_over(bed.host(Place::A))?;
+    let left = left_over(testbed.host(Place::A))?;
     ensure!(left == 0, "{left} devices are left over");
     out.add_time(Id::Stop255, took);
     Ok(())

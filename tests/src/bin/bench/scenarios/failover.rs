@@ -6,17 +6,17 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::{Outcome, Size};
-use crate::bed::{Bed, Group, Place};
+use crate::capture::{Capture, now};
 use crate::figures::Id;
 use crate::node::{Engine, Node, Plan};
 use crate::ping::{Pinger, outage};
-use crate::tap::{Tap, now};
+use crate::testbed::{Group, Place, Testbed};
 
 /// Time in which any engine takes over.
-const BOUND: Duration = Duration::from_secs(15);
+const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Time in which the consequences of a takeover show.
-const REST: Duration = Duration::from_millis(1500);
+const SETTLE_TIME: Duration = Duration::from_millis(1500);
 
 /// Part of the interval after which a master dies.
 const AFTER_ADVERTISEMENT: Duration = Duration::from_millis(100);
@@ -27,27 +27,27 @@ const GROUP: Group = Group {
 };
 
 struct Scene<'a> {
-    tap: &'a Tap,
+    capture: &'a Capture,
     pinger: &'a Pinger,
 }
 
 pub(crate) fn run(engine: Engine, _: Size, out: &mut Outcome) -> Result<()> {
-    let bed = Bed::new(1)?;
+    let testbed = Testbed::new(1)?;
     let plan = Plan::of(vec![GROUP]);
-    let mut a = Node::start(engine, &bed, Place::A, &plan)?;
-    bed.wait_until_answered(engine, Place::A, &plan.groups, BOUND)?;
-    let mut b = Node::start(engine, &bed, Place::B, &plan)?;
+    let mut a = Node::start(engine, &testbed, Place::A, &plan)?;
+    testbed.wait_until_answered(engine, Place::A, &plan.groups, TAKEOVER_TIMEOUT)?;
+    let mut b = Node::start(engine, &testbed, Place::B, &plan)?;
     b.wait_until_calm()?;
-    let (tap, pinger) = (
-        Tap::open(&bed.client, "eth0")?,
-        Pinger::start(&bed.client, GROUP.address())?,
+    let (capture, pinger) = (
+        Capture::open(&testbed.client, "eth0")?,
+        Pinger::start(&testbed.client, GROUP.address())?,
     );
     let scene = Scene {
-        tap: &tap,
+        capture: &capture,
         pinger: &pinger,
     };
     // An interval and more: B has heard A.
-    thread::sleep(REST);
+    thread::sleep(SETTLE_TIME);
 
     let begin = now();
     a.ask_to_end()?;
@@ -58,9 +58,9 @@ pub(crate) fn run(engine: Engine, _: Size, out: &mut Outcome) -> Result<()> {
     a.wait_for_end()?;
 
     let begin = now();
-    let a = Node::start(engine, &bed, Place::A, &plan)?;
+    let a = Node::start(engine, &testbed, Place::A, &plan)?;
     let (advertised, announced) = scene.settled(Place::A, begin)?;
-    let preempted = tap.last_advertisement(Place::B.address(0), advertised)?;
+    let preempted = capture.last_advertisement(Place::B.address(0), advertised)?;
     let (gap, lost) = scene.outage(begin)?;
     out.add_time(Id::ReturnTakeover, announced.saturating_sub(begin));
     out.add_time(Id::FailbackTakeover, announced.saturating_sub(preempted));
@@ -69,19 +69,22 @@ pub(crate) fn run(engine: Engine, _: Size, out: &mut Outcome) -> Result<()> {
 
     // Always at the same moment of the interval, which would otherwise decide the outage.
     let host = Place::A.address(0);
-    tap.wait_for("A advertises", now(), BOUND, |seen| {
+    capture.wait_for("A advertises", now(), TAKEOVER_TIMEOUT, |seen| {
         seen.is_advertisement_of(host)
     })?;
     thread::sleep(AFTER_ADVERTISEMENT);
     let begin = now();
-    bed.cut(Place::A)?;
+    testbed.cut(Place::A)?;
     let (advertised, _) = scene.settled(Place::B, begin)?;
-    let heard = tap.last_advertisement(host, advertised)?;
+    let heard = capture.last_advertisement(host, advertised)?;
     // A's port is dead: answers for the address come from B.
     let alive = begin + Duration::from_millis(100);
-    let located = tap.wait_for("B speaks for the address", alive, BOUND, |seen| {
-        seen.locates(GROUP.address())
-    })?;
+    let located = capture.wait_for(
+        "B answers for the address",
+        alive,
+        TAKEOVER_TIMEOUT,
+        |seen| seen.locates(GROUP.address()),
+    )?;
     out.add_time(Id::UnplannedTakeover, located.saturating_sub(heard));
     out.add_time(Id::UnplannedOutage, scene.outage(begin)?.0);
     b.ask_to_end()?;
@@ -94,25 +97,27 @@ impl Scene<'_> {
     /// after waiting for the consequences.
     fn settled(&self, place: Place, begin: Duration) -> Result<(Duration, Duration)> {
         let host = place.address(0);
-        let advertised =
-            self.tap
-                .wait_for(&format!("{place:?} advertises"), begin, BOUND, |seen| {
-                    seen.is_advertisement_of(host)
-                })?;
-        let announced =
-            self.tap
-                .wait_for("the address is announced", advertised, BOUND, |seen| {
-                    seen.announces(GROUP.address())
-                })?;
-        thread::sleep(REST);
+        let advertised = self.capture.wait_for(
+            &format!("{place:?} advertises"),
+            begin,
+            TAKEOVER_TIMEOUT,
+            |seen| seen.is_advertisement_of(host),
+        )?;
+        let announced = self.capture.wait_for(
+            "the address is announced",
+            advertised,
+            TAKEOVER_TIMEOUT,
+            |seen| seen.announces(GROUP.address()),
+        )?;
+        thread::sleep(SETTLE_TIME);
         Ok((advertised, announced))
     }
 
     /// Returns the longest gap since `begin`, and the lost pings until a moment ago.
     fn outage(&self, begin: Duration) -> Result<(Duration, f64)> {
         const UNDERWAY: Duration = Duration::from_millis(200);
-        let before = begin.saturating_sub(REST);
-        let seen = self.tap.since(before);
+        let before = begin.saturating_sub(SETTLE_TIME);
+        let seen = self.capture.since(before);
         let lost = self.pinger.lost(
             begin.saturating_sub(UNDERWAY),
             now().saturating_sub(UNDERWAY),

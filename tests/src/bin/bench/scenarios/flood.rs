@@ -8,14 +8,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::{Outcome, Size};
-use crate::bed::{Bed, Group, Place};
+use crate::capture::{Capture, Seen, now};
 use crate::figures::Id;
-use crate::frames::{What, forged_carp, forged_vrrp};
+use crate::frames::{Content, forged_carp, forged_vrrp};
 use crate::node::{Engine, Node, Plan};
-use crate::tap::{Seen, Tap, now};
+use crate::testbed::{Group, Place, Testbed};
 use crate::usage;
 
-const BOUND: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Rate and time for all engines.
 const BAD: (u32, Duration) = (20_000, Duration::from_secs(5));
@@ -27,7 +27,7 @@ const HEAVY: (u32, Duration) = (100_000, Duration::from_secs(10));
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time that frames may wait behind the flood.
-const SETTLED: Duration = Duration::from_millis(1500);
+const DRAIN_TIME: Duration = Duration::from_millis(1500);
 
 pub(crate) fn bad(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     let (rate, span) = BAD;
@@ -64,34 +64,39 @@ struct Flood {
 
 impl Flood {
     fn run(engine: Engine, hosts: u8, rate: u32, span: Duration) -> Result<Self> {
-        let bed = Bed::new(1)?;
+        let testbed = Testbed::new(1)?;
         let plan = Plan::of(Group::all(1, hosts));
-        let a = Node::start(engine, &bed, Place::A, &plan)?;
-        bed.wait_until_answered(engine, Place::A, &plan.groups, BOUND)?;
-        let b = Node::start(engine, &bed, Place::B, &plan)?;
+        let a = Node::start(engine, &testbed, Place::A, &plan)?;
+        testbed.wait_until_answered(engine, Place::A, &plan.groups, START_TIMEOUT)?;
+        let b = Node::start(engine, &testbed, Place::B, &plan)?;
         b.wait_until_calm()?;
-        thread::sleep(SETTLED);
+        thread::sleep(DRAIN_TIME);
         let (master, backup) = (a.processes(), b.processes());
         let used = || (usage::time(&master), usage::time(&backup));
         let logged = || Ok::<_, anyhow::Error>(a.logged()? + b.logged()?);
 
         // At the hosts: the switch drops frames under the flood.
-        let taps = [
-            Tap::open_outgoing(&bed.a, "eth0")?,
-            Tap::open_outgoing(&bed.b, "eth0")?,
+        let captures = [
+            Capture::open_outgoing(&testbed.a, "eth0")?,
+            Capture::open_outgoing(&testbed.b, "eth0")?,
         ];
         let (begin, before, logged_before) = (now(), used(), logged()?);
-        let flooded = bed.client.flood("eth0", &[forged(engine)?], rate, span)?;
+        let flooded = testbed
+            .client
+            .flood("eth0", &[forged(engine)?], rate, span)?;
         let sent = flooded.finish()?;
         let (after, took) = (used(), now().saturating_sub(begin).as_secs_f64());
-        thread::sleep(SETTLED);
+        thread::sleep(DRAIN_TIME);
         let written = u32::try_from(logged()?.saturating_sub(logged_before))?;
         Ok(Self {
             rate: sent.rate(),
             master: after.0.saturating_sub(before.0).as_secs_f64() / took,
             backup: after.1.saturating_sub(before.1).as_secs_f64() / took,
             logged: written.into(),
-            seen: taps.iter().flat_map(|tap| tap.since(begin)).collect(),
+            seen: captures
+                .iter()
+                .flat_map(|capture| capture.since(begin))
+                .collect(),
         })
     }
 
@@ -118,10 +123,10 @@ impl Flood {
 
     fn advertisements(&self, place: Place) -> impl Iterator<Item = (u8, Duration)> {
         self.seen.iter().filter_map(move |seen| match seen.what {
-            What::Advertisement { vhid, source } if source == place.address(0) => {
+            Content::Advertisement { vhid, source } if source == place.address(0) => {
                 Some((vhid, seen.at))
             }
-            What::Advertisement { .. } | What::Arp { .. } | What::EchoReply { .. } => None,
+            Content::Advertisement { .. } | Content::Arp { .. } | Content::EchoReply { .. } => None,
         })
     }
 }

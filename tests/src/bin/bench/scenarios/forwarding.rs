@@ -21,16 +21,16 @@ const PAIRS: u8 = 3;
 
 /// Time for which packets are sent in each part of a pair, in slices that take turns, so that a
 /// busy machine affects all parts alike.
-const SPAN: Duration = Duration::from_millis(1500);
+const SENDING_TIME: Duration = Duration::from_millis(1500);
 const SLICES: u8 = 10;
 
 /// Carp interfaces on each of the router's two interfaces.
 const EACH: u8 = 8;
 
 /// Time until the helper devices of a MASTER have proved that they receive.
-const PROVED: Duration = Duration::from_secs(20);
+const PROVING_TIMEOUT: Duration = Duration::from_secs(20);
 
-const BOUND: Duration = Duration::from_secs(10);
+const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A router between a host that sends and one that counts.
 struct Path {
@@ -57,10 +57,10 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     }
     let carpd = Carpd::start_configured(&routed, &rc_conf, "")?;
     for (number, ..) in devices(1) {
-        carpd.wait_for_state(&format!("carp{number}"), "MASTER", BOUND)?;
+        carpd.wait_for_state(&format!("carp{number}"), "MASTER", TAKEOVER_TIMEOUT)?;
     }
     for interface in ["eth0", "eth1"] {
-        wait_until("its ears are proved", PROVED, || {
+        wait_until("its helper devices are proved", PROVING_TIMEOUT, || {
             Ok((!carpd.has_direct_socket(interface)?).then_some(()))
         })?;
     }
@@ -72,7 +72,7 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     thread::scope(|scope| {
         let measured = scope.spawn(|| -> Result<()> {
             sched_setaffinity(None, &processors)?;
-            let slice = size.time(SPAN) / u32::from(SLICES);
+            let slice = size.time(SENDING_TIME) / u32::from(SLICES);
             let with = || carpd_path.rate(slice);
             let without = || bare_path.rate(slice);
             let tapped = || {
@@ -83,20 +83,20 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
                 bare_path.rate(slice)
             };
             for _ in 0..size.count(PAIRS) {
-                let [mut ours, mut theirs, mut taps] = [0.0; 3];
+                let [mut ours, mut theirs, mut captures] = [0.0; 3];
                 for number in 0..SLICES {
                     if number % 2 == 0 {
                         ours += with()?;
                         theirs += without()?;
-                        taps += tapped()?;
+                        captures += tapped()?;
                     } else {
-                        taps += tapped()?;
+                        captures += tapped()?;
                         theirs += without()?;
                         ours += with()?;
                     }
                 }
                 out.add(Id::ForwardRatio, ours / theirs);
-                out.add(Id::ForwardTap, taps / theirs);
+                out.add(Id::ForwardTap, captures / theirs);
                 out.add(Id::ForwardRate, ours / f64::from(SLICES));
             }
             Ok(())

@@ -7,48 +7,48 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::{Outcome, Size};
-use crate::bed::{Bed, Group, Place, targets};
+use crate::capture::now;
 use crate::figures::Id;
 use crate::node::{Engine, Node, Plan};
 use crate::probe::Probe;
-use crate::tap::now;
+use crate::testbed::{Group, Place, Testbed, targets};
 use crate::usage;
 
 /// Time in which any engine starts; ucarp runs a script for each address.
-const BOUND: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Time for which the steady state is measured.
-const WATCHED: Duration = Duration::from_secs(8);
+const STEADY_TIME: Duration = Duration::from_secs(8);
 
 /// Answers that come later than this after the end of the daemon count as they are.
-const REST: Duration = Duration::from_secs(1);
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
-    let bed = Bed::new(1)?;
+    let testbed = Testbed::new(1)?;
     let plan = Plan::of(Group::all(1, size.count(255)));
-    let [a, mut b] = pair(engine, &bed, &plan)?;
-    watch(&a, &b, size.time(WATCHED), out)?;
-    out.add_time(Id::Storm255, takeover(engine, &bed, &plan)?);
+    let [a, mut b] = pair(engine, &testbed, &plan)?;
+    watch(&a, &b, size.time(STEADY_TIME), out)?;
+    out.add_time(Id::Storm255, takeover(engine, &testbed, &plan)?);
     drop(a);
     b.wait_until_calm()?;
-    out.add_time(Id::Leave255, leave(engine, &bed, &plan, &mut b)?);
+    out.add_time(Id::Leave255, leave(engine, &testbed, &plan, &mut b)?);
     Ok(())
 }
 
 /// The same death with four interfaces.
 pub(crate) fn storm(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
-    let bed = Bed::new(4)?;
+    let testbed = Testbed::new(4)?;
     let plan = Plan::of(Group::all(4, size.count(255)));
-    let _nodes = pair(engine, &bed, &plan)?;
-    out.add_time(Id::Storm1020, takeover(engine, &bed, &plan)?);
+    let _nodes = pair(engine, &testbed, &plan)?;
+    out.add_time(Id::Storm1020, takeover(engine, &testbed, &plan)?);
     Ok(())
 }
 
 /// Starts A as master of all and B as backup, and waits until both are at rest.
-fn pair(engine: Engine, bed: &Bed, plan: &Plan) -> Result<[Node; 2]> {
-    let a = Node::start(engine, bed, Place::A, plan)?;
-    bed.wait_until_answered(engine, Place::A, &plan.groups, BOUND)?;
-    let b = Node::start(engine, bed, Place::B, plan)?;
+fn pair(engine: Engine, testbed: &Testbed, plan: &Plan) -> Result<[Node; 2]> {
+    let a = Node::start(engine, testbed, Place::A, plan)?;
+    testbed.wait_until_answered(engine, Place::A, &plan.groups, START_TIMEOUT)?;
+    let b = Node::start(engine, testbed, Place::B, plan)?;
     b.wait_until_calm()?;
     a.wait_until_calm()?;
     Ok([a, b])
@@ -81,26 +81,27 @@ fn watch(a: &Node, b: &Node, span: Duration, out: &mut Outcome) -> Result<()> {
 pub(super) const LEASES: &str = "kernel";
 
 /// Measures the death of A: from B's first advertisement to the last address's first answer.
-fn takeover(engine: Engine, bed: &Bed, plan: &Plan) -> Result<Duration> {
+fn takeover(engine: Engine, testbed: &Testbed, plan: &Plan) -> Result<Duration> {
     let [.., b] = Place::B.address(0).octets();
-    let probe = Probe::after_takeover(&bed.client, &targets(&plan.groups, engine, Place::B), b)?;
-    bed.cut(Place::A)?;
-    let answers = probe.finish(BOUND)?;
-    let advertised = answers.advertised.context("nobody has taken over")?;
-    let complete = answers.complete().context("nothing has answered")?;
+    let probe =
+        Probe::after_takeover(&testbed.client, &targets(&plan.groups, engine, Place::B), b)?;
+    testbed.cut(Place::A)?;
+    let answers = probe.finish(START_TIMEOUT)?;
+    let advertised = answers.advertised.context("no host has taken over")?;
+    let complete = answers.complete().context("no address has answered")?;
     Ok(complete.saturating_sub(advertised))
 }
 
 /// Measures the stop of the only host: until the last answer.
-fn leave(engine: Engine, bed: &Bed, plan: &Plan, node: &mut Node) -> Result<Duration> {
-    let probe = Probe::always(&bed.client, &targets(&plan.groups, engine, Place::B))?;
+fn leave(engine: Engine, testbed: &Testbed, plan: &Plan, node: &mut Node) -> Result<Duration> {
+    let probe = Probe::always(&testbed.client, &targets(&plan.groups, engine, Place::B))?;
     thread::sleep(Duration::from_millis(500));
     let begin = now();
     node.ask_to_end()?;
     node.wait_for_end()?;
     // The kernel or a script may still be removing addresses.
-    thread::sleep(REST);
-    let silent = probe.stop()?.silent().context("nothing ever answered")?;
+    thread::sleep(DRAIN_TIME);
+    let silent = probe.stop()?.silent().context("no address ever answered")?;
     Ok(silent.saturating_sub(begin))
 }
 

@@ -9,10 +9,10 @@ use anyhow::{Result, ensure};
 use super::many::{LEASES, bytes};
 use super::{Outcome, Size};
 use crate::bare;
-use crate::bed::{Bed, Group, Place};
 use crate::figures::Id;
 use crate::node::{Engine, Node, Plan};
 use crate::results::Point;
+use crate::testbed::{Group, Place, Testbed};
 use crate::usage;
 
 /// Numbers of interfaces, and of virtual hosts on each.
@@ -25,7 +25,7 @@ const SPAN: Duration = Duration::from_secs(4);
 /// Number of calls of `carpctl -a`.
 const CALLS: u8 = 15;
 
-const BOUND: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     let sizes = match size {
@@ -37,10 +37,10 @@ pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
         Size::Smoke => 1,
     };
     for (interfaces, each) in sizes.iter().copied() {
-        let bed = Bed::new(size.count(interfaces))?;
+        let testbed = Testbed::new(size.count(interfaces))?;
         let plan = Plan::of(Group::all(size.count(interfaces), size.count(each)));
-        let node = Node::start(engine, &bed, Place::A, &plan)?;
-        bed.wait_until_answered(engine, Place::A, &plan.groups, BOUND)?;
+        let node = Node::start(engine, &testbed, Place::A, &plan)?;
+        testbed.wait_until_answered(engine, Place::A, &plan.groups, START_TIMEOUT)?;
         node.wait_until_calm()?;
         let hosts = u32::try_from(plan.groups.len())?;
         let most = interfaces == 16;
@@ -77,8 +77,11 @@ pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
         if most {
             for _ in 0..spans {
                 let (groups, span) = (&plan.groups, size.time(SPAN));
-                out.add(Id::BareFrames4080, bare::advertise(&bed.a, groups, span)?);
-                out.add(Id::BareLeases4080, bare::renew(&bed.a, groups, span)?);
+                out.add(
+                    Id::BareFrames4080,
+                    bare::advertise(&testbed.a, groups, span)?,
+                );
+                out.add(Id::BareLeases4080, bare::renew(&testbed.a, groups, span)?);
             }
             list(&node, plan.groups.len(), size, out)?;
         }

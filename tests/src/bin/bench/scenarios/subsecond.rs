@@ -10,17 +10,17 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::{Outcome, Size};
-use crate::bed::{Bed, Group, Place};
+use crate::capture::{Capture, Seen, now};
 use crate::figures::Id;
-use crate::frames::What;
+use crate::frames::Content;
 use crate::node::{Engine, Node, Plan};
-use crate::tap::{Seen, Tap, now};
+use crate::testbed::{Group, Place, Testbed};
 
 const HOSTS: u8 = 16;
-const BOUND: Duration = Duration::from_secs(15);
+const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Time for which false takeovers are counted.
-const WATCHED: Duration = Duration::from_secs(300);
+const OBSERVATION_TIME: Duration = Duration::from_secs(300);
 
 /// Number of deaths of the master.
 const DEATHS: usize = 5;
@@ -32,7 +32,7 @@ pub(crate) fn run(engine: Engine, size: Size, out: &mut Outcome) -> Result<()> {
     {
         die(engine, out)?;
     }
-    let watched = size.time(WATCHED);
+    let watched = size.time(OBSERVATION_TIME);
     watch(engine, &[], watched, [Id::FalsePlain, Id::LatePlain], out)?;
     let realtime = ["--realtime"];
     watch(
@@ -65,29 +65,32 @@ fn plan(arguments: &[&str]) -> Plan {
 }
 
 /// Starts A as master of all; B, whose address is the lower one, stays backup.
-fn pair(engine: Engine, bed: &Bed, plan: &Plan) -> Result<[Node; 2]> {
-    let a = Node::start(engine, bed, Place::A, plan)?;
-    bed.wait_until_answered(engine, Place::A, &plan.groups, BOUND)?;
-    let b = Node::start(engine, bed, Place::B, plan)?;
+fn pair(engine: Engine, testbed: &Testbed, plan: &Plan) -> Result<[Node; 2]> {
+    let a = Node::start(engine, testbed, Place::A, plan)?;
+    testbed.wait_until_answered(engine, Place::A, &plan.groups, TAKEOVER_TIMEOUT)?;
+    let b = Node::start(engine, testbed, Place::B, plan)?;
     thread::sleep(Duration::from_secs(1));
     Ok([a, b])
 }
 
 fn die(engine: Engine, out: &mut Outcome) -> Result<()> {
-    let bed = Bed::new(1)?;
+    let testbed = Testbed::new(1)?;
     let plan = plan(&[]);
-    let _nodes = pair(engine, &bed, &plan)?;
-    let tap = Tap::open(&bed.client, "eth0")?;
+    let _nodes = pair(engine, &testbed, &plan)?;
+    let capture = Capture::open(&testbed.client, "eth0")?;
     thread::sleep(Duration::from_millis(300));
     let begin = now();
-    bed.cut(Place::A)?;
+    testbed.cut(Place::A)?;
     let mut worst = Duration::ZERO;
     for group in &plan.groups {
         let address = group.address();
-        let announced = tap.wait_for(&format!("{address} is announced"), begin, BOUND, |seen| {
-            seen.announces(address)
-        })?;
-        let seen = tap.since(Duration::ZERO);
+        let announced = capture.wait_for(
+            &format!("{address} is announced"),
+            begin,
+            TAKEOVER_TIMEOUT,
+            |seen| seen.announces(address),
+        )?;
+        let seen = capture.since(Duration::ZERO);
         let last = seen
             .iter()
             .filter(|each| vhid_from(each, Place::A) == Some(group.vhid))
@@ -108,16 +111,16 @@ fn watch(
     [takeovers, late]: [Id; 2],
     out: &mut Outcome,
 ) -> Result<()> {
-    let bed = Bed::new(1)?;
-    let mut nodes = pair(engine, &bed, &plan(arguments))?;
-    let (tap, sent) = (
-        Tap::open(&bed.client, "eth0")?,
-        Tap::open_outgoing(&bed.a, "eth0")?,
+    let testbed = Testbed::new(1)?;
+    let mut nodes = pair(engine, &testbed, &plan(arguments))?;
+    let (capture, sent) = (
+        Capture::open(&testbed.client, "eth0")?,
+        Capture::open_outgoing(&testbed.a, "eth0")?,
     );
     let busy = Busy::start()?;
     thread::sleep(span);
     drop(busy);
-    let seen = tap.since(Duration::ZERO);
+    let seen = capture.since(Duration::ZERO);
     for node in &mut nodes {
         node.check_alive()?;
     }
@@ -161,8 +164,8 @@ fn lateness(seen: &[Seen]) -> Vec<Duration> {
 
 fn vhid_from(seen: &Seen, place: Place) -> Option<u8> {
     match seen.what {
-        What::Advertisement { vhid, source } if source == place.address(0) => Some(vhid),
-        What::Advertisement { .. } | What::Arp { .. } | What::EchoReply { .. } => None,
+        Content::Advertisement { vhid, source } if source == place.address(0) => Some(vhid),
+        Content::Advertisement { .. } | Content::Arp { .. } | Content::EchoReply { .. } => None,
     }
 }
 
@@ -207,7 +210,7 @@ mod tests {
         let source = place.address(0);
         Seen {
             at: Duration::from_millis(at),
-            what: What::Advertisement { vhid: 1, source },
+            what: Content::Advertisement { vhid: 1, source },
         }
     }
 

@@ -9,52 +9,52 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use carp_tests::{Host, Wire, wait_until};
 
-use crate::frames::{What, read};
+use crate::frames::{Content, read};
 
 /// Longest time until a capture notices that it was dropped.
-const PATIENCE: Duration = Duration::from_millis(50);
+const RECEIVE_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// One frame, with its time since the epoch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     pub(crate) at: Duration,
-    pub(crate) what: What,
+    pub(crate) what: Content,
 }
 
 impl Seen {
     /// Returns whether it is an advertisement of this host.
     pub(crate) fn is_advertisement_of(&self, host: Ipv4Addr) -> bool {
-        matches!(self.what, What::Advertisement { source, .. } if source == host)
+        matches!(self.what, Content::Advertisement { source, .. } if source == host)
     }
 
     /// Returns whether it gives the MAC of `address`, in an answer or an announcement.
     pub(crate) fn locates(&self, address: Ipv4Addr) -> bool {
-        matches!(self.what, What::Arp { sender, .. } if sender == address)
+        matches!(self.what, Content::Arp { sender, .. } if sender == address)
     }
 
     /// Returns whether it announces `address`.
     pub(crate) fn announces(&self, address: Ipv4Addr) -> bool {
-        matches!(self.what, What::Arp { sender, gratuitous: true } if sender == address)
+        matches!(self.what, Content::Arp { sender, gratuitous: true } if sender == address)
     }
 }
 
 /// A thread that reads one interface until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Tap {
+pub(crate) struct Capture {
     seen: Arc<Mutex<Vec<Seen>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Tap {
+impl Capture {
     /// Captures the frames that arrive at the client.
     pub(crate) fn open(client: &Host, interface: &str) -> Result<Self> {
-        Self::over(Wire::open(client, interface, PATIENCE)?)
+        Self::over(Wire::open(client, interface, RECEIVE_TIMEOUT)?)
     }
 
     /// Captures the frames that a host sends, at the moment at which it passes them to the wire.
     pub(crate) fn open_outgoing(host: &Host, interface: &str) -> Result<Self> {
-        Self::over(Wire::open_outgoing(host, interface, PATIENCE)?)
+        Self::over(Wire::open_outgoing(host, interface, RECEIVE_TIMEOUT)?)
     }
 
     fn over(wire: Wire) -> Result<Self> {
@@ -103,7 +103,7 @@ impl Tap {
     }
 }
 
-impl Drop for Tap {
+impl Drop for Capture {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {

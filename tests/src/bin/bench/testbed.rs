@@ -72,7 +72,7 @@ impl Group {
 
 /// Hosts and cables, which are removed when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Bed {
+pub(crate) struct Testbed {
     pub(crate) a: Host,
     pub(crate) b: Host,
     pub(crate) client: Host,
@@ -80,8 +80,8 @@ pub(crate) struct Bed {
     _lab: Lab,
 }
 
-impl Bed {
-    /// Makes a bed whose hosts have this number of interfaces each.
+impl Testbed {
+    /// Makes a testbed whose hosts have this number of interfaces each.
     pub(crate) fn new(interfaces: u8) -> Result<Self> {
         let lab = Lab::new()?;
         let host = |name: &str, last: u8| {
