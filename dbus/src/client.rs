@@ -1,4 +1,4 @@
-//! What carpctl and carptop do on a connection to carpd.
+//! Requests of carpctl and carptop on a connection to carpd.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -17,30 +17,29 @@ use crate::{
     Error, EventInfo, InterfaceInfo, Settings, SuppressionInfo, SysctlInfo, Watch, number,
 };
 
-/// How long carpd may take to answer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// Time that carpd may take to answer.
+pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long it may take where somebody may be asked for a password first, which carpd gives up
-/// after a minute and a half.
-const ATTENTION: Duration = Duration::from_secs(95);
+/// Time that carpd may take to answer if polkit may ask for a password, which carpd gives up after
+/// a minute and a half.
+const AUTHORISATION_TIMEOUT: Duration = Duration::from_secs(95);
 
 /// A connection to carpd. Clones share it.
 ///
-/// Every method is one call, and fails with [`Error::Bus`] if carpd does not answer within five
-/// seconds; but if on a bus somebody else than root wants to change something, within 95, in
-/// which polkit may ask for a password.
+/// Every method is one call. It fails with [`Error::Bus`] if carpd does not answer within five
+/// seconds, or, for changes by other users than root on a bus, within 95 seconds, in which
+/// polkit may ask for a password.
 #[derive(Clone, Debug)]
 pub struct Client {
     connection: Connection,
-    /// How long a change may take.
-    attention: Duration,
+    /// Time that a change may take.
+    change_timeout: Duration,
     manager: ManagerProxy<'static>,
     sysctl: SysctlProxy<'static>,
 }
 
 impl Client {
-    /// A client over a connection that is there already, either to carpd or to a bus that carpd
-    /// is on.
+    /// Makes a client of an existing connection, either to carpd or to a bus with carpd.
     ///
     /// # Errors
     ///
@@ -54,24 +53,24 @@ impl Client {
             .cache_properties(CacheProperties::No)
             .build()
             .await?;
-        let attention = if connection.is_bus() && !rustix::process::geteuid().is_root() {
-            ATTENTION
+        let change_timeout = if connection.is_bus() && !rustix::process::geteuid().is_root() {
+            AUTHORISATION_TIMEOUT
         } else {
-            PATIENCE
+            REPLY_TIMEOUT
         };
         Ok(Self {
             connection,
-            attention,
+            change_timeout,
             manager,
             sysctl,
         })
     }
 
-    /// Every carp interface, in the order of their numbers.
+    /// Returns every carp interface, in the order of their numbers.
     ///
     /// # Errors
     ///
-    /// [`Error::Bus`] alone.
+    /// Only [`Error::Bus`].
     pub async fn interfaces(&self) -> Result<Vec<InterfaceInfo>, Error> {
         let manager = self.manager.inner();
         let answer = manager.call_method("ListInterfaces", &()).await?;
@@ -80,12 +79,12 @@ impl Client {
         Ok(rows.into_iter().map(|(_, Received(info))| info).collect())
     }
 
-    /// The same with those properties alone that have one of these names, and whatever else is
-    /// in an [`InterfaceInfo`] empty: of thousands of interfaces, all properties are megabytes.
+    /// Returns the same with only the named properties; all others of an [`InterfaceInfo`] are
+    /// empty. All properties of thousands of interfaces are megabytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Bus`] alone.
+    /// Only [`Error::Bus`].
     pub async fn properties(&self, names: &[&str]) -> Result<Vec<InterfaceInfo>, Error> {
         let manager = self.manager.inner();
         let answer = manager.call_method("ListProperties", &(names,)).await?;
@@ -93,7 +92,7 @@ impl Client {
         Ok(interfaces)
     }
 
-    /// One carp interface.
+    /// Returns one carp interface.
     ///
     /// # Errors
     ///
@@ -114,7 +113,7 @@ impl Client {
             .await
             .map_err(|error| no_object(error, name))?;
         let Received::<InterfaceInfo>(info) = answer.body().deserialize()?;
-        // An interface that is just being removed may have an object, but no properties.
+        // An interface that is being removed can have an object without properties.
         if info.name.is_empty() {
             Err(gone())
         } else {
@@ -122,12 +121,12 @@ impl Client {
         }
     }
 
-    /// Creates `name`, or with `carp` the next free unit, with all `settings` at once. The answer
-    /// is its name.
+    /// Creates `name`, or with `carp` the next free unit, with all `settings` at once, and returns
+    /// its name.
     ///
     /// # Errors
     ///
-    /// Whatever carpd refuses; then nothing was created.
+    /// All refusals by carpd; then nothing was created.
     pub async fn create(&self, name: &str, settings: Settings) -> Result<String, Error> {
         let settings = settings.into_dictionary();
         let path = self
@@ -146,7 +145,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Whatever carpd refuses; then nothing changed.
+    /// All refusals by carpd; then nothing changed.
     pub async fn configure(&self, name: &str, settings: Settings) -> Result<(), Error> {
         let interface = self.proxy(name).await?;
         let settings = settings.into_dictionary();
@@ -154,7 +153,7 @@ impl Client {
         answer.map_err(|error| no_object(error, name))
     }
 
-    /// Bows out and removes `name`.
+    /// Removes `name`, after a bow-out.
     ///
     /// # Errors
     ///
@@ -163,7 +162,7 @@ impl Client {
         Ok(self.limited(self.manager.destroy_interface(name)).await?)
     }
 
-    /// The password of `name`; empty if none is set, or if the caller is not root.
+    /// Returns the password of `name`; empty if none is set, or if the caller is not root.
     ///
     /// # Errors
     ///
@@ -177,11 +176,11 @@ impl Client {
         Ok(key)
     }
 
-    /// Every sysctl, sorted by name.
+    /// Returns every sysctl, sorted by name.
     ///
     /// # Errors
     ///
-    /// [`Error::Bus`] alone.
+    /// Only [`Error::Bus`].
     pub async fn sysctls(&self) -> Result<Vec<SysctlInfo>, Error> {
         let listed = self.sysctl.list().await?;
         listed
@@ -198,7 +197,7 @@ impl Client {
             .collect()
     }
 
-    /// The value of `name`, such as `net.inet.carp.preempt`.
+    /// Returns the value of `name`, such as `net.inet.carp.preempt`.
     ///
     /// # Errors
     ///
@@ -208,7 +207,7 @@ impl Client {
         numeric(name, &value)
     }
 
-    /// Sets `name` and gives the old value.
+    /// Sets `name` and returns the old value.
     ///
     /// # Errors
     ///
@@ -220,11 +219,11 @@ impl Client {
         numeric(name, &old)
     }
 
-    /// The counters of all interfaces together, by name.
+    /// Returns the sums of the counters of all interfaces, by name.
     ///
     /// # Errors
     ///
-    /// [`Error::Bus`] alone.
+    /// Only [`Error::Bus`].
     pub async fn statistics(&self) -> Result<BTreeMap<String, u64>, Error> {
         Ok(self.manager.get_statistics().await?)
     }
@@ -238,30 +237,32 @@ impl Client {
         Ok(self.limited(self.manager.reset_statistics()).await?)
     }
 
-    /// Writes what is running into the configuration files.
+    /// Writes the running configuration to the configuration files.
     ///
     /// # Errors
     ///
-    /// [`Error::Failed`] if that cannot be: the files are as they were. [`Error::NotPermitted`].
+    /// [`Error::Failed`] if the files cannot be written; they stay as they were.
+    /// [`Error::NotPermitted`].
     pub async fn save(&self) -> Result<(), Error> {
         Ok(self.limited(self.manager.save()).await?)
     }
 
-    /// Reads the configuration files again and changes what differs.
+    /// Reads the configuration files again and applies the differences.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if something is wrong in them: nothing was changed.
-    /// [`Error::Failed`] if some of it cannot be: the rest was changed. [`Error::NotPermitted`].
+    /// [`Error::InvalidArgument`] if the files contain a fault; then nothing changed.
+    /// [`Error::Failed`] if some settings cannot be applied; all others were.
+    /// [`Error::NotPermitted`].
     pub async fn reload(&self) -> Result<(), Error> {
         Ok(self.limited(self.manager.reload()).await?)
     }
 
-    /// Who suppresses preemption.
+    /// Returns the causes that suppress preemption.
     ///
     /// # Errors
     ///
-    /// [`Error::Bus`] alone.
+    /// Only [`Error::Bus`].
     pub async fn suppressions(&self) -> Result<Vec<SuppressionInfo>, Error> {
         let listed = self.manager.list_suppressions().await?;
         Ok(listed
@@ -270,7 +271,7 @@ impl Client {
             .collect())
     }
 
-    /// Suppresses preemption until the descriptor, and every copy of it, is closed.
+    /// Suppresses preemption until the returned descriptor, and every copy of it, is closed.
     ///
     /// # Errors
     ///
@@ -280,7 +281,7 @@ impl Client {
         Ok(hold.into())
     }
 
-    /// Whether we may do something of the kind that polkit calls `action`, such as `state`, be it
+    /// Returns whether the caller is authorised for a polkit `action`, such as `state`, perhaps
     /// after typing a password.
     ///
     /// # Errors
@@ -290,42 +291,42 @@ impl Client {
         Ok(self.manager.can_change(action, "").await? != "no")
     }
 
-    /// The oldest `most` of the kept events with a number above `after`.
+    /// Returns the oldest `most` of the kept events with a number above `after`.
     ///
     /// # Errors
     ///
-    /// [`Error::Bus`] alone.
+    /// Only [`Error::Bus`].
     pub async fn events(&self, after: u64, most: u32) -> Result<Vec<EventInfo>, Error> {
         let listed = self.manager.get_events(after, most).await?;
         Ok(listed.into_iter().map(EventInfo::from).collect())
     }
 
-    /// The version of carpd.
+    /// Returns the version of carpd.
     ///
     /// # Errors
     ///
-    /// [`Error::Bus`] alone.
+    /// Only [`Error::Bus`].
     pub async fn version(&self) -> Result<String, Error> {
         Ok(self.manager.version().await?)
     }
 
-    /// Whatever changes from now on. Read the present state *after* this call, and nothing can
-    /// be missed.
+    /// Returns all changes from now on. Read the present state *after* this call, so that no change
+    /// is missed.
     ///
     /// # Errors
     ///
-    /// [`Error::Bus`] alone.
+    /// Only [`Error::Bus`].
     pub async fn watch(&self) -> Result<Watch, Error> {
         Watch::new(&self.connection).await
     }
 
-    /// A change, which has no time limit of its own.
+    /// Waits for a change within its time limit.
     async fn limited<T>(
         &self,
         change: impl Future<Output = zbus::Result<T>>,
     ) -> Result<T, zbus::Error> {
         let late = || zbus::Error::InputOutput(Arc::new(ErrorKind::TimedOut.into()));
-        let outcome = timeout(self.attention, change).await;
+        let outcome = timeout(self.change_timeout, change).await;
         outcome.unwrap_or_else(|_| Err(late()))
     }
 
@@ -345,7 +346,7 @@ fn numeric(name: &str, value: &Variant<'_>) -> Result<u64, Error> {
         .ok_or_else(|| Error::Failed(format!("{name} has the value {value}, not a number")))
 }
 
-/// An object that is not there is an interface that does not exist.
+/// Maps an unknown object to an interface that does not exist.
 fn no_object(error: zbus::Error, name: &str) -> Error {
     if let zbus::Error::FDO(inner) = &error
         && let zbus::fdo::Error::UnknownObject(_) | zbus::fdo::Error::UnknownInterface(_) = **inner

@@ -1,4 +1,4 @@
-//! The ways to carpd: an address that was given, the private socket, the system bus.
+//! Connections to carpd: to a given address, the private socket, or the system bus.
 
 use std::env;
 use std::io::ErrorKind;
@@ -7,18 +7,18 @@ use tokio::time::timeout;
 use zbus::Connection;
 use zbus::connection::Builder;
 
-use crate::client::PATIENCE;
+use crate::client::REPLY_TIMEOUT;
 use crate::names::{ADDRESS_VARIABLE, BUS_NAME, PRIVATE_SOCKET};
 use crate::{Client, ConnectError, Error, plain};
 
 impl Client {
-    /// Connects to the peer-to-peer address in `CARPD_BUS_ADDRESS` if that is set; else to the
-    /// private socket, which is root's; else by way of the system bus.
+    /// Connects to the peer-to-peer address in `CARPD_BUS_ADDRESS` if that is set; otherwise to the
+    /// private socket, which is root's; otherwise through the system bus.
     ///
     /// # Errors
     ///
-    /// [`ConnectError::NoDaemon`] if carpd is nowhere, [`ConnectError::Failed`] if it is there
-    /// but cannot be spoken to.
+    /// [`ConnectError::NoDaemon`] if carpd does not run, [`ConnectError::Failed`] if it runs but
+    /// the connection fails.
     pub async fn connect() -> Result<Self, ConnectError> {
         if let Some(address) = env::var(ADDRESS_VARIABLE)
             .ok()
@@ -33,8 +33,8 @@ impl Client {
         };
         match open(Builder::system()).await {
             Ok(connection) => Self::over_bus(connection, &private).await,
-            Err(Trouble::Nobody(_)) => Err(private.and("there is no system bus")),
-            Err(Trouble::Other(error)) => Err(failed("the system bus", error)),
+            Err(ConnectFailure::NotListening(_)) => Err(private.and("there is no system bus")),
+            Err(ConnectFailure::Other(error)) => Err(failed("the system bus", error)),
         }
     }
 
@@ -46,10 +46,10 @@ impl Client {
     pub async fn connect_to(address: &str) -> Result<Self, ConnectError> {
         match open(Builder::address(address).p2p()).await {
             Ok(connection) => Self::over(connection, address).await,
-            Err(Trouble::Nobody(why)) => Err(ConnectError::NoDaemon {
+            Err(ConnectFailure::NotListening(why)) => Err(ConnectError::NoDaemon {
                 tried: format!("{address}: {why}"),
             }),
-            Err(Trouble::Other(error)) => Err(failed(address, error)),
+            Err(ConnectFailure::Other(error)) => Err(failed(address, error)),
         }
     }
 
@@ -58,8 +58,8 @@ impl Client {
         client.map_err(|error| failed(address, error.to_string()))
     }
 
-    /// On a bus carpd may be missing, or be started by the first call.
-    async fn over_bus(connection: Connection, private: &Trouble) -> Result<Self, ConnectError> {
+    /// Connects through a bus, where carpd may be missing or be started by the first call.
+    async fn over_bus(connection: Connection, private: &ConnectFailure) -> Result<Self, ConnectError> {
         let client = Self::over(connection, "the system bus").await?;
         match client.version().await {
             Ok(_) => Ok(client),
@@ -69,7 +69,7 @@ impl Client {
                     zbus::fdo::Error::ServiceUnknown(_) | zbus::fdo::Error::NameHasNoOwner(_)
                 ) =>
             {
-                Err(private.and("nobody owns org.carpd1 on the system bus"))
+                Err(private.and("org.carpd1 has no owner on the system bus"))
             }
             Err(error) => {
                 let address = format!("{BUS_NAME} on the system bus");
@@ -86,19 +86,19 @@ fn failed(address: &str, error: String) -> ConnectError {
     }
 }
 
-/// Why a connection could not be had.
-enum Trouble {
-    /// Nobody listens there.
-    Nobody(String),
-    /// Somebody does.
+/// Reason for a failed connection.
+enum ConnectFailure {
+    /// No program listens there.
+    NotListening(String),
+    /// Any other error.
     Other(String),
 }
 
-impl Trouble {
-    /// The private socket was no way, and neither was the system bus.
+impl ConnectFailure {
+    /// Combines the errors of the private socket and of the system bus.
     fn and(&self, bus: &str) -> ConnectError {
         match self {
-            Self::Nobody(why) => ConnectError::NoDaemon {
+            Self::NotListening(why) => ConnectError::NoDaemon {
                 tried: format!("{PRIVATE_SOCKET}: {why}; {bus}"),
             },
             Self::Other(why) => failed(PRIVATE_SOCKET, format!("{why}, and {bus}")),
@@ -106,8 +106,8 @@ impl Trouble {
     }
 }
 
-async fn open(builder: Builder<'_>) -> Result<Connection, Trouble> {
-    match timeout(PATIENCE, builder.method_timeout(PATIENCE).build()).await {
+async fn open(builder: Builder<'_>) -> Result<Connection, ConnectFailure> {
+    match timeout(REPLY_TIMEOUT, builder.method_timeout(REPLY_TIMEOUT).build()).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(zbus::Error::Connection(error, _) | zbus::Error::InputOutput(error))) => {
             let text = plain(&error).to_lowercase();
@@ -115,12 +115,12 @@ async fn open(builder: Builder<'_>) -> Result<Connection, Trouble> {
                 error.kind(),
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused
             ) {
-                Err(Trouble::Nobody(text))
+                Err(ConnectFailure::NotListening(text))
             } else {
-                Err(Trouble::Other(text))
+                Err(ConnectFailure::Other(text))
             }
         }
-        Ok(Err(error)) => Err(Trouble::Other(error.to_string())),
-        Err(_) => Err(Trouble::Other("no answer within five seconds".to_owned())),
+        Ok(Err(error)) => Err(ConnectFailure::Other(error.to_string())),
+        Err(_) => Err(ConnectFailure::Other("no answer within five seconds".to_owned())),
     }
 }

@@ -1,30 +1,30 @@
-//! What can go wrong on the way to carpd, and what carpd refuses.
+//! Errors of connections to carpd, and refusals by carpd.
 
 use core::fmt;
 
 use zbus::DBusError;
 
-/// A refusal with one of the names `org.carpd1.Error.*`, or trouble on the way there.
+/// A refusal with one of the names `org.carpd1.Error.*`, or a failed call.
 ///
-/// [`Display`](fmt::Display) gives the message alone: one line that names the interface, the
-/// value and what would be right.
+/// [`Display`](fmt::Display) gives only the message: one line that names the interface, the value
+/// and the accepted values.
 #[derive(Clone, Debug, PartialEq, DBusError)]
 #[zbus(prefix = "org.carpd1.Error", impl_display = false)]
 pub enum Error {
-    /// The call did not get through, or its answer made no sense.
+    /// The call failed, or its answer was malformed.
     #[zbus(error)]
     Bus(zbus::Error),
-    /// It exists already, or is taken by another interface.
+    /// It exists already, or another interface uses it.
     Exists(String),
     /// There is no interface, address, sysctl or setting of that name.
     NotFound(String),
-    /// The value cannot be.
+    /// The value is not allowed.
     InvalidArgument(String),
     /// The address cannot be used.
     AddressNotAvailable(String),
     /// The physical interface does not exist or cannot carry CARP.
     NoDevice(String),
-    /// The caller may not do that.
+    /// The caller is not authorised.
     NotPermitted(String),
     /// The sysctl cannot be set.
     ReadOnly(String),
@@ -60,21 +60,21 @@ impl fmt::Display for Error {
     }
 }
 
-/// Why a client could not connect.
+/// Reason for a failed connection.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ConnectError {
-    /// Nobody is there: carpd does not run.
+    /// carpd does not run.
     #[error("carpd is not running ({tried})")]
     NoDaemon {
-        /// Where it was looked for, for people to read.
+        /// The addresses that were tried, as text.
         tried: String,
     },
-    /// Something is there, but it does not let us in or does not speak as expected.
+    /// A program answers, but refuses the connection or does not speak as expected.
     #[error("cannot connect to {address}: {error}")]
     Failed {
-        /// Where.
+        /// The address.
         address: String,
-        /// What went wrong.
+        /// The error.
         error: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Events, and how they travel.
+//! Events, and their form on the bus.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use serde::Serialize;
 use zbus::OwnedVariant;
 use zbus::wire::Str;
 
-/// One event of the ring.
+/// One of the events that carpd keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EventInfo {
-    /// Counts up by one from the daemon's start.
+    /// Number, counted from the daemon's start.
     pub number: u64,
     /// Microseconds since the epoch.
     pub time: u64,
@@ -17,13 +17,14 @@ pub struct EventInfo {
     pub interface: String,
     /// `transition`, `suppression`, `bad-packet`, …
     pub kind: String,
-    /// One line for people.
+    /// One line of text.
     pub text: String,
     /// Facts by name, as text.
     pub details: BTreeMap<String, String>,
 }
 
-/// An event on the bus: number, time in microseconds since the epoch, interface, kind, text, details.
+/// An event on the bus: number, time in microseconds since the epoch, interface, kind, text,
+/// details.
 pub type EventRow = (
     u64,
     u64,
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn event_survives_the_journey_and_other_details_become_text() {
+    fn event_is_the_same_after_conversion_and_details_become_text() {
         let event = EventInfo {
             number: 7,
             time: 9,

@@ -1,12 +1,12 @@
-//! The D-Bus contract of carpd, `org.carpd1`, as Rust sees it.
+//! The D-Bus contract of carpd, `org.carpd1`, for Rust.
 //!
-//! The contract itself is the introspection files beside this package: `org.carpd1.Manager.xml`,
-//! `org.carpd1.Sysctl.xml` and `org.carpd1.Interface.xml`. This package holds the same names
-//! ([`names`]), proxies ([`proxy`]), error names ([`Error`]), the dictionaries that travel as
-//! `a{sv}` ([`properties`], [`row`], [`Settings`]), the words that make them ([`ifconfig`]) and a [`Client`] that
-//! carpctl and carptop share.
+//! The contract itself is in the introspection files of this package: `org.carpd1.Manager.xml`,
+//! `org.carpd1.Sysctl.xml` and `org.carpd1.Interface.xml`. The package has the same names
+//! ([`names`]), proxies ([`proxy`]), error names ([`Error`]), the dictionaries of type `a{sv}`
+//! ([`properties`], [`row`], [`Settings`]), ifconfig's words that make them ([`ifconfig`]), and a
+//! [`Client`] that carpctl and carptop share.
 //!
-//! **Invariant:** nothing here knows how carpd works inside.
+//! It does not depend on carpd or on the protocol.
 
 mod client;
 mod connect;

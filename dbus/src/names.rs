@@ -1,4 +1,4 @@
-//! Names and places that both sides of the bus must agree on.
+//! Names and paths that both sides of the bus must agree on.
 
 /// The well-known name on the system bus.
 pub const BUS_NAME: &str = "org.carpd1";
@@ -6,7 +6,7 @@ pub const BUS_NAME: &str = "org.carpd1";
 /// The object with the interfaces Manager, Sysctl and `org.freedesktop.DBus.ObjectManager`.
 pub const ROOT_PATH: &str = "/org/carpd1";
 
-/// Every object below is a carp interface: `/org/carpd1/interface/carp0`.
+/// Parent of the objects of carp interfaces, such as `/org/carpd1/interface/carp0`.
 pub const INTERFACES_PATH: &str = "/org/carpd1/interface";
 
 /// The interface of the daemon as a whole.
@@ -18,31 +18,31 @@ pub const SYSCTL_INTERFACE: &str = "org.carpd1.Sysctl";
 /// The interface of one carp interface.
 pub const INTERFACE_INTERFACE: &str = "org.carpd1.Interface";
 
-/// Where carpd listens for peer-to-peer connections of root's.
+/// Socket for root's peer-to-peer connections.
 pub const PRIVATE_SOCKET: &str = "/run/carpd/bus";
 
-/// The environment variable with the D-Bus address that a client tries alone, if it is set.
+/// Environment variable with a D-Bus address, which excludes all others if it is set.
 pub const ADDRESS_VARIABLE: &str = "CARPD_BUS_ADDRESS";
 
-/// What the names of all sysctls begin with.
+/// Prefix of the names of sysctls.
 pub const SYSCTL_PREFIX: &str = "net.inet.carp.";
 
-/// What the names of polkit's actions begin with.
+/// Prefix of the names of polkit's actions.
 pub const ACTION_PREFIX: &str = "org.carpd1.";
 
-/// The counters of all interfaces together, as one value below [`SYSCTL_PREFIX`].
+/// Sums of the counters of all interfaces, as one value below [`SYSCTL_PREFIX`].
 pub const STATS: &str = "net.inet.carp.stats";
 
-/// What they are, for `sysctl -d`.
+/// Its description, for `sysctl -d`.
 pub const STATS_DESCRIPTION: &str = "The counters, as netstat -s -p carp shows them";
 
-/// The object path of the carp interface `name`.
+/// Returns the object path of the carp interface `name`.
 #[must_use]
 pub fn interface_path(name: &str) -> String {
     format!("{INTERFACES_PATH}/{name}")
 }
 
-/// The carp interface that `path` belongs to, if it does to one.
+/// Returns the carp interface to which `path` belongs, if any.
 #[must_use]
 pub fn interface_of(path: &str) -> Option<&str> {
     path.strip_prefix(INTERFACES_PATH)?
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_names_its_interface_and_back() {
+    fn path_and_interface_name_convert_both_ways() {
         assert_eq!(interface_of(&interface_path("carp12")), Some("carp12"));
         assert_eq!(interface_of(ROOT_PATH), None);
         assert_eq!(interface_of("/org/carpd1/interface/"), None);

@@ -1,8 +1,8 @@
-//! Numbers in any type that D-Bus has for them.
+//! Numbers of any D-Bus type.
 
 use zbus::Variant;
 
-/// A number out of any of D-Bus's integer types or a boolean.
+/// Returns the number in a value of any integer type or a boolean.
 #[must_use]
 pub fn number(value: &Variant<'_>) -> Option<u64> {
     match value {
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_may_come_in_any_integer_type() {
+    fn number_is_read_from_any_integer_type() {
         assert_eq!(number(&Variant::from(1u8)), Some(1));
         assert_eq!(number(&Variant::from(true)), Some(1));
         assert_eq!(number(&Variant::from(7i32)), Some(7));

@@ -1,10 +1,10 @@
-//! What somebody else wrote, in a message: one line that a terminal and a log can bear.
+//! Text of other programs in messages, as one line that is safe for terminals and logs.
 
-/// More of a message than this many characters at either end is left out.
+/// Length of either end that is kept of a long text.
 const END: usize = 400;
 
-/// `text` with its control characters escaped and, if it is long, without its middle: a value that
-/// is wrong may be anything, of any length.
+/// Returns `text` with its control characters escaped and, if it is long, without its middle: a
+/// wrong value can be anything, of any length.
 ///
 /// ```
 /// use carp_dbus::one_line;
@@ -41,7 +41,7 @@ fn escape(text: impl Iterator<Item = char>, line: &mut String) {
     }
 }
 
-/// An error of the system in its words, without the number that `std` appends.
+/// Returns the text of a system error, without the number that `std` appends.
 ///
 /// ```
 /// let error = std::io::Error::from_raw_os_error(2);
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_of_a_long_text_is_left_out() {
+    fn long_text_loses_its_middle() {
         let text = format!("carp0: {}: there is no such thing", "ü".repeat(1_000_000));
         let line = one_line(text);
         assert_eq!(line.chars().count(), 2 * END + 5);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_the_greatest_length_is_left_as_it_is() {
+    fn text_of_the_greatest_length_is_unchanged() {
         let text = "ü".repeat(2 * END);
         assert_eq!(one_line(text.clone()), text);
     }

@@ -1,7 +1,7 @@
-//! The properties of `org.carpd1.Interface`: a property is a row of the table below.
+//! The properties of `org.carpd1.Interface`, one row each in the table below.
 //!
-//! Reading, writing, listing and announcing follow from it, and so does [`InterfaceInfo`]. carpd's
-//! [`Source`] has the values.
+//! Reading, writing, listing and announcing use the table, and so does [`InterfaceInfo`]. carpd
+//! provides the values as a [`Source`].
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -13,23 +13,23 @@ use zbus::{OwnedVariant, Type, Variant};
 use crate::row::Sink;
 use crate::types::{AddressInfo, MasterInfo, TransitionInfo};
 
-/// Properties as they are received.
+/// Received properties.
 pub type Properties = HashMap<String, OwnedVariant>;
 
-/// Properties as they are sent.
+/// Properties to be sent.
 pub type Dictionary = BTreeMap<&'static str, Variant<'static>>;
 
-/// Makes [`InterfaceInfo`] and what goes through its properties of rows
+/// Makes [`InterfaceInfo`], and functions over all properties, of rows
 /// `"Name" field: Type, Announced;`.
 macro_rules! properties {
     ($($(#[doc = $doc:literal])* $name:literal $field:ident: $type:ty, $announced:ident;)*) => {
-        /// Everything the bus shows of one carp interface: the properties of `org.carpd1.Interface`.
+        /// All properties of one carp interface: `org.carpd1.Interface`.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
         pub struct InterfaceInfo {
             $($(#[doc = $doc])* pub $field: $type,)*
         }
 
-        /// A carp interface that is shown: the value of each property.
+        /// A carp interface with the value of each property.
         pub trait Source {
             $($(#[doc = $doc])* fn $field(&self) -> <$type as Field>::Shown<'_>;)*
         }
@@ -49,8 +49,7 @@ macro_rules! properties {
                 }
             }
 
-            /// Takes over changed properties; unknown ones, and values of another type than ours,
-            /// are passed over.
+            /// Takes over changed properties. Ignores unknown ones and values of another type.
             pub fn apply(&mut self, mut properties: Properties) {
                 $(if let Some(value) = properties.remove($name)
                     && let Ok(value) = <$type as Field>::Wire::try_from(value)
@@ -65,7 +64,7 @@ macro_rules! properties {
             $(Property { name: $name, announced: Announced::$announced },)*
         ];
 
-        /// Lets `visitor` see every property.
+        /// Calls `visitor` for every property.
         pub(crate) fn each<S: Source, V: Visit<S>>(visitor: &mut V) -> Result<(), V::Error> {
             $({
                 let property = Property { name: $name, announced: Announced::$announced };
@@ -97,19 +96,19 @@ properties! {
     "Up" up: bool, Always;
     /// Not INIT.
     "Running" running: bool, Always;
-    /// Why it is INIT, in words; empty otherwise.
+    /// Reason for INIT, as text; empty otherwise.
     "Reason" reason: String, Always;
     /// Settings that work but are probably a mistake, one line each.
     "Warnings" warnings: Vec<String>, Always;
     /// 1 to 255; 0 while unset.
     "Vhid" vhid: u8, Always;
-    /// Seconds.
+    /// In seconds.
     "AdvBase" advbase: u8, Always;
-    /// 1/256 seconds.
+    /// In 1/256 seconds.
     "AdvSkew" advskew: u8, Always;
-    /// Advertised now: at least 240 while preemption is suppressed.
+    /// Advertised advskew: at least 240 while preemption is suppressed.
     "EffectiveAdvSkew" effective_advskew: u8, Always;
-    /// The demotion byte advertised now.
+    /// Advertised demotion byte.
     "Demotion" demotion: u8, Always;
     /// The physical interface; empty while there is none.
     "Device" carpdev: String, Always;
@@ -117,7 +116,7 @@ properties! {
     "LinkLayerAddress" lladdr: String, Always;
     /// `virtual` or `parent`.
     "LinkLayer" link_layer: String, Always;
-    /// Bytes.
+    /// In bytes.
     "Mtu" mtu: u32, Always;
     /// Free text; empty if unset.
     "Description" description: String, Always;
@@ -125,13 +124,13 @@ properties! {
     "HasPassword" has_password: bool, Always;
     /// In configured order.
     "Addresses" addresses: Vec<AddressInfo>, Always;
-    /// The master, as last heard; `None` while this host is MASTER or nothing was heard.
+    /// The last heard master; `None` while this host is MASTER or before the first advertisement.
     "Master" master: Option<MasterInfo>, ExceptTimes;
-    /// When this host last advertised, in microseconds since the epoch; 0 if it is not MASTER.
+    /// Time of this host's last advertisement, in microseconds since the epoch; 0 if not MASTER.
     "Advertised" advertised: u64, Never;
-    /// After how many microseconds without an advertisement a BACKUP takes over.
+    /// Time without an advertisement after which a BACKUP takes over, in microseconds.
     "MasterDownTime" master_down_time: u64, Always;
-    /// The last change of state.
+    /// The last transition.
     "LastTransition" last_transition: Option<TransitionInfo>, Always;
     /// The counters by their names of `netstat -s -p carp`.
     "Statistics" statistics: BTreeMap<String, u64>, Never;
@@ -140,41 +139,41 @@ properties! {
 /// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Property {
-    /// The name on the bus.
+    /// Name on the bus.
     pub name: &'static str,
-    /// Which of its changes are announced.
+    /// Changes that are announced.
     pub announced: Announced,
 }
 
-/// Which changes of a property are announced by `PropertiesChanged`.
+/// Changes of a property that `PropertiesChanged` announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Announced {
-    /// Each.
+    /// All changes.
     Always,
-    /// Not if only a time moved on.
+    /// Changes of more than a time.
     ExceptTimes,
-    /// None: it changes with each packet.
+    /// None: the property changes with each packet.
     Never,
 }
 
-/// The type of a property.
+/// Type of a property.
 pub trait Field: Sized {
-    /// A value that is sent, borrowed from its source where it can be.
+    /// A value to be sent, borrowed from its source where possible.
     type Shown<'a>: Type + Serialize + PartialEq;
 
-    /// A value that was received.
+    /// A received value.
     type Wire: Type + DeserializeOwned + Into<Variant<'static>> + TryFrom<OwnedVariant>;
 
-    /// The value of a field as it is sent.
+    /// Returns the value of a field to be sent.
     fn shown(&self) -> Self::Shown<'_>;
 
-    /// A value that is sent, on its own.
+    /// Returns an owned value to be sent.
     fn into_wire(shown: Self::Shown<'_>) -> Self::Wire;
 
-    /// The value of a field as it was received.
+    /// Returns the value of a field from a received one.
     fn from_wire(value: Self::Wire) -> Self;
 
-    /// The value of a field that is sent.
+    /// Returns the value of a field from one to be sent.
     fn of(shown: Self::Shown<'_>) -> Self {
         Self::from_wire(Self::into_wire(shown))
     }
@@ -225,7 +224,7 @@ impl Field for String {
     }
 }
 
-/// An empty source is none.
+/// An empty source means `None`.
 impl Field for Option<MasterInfo> {
     type Shown<'a> = MasterInfo;
     type Wire = MasterInfo;
@@ -251,7 +250,7 @@ impl Field for Option<MasterInfo> {
     }
 }
 
-/// An empty new state is none.
+/// An empty new state means `None`.
 impl Field for Option<TransitionInfo> {
     type Shown<'a> = TransitionInfo;
     type Wire = TransitionInfo;
@@ -291,12 +290,12 @@ impl Field for BTreeMap<String, u64> {
     }
 }
 
-/// Sees the properties of sources of one type.
+/// Visitor of the properties of sources of one type.
 pub(crate) trait Visit<S> {
-    /// Why it wants to see no more.
+    /// Reason to stop.
     type Error;
 
-    /// A property, and its value of a source.
+    /// Called with a property, and its value of a source.
     fn property<T: Field>(
         &mut self,
         property: Property,
@@ -304,7 +303,7 @@ pub(crate) trait Visit<S> {
     ) -> Result<(), Self::Error>;
 }
 
-/// Every property of `source`.
+/// Returns every property of `source`.
 #[must_use]
 pub fn all<S: Source>(source: &S) -> Dictionary {
     let mut entries = Written {
@@ -316,7 +315,8 @@ pub fn all<S: Source>(source: &S) -> Dictionary {
     entries.entries
 }
 
-/// The properties of `source` that `PropertiesChanged` announces to a client that knows `before`.
+/// Returns the properties of `source` that `PropertiesChanged` announces to a client that knows
+/// `before`.
 #[must_use]
 pub fn changed<S: Source>(source: &S, before: &S) -> Dictionary {
     let mut entries = Written {
@@ -413,7 +413,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn interface_survives_the_journey_as_properties() {
+    fn interface_is_the_same_after_conversion_to_properties() {
         for info in [everything(), InterfaceInfo::default()] {
             let properties = received(all(&info));
             assert_eq!(properties.len(), PROPERTIES.len());
@@ -423,7 +423,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn unknown_properties_and_types_are_passed_over() {
+    fn unknown_properties_and_types_are_ignored() {
         let mut properties = received(all(&everything()));
         properties.insert(
             "Colour".to_owned(),

@@ -1,9 +1,9 @@
-//! The interfaces of carpd as zbus proxies, member for member as in the introspection files.
+//! The interfaces of carpd as zbus proxies, with the members of the introspection files.
 //!
-//! Methods that change something let polkit ask somebody for a password, which may take its time:
-//! the time limit of the connection is not theirs.
+//! Methods that change something let polkit ask for a password, which can take longer than the time
+//! limit of the connection.
 //!
-//! Errors arrive as [`zbus::Error`]; [`Error::from`](crate::Error) sorts them by their names.
+//! Errors are [`zbus::Error`]; [`Error::from`](crate::Error) sorts them by their names.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -30,53 +30,53 @@ pub trait Manager {
         settings: &BTreeMap<&'static str, Variant<'static>>,
     ) -> zbus::Result<OwnedObjectPath>;
 
-    /// Bows out and removes `name`.
+    /// Removes `name`, after a bow-out.
     #[zbus(allow_interactive_auth)]
     fn destroy_interface(&self, name: &str) -> zbus::Result<()>;
 
-    /// The object of `name`.
+    /// Returns the object of `name`.
     fn get_interface(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
 
-    /// Every interface with all its properties.
+    /// Returns every interface with all its properties.
     fn list_interfaces(&self) -> zbus::Result<Vec<(OwnedObjectPath, Properties)>>;
 
-    /// Of each property that is named, an array of the values of all interfaces.
+    /// Returns, for each named property, an array with the values of all interfaces.
     fn list_properties(&self, names: &[&str]) -> zbus::Result<Properties>;
 
-    /// Holds preemption suppressed until the returned descriptor is closed everywhere.
+    /// Suppresses preemption until the returned descriptor and all its copies are closed.
     #[zbus(allow_interactive_auth)]
     fn suppress(&self, who: &str, why: &str) -> zbus::Result<OwnedFd>;
 
-    /// Who suppresses preemption, why, and since when in microseconds since the epoch.
+    /// Returns holder, reason, and begin in microseconds since the epoch of each suppression.
     fn list_suppressions(&self) -> zbus::Result<Vec<(String, String, u64)>>;
 
-    /// The counters of all interfaces together, by name.
+    /// Returns the sums of the counters of all interfaces, by name.
     fn get_statistics(&self) -> zbus::Result<BTreeMap<String, u64>>;
 
     /// Sets every counter to zero.
     #[zbus(allow_interactive_auth)]
     fn reset_statistics(&self) -> zbus::Result<()>;
 
-    /// Writes what is running into the configuration files.
+    /// Writes the running configuration to the configuration files.
     #[zbus(allow_interactive_auth)]
     fn save(&self) -> zbus::Result<()>;
 
-    /// Reads the configuration files again and changes what differs.
+    /// Reads the configuration files again and applies the differences.
     #[zbus(allow_interactive_auth)]
     fn reload(&self) -> zbus::Result<()>;
 
-    /// Whether the caller may do something of the kind `action` to `object`: `yes`, `challenge`
-    /// (after typing a password) or `no`.
+    /// Returns whether the caller is authorised for `action` on `object`: `yes`, `challenge` (after
+    /// typing a password) or `no`.
     fn can_change(&self, action: &str, object: &str) -> zbus::Result<String>;
 
-    /// The oldest `most` of the kept events with a number above `after`.
+    /// Returns the oldest `most` of the kept events with a number above `after`.
     fn get_events(&self, after: u64, most: u32) -> zbus::Result<Vec<EventRow>>;
 
     /// The version of carpd.
     #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> zbus::Result<String>;
 
-    /// Something happened.
+    /// Reports an event.
     #[zbus(signal)]
     fn event(
         &self,
@@ -96,18 +96,18 @@ pub trait Manager {
     default_path = "/org/carpd1"
 )]
 pub trait Sysctl {
-    /// The value of `name`, such as `net.inet.carp.preempt`.
+    /// Returns the value of `name`, such as `net.inet.carp.preempt`.
     fn get(&self, name: &str) -> zbus::Result<OwnedVariant>;
 
-    /// Sets `name` and gives the old value.
+    /// Sets `name` and returns the old value.
     #[zbus(allow_interactive_auth)]
     fn set(&self, name: &str, value: &Variant<'_>) -> zbus::Result<OwnedVariant>;
 
-    /// Name, value, description and whether it can be set, sorted by name.
+    /// Returns name, value, description and whether it can be set, sorted by name.
     fn list(&self) -> zbus::Result<Vec<(String, OwnedVariant, String, bool)>>;
 }
 
-/// One carp interface. Its properties are read all at once: `ListInterfaces` of [`ManagerProxy`].
+/// One carp interface. `ListInterfaces` of [`ManagerProxy`] returns its properties.
 #[proxy(
     interface = "org.carpd1.Interface",
     default_service = "org.carpd1",
@@ -138,7 +138,7 @@ pub trait Interface {
     #[zbus(allow_interactive_auth)]
     fn remove_address(&self, address: &str) -> zbus::Result<()>;
 
-    /// Names the physical interface; empty chooses it by subnet.
+    /// Sets the physical interface; empty chooses one by subnet.
     #[zbus(allow_interactive_auth)]
     fn set_device(&self, device: &str) -> zbus::Result<()>;
 
@@ -146,7 +146,7 @@ pub trait Interface {
     #[zbus(allow_interactive_auth)]
     fn up(&self) -> zbus::Result<()>;
 
-    /// Bows out and marks the interface down.
+    /// Marks the interface down, after a bow-out.
     #[zbus(allow_interactive_auth)]
     fn down(&self) -> zbus::Result<()>;
 
@@ -154,15 +154,15 @@ pub trait Interface {
     #[zbus(allow_interactive_auth)]
     fn set_state(&self, state: &str) -> zbus::Result<()>;
 
-    /// What `SIOCSVH` does.
+    /// Does the same as `SIOCSVH`.
     #[zbus(name = "SetVH", allow_interactive_auth)]
     fn set_vh(&self, request: VhRow) -> zbus::Result<()>;
 
-    /// What `SIOCGVH` gives; the key is empty unless the caller is root.
+    /// Does the same as `SIOCGVH`; the key is empty unless the caller is root.
     #[zbus(name = "GetVH")]
     fn get_vh(&self) -> zbus::Result<(VhRow,)>;
 
-    /// The state changed.
+    /// Reports a change of state.
     #[zbus(signal)]
     fn transitioned(&self, from: String, to: String, reason: String) -> zbus::Result<()>;
 }

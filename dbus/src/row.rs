@@ -1,5 +1,6 @@
-//! The properties of `ListInterfaces` and `ListProperties`, written and read as what they are: a dictionary of variants
-//! for each of thousands of interfaces takes many times as long, most of it for memory.
+//! Typed writing and reading of the properties in `ListInterfaces` and `ListProperties`.
+//! Dictionaries of variants for thousands of interfaces would take many times as long, mostly for
+//! memory.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -48,12 +49,12 @@ impl<S: Source, M: SerializeMap> Visit<S> for Cells<'_, S, M> {
     }
 }
 
-/// Properties of all interfaces, to be sent: of each that is wanted an array of its values.
+/// Properties of all interfaces, to be sent: an array of values for each wanted property.
 #[derive(Debug)]
 pub struct Columns<S> {
     /// Every interface.
     pub interfaces: Vec<S>,
-    /// Names of properties; unknown ones are passed over.
+    /// Names of properties; unknown ones are ignored.
     pub wanted: Vec<String>,
 }
 
@@ -95,9 +96,8 @@ impl<S: Source, M: SerializeMap> Visit<S> for Wanted<'_, S, M> {
     }
 }
 
-/// Received properties of one interface, or columns of all. As with
-/// [`InterfaceInfo::apply`], unknown properties, and values of another type than ours, are passed
-/// over.
+/// Received properties of one interface, or columns of all. As in [`InterfaceInfo::apply`], unknown
+/// properties and values of another type are ignored.
 #[derive(Debug, Default)]
 pub(crate) struct Received<S>(pub(crate) S);
 
@@ -113,7 +113,7 @@ impl<'de, S: Sink> Deserialize<'de> for Received<S> {
 
 /// Destination of the values of properties.
 pub(crate) trait Sink: Default {
-    /// Reads the value of a property that is a `T`, and has it `set`.
+    /// Reads the value of a property that is a `T`, and passes it to `set`.
     fn take<'de, A, T>(
         &mut self,
         map: &mut A,
@@ -141,7 +141,7 @@ impl Sink for InterfaceInfo {
     }
 }
 
-/// Each property is a column: an array with the values of all interfaces.
+/// Reads each property as a column: an array with the values of all interfaces.
 impl Sink for Vec<InterfaceInfo> {
     fn take<'de, A, T>(
         &mut self,
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_of_unknown_names_types_and_lengths_are_passed_over() {
+    fn columns_of_unknown_names_types_and_lengths_are_ignored() {
         let columns = Dictionary::from([
             ("Colour", Variant::from(vec!["green"])),
             ("Vhid", Variant::from(7_u8)),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_properties_and_types_are_passed_over() {
+    fn unknown_properties_and_types_are_ignored() {
         let context = Context::new(LE, 0);
         let mut properties = properties::all(&everything());
         properties.insert("Colour", Variant::from(vec![("green", 7_u8)]));

@@ -1,4 +1,4 @@
-//! Settings, which `Configure` and `CreateInterface` take: a setting is a row of the table below.
+//! Settings of `Configure` and `CreateInterface`, one row each in the table below.
 
 use zbus::{OwnedVariant, Type, Variant};
 
@@ -11,7 +11,7 @@ macro_rules! settings {
         $(#[doc = $doc:literal])*
         $key:literal $setting:ident($type:ty), $method:ident($value:ident: $from:ty) = $made:expr;
     )*) => {
-        /// One setting of a carp interface, as it travels.
+        /// One setting of a carp interface, as on the bus.
         #[derive(Clone, PartialEq, Eq)]
         pub enum Setting {
             $($(#[doc = $doc])* $setting($type),)*
@@ -21,7 +21,7 @@ macro_rules! settings {
             /// Every key, in the order in which settings are applied.
             pub const KEYS: &[&str] = &[$($key),*];
 
-            /// Its key in a dictionary.
+            /// Returns its key in a dictionary.
             #[must_use]
             pub const fn key(&self) -> &'static str {
                 match self {
@@ -29,10 +29,10 @@ macro_rules! settings {
                 }
             }
 
-            /// The setting with this key; `None` if there is none.
+            /// Returns the setting with this key; `None` if there is none.
             ///
             /// # Errors
-            /// The value has another type.
+            /// If the value has another type.
             pub fn read(key: &str, value: OwnedVariant) -> Option<Result<Self, String>> {
                 match key {
                     $($key => Some(typed(value).map(Self::$setting)),)*
@@ -40,7 +40,7 @@ macro_rules! settings {
                 }
             }
 
-            /// Every key with the type of its value.
+            /// Returns every key with the type of its value.
             #[cfg(test)]
             const SIGNATURES: &[(&str, &zbus::Signature)] = &[$(($key, <$type>::SIGNATURE)),*];
 
@@ -78,13 +78,13 @@ settings! {
     "AdvSkew" AdvSkew(u8), advskew(skew: u8) = skew;
     /// The password, at most 19 bytes.
     "Password" Password(Vec<u8>), password(password: &[u8]) = password.to_vec();
-    /// A second password, accepted but never sent; an empty one takes it away.
+    /// A second password, accepted but never sent; an empty one removes it.
     "AcceptPassword" AcceptPassword(Vec<u8>), accept_password(password: &[u8]) = password.to_vec();
     /// The physical interface; empty chooses it by subnet.
     "Device" Device(String), device(name: &str) = name.to_owned();
     /// `virtual` or `parent`.
     "LinkLayer" LinkLayer(String), link_layer(whose: &str) = whose.to_owned();
-    /// Free text; empty takes it away.
+    /// Free text; empty removes it.
     "Description" Description(String), description(text: &str) = text.to_owned();
     /// Addresses to remove.
     "RemoveAddresses" RemoveAddresses(Vec<String>), remove_addresses(all: Vec<String>) = all;
@@ -107,7 +107,7 @@ impl std::fmt::Debug for Setting {
     }
 }
 
-/// The value if it has the type that the contract says.
+/// Returns the value if it has the type of the contract.
 fn typed<T>(value: OwnedVariant) -> Result<T, String>
 where
     T: TryFrom<OwnedVariant> + Type,
@@ -118,7 +118,7 @@ where
 
 /// Changes to a carp interface, applied as one: all of them or none.
 ///
-/// Values are checked by carpd alone, so that its message is the one that people see.
+/// Only carpd checks values, so that all clients show its messages.
 ///
 /// ```
 /// let settings = carp_dbus::Settings::new().vhid(1).address("192.0.2.1", 24);
@@ -130,13 +130,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// No change.
+    /// Returns settings without a change.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With `setting`, in the place of one with the same key.
+    /// Adds `setting`, in the place of one with the same key.
     #[must_use]
     pub fn with(mut self, setting: Setting) -> Self {
         self.settings.retain(|other| other.key() != setting.key());
@@ -144,7 +144,7 @@ impl Settings {
         self
     }
 
-    /// One more address to add. The prefix length is in bits.
+    /// Adds an address to add. The prefix length is in bits.
     #[must_use]
     pub fn address(mut self, address: &str, prefixlen: u8) -> Self {
         let added = (address.to_owned(), prefixlen);
@@ -157,7 +157,7 @@ impl Settings {
         self.addresses(vec![added])
     }
 
-    /// One more address to remove.
+    /// Adds an address to remove.
     #[must_use]
     pub fn remove_address(mut self, address: &str) -> Self {
         for setting in &mut self.settings {
@@ -175,7 +175,7 @@ impl Settings {
         self.settings.is_empty()
     }
 
-    /// The dictionary as it travels.
+    /// Returns the dictionary for the bus.
     #[must_use]
     pub fn into_dictionary(self) -> Dictionary {
         let settings = self.settings.into_iter();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_survives_the_journey_and_other_types_are_refused() {
+    fn setting_is_the_same_after_conversion_and_other_types_fail() {
         let all = Settings::new()
             .remove_address("192.0.2.9")
             .address("192.0.2.1", 24)
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_not_shown_by_debug() {
+    fn debug_shows_no_password() {
         let settings = Settings::new().password(b"secret").vhid(7);
         let shown = format!("{settings:?}");
         assert_eq!(shown, "Settings { settings: [Password(…), Vhid(7)] }");

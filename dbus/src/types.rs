@@ -10,7 +10,7 @@ use zbus::{OwnedVariant, Type, Variant};
 pub struct AddressInfo {
     /// The address.
     pub address: String,
-    /// Bits.
+    /// In bits.
     pub prefixlen: u8,
     /// The physical interface's address whose subnet holds it; empty if none.
     pub backing: String,
@@ -25,11 +25,11 @@ pub struct AddressInfo {
 pub struct MasterInfo {
     /// Its source address.
     pub source: String,
-    /// Seconds.
+    /// In seconds.
     pub advbase: u8,
-    /// 1/256 seconds.
+    /// In 1/256 seconds.
     pub advskew: u8,
-    /// When it was heard, in microseconds since the epoch.
+    /// Time of its last advertisement, in microseconds since the epoch.
     pub heard: u64,
 }
 
@@ -38,7 +38,7 @@ pub struct MasterInfo {
     Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Type, Variant, OwnedVariant,
 )]
 pub struct TransitionInfo {
-    /// Microseconds since the epoch.
+    /// In microseconds since the epoch.
     pub time: u64,
     /// The state before.
     pub from: String,
@@ -53,20 +53,20 @@ pub struct TransitionInfo {
 pub struct SuppressionInfo {
     /// The holder, or the interface with the problem.
     pub who: String,
-    /// Why.
+    /// The reason.
     pub why: String,
-    /// Since when, in microseconds since the epoch.
+    /// Time of its begin, in microseconds since the epoch.
     pub since: u64,
 }
 
 /// One sysctl below `net.inet.carp`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SysctlInfo {
-    /// `net.inet.carp.preempt`
+    /// Name, such as `net.inet.carp.preempt`.
     pub name: String,
-    /// Its value.
+    /// Value.
     pub value: u64,
-    /// One sentence.
+    /// Description, one sentence.
     pub description: String,
     /// True if it can be set.
     pub writable: bool,

@@ -1,7 +1,7 @@
-//! Changes as they happen: the signals of carpd, decoded.
+//! Changes as they happen: the decoded signals of carpd.
 //!
-//! **Invariant:** the connection is drained by a task of its own whatever the reader does; zbus
-//! stops reading a connection, answers to method calls included, once one stream's queue is full.
+//! A task of its own drains the connection, whatever the reader does. zbus stops reading a
+//! connection, including answers to method calls, once the queue of one stream is full.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -25,35 +25,35 @@ use crate::properties::Properties;
 use crate::row::Received;
 use crate::{Error, EventInfo, EventRow, InterfaceInfo, number};
 
-/// How many changes wait for a reader before some are lost.
-const WAITING: usize = 4096;
+/// Number of changes that wait for a reader before some are lost.
+const MAX_UNREAD: usize = 4096;
 
-/// How many messages zbus may hold for the draining task.
-const QUEUED: usize = 256;
+/// Number of messages that zbus holds for the draining task.
+const MAX_QUEUED: usize = 256;
 
-/// One thing that changed.
+/// One change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// A new event.
     Event(EventInfo),
     /// A new interface, with all its properties.
     Added(Box<InterfaceInfo>),
-    /// An interface is gone.
+    /// A removed interface.
     Removed(String),
-    /// Some properties of an interface; see [`InterfaceInfo::apply`].
+    /// Changed properties of an interface; see [`InterfaceInfo::apply`].
     Properties {
-        /// Which interface.
+        /// The interface.
         name: String,
-        /// What they are now.
+        /// The new values.
         changed: Properties,
     },
-    /// Some properties of `org.carpd1.Sysctl`, by their property names.
+    /// Changed properties of `org.carpd1.Sysctl`, by their property names.
     Sysctls(BTreeMap<String, u64>),
-    /// The reader was too slow and something is missing: read everything anew.
+    /// The reader was too slow and changes are missing: read everything again.
     Lost,
 }
 
-/// A stream of [`Change`]s. It ends when carpd is gone.
+/// A stream of [`Change`]s. It ends when carpd has ended.
 #[derive(Debug)]
 pub struct Watch {
     changes: Receiver<Change>,
@@ -63,11 +63,11 @@ pub struct Watch {
 
 impl Watch {
     pub(crate) async fn new(connection: &Connection) -> Result<Self, Error> {
-        let queued = NonZeroUsize::new(QUEUED);
+        let queued = NonZeroUsize::new(MAX_QUEUED);
         let rule = MatchRule::builder()
             .msg_type(Type::Signal)
             .path_namespace(ROOT_PATH);
-        let (sender, changes) = mpsc::channel(WAITING);
+        let (sender, changes) = mpsc::channel(MAX_UNREAD);
         let lost = Arc::new(AtomicBool::new(false));
         let task = if connection.is_bus() {
             let gone = MatchRule::builder()
@@ -78,7 +78,7 @@ impl Watch {
                 .add_arg(BUS_NAME)
                 .build()?;
             let mut gone = MessageStream::for_match_rule(gone, connection, queued).await?;
-            // Only the owner's signals count: anybody can send us one of the same name.
+            // Only the owner's signals count: any client can send signals of the same name.
             let owner = owner(connection).await?;
             let rule = rule.sender(owner.as_str()).build()?;
             let signals = MessageStream::for_match_rule(rule, connection, queued).await?;
@@ -107,8 +107,8 @@ impl Stream for Watch {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Change>> {
         let next = self.changes.poll_recv(context);
-        // All that fitted has been read (`Pending` alone does not say so: tokio makes busy tasks
-        // pause); what was lost is newer than that.
+        // All messages in the queue have been read (`Pending` alone does not show that: tokio makes
+        // busy tasks pause); lost ones are newer.
         let caught_up = !matches!(next, Poll::Ready(Some(_))) && self.changes.is_empty();
         if caught_up && self.lost.swap(false, Ordering::Relaxed) {
             return Poll::Ready(Some(Change::Lost));
@@ -129,7 +129,7 @@ async fn drain(
     lost: Arc<AtomicBool>,
 ) {
     while let Some(Ok(message)) = signals.next().await {
-        // A signal that we cannot read is one of a newer carpd's.
+        // Signals that cannot be decoded come from a newer carpd.
         for change in decode(&message).unwrap_or_default() {
             match sender.try_send(change) {
                 Ok(()) => {}
@@ -191,7 +191,7 @@ fn decode(message: &Message) -> zbus::Result<Vec<Change>> {
     })
 }
 
-/// The unique name that owns `org.carpd1` on a bus.
+/// Returns the unique name that owns `org.carpd1` on a bus.
 async fn owner(connection: &Connection) -> Result<String, Error> {
     let bus = DBusProxy::builder(connection)
         .cache_properties(CacheProperties::No)

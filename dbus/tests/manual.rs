@@ -1,5 +1,5 @@
-//! The manual page org.carpd1(5) says what the introspection files say, in their own words.
-//! `BLESS=1 cargo test -p carp-dbus --test manual` writes it anew.
+//! The manual page org.carpd1(5) has the text of the introspection files. `BLESS=1 cargo test -p
+//! carp-dbus --test manual` writes it.
 #![expect(
     clippy::unwrap_used,
     reason = "a file of ours that is not as it should be fails the test"
@@ -16,7 +16,7 @@ const FILES: [&str; 3] = [
     include_str!("../org.carpd1.Interface.xml"),
 ];
 
-/// What stands around what is made here.
+/// Lines around the generated part.
 const MARKS: [&str; 2] = [
     ".\\\" What follows is made of the introspection files by a test.\n",
     ".\\\" What follows is written by hand.\n",
@@ -25,7 +25,7 @@ const MARKS: [&str; 2] = [
 const WIDTH: usize = 80;
 
 #[test]
-fn the_page_says_what_the_files_say() {
+fn page_has_the_text_of_the_introspection_files() {
     let page = fs::read_to_string(PAGE).unwrap();
     let (head, rest) = page.split_once(MARKS[0]).unwrap();
     let (found, tail) = rest.split_once(MARKS[1]).unwrap();
@@ -38,7 +38,7 @@ fn the_page_says_what_the_files_say() {
     }
 }
 
-/// The section on the interface that `xml` describes.
+/// Returns the section on the interface that `xml` describes.
 fn section(xml: &str) -> String {
     let mut out = String::new();
     let mut rest = xml;
@@ -81,7 +81,7 @@ fn section(xml: &str) -> String {
     out
 }
 
-/// What a comment says.
+/// Parsed comment of an element.
 #[derive(Default)]
 struct Comment {
     name: String,
@@ -92,7 +92,7 @@ struct Comment {
 struct Parameter {
     name: String,
     text: Vec<String>,
-    /// What it is made of: a name with its type, and what that is.
+    /// Its parts: a name with its type, and a description.
     parts: Vec<(String, String)>,
 }
 
@@ -100,7 +100,7 @@ impl Comment {
     fn read(text: &str) -> Self {
         let mut comment = Self::default();
         let indent = text.len() - text.trim_start_matches(' ').len();
-        let mut begins = true;
+        let (mut begins, mut in_parameter) = (true, false);
         for line in text.trim_end().lines() {
             let deeper = line.len() > indent && line[indent..].starts_with("  ");
             let line = line.trim();
@@ -115,8 +115,13 @@ impl Comment {
                     text: vec![text.to_owned()],
                     parts: Vec::new(),
                 });
+                in_parameter = true;
             } else if line.is_empty() {
                 begins = true;
+                in_parameter = false;
+            } else if deeper && in_parameter && !line.contains(": ") {
+                let text = &mut comment.parameters.last_mut().unwrap().text[0];
+                write!(text, " {line}").unwrap();
             } else if deeper && let Some((name, text)) = line.split_once(": ") {
                 let parameter = comment.parameters.last_mut().unwrap();
                 let part = (
@@ -165,7 +170,7 @@ struct Element {
 }
 
 impl Element {
-    /// The first one in `xml`.
+    /// Reads the first element in `xml`.
     fn read(xml: &str) -> Self {
         let (_, after) = xml.split_once('<').unwrap();
         let (tag, inside) = after.split_once('>').unwrap();
@@ -187,7 +192,7 @@ impl Element {
         }
     }
 
-    /// In the words of mdoc(7).
+    /// Returns the signature in mdoc(7).
     fn signature(&self) -> String {
         let list = |out: bool| {
             let arguments = self.arguments.iter();
@@ -218,7 +223,7 @@ fn attribute(tag: &str, name: &str) -> String {
     value.map_or_else(String::new, |(value, _)| value.to_owned())
 }
 
-/// Paragraphs, each sentence on lines of its own.
+/// Writes paragraphs, each sentence on lines of its own.
 fn paragraphs(out: &mut String, paragraphs: &[String]) {
     for (number, paragraph) in paragraphs.iter().enumerate() {
         if number > 0 {

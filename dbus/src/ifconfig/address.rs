@@ -2,17 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The family that `inet` or `inet6` asks for.
+/// Address family, as `inet` or `inet6` select it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// `inet`
+    /// `inet`.
     Inet,
-    /// `inet6`
+    /// `inet6`.
     Inet6,
 }
 
 impl Family {
-    /// The family of `address`.
+    /// Returns the family of `address`.
     #[must_use]
     pub const fn of(address: IpAddr) -> Self {
         match address {
@@ -21,7 +21,7 @@ impl Family {
         }
     }
 
-    /// The greatest prefix length.
+    /// Returns the greatest prefix length.
     #[must_use]
     pub const fn bits(self) -> u8 {
         match self {
@@ -30,7 +30,7 @@ impl Family {
         }
     }
 
-    /// The word on the command line.
+    /// Returns the word on the command line.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ impl Family {
 /// Reads `ADDR` or `ADDR/LEN`.
 ///
 /// # Errors
-/// One line that says what is wrong with `text`.
+/// One line with the fault in `text`.
 pub(super) fn parse(text: &str) -> Result<(IpAddr, Option<u8>), String> {
     let (host, length) = match text.split_once('/') {
         Some((host, length)) => (host, Some(length)),
@@ -86,8 +86,8 @@ pub(super) fn netmask(text: &str) -> Option<u8> {
         .flatten()
 }
 
-/// The prefix length of an address that is given without one: BSD's class for IPv4
-/// (`af_inet.c`, `in_setdefaultmask_nl()`), 64 for IPv6.
+/// Returns the prefix length of an address without one: BSD's class for IPv4 (`af_inet.c`,
+/// `in_setdefaultmask_nl()`), 64 for IPv6.
 pub(super) const fn default_prefix(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(address) => match address.octets() {
@@ -99,7 +99,7 @@ pub(super) const fn default_prefix(address: IpAddr) -> u8 {
     }
 }
 
-/// What follows the address in a line of text: ` netmask 0xffffff00 broadcast 192.0.2.255`, or
+/// Returns the text after an address: ` netmask 0xffffff00 broadcast 192.0.2.255`, or
 /// ` prefixlen 64`.
 #[must_use]
 pub fn mask_text(address: &str, prefix: u8) -> String {
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_comes_with_or_without_a_prefix_length() {
+    fn address_is_parsed_with_or_without_a_prefix_length() {
         assert_eq!(parse("192.0.2.1"), Ok((IpAddr::from([192, 0, 2, 1]), None)));
         assert_eq!(
             parse("192.0.2.1/24"),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_named() {
+    fn invalid_address_is_named() {
         for (text, message) in [
             ("192.0.2", "192.0.2: bad address"),
             ("192.0.2.256/24", "192.0.2.256/24: bad address"),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_netmask_is_dotted_or_hexadecimal_and_has_no_gaps() {
+    fn netmask_is_dotted_or_hexadecimal_and_has_no_gaps() {
         assert_eq!(netmask("255.255.255.0"), Some(24));
         assert_eq!(netmask("0xffffff00"), Some(24));
         assert_eq!(netmask("0.0.0.0"), Some(0));
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_address_gets_its_class() {
+    fn bare_address_gets_the_prefix_length_of_its_class() {
         for (address, prefix) in [
             ("10.0.0.1", 8),
             ("172.16.0.1", 16),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_broadcast_address_is_the_last_of_the_subnet_where_there_is_one() {
+    fn broadcast_address_is_the_last_of_the_subnet() {
         for (prefix, text) in [
             (24, " netmask 0xffffff00 broadcast 192.0.2.255"),
             (26, " netmask 0xffffffc0 broadcast 192.0.2.63"),

@@ -1,5 +1,5 @@
-//! The table of ifconfig's words: a word is a row. The parser, the help, the completion and the
-//! test of the manual page all follow from it.
+//! The table of ifconfig's words, one row a word. The parser, the help, the completion and the test
+//! of the manual page use it.
 
 use std::ffi::OsStr;
 use std::ops::RangeInclusive;
@@ -10,24 +10,24 @@ use crate::Setting;
 
 /// One word of the grammar.
 pub struct Keyword {
-    /// As it is typed.
+    /// The word as it is typed.
     pub word: &'static str,
-    /// What stands behind it in the help; empty if nothing does.
+    /// Value in the help; empty if the word takes none.
     pub shown: &'static str,
-    /// What its value must be, to complete "must be …"; `None` if the word takes no value.
+    /// Text to complete "must be …"; `None` if the word takes no value.
     pub wants: Option<&'static str>,
-    /// What may stand behind it.
+    /// Values that completion offers.
     pub candidates: Candidates,
-    /// One sentence.
+    /// Help, one sentence.
     pub help: &'static str,
-    /// Reads the value, which is empty for a word that takes none.
-    pub parse: fn(&OsStr) -> Result<Parameter, Bad>,
+    /// Parses the value, which is empty for a word that takes none.
+    pub parse: fn(&OsStr) -> Result<Parameter, BadValue>,
 }
 
-/// Where the completion of a value comes from.
+/// Source of completions of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Candidates {
-    /// Nowhere.
+    /// No completions.
     Nothing,
     /// These words.
     Words(&'static [&'static str]),
@@ -39,44 +39,44 @@ pub enum Candidates {
     Files,
 }
 
-/// What a word means.
+/// Meaning of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parameter {
-    /// `create`
+    /// `create`.
     Create,
-    /// `destroy`
+    /// `destroy`.
     Destroy,
-    /// `vhaddr`
+    /// `vhaddr`.
     Vhaddr,
     /// A setting that takes one value.
     Set(Change),
-    /// `inet`, `inet6`: of which family the next address must be.
+    /// `inet`, `inet6`: family of the next address.
     Family(Family),
-    /// `alias`: the address before or behind is added, as it is without the word.
+    /// `alias`: adds the address before or after it, which happens without the word, too.
     Alias,
-    /// `-alias`, `delete`: the address before or behind is removed.
+    /// `-alias`, `delete`: removes the address before or after it.
     Remove,
-    /// `netmask`: belongs to the IPv4 address before.
+    /// `netmask`: of the IPv4 address before it.
     Netmask(u8),
-    /// `prefixlen`: belongs to the address before.
+    /// `prefixlen`: of the address before it.
     Prefixlen(u8),
-    /// `broadcast`: belongs to the IPv4 address before, whose prefix length says it already.
+    /// `broadcast`: of the IPv4 address before it, and redundant with its prefix length.
     Broadcast,
 }
 
 /// One setting of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Its value is on the line.
+    /// A value on the line.
     Set(Setting),
-    /// `pass`, `passfile`
+    /// `pass`, `passfile`.
     Password(Secret),
-    /// `accept_pass`
+    /// `accept_pass`.
     AcceptPassword(Secret),
 }
 
 impl Change {
-    /// The key of the setting.
+    /// Returns the key of the setting.
     #[must_use]
     pub fn key(&self) -> &'static str {
         match self {
@@ -86,7 +86,7 @@ impl Change {
         }
     }
 
-    /// Where its value comes from, if it is a password.
+    /// Returns the source of its value, if it is a password.
     #[must_use]
     pub const fn secret(&self) -> Option<&Secret> {
         match self {
@@ -95,10 +95,10 @@ impl Change {
         }
     }
 
-    /// The setting with its value; a password is read from where it is.
+    /// Returns the setting with its value, after reading a password from its source.
     ///
     /// # Errors
-    /// One line that says why the password cannot be read.
+    /// One line with the reason why the password cannot be read.
     pub fn read(self) -> Result<Setting, String> {
         Ok(match self {
             Self::Set(setting) => setting,
@@ -108,12 +108,12 @@ impl Change {
     }
 }
 
-/// Why a value was not taken.
+/// Reason for a refused value.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Bad {
-    /// It is not what [`Keyword::wants`] says.
-    NotWanted,
-    /// This line says why.
+pub enum BadValue {
+    /// It does not match [`Keyword::wants`].
+    Mismatch,
+    /// Another reason, as a line.
     Because(String),
 }
 
@@ -179,7 +179,7 @@ pub const KEYWORDS: &[Keyword] = &[
         help: "The group's password: the first line of a file.",
         parse: |value| {
             if value.is_empty() {
-                Err(Bad::NotWanted)
+                Err(BadValue::Mismatch)
             } else {
                 Ok(Parameter::Set(Change::Password(Secret::File(value.into()))))
             }
@@ -194,7 +194,7 @@ pub const KEYWORDS: &[Keyword] = &[
         parse: |value| {
             let secret = Secret::parse("accept_pass", value)?;
             if secret == Secret::Given(Vec::new()) {
-                return Err(Bad::Because(
+                return Err(BadValue::Because(
                     "accept_pass is empty: -accept_pass unsets it".into(),
                 ));
             }
@@ -235,7 +235,7 @@ pub const KEYWORDS: &[Keyword] = &[
             let prefix = text(value)
                 .ok()
                 .and_then(address::netmask)
-                .ok_or(Bad::NotWanted)?;
+                .ok_or(BadValue::Mismatch)?;
             Ok(Parameter::Netmask(prefix))
         },
     },
@@ -249,7 +249,7 @@ pub const KEYWORDS: &[Keyword] = &[
             let prefix = text(value)
                 .ok()
                 .and_then(address::prefix)
-                .ok_or(Bad::NotWanted)?;
+                .ok_or(BadValue::Mismatch)?;
             Ok(Parameter::Prefixlen(prefix))
         },
     },
@@ -261,7 +261,7 @@ pub const KEYWORDS: &[Keyword] = &[
         help: "Taken for the sake of BSD's scripts, without effect.",
         parse: |value| match text(value)?.parse::<std::net::Ipv4Addr>() {
             Ok(_) => Ok(Parameter::Broadcast),
-            Err(_) => Err(Bad::NotWanted),
+            Err(_) => Err(BadValue::Mismatch),
         },
     },
     Keyword {
@@ -313,7 +313,7 @@ pub const KEYWORDS: &[Keyword] = &[
         parse: |value| match text(value)?.to_ascii_lowercase().as_str() {
             "master" => Ok(set(Setting::State("MASTER".to_owned()))),
             "backup" => Ok(set(Setting::State("BACKUP".to_owned()))),
-            _ => Err(Bad::NotWanted),
+            _ => Err(BadValue::Mismatch),
         },
     },
     Keyword {
@@ -373,7 +373,7 @@ pub const KEYWORDS: &[Keyword] = &[
         parse: |value| match text(value)? {
             "virtual" => Ok(set(Setting::LinkLayer("virtual".to_owned()))),
             "parent" => Ok(set(Setting::LinkLayer("parent".to_owned()))),
-            _ => Err(Bad::NotWanted),
+            _ => Err(BadValue::Mismatch),
         },
     },
     Keyword {
@@ -386,7 +386,7 @@ pub const KEYWORDS: &[Keyword] = &[
     },
 ];
 
-/// The row of `word`.
+/// Returns the row of `word`.
 #[must_use]
 pub fn find(word: &str) -> Option<&'static Keyword> {
     KEYWORDS.iter().find(|keyword| keyword.word == word)
@@ -396,22 +396,22 @@ const fn set(setting: Setting) -> Parameter {
     Parameter::Set(Change::Set(setting))
 }
 
-fn number(value: &OsStr, range: RangeInclusive<u8>) -> Result<u8, Bad> {
+fn number(value: &OsStr, range: RangeInclusive<u8>) -> Result<u8, BadValue> {
     let text = text(value)?;
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(number) if digits && range.contains(&number) => Ok(number),
-        Ok(_) | Err(_) => Err(Bad::NotWanted),
+        Ok(_) | Err(_) => Err(BadValue::Mismatch),
     }
 }
 
-fn text(value: &OsStr) -> Result<&str, Bad> {
-    value.to_str().ok_or(Bad::NotWanted)
+fn text(value: &OsStr) -> Result<&str, BadValue> {
+    value.to_str().ok_or(BadValue::Mismatch)
 }
 
-/// The kernel's rule for a name: `net/core/dev.c`, `dev_valid_name()`. An alternative one may have 127
-/// bytes (`linux/if.h`, `ALTIFNAMSIZ`).
-fn device(value: &OsStr) -> Result<String, Bad> {
+/// Checks a name by the kernel's rule: `net/core/dev.c`, `dev_valid_name()`. An alternative name
+/// may have 127 bytes (`linux/if.h`, `ALTIFNAMSIZ`).
+fn device(value: &OsStr) -> Result<String, BadValue> {
     let name = text(value)?;
     let fits = (1..=127).contains(&name.len()) && name != "." && name != "..";
     let clean = !name
@@ -420,13 +420,13 @@ fn device(value: &OsStr) -> Result<String, Bad> {
     if fits && clean {
         Ok(name.to_owned())
     } else {
-        Err(Bad::NotWanted)
+        Err(BadValue::Mismatch)
     }
 }
 
-fn description(value: &OsStr) -> Result<Parameter, Bad> {
+fn description(value: &OsStr) -> Result<Parameter, BadValue> {
     match text(value)? {
-        line if line.chars().any(char::is_control) => Err(Bad::NotWanted),
+        line if line.chars().any(char::is_control) => Err(BadValue::Mismatch),
         line => Ok(set(Setting::Description(line.to_owned()))),
     }
 }
@@ -436,7 +436,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_word_stands_twice_in_the_table() {
+    fn table_has_no_word_twice() {
         for (at, keyword) in KEYWORDS.iter().enumerate() {
             assert!(
                 KEYWORDS[..at]
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_keep_to_their_ranges() {
+    fn numbers_out_of_range_are_refused() {
         for (word, least, most) in [("vhid", 1, 255), ("advbase", 0, 254), ("advskew", 0, 254)] {
             let parse = find(word).unwrap().parse;
             for value in 0..=300u32 {
@@ -456,19 +456,19 @@ mod tests {
                 assert_eq!(taken, (least..=most).contains(&value), "{word} {value}");
             }
             for bad in ["", "x", "+1", "-1", "1.0", "0x1", "99999999999", " 1"] {
-                assert_eq!(parse(OsStr::new(bad)), Err(Bad::NotWanted), "{word} {bad}");
+                assert_eq!(parse(OsStr::new(bad)), Err(BadValue::Mismatch), "{word} {bad}");
             }
         }
     }
 
     #[test]
-    fn an_interface_name_is_one_that_the_kernel_takes() {
+    fn interface_name_follows_the_kernels_rule() {
         let [longest, too_long] = [127, 128].map(|length| "a".repeat(length));
         for good in ["eth0", "enp0s31f6", "br-lan.100", &longest] {
             assert!(device(OsStr::new(good)).is_ok(), "{good}");
         }
         for bad in ["", ".", "..", "a/b", "eth0:1", "a b", &too_long] {
-            assert_eq!(device(OsStr::new(bad)), Err(Bad::NotWanted), "{bad}");
+            assert_eq!(device(OsStr::new(bad)), Err(BadValue::Mismatch), "{bad}");
         }
     }
 }

@@ -1,25 +1,26 @@
-//! One command line: the words behind the interface's name, read whole before anything is sent.
+//! One command line: the words after the interface's name, parsed as a whole before anything is
+//! sent.
 
 use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 
 use super::address::{self, Family};
-use super::keywords::{self, Bad, Change, Parameter};
+use super::keywords::{self, BadValue, Change, Parameter};
 use super::message::{shown, unknown};
 use crate::{Settings, one_line};
 
-/// What a line asks for.
+/// A parsed line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line {
-    /// What to do.
+    /// The action.
     pub action: Action,
-    /// The words that begin with `--`; what they mean is up to the program.
+    /// The words that begin with `--`, whose meaning is up to the program.
     pub options: Vec<String>,
-    /// What is taken, but not as it was probably meant: one line each.
+    /// Words that were accepted but are probably a mistake: one line each.
     pub warnings: Vec<String>,
 }
 
-/// The one thing that a line does.
+/// Action of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     /// Show the interface.
@@ -46,10 +47,10 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// What carpd takes, with the passwords read from where they are.
+    /// Returns the settings for carpd, after reading passwords from their sources.
     ///
     /// # Errors
-    /// One line that says which password cannot be read.
+    /// One line that names the password that cannot be read.
     pub fn settings(self) -> Result<Settings, String> {
         let mut settings = Settings::new();
         for change in self.settings {
@@ -66,10 +67,10 @@ impl Changes {
 }
 
 impl Line {
-    /// Reads the words behind the name of an interface.
+    /// Parses the words after the name of an interface.
     ///
     /// # Errors
-    /// One line that names the word and what would be right.
+    /// One line that names the word and the accepted values.
     pub fn parse(words: &[OsString]) -> Result<Self, String> {
         let mut line = Self::read(words).map_err(one_line)?;
         line.warnings = line.warnings.into_iter().map(one_line).collect();
@@ -98,7 +99,7 @@ impl Line {
     }
 }
 
-/// Reads the value of `keyword`, if it takes one.
+/// Returns the value of `keyword`, if it takes one.
 fn value(keyword: &keywords::Keyword, value: Option<&OsStr>) -> Result<Parameter, String> {
     let word = keyword.word;
     let value = match (keyword.wants, value) {
@@ -107,16 +108,16 @@ fn value(keyword: &keywords::Keyword, value: Option<&OsStr>) -> Result<Parameter
         (Some(wants), None) => return Err(format!("{word} needs a value: {wants}")),
     };
     (keyword.parse)(value).map_err(|bad| match bad {
-        Bad::NotWanted => {
+        BadValue::Mismatch => {
             let wants = keyword.wants.unwrap_or("left out");
             format!("{word} {}: must be {wants}", shown(value))
         }
-        Bad::Because(line) => line,
+        BadValue::Because(line) => line,
     })
 }
 
-/// An address of the line, and what becomes of it.
-struct Given {
+/// An address of the line, to be added or removed.
+struct AddressWord {
     address: IpAddr,
     prefix: Option<u8>,
     removed: bool,
@@ -128,15 +129,15 @@ struct Reader {
     /// `create`, `destroy` and `vhaddr`.
     verbs: Vec<&'static str>,
     settings: Vec<(&'static str, Change)>,
-    addresses: Vec<Given>,
-    /// The last word that an address must follow.
+    addresses: Vec<AddressWord>,
+    /// The last word that still needs an address.
     owed: Option<&'static str>,
     family: Option<Family>,
     removing: bool,
 }
 
 impl Reader {
-    /// Takes a word of the table with its value; `next` is the word behind it.
+    /// Handles a word of the table with its value; `next` is the word after it.
     fn take(
         &mut self,
         word: &'static str,
@@ -188,7 +189,7 @@ impl Reader {
         }
     }
 
-    /// `-alias ADDR`, or BSD's `ADDR -alias`.
+    /// Handles `-alias ADDR`, or BSD's `ADDR -alias`.
     fn remove(&mut self, word: &'static str, next: Option<&OsStr>) {
         let address_follows = next.is_some_and(|next| {
             next.to_str().is_none_or(|next| {
@@ -224,7 +225,7 @@ impl Reader {
         {
             return Err(format!("{address} is given twice"));
         }
-        self.addresses.push(Given {
+        self.addresses.push(AddressWord {
             address,
             prefix,
             removed: self.removing,
@@ -252,8 +253,8 @@ impl Reader {
         }
     }
 
-    /// The address before `word`.
-    fn before(&mut self, word: &str, family: Option<Family>) -> Result<&mut Given, String> {
+    /// Returns the address before `word`.
+    fn before(&mut self, word: &str, family: Option<Family>) -> Result<&mut AddressWord, String> {
         match self.addresses.last_mut() {
             None => Err(format!("{word} needs an address before it")),
             Some(last) if family.is_some_and(|family| family != Family::of(last.address)) => Err(
@@ -291,8 +292,8 @@ impl Reader {
     }
 }
 
-/// The settings of a line, and warnings about them.
-fn changes(settings: Vec<(&'static str, Change)>, addresses: Vec<Given>) -> (Changes, Vec<String>) {
+/// Returns the settings of a line, and warnings about them.
+fn changes(settings: Vec<(&'static str, Change)>, addresses: Vec<AddressWord>) -> (Changes, Vec<String>) {
     let mut warnings = Vec::new();
     let mut changes = Changes {
         settings: settings.into_iter().map(|(_, change)| change).collect(),

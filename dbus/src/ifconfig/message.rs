@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use super::keywords::KEYWORDS;
 
-/// A word in a message: an empty one, or one with blanks, would be lost without quotes.
+/// Returns a word for a message, in quotes if it is empty or has blanks.
 pub(super) fn shown(value: &OsStr) -> String {
     let text = value.to_string_lossy();
     if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
@@ -14,7 +14,7 @@ pub(super) fn shown(value: &OsStr) -> String {
     }
 }
 
-/// The message for an unknown parameter, with the one that is probably meant.
+/// Returns the message for an unknown parameter, with the one that is probably meant.
 pub(super) fn unknown(word: &str) -> String {
     if let "show" | "status" | "list" = word {
         return format!("{word}: unknown parameter: the name of the interface alone shows it");
@@ -31,7 +31,7 @@ pub(super) fn unknown(word: &str) -> String {
     }
 }
 
-/// Levenshtein's distance.
+/// Returns Levenshtein's distance.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, from) in a.chars().enumerate() {
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_distance_counts_what_must_be_changed() {
+    fn distance_counts_the_changes() {
         for (a, b, far) in [
             ("vhid", "vhid", 0),
             ("vihd", "vhid", 2),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guess_is_made_only_where_it_is_near() {
+    fn only_near_words_are_suggested() {
         assert_eq!(
             unknown("advskw"),
             "advskw: unknown parameter, did you mean advskew?"

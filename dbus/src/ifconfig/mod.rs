@@ -1,7 +1,7 @@
-//! ifconfig(8)'s words for carp interfaces: a line of them is read whole, and becomes one
-//! dictionary of settings.
+//! ifconfig(8)'s words for carp interfaces: a line is parsed as a whole and becomes one dictionary
+//! of settings.
 //!
-//! carpctl reads command lines with it, and carpd its configuration.
+//! carpctl parses command lines with it, and carpd its configuration.
 //!
 //! ```
 //! use carp_dbus::ifconfig::{Action, Line};
@@ -22,7 +22,7 @@ mod secret;
 mod words;
 
 pub use address::{Family, mask_text};
-pub use keywords::{Bad, Candidates, Change, KEYWORDS, Keyword, Parameter, find};
+pub use keywords::{BadValue, Candidates, Change, KEYWORDS, Keyword, Parameter, find};
 pub use line::{Action, Changes, Line};
 pub use secret::Secret;
 pub use words::split;

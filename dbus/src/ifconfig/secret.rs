@@ -1,4 +1,4 @@
-//! Passwords: where they come from, and how long they may be.
+//! Passwords: their sources and their length.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -6,16 +6,16 @@ use std::io::{self, BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::keywords::Bad;
+use super::keywords::BadValue;
 use crate::plain;
 
-/// The longest password in bytes: BSD's ifconfig(8) keeps so many and a NUL of `CARP_KEY_LEN`.
+/// The longest password in bytes: BSD's ifconfig(8) keeps this many and a NUL of `CARP_KEY_LEN`.
 const PASSWORD_BYTES: usize = 19;
 
-/// Far more than a password may have, and yet no file is read without end.
+/// Bound on the bytes that are read from a file; far more than a password may have.
 const SECRET_LINE: u64 = 4096;
 
-/// Where a password comes from.
+/// Source of a password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
     /// The command line.
@@ -41,19 +41,19 @@ impl Secret {
     /// Reads the value of `word`: a password, or `-`.
     ///
     /// # Errors
-    /// One line that says what a BSD host would keep of it.
-    pub fn parse(word: &str, value: &OsStr) -> Result<Self, Bad> {
+    /// One line with the part of it that a BSD host would keep.
+    pub fn parse(word: &str, value: &OsStr) -> Result<Self, BadValue> {
         if value == "-" {
             return Ok(Self::StandardInput);
         }
-        check(word, value.as_bytes()).map_err(Bad::Because)?;
+        check(word, value.as_bytes()).map_err(BadValue::Because)?;
         Ok(Self::Given(value.as_bytes().to_vec()))
     }
 
-    /// The password itself, for `word`.
+    /// Returns the password, for `word`.
     ///
     /// # Errors
-    /// One line that says why it cannot be read, or not be used.
+    /// One line with the reason why it cannot be read or used.
     pub fn read(self, word: &str) -> Result<Vec<u8>, String> {
         let (from, line) = match self {
             Self::Given(password) => return Ok(password),
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_of_19_bytes_fits_and_one_of_20_does_not() {
+    fn password_of_20_bytes_is_refused_and_one_of_19_is_not() {
         assert_eq!(check("pass", b"1234567890123456789"), Ok(()));
         assert_eq!(
             check("pass", b"12345678901234567890"),
@@ -117,13 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_never_shown_by_debug() {
+    fn debug_shows_no_password() {
         let shown = format!("{:?}", Secret::Given(b"mekmitasdigoat".to_vec()));
         assert_eq!(shown, "Given(…)");
     }
 
     #[test]
-    fn a_password_is_the_first_line_without_its_end() {
+    fn password_is_the_first_line_without_its_end() {
         assert_eq!(first_line(&b"secret\nmore\n"[..]).unwrap(), b"secret");
         assert_eq!(first_line(&b"secret\r\n"[..]).unwrap(), b"secret");
         assert_eq!(first_line(&b" two words "[..]).unwrap(), b" two words ");

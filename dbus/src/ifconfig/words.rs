@@ -1,4 +1,4 @@
-//! The words of a line, as a shell parts them.
+//! Words of a line, split as a shell does it.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_parted_as_a_shell_parts_them() {
+    fn words_are_split_as_a_shell_does() {
         assert_eq!(
             split(br#"a 'b c' "d \" e" f\ g ''"#).unwrap(),
             ["a", "b c", "d \" e", "f g", ""]

@@ -1,11 +1,11 @@
-//! Bytes as the words of a command line, one a line.
+//! Fuzz target: bytes as the words of a command line, one a line.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use carp_dbus::ifconfig::{Action, Changes, Line, Secret};
 
-/// Reads them. What cannot be read is refused in one line; what can be becomes settings.
+/// Parses them: they become settings, or an error of one line.
 pub(crate) fn grammar(bytes: &[u8]) {
     let words: Vec<OsString> = bytes
         .split(|byte| *byte == b'\n')
@@ -47,7 +47,7 @@ fn are_good(changes: Changes) {
             Some(Secret::File(_) | Secret::StandardInput)
         )
     });
-    // Another file is none of these bytes.
+    // The content of other files is none of these bytes.
     if !elsewhere {
         assert_eq!(changes.settings().err(), None);
     }

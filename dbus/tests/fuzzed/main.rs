@@ -12,7 +12,7 @@ fn any_words_are_a_line_or_refused_in_one() {
     let mut files = 0;
     for file in fs::read_dir(&directory).unwrap() {
         let path = file.unwrap().path();
-        // Shown if it fails, so that one knows which file it was.
+        // Shown after a failure, to identify the file.
         println!("{}", path.display());
         grammar::grammar(&fs::read(&path).unwrap());
         files += 1;

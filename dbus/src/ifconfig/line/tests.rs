@@ -1,4 +1,4 @@
-//! Command lines as they are typed, rightly and wrongly.
+//! Valid and invalid command lines.
 
 use std::os::unix::ffi::OsStringExt;
 
@@ -27,12 +27,12 @@ fn v4(last: u8, prefix: u8) -> (IpAddr, u8) {
 }
 
 #[test]
-fn no_words_show_the_interface() {
+fn empty_line_shows_the_interface() {
     assert_eq!(parse("").unwrap().action, Action::Show);
 }
 
 #[test]
-fn the_manuals_line_is_one_change() {
+fn line_of_the_manual_is_one_change() {
     let line = parse("vhid 1 advskew 100 pass mekmitasdigoat 192.0.2.1/24").unwrap();
     assert_eq!(
         line.action,
@@ -56,7 +56,7 @@ fn create_takes_settings_in_any_order() {
 }
 
 #[test]
-fn every_way_to_write_an_address_says_the_same() {
+fn all_notations_of_an_address_are_equal() {
     for line in [
         "192.0.2.1/24",
         "inet 192.0.2.1/24",
@@ -99,7 +99,7 @@ fn parameters_can_stand_between_a_family_and_its_address() {
 }
 
 #[test]
-fn every_way_to_remove_an_address_says_the_same() {
+fn all_notations_of_a_removal_are_equal() {
     for line in [
         "-alias 192.0.2.1",
         "delete 192.0.2.1",
@@ -123,7 +123,7 @@ fn several_addresses_are_added_and_removed_together() {
 }
 
 #[test]
-fn an_address_without_a_netmask_gets_its_class_and_a_warning() {
+fn address_without_a_netmask_gets_its_class_and_a_warning() {
     let line = parse("192.0.2.1").unwrap();
     assert_eq!(
         line.warnings,
@@ -134,7 +134,7 @@ fn an_address_without_a_netmask_gets_its_class_and_a_warning() {
 }
 
 #[test]
-fn options_stand_anywhere_but_not_in_a_values_place() {
+fn options_are_accepted_anywhere_but_as_values() {
     assert_eq!(parse("vhid 1 --json up").unwrap().options, ["--json"]);
     let line = parse("description --json").unwrap();
     assert!(line.options.is_empty());
@@ -148,7 +148,7 @@ fn options_stand_anywhere_but_not_in_a_values_place() {
 }
 
 #[test]
-fn a_wrong_line_is_answered_with_the_word_and_what_would_be_right() {
+fn invalid_line_names_the_word_and_the_accepted_values() {
     for (line, message) in [
         ("vhid 0", "vhid 0: must be a number from 1 to 255"),
         ("vhid 256", "vhid 256: must be a number from 1 to 255"),
@@ -252,7 +252,7 @@ const VALUES: &[&str] = &[
     "master",
 ];
 
-/// Words as people mistype them: those of the table, values that fit some of them, and noise.
+/// Words as users mistype them: those of the table, values that fit some of them, and noise.
 fn any_word() -> impl Strategy<Value = OsString> {
     let words: Vec<&str> = keywords::KEYWORDS
         .iter()
@@ -285,7 +285,7 @@ proptest! {
 }
 
 #[test]
-fn an_empty_value_is_shown_in_quotes() {
+fn empty_value_is_quoted() {
     let words = [OsString::from("vhid"), OsString::new()];
     assert_eq!(
         Line::parse(&words),
