@@ -59,7 +59,10 @@ impl Client {
     }
 
     /// Connects through a bus, where carpd may be missing or be started by the first call.
-    async fn over_bus(connection: Connection, private: &ConnectFailure) -> Result<Self, ConnectError> {
+    async fn over_bus(
+        connection: Connection,
+        private: &ConnectFailure,
+    ) -> Result<Self, ConnectError> {
         let client = Self::over(connection, "the system bus").await?;
         match client.version().await {
             Ok(_) => Ok(client),
@@ -121,6 +124,8 @@ async fn open(builder: Builder<'_>) -> Result<Connection, ConnectFailure> {
             }
         }
         Ok(Err(error)) => Err(ConnectFailure::Other(error.to_string())),
-        Err(_) => Err(ConnectFailure::Other("no answer within five seconds".to_owned())),
+        Err(_) => Err(ConnectFailure::Other(
+            "no answer within five seconds".to_owned(),
+        )),
     }
 }

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use super::{Configuration, Fault, Files, plain};
 
-/// Writes every fault and every warning of the files of `directory`, or of `path` alone, which is
-/// another directory, an `rc.conf` or, by its name, a `sysctl.conf`. Gives whether there is no
+/// Writes every fault and every warning in the files of `directory`, or in `path` alone, which is
+/// another directory, an `rc.conf` or, by its name, a `sysctl.conf`. Returns true if there is no
 /// fault.
 ///
 /// # Errors
-/// Those of `out`.
+/// Errors of `out`.
 pub(crate) fn check(
     directory: &Path,
     path: Option<&Path>,

@@ -1,17 +1,17 @@
-//! Files that are there as a whole or not at all.
+//! Atomic replacement of files, and their permissions.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Passwords are in them.
+/// The files contain passwords.
 const MODE: u32 = 0o600;
 
-/// The bytes of a file; none if there is no file.
+/// Returns the bytes of a file; none if there is no file.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     match fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
@@ -19,7 +19,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The new text of a file, on the disk under another name.
+/// New content of a file, on the disk under another name.
 #[derive(Debug)]
 pub(crate) struct Staged {
     temporary: PathBuf,
@@ -27,12 +27,12 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Writes `text` beside `target`, which stays as it is.
+    /// Writes `text` beside `target`, which does not change.
     ///
     /// # Errors
-    /// What the system says; nothing is left behind.
+    /// The system's error; no file is left behind.
     pub(crate) fn write(target: &Path, text: &[u8]) -> io::Result<Self> {
-        // What is a link shall stay one.
+        // A symbolic link is kept.
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         let mut name = std::ffi::OsString::from(".");
         name.push(target.file_name().unwrap_or_default());
@@ -41,7 +41,7 @@ impl Staged {
             temporary: target.with_file_name(name),
             target,
         };
-        // Left behind by a power failure: whoever else writes here waits for us.
+        // Left behind by a power failure: another instance that writes here waits for us.
         match fs::remove_file(&staged.temporary) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -56,10 +56,10 @@ impl Staged {
         Ok(staged)
     }
 
-    /// Puts it in the place of the old file.
+    /// Replaces the old file.
     ///
     /// # Errors
-    /// What the system says; the old file stays.
+    /// The system's error; the old file stays.
     pub(crate) fn commit(self) -> io::Result<()> {
         fs::rename(&self.temporary, &self.target)?;
         match self.target.parent() {
@@ -71,20 +71,21 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // After `commit` there is none; before, nobody misses it.
+        // After `commit` there is none. Before it, a failure leaves a file that the next write
+        // removes.
         let _ = fs::remove_file(&self.temporary);
     }
 }
 
-/// Whether others than the owner may do anything with a file.
+/// Returns whether users other than the owner have any permission on a file.
 pub(super) fn is_open_to_others(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o077 != 0)
 }
 
-/// Closes a file to others, if it is there.
+/// Removes the permissions of other users on a file, if it exists.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub(super) fn close_to_others(path: &Path) -> io::Result<()> {
     if is_open_to_others(path) {
         fs::set_permissions(path, Permissions::from_mode(MODE))?;
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_replaced_at_once_and_is_the_owners_alone() {
+    fn file_is_replaced_atomically_and_closed_to_others() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rc.conf");
         fs::write(&path, "old").unwrap();
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_committed_leaves_nothing_behind() {
+    fn uncommitted_file_leaves_nothing_behind() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rc.conf");
         drop(Staged::write(&path, b"new").unwrap());
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stays_a_link() {
+    fn symbolic_link_is_kept() {
         let directory = tempfile::tempdir().unwrap();
         let (real, link) = (
             directory.path().join("real"),

@@ -1,5 +1,5 @@
-//! What the fuzz targets of the configuration call. What holds for any bytes: each fault is one
-//! line that says where; what can be read can be written, and reads the same again.
+//! Fuzz targets of the configuration. For any bytes, each fault is one line with its place, and a
+//! valid configuration can be written and reads as the same again.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use super::rcconf::{self, RcConf};
 use super::shell::Complaint;
 use super::{rewrite, sysctlconf};
 
-/// rc.conf.
+/// Tests rc.conf.
 ///
 /// # Panics
-/// If any of that does not hold.
+/// If the above does not hold.
 pub fn rc_conf(text: &[u8]) {
-    // Another file is none of these bytes.
+    // The content of other files is none of these bytes.
     if text.windows(8).any(|word| word == b"passfile") {
         return;
     }
@@ -37,10 +37,10 @@ pub fn rc_conf(text: &[u8]) {
     }
 }
 
-/// sysctl.conf.
+/// Tests sysctl.conf.
 ///
 /// # Panics
-/// If any of that does not hold.
+/// If the above does not hold.
 pub fn sysctl_conf(text: &[u8]) {
     let found = sysctlconf::read(text);
     are_lines_of(text, &found.complaints);

@@ -1,6 +1,6 @@
 //! The configuration: `rc.conf` and `sysctl.conf`, as on BSD.
 //!
-//! **Invariant:** everything here may wait for a disk, so that it runs where nobody waits for it.
+//! Functions here can wait for a disk. The protocol's thread does not call them.
 
 mod check;
 mod files;
@@ -38,27 +38,27 @@ pub(crate) struct Files {
     directory: PathBuf,
 }
 
-/// What the files say.
+/// Content of the files.
 #[derive(Debug, Default)]
 pub(crate) struct Configuration {
-    /// Every interface that can be set up.
+    /// Every interface without a fault.
     pub(crate) interfaces: Vec<Wanted>,
-    /// Every sysctl that can be set, with its value or the one that carpd starts with.
+    /// Every sysctl that can be set, with its value, or the default.
     pub(crate) sysctls: Vec<(Sysctl, u64)>,
-    /// What is wrong.
+    /// Errors.
     pub(crate) faults: Vec<Fault>,
-    /// What is taken, but hardly as it was meant.
+    /// Settings that work but are probably a mistake.
     pub(crate) warnings: Vec<Fault>,
 }
 
-/// A carp interface as it is configured.
+/// A configured carp interface.
 #[derive(Debug)]
 pub(crate) struct Wanted {
-    /// Which one.
+    /// Its number.
     pub(crate) unit: Unit,
-    /// Everything that is set on it.
+    /// Its settings.
     pub(crate) settings: Settings,
-    /// Where that stands.
+    /// The line that configures it.
     pub(crate) place: Place,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Place {
     line: Option<usize>,
 }
 
-/// Something wrong: one line that says where, and what would be right.
+/// A fault or a warning: one line with its place and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     place: Place,
@@ -77,12 +77,12 @@ pub(crate) struct Fault {
 }
 
 impl Files {
-    /// Those of a directory, which need not exist.
+    /// Returns the files of a directory, which need not exist.
     pub(crate) fn new(directory: PathBuf) -> Self {
         Self { directory }
     }
 
-    /// Reads them; what is not there says nothing.
+    /// Reads the files; a missing file is empty.
     pub(crate) fn read(&self) -> Configuration {
         let mut configuration = Configuration::default();
         configuration.read_rc_conf(&self.rc_conf());
@@ -90,10 +90,10 @@ impl Files {
         configuration
     }
 
-    /// Writes what is running into them: both change, or none. Whatever else is in them stays.
+    /// Writes the running configuration: both files change, or none. Everything else in them stays.
     ///
     /// # Errors
-    /// One line: something in the files is wrong, or they cannot be written.
+    /// One line: the files contain a fault, or cannot be written.
     pub(crate) fn save(&self, running: &Running) -> Result<(), String> {
         let (rc_conf, sysctl_conf) = (self.rc_conf(), self.sysctl_conf());
         let mut staged = Vec::new();
@@ -129,7 +129,7 @@ impl Files {
         self.directory.join("sysctl.conf")
     }
 
-    /// The file with its new text, if that is another one.
+    /// Returns the file with its new text, if that differs.
     fn stage<'a>(
         &self,
         path: &'a Path,
@@ -172,7 +172,7 @@ impl Configuration {
             let file = path.display();
             self.warnings.push(Fault::of_file(
                 path,
-                format!("others may read the passwords in it: chmod 600 {file}"),
+                format!("other users can read its passwords: chmod 600 {file}"),
             ));
         }
     }
@@ -236,13 +236,11 @@ fn faults(path: &Path, complaints: Vec<Complaint>) -> impl Iterator<Item = Fault
     })
 }
 
-/// What is not understood cannot be kept: who saves must mend it first.
+/// Refuses to save over faults: text that is not understood cannot be kept.
 fn is_right(path: &Path, complaints: &[Complaint]) -> Result<(), String> {
     match faults(path, complaints.to_vec()).next() {
         None => Ok(()),
-        Some(fault) => Err(format!(
-            "nothing was saved, this must be mended first: {fault}"
-        )),
+        Some(fault) => Err(format!("nothing was saved, correct this first: {fault}")),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 
-/// The most addresses of one range.
+/// Maximum of addresses in one range.
 const MOST: u32 = 256;
 
-/// Writes each range among `words` as the addresses that it stands for. As in FreeBSD's
-/// `network.subr`, `ifalias_expand_addr()`: the first keeps the prefix length, the others are hosts
-/// (/32 or /128).
+/// Replaces each range among `words` by its addresses. As in FreeBSD's `network.subr`,
+/// `ifalias_expand_addr()`, the first one keeps the prefix length, and the others are hosts (/32 or
+/// /128).
 ///
 /// # Errors
 /// One line: a range ends before it begins, or has too many addresses.
@@ -22,7 +22,7 @@ pub(super) fn expand(words: Vec<OsString>) -> Result<Vec<OsString>, String> {
     Ok(expanded)
 }
 
-/// One number of an address, from `first` to `last`, and what stands around it.
+/// One number of an address, from `first` to `last`, and the text around it.
 struct Range<'a> {
     word: &'a str,
     before: &'a str,
@@ -34,8 +34,8 @@ struct Range<'a> {
 }
 
 impl<'a> Range<'a> {
-    /// A word that is an address but for one `-` between two numbers. A password or a name is
-    /// none: an address has dots or colons besides.
+    /// Parses a word that is an address except for one `-` between two numbers. Addresses have dots
+    /// or colons besides, unlike passwords and names.
     fn parse(word: &'a str) -> Option<Self> {
         let (address, length) = match word.split_once('/') {
             Some((address, length)) => (address, Some(length)),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn range_stands_for_each_of_its_addresses() {
+    fn range_is_expanded_to_its_addresses() {
         for (line, addresses) in [
             (
                 "inet 192.0.2.5-7/24",
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn word_that_is_no_address_stays_as_it_is() {
+    fn word_that_is_not_a_range_is_unchanged() {
         for word in [
             "vhid", "pass", "1-2", "a-b", "1.2-3", "-alias", "fw-a.lan", "::-", "-",
         ] {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn range_that_cannot_be_meant_is_refused() {
+    fn reversed_or_large_range_is_refused() {
         assert_eq!(
             expanded("192.0.2.9-5/24"),
             Err("192.0.2.9-5/24: the range ends before it begins".to_owned())

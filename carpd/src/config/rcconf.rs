@@ -1,7 +1,7 @@
-//! rc.conf(5): which carp interfaces there are, and what is set on each.
+//! rc.conf(5): the carp interfaces and their settings.
 //!
-//! Lines come from BSD hosts, so that every variable that sets up a carp interface there does so
-//! here, and those of everything else are passed over.
+//! Lines come from BSD hosts: every variable that configures a carp interface there does so here,
+//! and all others are ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -15,48 +15,48 @@ use super::shell::{self, Assignment, Complaint, Piece};
 use super::variables::{Part, Variable};
 use super::whole::Whole;
 
-/// What a file says.
+/// Content of a file.
 #[derive(Debug, Default)]
 pub(super) struct RcConf {
-    /// The carp interfaces that can be set up.
+    /// The carp interfaces without a fault.
     pub(super) interfaces: BTreeMap<Unit, Interface>,
-    /// The other words of `cloned_interfaces`, which are none of ours.
+    /// The other words of `cloned_interfaces`.
     pub(super) other_clones: Vec<OsString>,
     /// The carp interfaces in `cloned_interfaces`.
     pub(super) clones: BTreeSet<Unit>,
-    /// Where our variables are assigned, in their order.
+    /// Positions of the assignments of our variables, in their order.
     pub(super) places: Vec<(Variable, Range<usize>)>,
-    /// What is wrong, in the order of the lines.
+    /// Faults, in the order of the lines.
     pub(super) complaints: Vec<Complaint>,
-    /// What is taken, but hardly as it was meant.
+    /// Settings that work but are probably a mistake.
     pub(super) warnings: Vec<Complaint>,
 }
 
 /// A carp interface.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Interface {
-    /// Everything that is set on it.
+    /// Its settings.
     pub(super) settings: Settings,
-    /// The line that says most about it.
+    /// The line with most of its settings.
     pub(super) line: usize,
-    /// Whether it is created by the word `create`.
+    /// True if the word `create` creates it.
     pub(super) creates_itself: bool,
 }
 
-/// The value of a variable, and the last line where it was assigned.
+/// Value of a variable, and the last line that assigned it.
 #[derive(Debug, Default)]
 struct Value {
     text: Vec<u8>,
     line: usize,
 }
 
-/// The greatest length of a value, in bytes. A line that repeats the variable's old value doubles
-/// it; 25 such lines are gigabytes.
+/// Maximum length of a value, in bytes. A line that repeats the variable's old value doubles it; 25
+/// such lines would be gigabytes.
 const MOST_BYTES: usize = 64 * 1024;
 
 type Parts = BTreeMap<Part, (String, Value)>;
 
-/// Reads a file. Passwords that are in files of their own are read too.
+/// Parses a file, and reads passwords from files of their own.
 pub(super) fn read(text: &[u8]) -> RcConf {
     let (assignments, complaints) = shell::read(text);
     let mut reader = Reader {
@@ -86,9 +86,9 @@ pub(super) fn read(text: &[u8]) -> RcConf {
 struct Reader {
     found: RcConf,
     values: BTreeMap<Variable, (String, Value)>,
-    /// Interfaces of which something cannot be read: they stay as they are.
+    /// Interfaces with a fault: they stay as they are.
     broken: BTreeSet<Unit>,
-    /// Whether `cloned_interfaces` can be read.
+    /// True if `cloned_interfaces` has no fault.
     clones_are_known: bool,
 }
 
@@ -119,7 +119,7 @@ impl Reader {
                     .iter()
                     .any(|piece| matches!(piece, Piece::Variable(_)));
                 if let Some((_, old)) = before.filter(|_| !refers) {
-                    let message = format!("{name}: takes the place of line {}", old.line);
+                    let message = format!("{name}: overrides line {}", old.line);
                     self.warn(line, message);
                 }
                 self.values.insert(variable, (name, Value { text, line }));
@@ -166,7 +166,7 @@ impl Reader {
         self.found
     }
 
-    /// `cloned_interfaces`
+    /// Handles `cloned_interfaces`.
     fn clone_all(&mut self, Value { text, line }: &Value) {
         let names = text.split(u8::is_ascii_whitespace);
         for name in names.filter(|name| !name.is_empty()) {
@@ -189,7 +189,7 @@ impl Reader {
         }
     }
 
-    /// One interface, out of all of its variables.
+    /// Makes one interface of all of its variables.
     fn set_up(&mut self, unit: Unit, parts: &Parts) {
         let mut whole = Whole::default();
         for (part, (name, value)) in parts {
@@ -206,7 +206,7 @@ impl Reader {
         let creates_itself = whole.creates_itself();
         let is_created = creates_itself || self.found.clones.contains(&unit);
         if !is_created && !self.clones_are_known {
-            // That was told already.
+            // Reported already.
             return;
         }
         if let Some((name, _)) = main.filter(|_| !is_created) {
@@ -235,7 +235,7 @@ impl Reader {
         }
     }
 
-    /// Two interfaces with one vhid on the same physical interface: the second is not set up.
+    /// Refuses the second of two interfaces with one vhid on the same physical interface.
     fn same_vhids(&mut self) {
         let mut seen = BTreeMap::new();
         let mut taken = Vec::new();
@@ -274,7 +274,7 @@ impl Reader {
     }
 }
 
-/// A BSD host stops at the first number that is missing, and would have other addresses than we.
+/// Refuses gaps: a BSD host stops at the first missing number, and would have other addresses.
 fn no_gaps(parts: &Parts) -> Result<(), (Part, String)> {
     let mut expected: [u16; 2] = [0, 0];
     for (part, (name, _)) in parts {
@@ -288,7 +288,7 @@ fn no_gaps(parts: &Parts) -> Result<(), (Part, String)> {
             let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
             return Err((
                 *part,
-                format!("{name}: a BSD host ends at the first gap: write {stem}{expected}"),
+                format!("{name}: a BSD host stops at the first gap: write {stem}{expected}"),
             ));
         }
         *expected = expected.saturating_add(1);
@@ -296,7 +296,7 @@ fn no_gaps(parts: &Parts) -> Result<(), (Part, String)> {
     Ok(())
 }
 
-/// The value with the variable's own old one in the place of its name.
+/// Returns the value, with the variable's own name replaced by its old value.
 fn expand(name: &str, value: &[Piece], old: &[u8]) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
     for piece in value {
@@ -325,8 +325,8 @@ fn too_long() -> String {
     format!("its value is longer than {MOST_BYTES} bytes")
 }
 
-/// FreeBSD's way since its tenth release, in which a virtual address is one of the physical
-/// interface's.
+/// Detects the style of FreeBSD since 10.0, in which a virtual address belongs to the physical
+/// interface.
 fn on_a_physical_interface(name: &str, value: &[Piece]) -> Option<String> {
     let device = name.strip_prefix("ifconfig_")?.split('_').next()?;
     let bytes = value.iter().map(|piece| match piece {

@@ -1,5 +1,5 @@
-//! The running interfaces in an rc.conf(5) that is there already: what differs is written anew,
-//! and everything else in the file stays as it is.
+//! Running interfaces in an existing rc.conf(5): lines that differ are written again, and all
+//! others stay as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -12,10 +12,10 @@ use super::variables::Variable;
 use super::words;
 use crate::settings::{words_of, words_of_address};
 
-/// `text`, in which `found` was read without a complaint, with `running` in it.
+/// Returns `text`, in which `found` was read without a fault, with `running` in it.
 ///
 /// # Errors
-/// One line: something that is set cannot be written.
+/// One line: a setting cannot be written.
 pub(super) fn rewrite(
     text: &[u8],
     found: &RcConf,
@@ -68,7 +68,7 @@ pub(super) fn rewrite(
     Ok(rewritten)
 }
 
-/// What was written is read again: a password can be anything.
+/// Parses the result again: a password can be any bytes.
 fn check(text: &[u8], running: &BTreeMap<Unit, Settings>) -> Result<(), String> {
     let written = rcconf::read(text);
     for (unit, settings) in running {
@@ -77,14 +77,14 @@ fn check(text: &[u8], running: &BTreeMap<Unit, Settings>) -> Result<(), String> 
             let why = written.complaints.first();
             let why = why.map_or("its password", |complaint| complaint.message.as_str());
             return Err(format!(
-                "{unit}: rc.conf cannot say what is set on it: {why}"
+                "{unit}: rc.conf cannot express its settings: {why}"
             ));
         }
     }
     Ok(())
 }
 
-/// `cloned_interfaces` if it must be another one, empty if there is nothing to put in it.
+/// Returns `cloned_interfaces` if it changes, empty if it has no words.
 fn cloned(
     found: &RcConf,
     running: &BTreeMap<Unit, Settings>,
@@ -110,7 +110,7 @@ fn cloned(
     })
 }
 
-/// The assignments of an interface, one a line.
+/// Returns the assignments of an interface, one a line.
 fn assignments(unit: Unit, settings: &Settings) -> Vec<u8> {
     let mut words = words_of(settings);
     let mut addresses = settings.addresses.iter().map(words_of_address);
@@ -133,7 +133,7 @@ fn assignment(name: &str, words: &[Vec<u8>]) -> Vec<u8> {
     text
 }
 
-/// `range`, or the whole of its lines if nothing else stands there.
+/// Returns `range`, or all of its lines if they contain nothing else.
 fn whole_line(text: &[u8], range: &Range<usize>) -> Range<usize> {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b';');
     let before = text.get(..range.start).unwrap_or_default();

@@ -1,42 +1,41 @@
-//! The part of sh(1) that an rc.conf(5) is written in: assignments, quotes, comments and continued
-//! lines.
+//! The part of sh(1) that rc.conf(5) uses: assignments, quotes, comments and continued lines.
 //!
-//! **Invariant:** nothing is executed, and no variable is replaced by its value.
+//! Nothing is executed, and no variable is replaced by its value.
 
 use std::ops::Range;
 
-/// `name=value`
+/// `name=value`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Assignment {
     pub(super) name: String,
     pub(super) value: Vec<Piece>,
-    /// Where it begins, counted from 1.
+    /// First line, counted from 1.
     pub(super) line: usize,
-    /// From the first byte of the name to behind the last one of the value.
+    /// From the first byte of the name to the end of the value.
     pub(super) range: Range<usize>,
 }
 
-/// A part of a value, its quotes taken off.
+/// A part of a value, without quotes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece {
-    /// A byte that stands for itself.
+    /// A literal byte.
     Byte(u8),
-    /// `$name`, `${name}`
+    /// `$name`, `${name}`.
     Variable(String),
 }
 
-/// What is wrong with a line.
+/// A fault in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Complaint {
-    /// Counted from 1.
+    /// Line, counted from 1.
     pub(super) line: usize,
-    /// The variable whose value cannot be had for it.
+    /// The variable that has no value because of it.
     pub(super) variable: Option<String>,
-    /// One line that says what would be right.
+    /// One line with the remedy.
     pub(super) message: String,
 }
 
-/// Reads a whole file: its assignments in their order, and what is neither that nor a comment.
+/// Parses a file: its assignments in their order, and everything that is neither one nor a comment.
 pub(super) fn read(text: &[u8]) -> (Vec<Assignment>, Vec<Complaint>) {
     // Editors of other systems begin a file with it.
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -62,7 +61,7 @@ struct Scanner<'a> {
     line: usize,
     assignments: Vec<Assignment>,
     complaints: Vec<Complaint>,
-    /// Whether only blanks stand between the last assignment and here.
+    /// True if there were only blanks since the last assignment.
     open: bool,
 }
 
@@ -87,7 +86,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// An assignment, or what stands in the place of one.
+    /// Parses an assignment, or complains about text in its place.
     fn statement(&mut self) {
         let (start, line) = (self.at, self.line);
         let name = self.name();
@@ -120,8 +119,8 @@ impl Scanner<'_> {
         }
     }
 
-    /// What is wrong with what stands in the place of an assignment. It is not quoted: it may be
-    /// a password, and this is logged.
+    /// Returns the complaint about text in the place of an assignment. It does not quote the text,
+    /// which may be a password: complaints are logged.
     fn no_assignment(&self, name: &str) -> String {
         let behind = self.text.get(self.at..).unwrap_or_default();
         let blanks = behind.iter().take_while(|byte| is_blank(**byte)).count();
@@ -137,7 +136,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// The value behind `=`.
+    /// Parses the value after `=`.
     fn value(&mut self) -> Result<Vec<Piece>, String> {
         let mut value = Value::default();
         while let Some(byte) = self.peek() {
@@ -157,7 +156,7 @@ impl Scanner<'_> {
                     }
                 }
                 b'&' | b'|' | b'<' | b'>' | b'(' | b')' => {
-                    value.complain(format!("{:?} must stand in quotes", char::from(byte)));
+                    value.complain(format!("{:?} must be in quotes", char::from(byte)));
                     self.bump();
                 }
                 byte => self.plain(byte, &mut value),
@@ -166,7 +165,7 @@ impl Scanner<'_> {
         value.finish()
     }
 
-    /// A byte outside of quotes or in double ones.
+    /// Parses a byte outside of quotes or in double ones.
     fn plain(&mut self, byte: u8, value: &mut Value) {
         self.bump();
         match byte {
@@ -176,7 +175,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// What stands behind a `$`.
+    /// Parses the text after a `$`.
     fn dollar(&mut self, value: &mut Value) {
         match self.peek() {
             Some(b'(') => {
@@ -206,8 +205,8 @@ impl Scanner<'_> {
         }
     }
 
-    /// What stands in quotes, from the opening to the closing one. Where that is missing, reading
-    /// goes on with the next line.
+    /// Parses a quoted string. If its closing quote is missing, parsing continues with the next
+    /// line.
     fn quoted(
         &mut self,
         value: &mut Value,
@@ -254,8 +253,8 @@ impl Scanner<'_> {
         }
     }
 
-    /// Whether the line behind the newline here begins with `name="` or `name='`: then it was
-    /// hardly meant to be part of a value.
+    /// Returns whether the line after this newline begins with `name="` or `name='`: then it was
+    /// probably not meant to be part of a value.
     fn next_line_assigns(&self) -> bool {
         let next = self.text.get(self.at + 1..).unwrap_or_default();
         let name = next.iter().take_while(|byte| is_of_name(**byte)).count();
@@ -263,7 +262,7 @@ impl Scanner<'_> {
         name > 0 && (behind.starts_with(b"=\"") || behind.starts_with(b"='"))
     }
 
-    /// A name, or nothing if none begins here.
+    /// Parses a name; empty if none begins here.
     fn name(&mut self) -> String {
         let mut name = String::new();
         if self.peek().is_none_or(|byte| byte.is_ascii_digit()) {
@@ -276,7 +275,7 @@ impl Scanner<'_> {
         name
     }
 
-    /// One complaint a line is enough.
+    /// Adds a complaint, one for each line.
     fn complain(&mut self, line: usize, variable: Option<String>, message: String) {
         if self.complaints.last().is_none_or(|last| last.line != line) {
             self.complaints.push(Complaint {
@@ -296,7 +295,7 @@ impl Scanner<'_> {
         rest.starts_with(text)
     }
 
-    /// The length of a backslash with the end of its line, which join it with the next line.
+    /// Returns the length of a backslash and an end of line, which continue the line.
     fn joined(&self) -> Option<usize> {
         [&b"\\\n"[..], b"\\\r\n"]
             .into_iter()
@@ -317,14 +316,14 @@ impl Scanner<'_> {
         }
     }
 
-    /// To the end of the line.
+    /// Skips the rest of the line.
     fn skip_line(&mut self) {
         while self.peek().is_some_and(|byte| byte != b'\n') {
             self.bump();
         }
     }
 
-    /// To the end of the line and of those that continue it.
+    /// Skips the rest of the line and of those that continue it.
     fn skip_statement(&mut self) {
         while self.peek().is_some_and(|byte| byte != b'\n') {
             self.skip(self.joined().unwrap_or(1));
@@ -336,7 +335,7 @@ const COMMAND: &str = "a command, and nothing is executed here: write name=\"val
 
 const SUBSTITUTION: &str = "nothing is executed here: write what the command would print";
 
-/// A value as far as it was read, and the first thing that is wrong with it.
+/// The value so far, and its first fault.
 #[derive(Default)]
 struct Value {
     pieces: Vec<Piece>,
@@ -372,7 +371,7 @@ const fn is_of_name(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Every assignment as `line name=value`, a variable in it as `<name>`.
+    /// Returns every assignment as `line name=value`, a variable in it as `<name>`.
     fn assignments(text: &str) -> Vec<String> {
         let (assignments, complaints) = read(text.as_bytes());
         assert_eq!(complaints, [], "{text}");
@@ -402,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_read_as_sh_reads_them() {
+    fn values_are_parsed_as_sh_does() {
         for (text, expected) in [
             ("", &[][..]),
             ("# a=1\n\n  \t\n", &[]),
@@ -436,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_would_be_executed_is_complained_about() {
+    fn substitutions_and_commands_are_refused() {
         let substitution = SUBSTITUTION.to_owned();
         let command = COMMAND.to_owned();
         for (text, line, message) in [
@@ -449,7 +448,7 @@ mod tests {
             ("if [ -f x ]; then", 1, command.clone()),
             ("9a=1", 1, command.clone()),
             ("a=1; rm -rf /", 1, command.clone()),
-            ("a=1|b", 1, "'|' must stand in quotes".to_owned()),
+            ("a=1|b", 1, "'|' must be in quotes".to_owned()),
             (
                 "a=${b:-c}",
                 1,
@@ -476,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assignment_that_goes_wrong_is_not_taken_and_the_next_one_is() {
+    fn faulty_assignment_is_skipped_and_the_next_one_is_read() {
         for text in ["a=x y\nb=2", "a=`x`\nb=2", "a=\"x\nb=\"2\"", "a='x\nb=2"] {
             let (assignments, complaints) = read(text.as_bytes());
             let names: Vec<&str> = assignments.iter().map(|each| each.name.as_str()).collect();
@@ -487,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_not_closed_is_told_where_it_opens() {
+    fn open_quote_is_reported_with_the_line_where_it_opens() {
         let text = "a=1\nb=\"x \\\n  y\nc=\"z\"\n";
         assert_eq!(
             complaints(text),
@@ -503,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_that_of_the_assignment_alone() {
+    fn range_covers_only_the_assignment() {
         let text = "  a='x y' # c\n";
         let (assignments, _) = read(text.as_bytes());
         assert_eq!(&text[assignments[0].range.clone()], "a='x y'");

@@ -1,4 +1,4 @@
-//! sysctl.conf(5): the values of `net.inet.carp`. Other names are passed over.
+//! sysctl.conf(5): the values of `net.inet.carp`. Other names are ignored.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,16 +9,16 @@ use carp_proto::Sysctl;
 
 use super::shell::Complaint;
 
-/// What a file says.
+/// Content of a file.
 #[derive(Debug, Default)]
 pub(super) struct SysctlConf {
     /// Each value with the line that sets it; the last one counts.
     pub(super) values: BTreeMap<Sysctl, u64>,
-    /// What is wrong, in the order of the lines.
+    /// Faults, in the order of the lines.
     pub(super) complaints: Vec<Complaint>,
 }
 
-/// Reads a file.
+/// Parses a file.
 pub(super) fn read(text: &[u8]) -> SysctlConf {
     let text = String::from_utf8_lossy(text);
     let mut found = SysctlConf::default();
@@ -38,8 +38,8 @@ pub(super) fn read(text: &[u8]) -> SysctlConf {
     found
 }
 
-/// `text` with the values of `running` in the place of its own, and with those at the end that it
-/// does not have and that are not what carpd starts with.
+/// Returns `text` with the values of `running` in the place of its own. Values that it lacks and
+/// that are not the default are added at the end.
 pub(super) fn rewrite(text: &str, running: &[(Sysctl, u64, u64)]) -> String {
     let mut rewritten = String::new();
     let mut there = Vec::new();
@@ -74,7 +74,7 @@ pub(super) fn rewrite(text: &str, running: &[(Sysctl, u64, u64)]) -> String {
     rewritten
 }
 
-/// The carp sysctl that a line sets, if it sets one.
+/// Returns the carp sysctl that a line sets, if any.
 fn assignment(line: &str) -> Result<Option<(Sysctl, u64)>, String> {
     let line = line.split('#').next().unwrap_or_default().trim();
     let (name, value) = match line.split_once('=') {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_of_ours_are_taken_and_other_names_passed_over() {
+    fn carp_values_are_read_and_other_names_are_ignored() {
         let text = "# comment\nnet.inet.carp.preempt=1\nkern.maxfiles=1000 # not ours\n\
                     net.inet.carp.log = 2  # all\n\nnet.inet.carp.log=3\n";
         let found = read(text.as_bytes());
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line_and_what_would_be_right() {
+    fn fault_is_reported_with_its_line_and_the_remedy() {
         for (text, line, message) in [
             (
                 "\nnet.inet.carp.preempt=2",
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_oid_is_told_with_those_that_can_be_set() {
+    fn unknown_oid_is_reported_with_the_valid_ones() {
         let complaints = read(b"net.inet.carp.demotion=1").complaints;
         let known: Vec<&str> = Sysctl::writable().map(Sysctl::name).collect();
         let expected = format!(
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn writing_changes_what_differs_and_leaves_the_rest() {
+    fn rewriting_changes_only_differences() {
         let text = "# ours\nnet.inet.carp.preempt = 0 # keep\nkern.x=1\nnet.inet.carp.log=1";
         let running = [
             (Sysctl::Allow, 1, 1),

@@ -1,4 +1,4 @@
-//! Files as they come from BSD hosts, and as people get them wrong.
+//! Files from BSD hosts, and files with mistakes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A directory with these two files, root's alone.
+/// Makes a directory with these two files, which only root can read.
 fn directory(rc_conf: &str, sysctl_conf: &str) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in [("rc.conf", rc_conf), ("sysctl.conf", sysctl_conf)] {
@@ -29,7 +29,7 @@ fn read_text(text: &str) -> Configuration {
     files(&directory(text, "")).read()
 }
 
-/// The interfaces of an rc.conf without a fault, each in the words that would be saved.
+/// Returns the interfaces of an rc.conf without a fault, each in the words that would be saved.
 fn interfaces(text: &str) -> Vec<String> {
     let configuration = read_text(text);
     assert_eq!(configuration.faults, [], "{text}");
@@ -44,7 +44,7 @@ fn interfaces(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// What carpd has after it has read a configuration.
+/// Returns the running configuration after the start with this one.
 fn running(configuration: &Configuration) -> Running {
     Running {
         interfaces: configuration
@@ -56,7 +56,7 @@ fn running(configuration: &Configuration) -> Running {
     }
 }
 
-/// Every fault, the file's name without its directory.
+/// Returns every fault, with the file's name without its directory.
 fn told(faults: &[Fault]) -> Vec<String> {
     let last = |fault: &Fault| {
         let text = fault.to_string();
@@ -67,7 +67,7 @@ fn told(faults: &[Fault]) -> Vec<String> {
 }
 
 #[test]
-fn lines_from_bsd_hosts_set_up_what_they_set_up_there() {
+fn lines_from_bsd_hosts_have_the_same_meaning() {
     for (text, expected) in [
         ("", &[][..]),
         (
@@ -124,7 +124,7 @@ fn lines_from_bsd_hosts_set_up_what_they_set_up_there() {
             "ifconfig_carp0=\"create vhid 1 carpdev eth7 192.168.1.1/24 down\"",
             &["carp0=\"vhid 1 carpdev eth7 down inet 192.168.1.1/24\""],
         ),
-        // What is said later goes first.
+        // Later settings come first.
         (
             "cloned_interfaces=carp0\ncreate_args_carp0=\"vhid 1 advskew 10\"\n\
              ifconfig_carp0=\"advskew 20\"",
@@ -156,7 +156,7 @@ fn lines_from_bsd_hosts_set_up_what_they_set_up_there() {
     }
 }
 
-/// What stands on the second line, and what is said about it.
+/// Text of the second line, and the fault.
 const FAULTS: &[(&str, &str)] = &[
     (
         "ifconfig_carp0=\"vhid 0\"",
@@ -204,16 +204,16 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "ifconfig_carp0=\"vhid 1 state master\"",
-        "rc.conf:2: ifconfig_carp0: state is no setting: the host with the smallest advbase \
+        "rc.conf:2: ifconfig_carp0: state is not a setting: the host with the smallest advbase \
          and advskew becomes master",
     ),
     (
         "ifconfig_carp0=\"destroy\"",
-        "rc.conf:2: ifconfig_carp0: destroy is for command lines alone",
+        "rc.conf:2: ifconfig_carp0: destroy is only for command lines",
     ),
     (
         "ifconfig_carp0=\"--json\"",
-        "rc.conf:2: ifconfig_carp0: --json is for command lines alone",
+        "rc.conf:2: ifconfig_carp0: --json is only for command lines",
     ),
     (
         "ifconfig_carp0=\"192.168.1.1/24\"\nifconfig_carp0_alias0=\"192.168.1.1/24\"",
@@ -226,7 +226,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "ifconfig_carp0_alias1=\"192.168.1.1/24\"",
-        "rc.conf:2: ifconfig_carp0_alias1: a BSD host ends at the first gap: write \
+        "rc.conf:2: ifconfig_carp0_alias1: a BSD host stops at the first gap: write \
          ifconfig_carp0_alias0",
     ),
     (
@@ -259,9 +259,9 @@ const FAULTS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn what_is_wrong_is_told_with_its_line_and_what_would_be_right() {
+fn fault_is_reported_with_its_line_and_the_remedy() {
     for (text, expected) in FAULTS {
-        // The other interface of the file comes up all the same.
+        // The other interface of the file is configured.
         let text = format!(
             "cloned_interfaces=\"carp0 carp1\"; ifconfig_carp1=\"vhid 2 192.168.2.1/24\"\n{text}\n"
         );
@@ -273,7 +273,7 @@ fn what_is_wrong_is_told_with_its_line_and_what_would_be_right() {
 }
 
 #[test]
-fn value_that_doubles_itself_is_refused_at_its_bound() {
+fn value_that_doubles_itself_is_refused_at_the_limit() {
     let doubled = "ifconfig_carp0=\"${ifconfig_carp0} ${ifconfig_carp0}\"\n".repeat(25);
     let text = format!("cloned_interfaces=\"carp0\"\nifconfig_carp0=\"vhid 1\"\n{doubled}");
     let long = format!(
@@ -292,7 +292,7 @@ fn value_that_doubles_itself_is_refused_at_its_bound() {
 }
 
 #[test]
-fn interfaces_are_not_blamed_for_a_list_that_cannot_be_read() {
+fn unreadable_list_causes_no_faults_of_interfaces() {
     for line in ["cloned_interfaces=\"carp0", "cloned_interfaces=$CLONES"] {
         let text = format!("{line}\nifconfig_carp0=\"vhid 1 192.168.1.1/24\"\n");
         let configuration = read_text(&text);
@@ -302,7 +302,7 @@ fn interfaces_are_not_blamed_for_a_list_that_cannot_be_read() {
 }
 
 #[test]
-fn one_vhid_on_one_physical_interface_is_for_one_carp_interface() {
+fn second_use_of_a_vhid_on_one_interface_is_refused() {
     let configuration = read_text(
         "cloned_interfaces=\"carp0 carp1 carp2\"\n\
          ifconfig_carp0=\"vhid 1 carpdev eth0 192.168.1.1/24\"\n\
@@ -321,7 +321,7 @@ fn one_vhid_on_one_physical_interface_is_for_one_carp_interface() {
 }
 
 #[test]
-fn no_password_is_told_with_a_fault() {
+fn fault_contains_no_password() {
     for line in [
         "ifconfig_carp0=\"vhid 1 pass mekmitas digoat\"",
         "ifconfig_carp0=\"vhid 1 accept_pass mekmitas digoat\"",
@@ -340,7 +340,7 @@ fn no_password_is_told_with_a_fault() {
 }
 
 #[test]
-fn what_is_hardly_meant_is_a_warning() {
+fn probable_mistake_is_a_warning() {
     let configuration = read_text(
         "cloned_interfaces=carp0\nifconfig_carp0=\"vhid 1\"\nifconfig_carp0=\"vhid 2 10.0.0.1\"\n",
     );
@@ -348,14 +348,14 @@ fn what_is_hardly_meant_is_a_warning() {
     assert_eq!(
         told(&configuration.warnings),
         [
-            "rc.conf:3: ifconfig_carp0: takes the place of line 2",
+            "rc.conf:3: ifconfig_carp0: overrides line 2",
             "rc.conf:3: ifconfig_carp0: 10.0.0.1 has no netmask, /8 is taken from its class",
         ]
     );
 }
 
 #[test]
-fn passwords_that_others_may_read_are_a_warning() {
+fn file_with_passwords_open_to_others_is_a_warning() {
     let directory = directory(
         "cloned_interfaces=carp0\nifconfig_carp0=\"vhid 1 pass x\"\n",
         "",
@@ -368,13 +368,13 @@ fn passwords_that_others_may_read_are_a_warning() {
         warning.ends_with(&format!("chmod 600 {}", path.display())),
         "{warning}"
     );
-    // Saving closes it.
+    // Saving removes the permissions of others.
     files(&directory).save(&running(&configuration)).unwrap();
     assert_eq!(files(&directory).read().warnings, []);
 }
 
 #[test]
-fn files_that_are_not_there_configure_nothing() {
+fn missing_files_configure_nothing() {
     let nowhere = Files::new("/nowhere/at/all".into());
     let configuration = nowhere.read();
     assert!(configuration.interfaces.is_empty() && configuration.faults.is_empty());
@@ -382,7 +382,7 @@ fn files_that_are_not_there_configure_nothing() {
 }
 
 #[test]
-fn saving_what_is_configured_changes_no_byte() {
+fn saving_the_configured_state_changes_no_byte() {
     let text = "# ours\nhostname=\"gw\"\ncloned_interfaces=\"lo1 carp0\" # both\n\
                 ifconfig_carp0=\"vhid 1 \\\n  pass x 192.168.1.1/24\"\n\n# end\n";
     let sysctl = "# ours\nnet.inet.carp.preempt = 1\n";
@@ -397,7 +397,7 @@ fn saving_what_is_configured_changes_no_byte() {
 }
 
 #[test]
-fn saving_writes_what_differs_and_keeps_the_rest() {
+fn saving_changes_only_differences() {
     let directory = directory(
         "# ours\nhostname=\"gw\"\ncloned_interfaces=\"lo1 carp0 carp1 carp2\" # all\n\
          # the first\nifconfig_carp0=\"vhid 1 192.168.1.1/24\" # keep\n\
@@ -439,12 +439,12 @@ fn saving_writes_what_differs_and_keeps_the_rest() {
 }
 
 #[test]
-fn nothing_is_saved_over_what_is_not_understood() {
+fn faulty_file_is_not_overwritten() {
     let text = "cloned_interfaces=carp0\nifconfig_carp0=\"vhid 0\"\n";
     let directory = directory(text, "");
     let error = files(&directory).save(&Running::default()).unwrap_err();
     assert!(
-        error.starts_with("nothing was saved, this must be mended first: "),
+        error.starts_with("nothing was saved, correct this first: "),
         "{error}"
     );
     assert!(
@@ -458,7 +458,7 @@ fn nothing_is_saved_over_what_is_not_understood() {
 }
 
 #[test]
-fn a_check_prints_a_line_for_each_fault_and_warning() {
+fn check_prints_a_line_for_each_fault_and_warning() {
     let directory = directory(
         "cloned_interfaces=carp0\nifconfig_carp0=\"vhid 0\"\nifconfig_carp1=\"up\"\n",
         "net.inet.carp.preempt=7\n",
@@ -478,7 +478,7 @@ fn a_check_prints_a_line_for_each_fault_and_warning() {
     assert_eq!(check(Some("rc.conf")), (true, 0));
 }
 
-/// The literal examples of a manual page, as it shows them.
+/// Returns the literal examples of a manual page.
 fn examples(page: &str) -> Vec<String> {
     let (_, page) = page.split_once(".Sh EXAMPLES").unwrap();
     let (page, _) = page.split_once(".Sh ").unwrap();
@@ -489,7 +489,7 @@ fn examples(page: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_manuals_examples_are_right() {
+fn examples_of_the_manual_are_valid() {
     let examples = examples(include_str!("../../../man/carpd.rc.conf.5"));
     let (sysctl, rc): (Vec<String>, Vec<String>) = examples
         .into_iter()
@@ -502,7 +502,7 @@ fn the_manuals_examples_are_right() {
         assert!(!configuration.interfaces.is_empty(), "{example}");
     }
     assert_eq!(sysctlconf::read(sysctl[0].as_bytes()).values.len(), 1);
-    // What is installed configures nothing, and is right without its comment signs.
+    // The installed file configures nothing, and is valid without its comment signs.
     let installed = include_str!("../../rc.conf");
     assert!(interfaces(installed).is_empty());
     let taken = installed
@@ -542,7 +542,7 @@ proptest! {
         for complaint in &found.complaints {
             prop_assert!(complaint.line > 0 && !complaint.message.is_empty());
         }
-        // What was taken can be saved over the same file, and is read as the same again.
+        // A valid file can be saved over itself, and reads as the same again.
         if found.complaints.is_empty() {
             let running = found
                 .interfaces

@@ -5,43 +5,43 @@ use carp_proto::Unit;
 /// A variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Variable {
-    /// `cloned_interfaces`
+    /// `cloned_interfaces`.
     Cloned,
-    /// One of those with the name of a carp interface in it.
+    /// A variable with the name of a carp interface in it.
     Part(Unit, Part),
-    /// About anything else.
+    /// Any other variable.
     Foreign,
 }
 
-/// What a variable says of a carp interface, in the order in which a BSD host heeds them.
+/// Kinds of variables of a carp interface, in the order in which a BSD host applies them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
-    /// `create_args_carp0`
+    /// `create_args_carp0`.
     CreateArguments,
-    /// `ifconfig_carp0`
+    /// `ifconfig_carp0`.
     Main,
-    /// `ifconfig_carp0_ipv6`
+    /// `ifconfig_carp0_ipv6`.
     Ipv6,
     /// `ipv6_ifconfig_carp0`, as before FreeBSD 9.
     OldIpv6,
-    /// `ifconfig_carp0_descr`
+    /// `ifconfig_carp0_descr`.
     Description,
-    /// `ifconfig_carp0_alias0`
+    /// `ifconfig_carp0_alias0`.
     Alias(u16),
-    /// `ifconfig_carp0_aliases`
+    /// `ifconfig_carp0_aliases`.
     Aliases,
-    /// `ipv4_addrs_carp0`
+    /// `ipv4_addrs_carp0`.
     Addresses,
     /// `ipv6_ifconfig_carp0_alias0`, as before FreeBSD 9.
     OldAlias(u16),
 }
 
 impl Variable {
-    /// The variable of this name.
+    /// Returns the variable of this name.
     ///
     /// # Errors
-    /// It is about a carp interface, but there is none of that name; one line says what would be
-    /// right.
+    /// One line with the valid names, if the name has that of a carp interface in it, but there is no
+    /// such variable.
     pub(super) fn named(name: &str) -> Result<Self, String> {
         if name == "cloned_interfaces" {
             return Ok(Self::Cloned);
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_says_what_its_value_is_about() {
+    fn name_of_a_variable_selects_its_kind() {
         let carp0 = "carp0".parse().unwrap();
         for (name, part) in [
             ("create_args_carp0", Part::CreateArguments),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_carp_interface_that_cannot_be_and_a_variable_that_is_not_are_named() {
+    fn invalid_interface_or_variable_is_named() {
         assert_eq!(
             Variable::named("ifconfig_carp99999"),
             Err("carp99999: the number of a carp interface is 0 to 32767".to_owned())
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn every_variable_is_in_the_manual_and_no_other() {
+    fn manual_lists_every_variable_and_no_other() {
         let page = include_str!("../../../man/carpd.rc.conf.5");
         let (_, list) = page.split_once("The variables are:").unwrap();
         let (list, _) = list.split_once("\n.El").unwrap();

@@ -1,4 +1,4 @@
-//! What the variables of one carp interface say together.
+//! The variables of one carp interface, combined.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -11,8 +11,8 @@ use super::variables::Part;
 use super::{ranges, words};
 use crate::settings::{self, words_of, words_of_address};
 
-/// What the variables of an interface say together; what is said later goes first, as it does when
-/// ifconfig(8) is run for each.
+/// The variables of an interface, combined. Later settings come first, as when ifconfig(8) is run
+/// for each variable.
 #[derive(Default)]
 pub(super) struct Whole {
     changes: Changes,
@@ -20,13 +20,13 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// Takes in one variable, and gives warnings about it.
+    /// Adds one variable, and returns warnings about it.
     ///
     /// # Errors
-    /// One line that says what would be right.
+    /// One line with the remedy.
     pub(super) fn add(&mut self, part: Part, value: &[u8]) -> Result<Vec<String>, String> {
         let words = match part {
-            // The only one that is text, and no words.
+            // The only variable with text instead of words.
             Part::Description => vec![
                 OsString::from("description"),
                 OsString::from_vec(value.to_vec()),
@@ -42,7 +42,7 @@ impl Whole {
             warnings,
         } = Line::parse(&words).map_err(|message| without_password(message, &words))?;
         if let Some(option) = options.first() {
-            return Err(format!("{option} is for command lines alone"));
+            return Err(format!("{option} is only for command lines"));
         }
         let changes = match action {
             Action::Show => Changes::default(),
@@ -51,8 +51,8 @@ impl Whole {
                 self.created = true;
                 changes
             }
-            Action::Destroy => return Err("destroy is for command lines alone".to_owned()),
-            Action::Vhaddr => return Err("vhaddr is for command lines alone".to_owned()),
+            Action::Destroy => return Err("destroy is only for command lines".to_owned()),
+            Action::Vhaddr => return Err("vhaddr is only for command lines".to_owned()),
         };
         let Changes {
             settings,
@@ -83,15 +83,15 @@ impl Whole {
         Ok(warnings.into_iter().map(plain).collect())
     }
 
-    /// Whether `create` was among the words.
+    /// Returns whether `create` was among the words.
     pub(super) const fn creates_itself(&self) -> bool {
         self.created
     }
 
-    /// Everything that is set, with the passwords read from where they are.
+    /// Returns all settings, after reading passwords from their sources.
     ///
     /// # Errors
-    /// One line: a password cannot be read, or a setting cannot be.
+    /// One line: a password cannot be read, or a setting is not allowed.
     pub(super) fn settings(self, unit: Unit) -> Result<Settings, String> {
         let settings = self
             .changes
@@ -103,10 +103,10 @@ impl Whole {
     }
 }
 
-/// What ifconfig's words tell somebody at a terminal may have a part of a password in it; what is
-/// wrong with a configuration is logged.
+/// Removes parts of a password from ifconfig's message: it is for a terminal, and faults of the
+/// configuration are logged.
 fn without_password(message: String, words: &[OsString]) -> String {
-    // Half of a password that has a blank in it.
+    // Half of a password with a blank in it.
     let behind_a_password = words.windows(3).any(|words| match words {
         [word, _, next] => {
             (word == "pass" || word == "accept_pass")
@@ -127,35 +127,35 @@ fn without_password(message: String, words: &[OsString]) -> String {
     }
 }
 
-/// What a command line may say, and a configuration may not.
+/// Refuses settings that only a command line may have.
 fn check(change: &Change) -> Result<(), String> {
     match (change, change.secret()) {
         (_, Some(Secret::StandardInput)) => {
-            Err("- is standard input, which there is none at boot: use passfile".to_owned())
+            Err("- is standard input, which does not exist at boot: use passfile".to_owned())
         }
         (_, Some(Secret::File(path))) if !path.is_absolute() => Err(format!(
             "passfile {}: must be an absolute path",
             path.display()
         )),
         (Change::Set(Setting::State(_)), None) => Err(
-            "state is no setting: the host with the smallest advbase and advskew becomes master"
+            "state is not a setting: the host with the smallest advbase and advskew becomes master"
                 .to_owned(),
         ),
         (Change::Set(_) | Change::Password(_) | Change::AcceptPassword(_), _) => Ok(()),
     }
 }
 
-/// `settings` as a line that [`from_line`] reads.
+/// Returns `settings` as a line for [`from_line`].
 pub(crate) fn to_line(settings: &Settings) -> Vec<u8> {
     let addresses = settings.addresses.iter().flat_map(words_of_address);
     let all: Vec<Vec<u8>> = words_of(settings).into_iter().chain(addresses).collect();
     words::joined(&all)
 }
 
-/// The settings that `line` gives to `unit`.
+/// Returns the settings that `line` gives to `unit`.
 ///
 /// # Errors
-/// One line that says what would be right.
+/// One line with the remedy.
 pub(crate) fn from_line(unit: Unit, line: &[u8]) -> Result<Settings, String> {
     let mut whole = Whole::default();
     whole.add(Part::Main, line)?;

@@ -1,4 +1,4 @@
-//! The words of a value: rc.conf(5)'s values are command lines, which network.subr(8) hands to the
+//! Words of a value: rc.conf(5)'s values are command lines, which network.subr(8) passes to the
 //! shell's `eval`.
 
 use std::ffi::OsString;
@@ -11,17 +11,17 @@ use carp_dbus::ifconfig;
 /// One line: a quote is not closed.
 pub(super) fn split(value: &[u8]) -> Result<Vec<OsString>, String> {
     ifconfig::split(value).map_err(|open| {
-        format!("the quote {open} in its value is not closed: \\{open} stands for the character")
+        format!("the quote {open} in its value is not closed: \\{open} means the character")
     })
 }
 
-/// `words` as [`split`] reads them.
+/// Returns `words` in a form that [`split`] reads.
 pub(super) fn joined(words: &[Vec<u8>]) -> Vec<u8> {
     let protected: Vec<Vec<u8>> = words.iter().map(|word| protected(word)).collect();
     protected.join(&b' ')
 }
 
-/// `words` as the value of an assignment, in double quotes.
+/// Returns `words` as the value of an assignment, in double quotes.
 pub(super) fn quoted(words: &[Vec<u8>]) -> Vec<u8> {
     let mut quoted = vec![b'"'];
     for byte in joined(words) {
@@ -34,7 +34,7 @@ pub(super) fn quoted(words: &[Vec<u8>]) -> Vec<u8> {
     quoted
 }
 
-/// A word as `eval` must see it.
+/// Returns a word in a form that `eval` reads.
 fn protected(word: &[u8]) -> Vec<u8> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:/@%+,=-".contains(byte);
     if !word.is_empty() && word.iter().all(plain) {
@@ -79,12 +79,12 @@ mod tests {
         }
         assert_eq!(
             split(b"pass it's"),
-            Err("the quote ' in its value is not closed: \\' stands for the character".to_owned())
+            Err("the quote ' in its value is not closed: \\' means the character".to_owned())
         );
     }
 
     #[test]
-    fn what_is_written_looks_as_people_write_it() {
+    fn words_are_written_without_needless_quotes() {
         let words = |line: &str| -> Vec<Vec<u8>> {
             line.split(' ')
                 .map(|word| word.as_bytes().to_vec())
@@ -104,7 +104,7 @@ mod tests {
         ) {
             let mut text = b"a=".to_vec();
             text.extend(quoted(&words));
-            // A line that looks like an assignment is taken for one, as in a file by people.
+            // A line that looks like an assignment counts as one, as in files that people write.
             prop_assume!(!words.iter().flatten().any(|byte| *byte == b'\n'));
             let (assignments, complaints) = shell::read(&text);
             prop_assert_eq!(complaints, []);

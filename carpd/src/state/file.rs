@@ -1,4 +1,4 @@
-//! The file that run-time state is kept in.
+//! The file with run-time state.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -14,25 +14,25 @@ use super::format::{self, Fault, Saved};
 use crate::clock::Clock;
 use crate::config::Staged;
 
-/// More than 32,768 interfaces with a hundred addresses each.
+/// Maximum size: more than 32,768 interfaces with a hundred addresses each.
 const MOST: u64 = 256 << 20;
 
-/// A machine that was suspended for longer has let leases run out unseen: the kernel does not
-/// count that time.
+/// The kernel does not count suspended time in leases. After a longer suspension they have run out
+/// elsewhere.
 const SUSPENDED: Duration = Duration::from_secs(1);
 
-/// Where the file is.
+/// Path of the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     path: PathBuf,
 }
 
-/// Why a file is not read.
+/// Reason not to read a file.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
     #[error("{0}")]
     Fault(#[from] Fault),
-    #[error("is no file")]
+    #[error("is not a regular file")]
     NoFile,
     #[error("belongs to user {0}, not to root")]
     Owner(u32),
@@ -45,17 +45,17 @@ enum Unreadable {
 }
 
 impl Place {
-    /// In the run directory.
+    /// Returns the path in the run directory.
     pub(crate) fn new(run_dir: &Path) -> Self {
         Self {
             path: run_dir.join("state"),
         }
     }
 
-    /// Puts `saved` there as of now, whole or not at all.
+    /// Writes `saved`, with the present time, atomically.
     ///
     /// # Errors
-    /// What the system says: the old file stays.
+    /// The system's error; the old file stays.
     pub(super) fn save(&self, saved: &mut Saved, clock: Clock) -> io::Result<()> {
         saved.boot = boot_id()?;
         saved.suspended = clock.suspended();
@@ -66,7 +66,7 @@ impl Place {
     /// Removes the file, if there is one.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub(super) fn remove(&self) -> io::Result<()> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -74,7 +74,7 @@ impl Place {
         }
     }
 
-    /// For people.
+    /// Returns the path as text.
     pub(super) fn display(&self) -> impl core::fmt::Display {
         self.path.display()
     }
@@ -82,7 +82,7 @@ impl Place {
     fn read(&self) -> Result<Option<Saved>, Unreadable> {
         let opened = OpenOptions::new()
             .read(true)
-            // Neither a link to elsewhere nor a pipe that nobody writes to.
+            // Neither a symbolic link nor a pipe without a writer.
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(&self.path);
         let file = match opened {
@@ -98,23 +98,23 @@ impl Place {
         Ok(Some(format::parse(&bytes)?))
     }
 
-    /// Gives the file another name, so that it can be looked at and is in nobody's way.
+    /// Renames the file, so that it can be inspected.
     fn set_aside(&self) -> Result<PathBuf, io::Error> {
         let aside = self.path.with_file_name("state.refused");
         fs::rename(&self.path, &aside).map(|()| aside)
     }
 }
 
-/// What the carpd before tells this one.
+/// State of the previous instance.
 #[derive(Debug)]
 pub(crate) struct Past {
-    /// What it remembered.
+    /// Its memory.
     pub(crate) memory: Memory,
-    /// Whether leases that have not run out are worth anything.
+    /// True if leases that have not run out are valid.
     pub(crate) leases_count: bool,
 }
 
-/// What the carpd before left in the run directory, if it is to be gone on with.
+/// Returns the state that the previous instance left in the run directory, if it is usable.
 pub(crate) fn recall(place: &Place, clock: Clock) -> Option<Past> {
     let saved = match place.read() {
         Ok(saved) => saved?,
@@ -122,11 +122,11 @@ pub(crate) fn recall(place: &Place, clock: Clock) -> Option<Past> {
             let path = place.display();
             let aside = match place.set_aside() {
                 Ok(aside) => format!("kept as {}", aside.display()),
-                Err(error) => format!("cannot be put out of the way either: {error}"),
+                Err(error) => format!("cannot be renamed either: {error}"),
             };
             warn!(
-                "{path} {error}; it is not gone by ({aside}): this carpd starts with rc.conf, and \
-                 every interface as BACKUP"
+                "{path} {error}; it is not used ({aside}): carpd starts with rc.conf, and every \
+                 interface as BACKUP"
             );
             return None;
         }
@@ -138,7 +138,7 @@ pub(crate) fn recall(place: &Place, clock: Clock) -> Option<Past> {
     } = saved;
     if boot_id().ok().as_ref() != Some(&boot) {
         info!(
-            "{} is of before the last boot: rc.conf is read",
+            "{} is from before the last boot: carpd reads rc.conf",
             place.display()
         );
         return None;
@@ -165,7 +165,7 @@ fn check(file: &File) -> Result<(), Unreadable> {
     }
 }
 
-/// random(4): another one at each boot.
+/// Returns random(4)'s boot identifier, which differs at each boot.
 fn boot_id() -> io::Result<String> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     Ok(text.trim().to_owned())
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_carpd_writes_the_next_one_knows() {
+    fn next_instance_reads_what_the_previous_one_wrote() {
         let (directory, place) = written();
         assert_eq!(names(directory.path()), ["state"]);
         let mode = fs::metadata(&place.path).unwrap().permissions().mode();
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_to_be_trusted_is_set_aside() {
+    fn untrusted_file_is_set_aside() {
         let spoil: [(&str, Spoil); 6] = [
             ("damaged", |path| {
                 let text = fs::read_to_string(path).unwrap();
@@ -232,7 +232,7 @@ mod tests {
             ("readable by others", |path| {
                 fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap();
             }),
-            ("somebody else's", |path| {
+            ("another user's", |path| {
                 std::os::unix::fs::chown(path, Some(65534), None).unwrap();
             }),
             ("a link", |path| {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_boot_says_nothing() {
+    fn file_of_another_boot_is_ignored() {
         let (_directory, place) = written();
         let saved = Saved {
             boot: "another".to_owned(),

@@ -1,6 +1,7 @@
-//! The file of run-time state: lines of words, and a checksum. Settings are in the words of rc.conf.
+//! The file of run-time state: lines of words, and a checksum. Settings are in the words of
+//! rc.conf.
 //!
-//! **Invariant:** a file that is not, to the last byte, as it was written is refused.
+//! A file is refused unless it is exactly as it was written.
 
 use core::fmt::Write as _;
 use std::str::{FromStr, SplitAsciiWhitespace};
@@ -16,39 +17,39 @@ use sha1::{Digest as _, Sha1};
 use super::version1;
 use crate::config;
 
-/// Another format below makes it another version; words of rc.conf that are new, and lines that
-/// may be missing, do not.
+/// A change of the format below needs a new version. New words of rc.conf and lines that may be
+/// missing do not.
 pub(super) const HEADER: &str = "carpd state 2";
 
 /// Contents of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Saved {
-    /// The kernel's number of its boot, a word: what follows means nothing to another.
+    /// The kernel's boot identifier, a word: the state is worthless after another boot.
     pub boot: String,
-    /// For how long the machine had been suspended since.
+    /// Time that the machine had been suspended until then.
     pub suspended: Duration,
     /// Memory of the previous instance.
     pub memory: Memory,
 }
 
-/// Why a text is not what was written.
+/// Reason to refuse a text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
-    /// Another carpd's.
+    /// Another version of carpd wrote it.
     #[error("was written by another version of carpd")]
     OtherVersion,
-    /// Not one of ours.
+    /// It is not a file of carpd.
     #[error("is not run-time state of carpd")]
     Foreign,
-    /// Cut off, or changed by a disk or a person.
+    /// It is cut off or changed.
     #[error("is damaged: its checksum is wrong")]
     Checksum,
-    /// A word that carpd of this version does not write.
-    #[error("is damaged: \"{0}\" makes no sense")]
+    /// A word that this version of carpd does not write.
+    #[error("is damaged: \"{0}\" is not valid here")]
     Word(String),
 }
 
-/// The text of a file.
+/// Returns the text of a file.
 #[must_use]
 pub(crate) fn print(saved: &Saved) -> String {
     let mut text = String::new();
@@ -79,7 +80,7 @@ pub(crate) fn print(saved: &Saved) -> String {
     text
 }
 
-/// Keys come apart from the rest: not every one of them can be typed.
+/// Prints passwords apart from the rest: not all of them can be written as words.
 fn print_settings(out: &mut String, settings: &Settings) {
     let typed = Settings {
         key: Key::default(),
@@ -94,8 +95,8 @@ fn print_settings(out: &mut String, settings: &Settings) {
     }
 }
 
-/// Each but the first as what is between it and the one before. An older carpd knows no such line;
-/// without strict replay protection there is none.
+/// Prints each but the first as the difference to the one before. Older versions do not know this
+/// line; it exists only with strict replay protection.
 fn print_spent(out: &mut String, spent: &[u64]) {
     if spent.is_empty() {
         return;
@@ -118,10 +119,10 @@ fn print_bytes(out: &mut String, word: &str, bytes: &[u8]) {
     out.push('\n');
 }
 
-/// Reads a file's bytes.
+/// Parses a file's bytes.
 ///
 /// # Errors
-/// They are not what [`print()`] made.
+/// If they are not what [`print()`] made.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Saved, Fault> {
     let header = bytes
         .split(|byte| *byte == b'\n')
@@ -152,7 +153,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Saved, Fault> {
         ..Reader::default()
     };
     for line in body.lines().skip(1) {
-        // Never the line itself: there may be a password in it.
+        // Never the whole line: it may contain a password.
         let word = line.split(' ').next().unwrap_or_default();
         reader
             .line(line)
@@ -174,7 +175,7 @@ struct Reader {
     draft: Option<Draft>,
 }
 
-/// An interface of which not all lines were read.
+/// An interface whose lines are not all parsed.
 struct Draft {
     unit: Unit,
     settings: Option<Settings>,
@@ -270,7 +271,7 @@ impl Draft {
                 at: Instant::from_micros(next(words)?),
                 spent: Vec::new(),
             }),
-            // Of what was accepted last.
+            // Of the counters accepted last.
             "spent" => self.accepted.last_mut()?.spent = spent(words)?,
             "at" => {
                 self.at = Now {
@@ -307,7 +308,7 @@ pub(super) fn next<T: FromStr>(words: &mut SplitAsciiWhitespace<'_>) -> Option<T
     words.next()?.parse().ok()
 }
 
-/// What [`print_spent()`] wrote.
+/// Parses the line of [`print_spent()`].
 fn spent(words: &mut SplitAsciiWhitespace<'_>) -> Option<Vec<u64>> {
     let mut spent: Vec<u64> = Vec::new();
     for word in words.take(Spent::MOST) {
@@ -326,7 +327,7 @@ fn key(words: &mut SplitAsciiWhitespace<'_>) -> Option<Key> {
     Key::new(&bytes(words)?).ok()
 }
 
-/// Hexadecimal digits; no word is no bytes.
+/// Parses hexadecimal digits; no word means no bytes.
 pub(super) fn bytes(words: &mut SplitAsciiWhitespace<'_>) -> Option<Vec<u8>> {
     let digits = words.next().unwrap_or_default();
     let (pairs, []) = digits.as_bytes().as_chunks::<2>() else {
@@ -502,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_off_anywhere_is_refused() {
+    fn file_that_is_cut_off_anywhere_is_refused() {
         let text = example();
         assert!(parse(text.as_bytes()).is_ok());
         for end in 0..text.len() {
@@ -511,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_which_one_bit_is_wrong_is_refused() {
+    fn file_with_one_wrong_bit_is_refused() {
         let text = example();
         for place in 0..text.len() {
             for bit in 0..8 {
@@ -523,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn why_a_file_is_refused_is_said_without_its_passwords() {
+    fn refusal_of_a_file_contains_no_password() {
         let other = example().replacen("state 2", "state 33", 1);
         assert_eq!(parse(other.as_bytes()), Err(Fault::OtherVersion));
         assert_eq!(parse(b"cloned_interfaces=\"carp0\"\n"), Err(Fault::Foreign));

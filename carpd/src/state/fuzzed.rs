@@ -1,14 +1,14 @@
-//! What the fuzz target of run-time state calls.
+//! Fuzz target of run-time state.
 
 use super::format::{HEADER, checksum, parse, print};
 
-/// Reads `bytes` as a file, and as the body of one whose checksum is right. What can be read can
-/// be written, and reads the same again.
+/// Parses `bytes` as a file, and as the body of one with a valid checksum. A valid state can be
+/// written and reads as the same again.
 ///
 /// # Panics
 /// If it does not.
 pub fn state(bytes: &[u8]) {
-    // Nothing but an answer is wanted.
+    // Only that it returns.
     let _ = parse(bytes);
     let mut file = format!("{HEADER}\n").into_bytes();
     file.extend(bytes);

@@ -18,31 +18,31 @@ use crate::lock::lock;
 /// Pause before a file that could not be written is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Limit of the wait for the disk at the end.
+/// Time to wait for the disk at the end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The writer rests this many times as long as the last writing took, so that thousands of
-/// transitions, one by one, do not keep a processor busy with the same file.
+/// The writer rests this many times as long as the last write took. Thousands of transitions, one
+/// by one, must not keep a processor busy with the same file.
 const REST: u32 = 4;
 
-/// Has run-time state written. If it is dropped, the file stays as it is.
+/// Handle of the writer of run-time state. When it is dropped, the file stays as it is.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     slot: Arc<Slot>,
     done: oneshot::Receiver<()>,
 }
 
-/// What becomes of the file at the end.
+/// The file at the end.
 #[derive(Debug)]
 pub(crate) enum Last {
-    /// It has this in it too, for the next carpd.
+    /// It is written once more, for the next instance.
     Keep(Unsaved),
     /// It is removed.
     Forget,
 }
 
-/// What the protocol's thread leaves for the writer. Neither holds the lock for longer than it
-/// takes to put something in or to take all of it out.
+/// Changes that the protocol's thread leaves for the writer. Neither holds the lock longer than to
+/// add or take them.
 #[derive(Debug, Default)]
 struct Slot {
     pending: Mutex<Pending>,
@@ -52,7 +52,7 @@ struct Slot {
 #[derive(Debug, Default)]
 struct Pending {
     unsaved: Option<Unsaved>,
-    /// Notified once everything that was put in before is in the file, or could not be written.
+    /// Notified once all changes until then are in the file, or could not be written.
     waiting: Vec<oneshot::Sender<()>>,
     end: Option<End>,
 }
@@ -69,7 +69,7 @@ impl Slot {
         self.filled.notify_one();
     }
 
-    /// Waits until there is something, for `limit` at most.
+    /// Waits for changes, for `limit` at most.
     fn take(&self, limit: Option<Duration>) -> Pending {
         let pending = lock(&self.pending);
         let mut pending = match limit {
@@ -105,7 +105,7 @@ impl Pending {
 }
 
 impl Keeper {
-    /// Starts the thread. What is in the file stays there until something is saved.
+    /// Starts the thread. The file stays as it is until the first save.
     ///
     /// # Errors
     /// If the thread cannot be made.
@@ -128,13 +128,13 @@ impl Keeper {
         Ok(Self { slot, done })
     }
 
-    /// Has what changed written, as soon as what is being written is done. Never blocks.
+    /// Saves changes as soon as the present write is done. Never blocks.
     pub(crate) fn save(&self, unsaved: Unsaved) {
         self.slot.put(|pending| pending.add(unsaved));
     }
 
-    /// As [`Keeper::save`]. `done` is notified once the file has this and everything that was
-    /// saved before, or cannot be written.
+    /// As [`Keeper::save`]. `done` is notified once the file has this and all changes before, or
+    /// cannot be written.
     pub(crate) fn save_and_notify(&self, unsaved: Option<Unsaved>, done: oneshot::Sender<()>) {
         self.slot.put(|pending| {
             if let Some(unsaved) = unsaved {
@@ -144,7 +144,7 @@ impl Keeper {
         });
     }
 
-    /// Ends the thread, within a few seconds; `false` if it was not done by then.
+    /// Ends the thread, within a few seconds; returns `false` if it was not done by then.
     pub(crate) async fn end(mut self, last: Last) -> bool {
         self.slot.put(|pending| match last {
             Last::Keep(unsaved) => {
@@ -153,7 +153,7 @@ impl Keeper {
             }
             Last::Forget => pending.end = Some(End::Forget),
         });
-        // The receiver fails if the thread has, which has nothing more to do.
+        // An error means that the thread has ended, and has nothing left to do.
         timeout(END_TIMEOUT, &mut self.done).await.is_ok()
     }
 }
@@ -169,7 +169,7 @@ impl Drop for Keeper {
 struct Writer {
     place: Place,
     saved: Saved,
-    /// The last time.
+    /// True if the last write failed.
     failed: bool,
 }
 

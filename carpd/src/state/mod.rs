@@ -1,7 +1,8 @@
-//! Run-time state: what a carpd that comes back must know of the one that was killed, or told to
-//! keep everything.
+//! Run-time state: the facts that carpd needs to resume after it was killed or told to keep its
+//! addresses.
 //!
-//! **Invariant:** the protocol never waits for a disk, and no file is believed that is not whole,
+//! The protocol never waits for a disk. A file counts only if it is complete, root's own, and of
+//! this boot.
 //! root's own and of this boot.
 
 mod file;

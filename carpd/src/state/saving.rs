@@ -7,14 +7,14 @@ use tokio::sync::oneshot;
 
 use super::keeper::{Keeper, Last};
 
-/// Longest time until the counters of received advertisements, in replay mode 2, are saved. Settings and
-/// states are saved at once.
+/// Longest time until the counters of received advertisements, in replay mode 2, are saved.
+/// Settings and states are saved at once.
 const COUNTERS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Saves the state of an engine.
 ///
-/// **Invariant:** nothing is saved until the configuration is complete: a restart before that reads
-/// rc.conf again.
+/// Nothing is saved until the configuration is complete: a restart before that reads rc.conf
+/// again.
 #[derive(Debug)]
 pub(crate) struct Saving {
     keeper: Keeper,
@@ -79,7 +79,7 @@ impl Saving {
         }
     }
 
-    /// Ends the writer; `false` if it does not end in time.
+    /// Ends the writer; returns `false` if it does not end in time.
     pub(crate) async fn end(self, last: Last) -> bool {
         self.keeper.end(last).await
     }

@@ -23,7 +23,7 @@ pub(super) fn is_setting(word: &str) -> bool {
     WORDS.contains(&word)
 }
 
-/// The setting of a line; `None` if it makes no sense.
+/// Returns the setting of a line; `None` if the line is malformed.
 pub(super) fn setting(word: &str, words: &mut SplitAsciiWhitespace<'_>) -> Option<Change> {
     Some(match word {
         "vhid" => Change::Vhid(Vhid::try_from(next::<u64>(words)?).ok()?),
@@ -61,7 +61,7 @@ mod tests {
     use super::super::format::parse;
     use super::*;
 
-    /// Each written by a carpd of that commit: carp0 is MASTER on lan0, carp7 is down.
+    /// Written by the versions of these commits: carp0 is MASTER on lan0, carp7 is down.
     const FILES: [&[u8]; 2] = [
         include_bytes!("written/266953e"),
         include_bytes!("written/777ad35"),
@@ -76,7 +76,7 @@ mod tests {
         VirtualAddress { address, prefix }
     }
 
-    /// Both interfaces as rc.conf had them.
+    /// Returns both interfaces as in rc.conf.
     fn expected() -> [Settings; 2] {
         let gateway = Settings {
             vhid: Some(Vhid::LEAST),
@@ -101,7 +101,7 @@ mod tests {
         [gateway, down]
     }
 
-    /// An engine that resumes `memory`, whose addresses the kernel still has.
+    /// Returns an engine that resumes `memory`, whose addresses the kernel still has.
     fn resume(memory: Memory) -> (Engine, Now) {
         let now = memory.interfaces[&unit(0)].at;
         let lan0 = Link {

@@ -456,7 +456,11 @@ mod tests {
                 assert_eq!(taken, (least..=most).contains(&value), "{word} {value}");
             }
             for bad in ["", "x", "+1", "-1", "1.0", "0x1", "99999999999", " 1"] {
-                assert_eq!(parse(OsStr::new(bad)), Err(BadValue::Mismatch), "{word} {bad}");
+                assert_eq!(
+                    parse(OsStr::new(bad)),
+                    Err(BadValue::Mismatch),
+                    "{word} {bad}"
+                );
             }
         }
     }

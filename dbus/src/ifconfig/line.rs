@@ -293,7 +293,10 @@ impl Reader {
 }
 
 /// Returns the settings of a line, and warnings about them.
-fn changes(settings: Vec<(&'static str, Change)>, addresses: Vec<AddressWord>) -> (Changes, Vec<String>) {
+fn changes(
+    settings: Vec<(&'static str, Change)>,
+    addresses: Vec<AddressWord>,
+) -> (Changes, Vec<String>) {
     let mut warnings = Vec::new();
     let mut changes = Changes {
         settings: settings.into_iter().map(|(_, change)| change).collect(),
