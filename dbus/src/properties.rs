@@ -7,10 +7,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny, MapAccess};
+use serde::de::{Deserialize, DeserializeOwned, IgnoredAny, MapAccess};
 use zbus::{OwnedVariant, Type, Variant};
 
-use crate::row::Sink;
 use crate::types::{AddressInfo, MasterInfo, TransitionInfo};
 
 /// Received properties.
@@ -301,6 +300,19 @@ pub(crate) trait Visit<S> {
         property: Property,
         value: for<'s> fn(&'s S) -> T::Shown<'s>,
     ) -> Result<(), Self::Error>;
+}
+
+/// Destination of the values of properties.
+pub(crate) trait Sink: Default {
+    /// Reads the value of a property that is a `T`, and passes it to `set`.
+    fn take<'de, A, T>(
+        &mut self,
+        map: &mut A,
+        set: impl Fn(&mut InterfaceInfo, T),
+    ) -> Result<(), A::Error>
+    where
+        A: MapAccess<'de>,
+        T: Type + Deserialize<'de>;
 }
 
 /// Returns every property of `source`.

@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use zbus::{Signature, Type, as_variant};
 
-use crate::properties::{self, Dictionary, Field, InterfaceInfo, Property, Source, Visit};
+use crate::properties::{self, Dictionary, Field, InterfaceInfo, Property, Sink, Source, Visit};
 
 /// Every property of one interface, to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -109,19 +109,6 @@ impl<'de, S: Sink> Deserialize<'de> for Received<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Properties(PhantomData))
     }
-}
-
-/// Destination of the values of properties.
-pub(crate) trait Sink: Default {
-    /// Reads the value of a property that is a `T`, and passes it to `set`.
-    fn take<'de, A, T>(
-        &mut self,
-        map: &mut A,
-        set: impl Fn(&mut InterfaceInfo, T),
-    ) -> Result<(), A::Error>
-    where
-        A: MapAccess<'de>,
-        T: Type + Deserialize<'de>;
 }
 
 impl Sink for InterfaceInfo {

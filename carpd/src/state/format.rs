@@ -15,6 +15,7 @@ use carp_proto::{
 use sha1::{Digest as _, Sha1};
 
 use super::version1;
+use super::words::{bytes, next};
 use crate::config;
 
 /// A change of the format below needs a new version. New words of rc.conf and lines that may be
@@ -304,10 +305,6 @@ impl Draft {
     }
 }
 
-pub(super) fn next<T: FromStr>(words: &mut SplitAsciiWhitespace<'_>) -> Option<T> {
-    words.next()?.parse().ok()
-}
-
 /// Parses the line of [`print_spent()`].
 fn spent(words: &mut SplitAsciiWhitespace<'_>) -> Option<Vec<u64>> {
     let mut spent: Vec<u64> = Vec::new();
@@ -325,18 +322,6 @@ fn spent(words: &mut SplitAsciiWhitespace<'_>) -> Option<Vec<u64>> {
 
 fn key(words: &mut SplitAsciiWhitespace<'_>) -> Option<Key> {
     Key::new(&bytes(words)?).ok()
-}
-
-/// Parses hexadecimal digits; no word means no bytes.
-pub(super) fn bytes(words: &mut SplitAsciiWhitespace<'_>) -> Option<Vec<u8>> {
-    let digits = words.next().unwrap_or_default();
-    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    pairs
-        .iter()
-        .map(|pair| u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
 }
 
 pub(super) fn checksum(bytes: &[u8]) -> String {

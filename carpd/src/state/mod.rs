@@ -3,7 +3,6 @@
 //!
 //! The protocol never waits for a disk. A file counts only if it is complete, root's own, and of
 //! this boot.
-//! root's own and of this boot.
 
 mod file;
 pub(crate) mod format;
@@ -12,6 +11,7 @@ pub(crate) mod fuzzed;
 mod keeper;
 mod saving;
 mod version1;
+mod words;
 
 pub(crate) use self::file::{Past, Place, recall};
 pub(crate) use self::keeper::{Keeper, Last};

@@ -108,15 +108,6 @@ impl Change {
     }
 }
 
-/// Reason for a refused value.
-#[derive(Debug, PartialEq, Eq)]
-pub enum BadValue {
-    /// It does not match [`Keyword::wants`].
-    Mismatch,
-    /// Another reason, as a line.
-    Because(String),
-}
-
 /// Every word, in the order of the help.
 pub const KEYWORDS: &[Keyword] = &[
     Keyword {

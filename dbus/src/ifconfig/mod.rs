@@ -15,6 +15,7 @@
 //! ```
 
 mod address;
+mod bad_value;
 mod keywords;
 mod line;
 mod message;
@@ -22,7 +23,8 @@ mod secret;
 mod words;
 
 pub use address::{Family, mask_text};
-pub use keywords::{BadValue, Candidates, Change, KEYWORDS, Keyword, Parameter, find};
+pub use bad_value::BadValue;
+pub use keywords::{Candidates, Change, KEYWORDS, Keyword, Parameter, find};
 pub use line::{Action, Changes, Line};
 pub use secret::Secret;
 pub use words::split;

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::keywords::BadValue;
+use super::bad_value::BadValue;
 use crate::plain;
 
 /// The longest password in bytes: BSD's ifconfig(8) keeps this many and a NUL of `CARP_KEY_LEN`.

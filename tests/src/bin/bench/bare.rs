@@ -12,8 +12,8 @@ use carp_tests::{Host, Wire};
 use rustix::net::netdevice::name_to_index;
 use socket2::{Domain, Socket, Type};
 
+use crate::addresses::{Group, Place};
 use crate::frames::forged_carp;
-use crate::testbed::{Group, Place};
 
 /// Number of portions in which a second's work is done, as in carpd.
 const PORTIONS: usize = 64;

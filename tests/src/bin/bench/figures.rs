@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::node::Engine;
+use crate::engine::Engine;
 
 /// Unit of a number. Values are kept in the base unit that is named first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::testbed::Mac;
+use crate::addresses::Mac;
 
 /// Contents of a frame, as far as the bench needs them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! The machine and the versions of the programs.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use carp_tests::program;
 use serde::{Deserialize, Serialize};
 
@@ -93,4 +93,15 @@ fn field(path: &str, name: &str) -> String {
     line.and_then(|rest| rest.split_once(':'))
         .map(|(_, value)| value.trim().to_owned())
         .unwrap_or_default()
+}
+
+/// Returns cargo's build directory, which is above this executable.
+pub(crate) fn target() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let target = own
+        .ancestors()
+        .find(|directory| directory.join("CACHEDIR.TAG").is_file());
+    Ok(target
+        .with_context(|| format!("{} is in no build directory", own.display()))?
+        .to_owned())
 }

@@ -2,8 +2,10 @@
 //!
 //! Everything runs in network namespaces, which are removed at the end, also after an error.
 
+mod addresses;
 mod bare;
 mod capture;
+mod engine;
 mod figures;
 mod frames;
 mod machine;
@@ -15,13 +17,14 @@ mod probe;
 mod report;
 mod results;
 mod runner;
+mod scenario;
 mod scenarios;
 mod system;
 mod testbed;
 mod usage;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -32,7 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::results::Results;
-use crate::scenarios::Size;
+use crate::scenario::Size;
 
 fn main() -> ExitCode {
     keep_quiet();
@@ -66,7 +69,7 @@ fn supervise(options: Options) -> Result<()> {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let file = target()?.join("bench").join(options.file_name());
+    let file = machine::target()?.join("bench").join(options.file_name());
     let mut results = match Results::read(&file) {
         Ok(earlier) if options.adds() => earlier,
         Ok(_) | Err(_) => Results::new(Machine::here()?),
@@ -98,15 +101,4 @@ fn run(options: &Options) -> Result<()> {
     }
     eprintln!("results: {}", file.display());
     Ok(())
-}
-
-/// Returns cargo's build directory, which is above this executable.
-fn target() -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let target = own
-        .ancestors()
-        .find(|directory| directory.join("CACHEDIR.TAG").is_file());
-    Ok(target
-        .with_context(|| format!("{} is in no build directory", own.display()))?
-        .to_owned())
 }

@@ -1,6 +1,6 @@
 //! A host that runs one of the daemons, each configured for the same groups.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -10,62 +10,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use carp_tests::{Carpd, Host, Process};
 use rustix::process::Signal;
-use serde::{Deserialize, Serialize};
 
-use crate::testbed::{Group, Place, Testbed};
+use crate::addresses::{Group, Place};
+use crate::engine::Engine;
+use crate::testbed::Testbed;
 use crate::usage;
 
 /// Time that a daemon may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(30);
 
 const PASSWORD: &str = "mekmitasdigoat";
-
-/// A program under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Engine {
-    Carpd,
-    Ucarp,
-    Keepalived,
-    KeepalivedVmac,
-}
-
-impl Engine {
-    /// All of them, in the order of the tables' columns.
-    pub(crate) const ALL: [Self; 4] = [
-        Self::Carpd,
-        Self::Ucarp,
-        Self::Keepalived,
-        Self::KeepalivedVmac,
-    ];
-
-    /// Returns whether the addresses have a virtual MAC.
-    pub(crate) const fn has_virtual_mac(self) -> bool {
-        match self {
-            Self::Carpd | Self::KeepalivedVmac => true,
-            Self::Ucarp | Self::Keepalived => false,
-        }
-    }
-
-    /// Returns whether the program speaks CARP, not VRRP.
-    pub(crate) const fn speaks_carp(self) -> bool {
-        match self {
-            Self::Carpd | Self::Ucarp => true,
-            Self::Keepalived | Self::KeepalivedVmac => false,
-        }
-    }
-}
-
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Carpd => "carpd",
-            Self::Ucarp => "ucarp",
-            Self::Keepalived => "keepalived",
-            Self::KeepalivedVmac => "keepalived vmac",
-        })
-    }
-}
 
 /// Configuration of both hosts, except for the preference.
 #[derive(Clone, Debug)]

@@ -3,7 +3,8 @@
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 
-use crate::scenarios::{ALL, Scenario, Size};
+use crate::scenario::{Scenario, Size};
+use crate::scenarios::ALL;
 
 /// carpd, ucarp and keepalived from a client's point of view.
 #[derive(Debug, Parser)]

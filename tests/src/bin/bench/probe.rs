@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use carp_tests::{Host, Wire};
 
+use crate::addresses::Mac;
 use crate::frames::{Content, arp_request, read};
-use crate::testbed::Mac;
 
 /// The client is the third host of the lab.
 const CLIENT: u8 = 3;

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
+use crate::engine::Engine;
 use crate::figures::{Figure, Id, SECTIONS};
 use crate::machine::Machine;
-use crate::node::Engine;
 use crate::results::{Cell, Results};
 
 const TEMPLATE: &str = include_str!("benchmarks.md");

@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Engine;
 use crate::figures::Id;
 use crate::machine::Machine;
-use crate::node::Engine;
 
 /// One cell of a table.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::engine::Engine;
 use crate::figures::{Id, SECTIONS};
-use crate::node::Engine;
 use crate::results::Results;
-use crate::scenarios::{Outcome, Scenario, Size};
+use crate::scenario::{Outcome, Scenario, Size};
 
 /// Repeats a scenario; in every second repetition the engines come in the opposite order.
 pub(crate) fn run(scenario: &Scenario, repeat: usize, results: &mut Results) -> Result<()> {

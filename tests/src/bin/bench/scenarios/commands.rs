@@ -9,13 +9,15 @@ use carp_dbus::{Client, Settings};
 use carp_tests::{Carpd, Host, program, wait_until};
 use serde_json::Value;
 
-use super::{Outcome, Size};
+use crate::addresses::{Group, Place};
 use crate::capture::now;
+use crate::engine::Engine;
 use crate::figures::Id;
-use crate::node::{Engine, Node, Plan};
+use crate::node::{Node, Plan};
 use crate::results::median;
+use crate::scenario::{Outcome, Size};
 use crate::system::time_of_children;
-use crate::testbed::{Group, Place, Testbed};
+use crate::testbed::Testbed;
 
 /// Commands, and calls, of one repetition.
 const COMMANDS: u16 = 100;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::{Outcome, Size};
+use crate::addresses::{Group, Place};
 use crate::capture::{Capture, now};
+use crate::engine::Engine;
 use crate::figures::Id;
-use crate::node::{Engine, Node, Plan};
+use crate::node::{Node, Plan};
 use crate::ping::{Pinger, outage};
-use crate::testbed::{Group, Place, Testbed};
+use crate::scenario::{Outcome, Size};
+use crate::testbed::Testbed;
 
 /// Time in which any engine takes over.
 const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(15);

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::{Outcome, Size};
+use crate::addresses::{Group, Place};
 use crate::capture::{Capture, Seen, now};
+use crate::engine::Engine;
 use crate::figures::Id;
 use crate::frames::{Content, forged_carp, forged_vrrp};
-use crate::node::{Engine, Node, Plan};
-use crate::testbed::{Group, Place, Testbed};
+use crate::node::{Node, Plan};
+use crate::scenario::{Outcome, Size};
+use crate::testbed::Testbed;
 use crate::usage;
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);

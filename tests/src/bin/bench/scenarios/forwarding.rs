@@ -11,10 +11,10 @@ use carp_tests::{Carpd, Host, Lab, Wire, wait_until};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::Value;
 
-use super::{Outcome, Size};
+use crate::engine::Engine;
 use crate::figures::Id;
 use crate::frames::datagram;
-use crate::node::Engine;
+use crate::scenario::{Outcome, Size};
 
 /// Pairs of one repetition.
 const PAIRS: u8 = 3;

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use super::{Outcome, Size};
+use crate::addresses::{Group, Place};
 use crate::capture::now;
+use crate::engine::Engine;
 use crate::figures::Id;
-use crate::node::{Engine, Node, Plan};
+use crate::node::{Node, Plan};
 use crate::probe::Probe;
-use crate::testbed::{Group, Place, Testbed, targets};
+use crate::scenario::{Outcome, Size};
+use crate::testbed::{Testbed, targets};
 use crate::usage;
 
 /// Time in which any engine starts; ucarp runs a script for each address.

@@ -9,9 +9,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{Outcome, Size};
+use crate::engine::Engine;
 use crate::figures::Id;
-use crate::node::Engine;
+use crate::scenario::{Outcome, Size};
 
 /// Criterion's name of each, and the number of operations in an iteration.
 const BENCHMARKS: [(&str, f64, Id); 9] = [
@@ -31,7 +31,7 @@ pub(crate) fn run(_: Engine, size: Size, out: &mut Outcome) -> Result<()> {
         Size::Full => ["1", "3", "100"],
         Size::Smoke => ["0.01", "0.01", "10"],
     };
-    let target = crate::target()?;
+    let target = crate::machine::target()?;
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     // Criterion does not know cargo's build directory, and an earlier run's files are no results.
     let results = target.join("criterion");

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::many::{LEASES, bytes};
-use super::{Outcome, Size};
+use crate::addresses::{Group, Place};
 use crate::bare;
+use crate::engine::Engine;
 use crate::figures::Id;
-use crate::node::{Engine, Node, Plan};
+use crate::node::{Node, Plan};
 use crate::results::Point;
-use crate::testbed::{Group, Place, Testbed};
+use crate::scenario::{Outcome, Size};
+use crate::testbed::Testbed;
 use crate::usage;
 
 /// Numbers of interfaces, and of virtual hosts on each.

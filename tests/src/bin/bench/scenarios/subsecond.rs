@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::{Outcome, Size};
+use crate::addresses::{Group, Place};
 use crate::capture::{Capture, Seen, now};
+use crate::engine::Engine;
 use crate::figures::Id;
 use crate::frames::Content;
-use crate::node::{Engine, Node, Plan};
-use crate::testbed::{Group, Place, Testbed};
+use crate::node::{Node, Plan};
+use crate::scenario::{Outcome, Size};
+use crate::testbed::Testbed;
 
 const HOSTS: u8 = 16;
 const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(15);
