@@ -1,7 +1,7 @@
-"""What a user may do to org.carpd1 over the bus, by hand and on purpose.
+"""Attacks of a user on org.carpd1 over the bus.
 
-Arguments: the path of a bus's socket (for "oversized", of carpd's own), and the attack. Messages are made here byte by byte, so
-that nothing is better than the attack wants it.
+Arguments: the path of a bus's socket (for "oversized", of carpd's own), and the attack. The messages
+are made byte by byte, so that no library corrects them.
 """
 
 import os
@@ -60,7 +60,7 @@ def read(bus, length):
 
 
 def answer_to(bus, serial):
-    """The text of the answer to a call, whatever else comes before it."""
+    """Returns the text of the answer to a call, and drops all messages before it."""
     while True:
         head = read(bus, 16)
         _, kind, _, _, length, _, fields = struct.unpack("<BBBBIII", head)
@@ -71,7 +71,7 @@ def answer_to(bus, serial):
 
 
 def attempt(send):
-    """The bus itself may end a connection that it does not like."""
+    """Ignores that the bus ends a connection with a malformed message."""
     try:
         return send()
     except (BrokenPipeError, ConnectionResetError, EOFError):
@@ -123,7 +123,7 @@ def interfaces():
 
 
 def never_read(connections):
-    """Clients that ask and do not read, and what is half a greeting and half a message."""
+    """Returns clients that ask and do not read, with half a greeting and half a message."""
     clients = []
     for _ in range(connections):
         bus = connected()
@@ -146,7 +146,7 @@ def never_read(connections):
 
 
 def silent():
-    """A thousand clients: a user may have 256 connections, so there are five users."""
+    """Makes a thousand clients of five users: the bus allows a user 256 connections."""
     ready, done = os.pipe()
     held, holding = os.pipe()
     for user in range(65530, 65535):
@@ -164,7 +164,7 @@ def silent():
 
 
 def oversized():
-    """More than a message may have, announced and sent, to carpd itself."""
+    """Announces and sends carpd itself more than a message may have."""
     for announced in (200 << 20, 2**32 - 1):
         bus = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         bus.settimeout(60)
@@ -190,7 +190,7 @@ def become(user):
     os.setresuid(user, user, user)
 
 
-# Everything is imported; from here on this is nobody, but where it has to be others or root.
+# After the imports, run as an ordinary user, except for attacks by several users or by root.
 if ATTACK not in ("silent", "oversized"):
     become(65534)
 globals()[ATTACK]()

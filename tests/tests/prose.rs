@@ -109,13 +109,16 @@ fn clean_text_has_no_fault() -> Result<()> {
         concat!("fn no", "body() {}"),
         "// What a comment may begin with.",
         "// The user `nobody`.",
+        "let user = \"user == \\\"nobody\\\"\";",
         "let c = '\"';",
         "let text = \"What?\";",
     ];
     assert_eq!(faults("a.rs", &rust.join("\n"))?, [""; 0]);
     let manual = ".Sh NAME\nThe reply says\nWhat was asked.\n.Bd -literal\nWhat is typed\n.Ed\n";
     assert_eq!(faults("a.8", manual)?, [""; 0]);
-    let table = format!("| {} |\n", "a".repeat(130));
-    assert_eq!(faults("a.md", &table)?, [""; 0]);
+    for (name, beginning) in [("a.md", "|"), ("a.toml", "    {")] {
+        let row = format!("{beginning} {} |\n", "a".repeat(130));
+        assert_eq!(faults(name, &row)?, [""; 0], "{name}");
+    }
     Ok(())
 }
