@@ -109,7 +109,7 @@ fn clean_text_has_no_fault() -> Result<()> {
         concat!("fn no", "body() {}"),
         "// What a comment may begin with.",
         "// The user `nobody`.",
-        "let user = \"user == \\\"nobody\\\"\";",
+        r#"let user = "user == \"nobody\"";"#,
         "let c = '\"';",
         "let text = \"What?\";",
     ];
