@@ -115,7 +115,7 @@ pub const KEYWORDS: &[Keyword] = &[
         shown: "",
         wants: None,
         candidates: Candidates::Nothing,
-        help: "Create it; carp create takes a free unit, prints it.",
+        help: "Create it; carp create prints the free unit it used.",
         parse: |_| Ok(Parameter::Create),
     },
     Keyword {
@@ -197,7 +197,7 @@ pub const KEYWORDS: &[Keyword] = &[
         shown: "",
         wants: None,
         candidates: Candidates::Nothing,
-        help: "Accept the password of pass alone.",
+        help: "Accept only the password of pass.",
         parse: |_| Ok(set(Setting::AcceptPassword(Vec::new()))),
     },
     Keyword {
@@ -249,7 +249,7 @@ pub const KEYWORDS: &[Keyword] = &[
         shown: "ADDR",
         wants: Some("an IPv4 address"),
         candidates: Candidates::Nothing,
-        help: "Taken for the sake of BSD's scripts, without effect.",
+        help: "Accepted for scripts of the BSDs, and ignored.",
         parse: |value| match text(value)?.parse::<std::net::Ipv4Addr>() {
             Ok(_) => Ok(Parameter::Broadcast),
             Err(_) => Err(BadValue::Mismatch),
@@ -260,7 +260,7 @@ pub const KEYWORDS: &[Keyword] = &[
         shown: "",
         wants: None,
         candidates: Candidates::Nothing,
-        help: "One more address, which it is without the word, too.",
+        help: "Add an address; the word may be left out.",
         parse: |_| Ok(Parameter::Alias),
     },
     Keyword {
@@ -300,7 +300,7 @@ pub const KEYWORDS: &[Keyword] = &[
         shown: "master|backup",
         wants: Some("master or backup"),
         candidates: Candidates::Words(&["master", "backup"]),
-        help: "Force a state; what is heard next may change it.",
+        help: "Force a state; the election continues from there.",
         parse: |value| match text(value)?.to_ascii_lowercase().as_str() {
             "master" => Ok(set(Setting::State("MASTER".to_owned()))),
             "backup" => Ok(set(Setting::State("BACKUP".to_owned()))),
