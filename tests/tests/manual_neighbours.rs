@@ -177,7 +177,8 @@ fn networkd_leaves_the_devices_alone() -> Result<()> {
     ensure!(on("eth0", "10.9.9.9/24"), "{addresses}");
     ensure!(!on("carp0", "10.9.9.9/24"), "{addresses}");
     ensure!(on("carp0", "192.168.1.1/24"), "{addresses}");
-    ensure!(on("eth1", "192.168.2.1/24"), "{addresses}");
+    // With `lladdr parent` the prefix is 32: an own address must not become secondary.
+    ensure!(on("eth1", "192.168.2.1/32"), "{addresses}");
     still_master(&carpd)
 }
 
