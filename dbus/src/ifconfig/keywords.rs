@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::ops::RangeInclusive;
 
 use super::address::{self, Family};
+use super::bad_value::BadValue;
 use super::secret::Secret;
 use crate::Setting;
 

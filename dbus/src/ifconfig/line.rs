@@ -5,7 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 
 use super::address::{self, Family};
-use super::keywords::{self, BadValue, Change, Parameter};
+use super::bad_value::BadValue;
+use super::keywords::{self, Change, Parameter};
 use super::message::{shown, unknown};
 use crate::{Settings, one_line};
 
