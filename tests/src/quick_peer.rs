@@ -8,10 +8,10 @@ use std::time::{Duration, Instant as Clock, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow};
 use carp_proto::wire::carp::{GROUP_V4, GROUP_V6};
-use carp_proto::wire::ethernet::{Frame, Mac};
+use carp_proto::wire::ethernet::Frame;
 use carp_proto::{
     Action, Change, DeviceAddress, DeviceName, Engine, ForcedState, IfIndex, Input, Instant, Link,
-    Now, Request, RequestId, StateName, Sysctl, Unit, UnixTime, Work,
+    Mac, Now, Request, RequestId, StateName, Sysctl, Unit, UnixTime, Work,
 };
 
 use crate::{Host, Wire, wait_until};

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::input::RequestId;
 use crate::link::IfIndex;
+use crate::mac::Mac;
 use crate::name::Unit;
 use crate::obstacle::Obstacle;
 use crate::refusal::Refusal;
@@ -12,7 +13,6 @@ use crate::settings::{DeviceName, VirtualAddress};
 use crate::status::Transition;
 use crate::suppression::HolderId;
 use crate::warning::Warning;
-use crate::wire::ethernet::Mac;
 
 /// One effect. Effects are performed in list order; see [`Engine::handle`](crate::Engine::handle).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,15 +7,16 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use crate::auth::{Digests, Key};
+use crate::dialect::carp::digest::Digests;
+use crate::dialect::carp::seal::Seal;
+use crate::dialect::carp::spent::Spent;
 use crate::family::{Family, PerFamily};
+use crate::key::Key;
 use crate::link::Link;
-use crate::seal::Seal;
+use crate::mac::Mac;
 use crate::settings::{LinkLayer, Settings};
-use crate::spent::Spent;
 use crate::time::Now;
 use crate::wire::carp::{ADVERTISEMENT, AUTHLEN, BOW_OUT, Header, VERSION};
-use crate::wire::ethernet::Mac;
 use crate::wire::frames;
 
 /// How many of our own advertisements are remembered for each family, to know them again.

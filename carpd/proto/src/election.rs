@@ -116,7 +116,7 @@ const fn from_ticks(ticks: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::ethernet::Mac;
+    use crate::mac::Mac;
 
     fn base(seconds: u64) -> Advbase {
         Advbase::try_from(seconds).unwrap()

@@ -4,8 +4,9 @@ use core::net::IpAddr;
 
 use std::collections::BTreeSet;
 
+use crate::lease::Lease;
 use crate::link::{Gateway, IfIndex, Link};
-use crate::memory::{Lease, Memory};
+use crate::memory::Memory;
 use crate::name::Unit;
 use crate::settings::{Change, Settings};
 use crate::suppression::HolderId;

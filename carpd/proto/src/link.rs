@@ -5,8 +5,8 @@ use core::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::mac::Mac;
 use crate::settings::DeviceName;
-use crate::wire::ethernet::Mac;
 
 /// The kernel's number of an interface; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,18 +3,15 @@
 //! **Invariant:** what is resumed is never less than what was sent or accepted before, however long
 //! before the end it was remembered.
 
-use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use crate::link::IfIndex;
+use crate::dialect::carp::seal::Sealed;
 use crate::name::Unit;
-use crate::seal::Sealed;
 use crate::settings::Settings;
 use crate::status::StateName;
 use crate::sysctl::Sysctls;
 use crate::time::{Instant, Now};
-use crate::wire::ethernet::Mac;
 
 /// How far a counter that was sealed may be ahead of the clock, and a clock be stepped without that
 /// being noticed.
@@ -66,32 +63,6 @@ pub struct Accepted {
     /// Counters that were accepted or sent lately, at most [`Spent::MOST`](crate::Spent::MOST),
     /// ascending: a clock that is set back may come to them again.
     pub spent: Vec<u64>,
-}
-
-/// A virtual address that the kernel still has from a carpd that is gone: its lease has not run
-/// out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lease {
-    /// Where it is.
-    pub on: LeasedOn,
-    /// The address.
-    pub address: IpAddr,
-}
-
-/// What a leased address is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LeasedOn {
-    /// A carp device that hears.
-    Device {
-        /// Whose.
-        unit: Unit,
-        /// The physical interface below it.
-        parent: IfIndex,
-        /// Its MAC.
-        mac: Mac,
-    },
-    /// A physical interface (`lladdr parent`).
-    Parent(IfIndex),
 }
 
 impl Memory {

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::auth::Key;
+use crate::key::Key;
 use crate::name::Unit;
 use crate::numbers::{Advbase, Advskew, Vhid};
 use crate::refusal::{Refusal, RefusalKind};

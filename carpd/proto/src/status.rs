@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use crate::counters::Counters;
 use crate::election::Interval;
 use crate::link::IfIndex;
+use crate::mac::Mac;
 use crate::name::Unit;
 use crate::numbers::Vhid;
 use crate::obstacle::Obstacle;
@@ -12,7 +13,6 @@ use crate::reason::Reason;
 use crate::settings::{DeviceName, LinkLayer, VirtualAddress};
 use crate::time::UnixTime;
 use crate::warning::Warning;
-use crate::wire::ethernet::Mac;
 
 /// The state of a virtual host, without its timers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -21,20 +21,20 @@ use self::watch::Watch;
 use crate::action::{Action, Work};
 use crate::advertiser::{self, Advertiser, Claim, Sender};
 use crate::counters::{Counter, Counters};
+use crate::dialect::carp::replay::Replay;
 use crate::election::{Interval, Priority, effective_advskew, lease, own_advskew};
 use crate::family::PerFamily;
 use crate::link::{IfIndex, Link};
+use crate::mac::Mac;
 use crate::name::Unit;
 use crate::obstacle::{Impediment, Obstacle};
 use crate::reason::Reason;
-use crate::replay::Replay;
 use crate::settings::{DeviceName, ForcedState, LinkLayer, Settings};
 use crate::status::{Peer, StateName, Transition};
 use crate::sysctl::Sysctls;
 use crate::time::{Instant, Now};
 use crate::warning::Warning;
 use crate::wire::carp::Header;
-use crate::wire::ethernet::Mac;
 
 /// A virtual host.
 #[derive(Clone, Debug)]

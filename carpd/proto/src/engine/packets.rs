@@ -5,19 +5,20 @@ use core::net::{IpAddr, Ipv4Addr};
 use super::Engine;
 use crate::action::{Action, Notice};
 use crate::advertiser::Sender;
-use crate::auth::Mismatch;
 use crate::balance::{Candidate, answerer};
 use crate::counters::Counter;
+use crate::dialect::carp::mismatch::Mismatch;
+use crate::dialect::carp::seal::Sealed;
 use crate::family::Family;
 use crate::link::IfIndex;
+use crate::mac::Mac;
 use crate::name::Unit;
 use crate::numbers::Vhid;
-use crate::seal::Sealed;
 use crate::status::StateName;
 use crate::time::Now;
 use crate::vhost::{ArpDuty, Event};
 use crate::wire::carp::{self, Header, HeaderError};
-use crate::wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame, Mac};
+use crate::wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame};
 use crate::wire::{arp, frames, ipv4, ipv6};
 
 /// What an IP header says, of either family.

@@ -2,10 +2,10 @@
 
 use super::{Env, Mastership, State, Vhost};
 use crate::advertiser;
+use crate::mac::Mac;
 use crate::obstacle::Obstacle;
 use crate::settings::LinkLayer;
 use crate::status::{AddressStatus, StateName, Status};
-use crate::wire::ethernet::Mac;
 
 impl Vhost {
     /// A snapshot, without the password.

@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use super::Vhost;
 use crate::action::{Action, Notice};
 use crate::family::Family;
+use crate::lease::{Lease, LeasedOn};
 use crate::link::Link;
-use crate::memory::{Accepted, Lease, LeasedOn, Remembered};
+use crate::mac::Mac;
+use crate::memory::{Accepted, Remembered};
 use crate::settings::LinkLayer;
 use crate::time::Now;
-use crate::wire::ethernet::Mac;
 
 impl Vhost {
     /// What the next carpd must know.

@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 
 use super::Malformed;
-use super::ethernet::Mac;
+use crate::mac::Mac;
 
 const LENGTH: usize = 28;
 /// Hardware Ethernet, protocol IPv4, their addresses 6 and 4 bytes long.

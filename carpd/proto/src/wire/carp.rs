@@ -10,7 +10,7 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::checksum::checksum;
-use super::ethernet::Mac;
+use crate::mac::Mac;
 
 /// The length of a header in bytes.
 pub const LENGTH: usize = 36;

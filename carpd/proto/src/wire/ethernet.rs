@@ -1,9 +1,6 @@
-//! Ethernet II frames and link-layer addresses.
+//! Ethernet II frames.
 
-use core::fmt;
-use core::net::IpAddr;
-
-use crate::numbers::Vhid;
+use crate::mac::Mac;
 
 /// The `EtherType` of IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -11,46 +8,6 @@ pub const ETHERTYPE_IPV4: u16 = 0x0800;
 pub const ETHERTYPE_ARP: u16 = 0x0806;
 /// The `EtherType` of IPv6.
 pub const ETHERTYPE_IPV6: u16 = 0x86dd;
-
-/// A link-layer address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mac(pub [u8; 6]);
-
-impl Mac {
-    /// Everybody on the segment.
-    pub const BROADCAST: Self = Self([0xff; 6]);
-
-    /// The virtual MAC of a virtual host, `00:00:5e:00:01:VHID`, shared with VRRP.
-    #[must_use]
-    pub const fn virtual_of(vhid: Vhid) -> Self {
-        Self([0x00, 0x00, 0x5e, 0x00, 0x01, vhid.get()])
-    }
-
-    /// Where frames to the multicast address `group` go: RFC 1112 §6.4 and RFC 2464 §7.
-    #[must_use]
-    pub const fn multicast_of(group: IpAddr) -> Self {
-        match group {
-            IpAddr::V4(group) => {
-                let [_, second, third, fourth] = group.octets();
-                Self([0x01, 0x00, 0x5e, second & 0x7f, third, fourth])
-            }
-            IpAddr::V6(group) => {
-                let [.., a, b, c, d] = group.octets();
-                Self([0x33, 0x33, a, b, c, d])
-            }
-        }
-    }
-}
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, byte) in self.0.iter().enumerate() {
-            let separator = if position == 0 { "" } else { ":" };
-            write!(f, "{separator}{byte:02x}")?;
-        }
-        Ok(())
-    }
-}
 
 /// One frame without its check sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +54,7 @@ impl<'a> Frame<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numbers::Vhid;
 
     const FRAME: [u8; 16] = [
         0x01, 0x00, 0x5e, 0x00, 0x00, 0x12, // destination
@@ -121,20 +79,5 @@ mod tests {
     fn a_frame_shorter_than_its_header_is_none() {
         assert_eq!(Frame::parse(&FRAME[..13]), None);
         assert!(Frame::parse(&FRAME[..14]).is_some());
-    }
-
-    #[test]
-    fn multicast_addresses_map_as_the_rfcs_say() {
-        let mac = |group: &str| Mac::multicast_of(group.parse().unwrap()).to_string();
-        assert_eq!(mac("224.0.0.18"), "01:00:5e:00:00:12");
-        assert_eq!(mac("239.255.1.2"), "01:00:5e:7f:01:02");
-        assert_eq!(mac("ff02::12"), "33:33:00:00:00:12");
-        assert_eq!(mac("ff02::1:ff12:3456"), "33:33:ff:12:34:56");
-    }
-
-    #[test]
-    fn a_virtual_mac_ends_in_the_vhid() {
-        let mac = Mac::virtual_of(Vhid::try_from(1).unwrap());
-        assert_eq!(mac.to_string(), "00:00:5e:00:01:01");
     }
 }

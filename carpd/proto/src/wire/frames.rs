@@ -3,8 +3,9 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::carp::{GROUP_V4, GROUP_V6, Header, PROTOCOL, TTL, emit_host};
-use super::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame, Mac};
+use super::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame};
 use super::{arp, ipv4, ipv6, ndisc};
+use crate::mac::Mac;
 
 /// An advertisement to the CARP group of `source`'s family.
 #[must_use]

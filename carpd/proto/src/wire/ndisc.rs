@@ -4,7 +4,7 @@ use core::net::Ipv6Addr;
 
 use super::Malformed;
 use super::checksum::checksum;
-use super::ethernet::Mac;
+use crate::mac::Mac;
 
 /// The next header of `ICMPv6`.
 pub const PROTOCOL: u8 = 58;

@@ -109,12 +109,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "counters run on from a clock that was set back",
         changes: &[
             (
-                "seal.rs",
+                "dialect/carp/seal.rs",
                 "if !last.is_ahead(now, window) {",
                 "if MUTANT || !last.is_ahead(now, window) {",
             ),
             (
-                "spent.rs",
+                "dialect/carp/spent.rs",
                 "if Sealed::open(self.floor).is_ahead(now.unix, window) {",
                 "if !MUTANT && Sealed::open(self.floor).is_ahead(now.unix, window) {",
             ),
@@ -124,7 +124,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what was accepted from a clock that was ahead counts for ever",
         changes: &[(
-            "spent.rs",
+            "dialect/carp/spent.rs",
             "            self.floor = self.known_from.min(Sealed::least(now.unix));",
             "            self.floor = if MUTANT {
                 self.floor

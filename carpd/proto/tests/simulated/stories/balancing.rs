@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use carp_proto::Sysctl;
 use carp_proto::wire::arp::{Operation, Packet};
-use carp_proto::wire::ethernet::{ETHERTYPE_ARP, Frame, Mac};
+use carp_proto::wire::ethernet::{ETHERTYPE_ARP, Frame};
+use carp_proto::{Mac, Sysctl};
 
 use super::seconds;
 use crate::segment::Segment;

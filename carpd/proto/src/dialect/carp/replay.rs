@@ -8,8 +8,8 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use crate::seal::Sealed;
-use crate::spent::Spent;
+use super::seal::Sealed;
+use super::spent::Spent;
 use crate::time::{Instant, Now};
 use crate::wire::carp::Header;
 
@@ -231,7 +231,7 @@ fn interval_of(header: &Header) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seal::Seal;
+    use crate::dialect::carp::seal::Seal;
     use crate::time::UnixTime;
     use crate::wire::carp::{ADVERTISEMENT, AUTHLEN, VERSION};
 

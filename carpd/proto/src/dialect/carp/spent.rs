@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use crate::seal::Sealed;
+use super::seal::Sealed;
 use crate::time::Now;
 
 /// Counters of one virtual host and address family that were heard or sent in replay mode 2.
