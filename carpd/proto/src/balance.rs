@@ -8,7 +8,7 @@ use crate::name::Unit;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) unit: Unit,
-    pub(crate) master: bool,
+    pub(crate) is_master: bool,
 }
 
 /// The virtual host of `candidates`, in ascending order of their vhids, that answers a request of
@@ -20,9 +20,9 @@ pub(crate) fn answerer(candidates: &[Candidate], source: Ipv4Addr, balance: bool
         let index = u32::from(source).checked_rem(count)?;
         candidates
             .get(usize::try_from(index).ok()?)
-            .filter(|candidate| candidate.master)
+            .filter(|candidate| candidate.is_master)
     } else {
-        candidates.iter().find(|candidate| candidate.master)
+        candidates.iter().find(|candidate| candidate.is_master)
     };
     chosen.map(|candidate| candidate.unit)
 }
@@ -36,9 +36,9 @@ mod tests {
         masters
             .iter()
             .enumerate()
-            .map(|(n, &master)| Candidate {
+            .map(|(n, &is_master)| Candidate {
                 unit: unit(n),
-                master,
+                is_master,
             })
             .collect()
     }

@@ -3,8 +3,8 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use crate::advertiser::Sender;
 use crate::numbers::{Advbase, Advskew};
+use crate::sender::Sender;
 
 /// The time between two advertisements, in 1/256 of a second; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,11 +81,17 @@ pub(crate) fn wait(advbase: Advbase, advskew: u8, theirs: Option<Interval>) -> D
     }
 }
 
-/// How long the kernel keeps an address that nobody renews, in seconds: no longer than a BACKUP
-/// waits, and never under 2.
+/// Lease of the virtual addresses in the kernel, in seconds: no longer than a BACKUP waits, and at
+/// least 2.
 #[must_use]
-pub(crate) fn lease(advbase: Advbase) -> u32 {
+pub(crate) fn lease_seconds(advbase: Advbase) -> u32 {
     (3 * u32::from(advbase.get())).max(2)
+}
+
+/// As [`lease_seconds`].
+#[must_use]
+pub(crate) fn lease_time(advbase: Advbase) -> Duration {
+    Duration::from_secs(lease_seconds(advbase).into())
 }
 
 /// The skew that is advertised: at least 240 while preemption is suppressed.
@@ -206,8 +212,8 @@ mod tests {
 
     #[test]
     fn a_lease_is_no_longer_than_a_backup_waits() {
-        assert_eq!(lease(base(0)), 2);
-        assert_eq!(lease(base(1)), 3);
-        assert_eq!(lease(base(254)), 762);
+        assert_eq!(lease_seconds(base(0)), 2);
+        assert_eq!(lease_seconds(base(1)), 3);
+        assert_eq!(lease_seconds(base(254)), 762);
     }
 }

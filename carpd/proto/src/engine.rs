@@ -1,7 +1,12 @@
 //! The door of the protocol: one input in, an ordered list of actions out.
 
+mod arp;
+mod binding;
+mod changes;
+mod choice;
 mod devices;
 mod limiter;
+mod obstacles;
 mod packets;
 mod refusals;
 mod requests;
@@ -11,8 +16,8 @@ mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::changes::Changes;
 use self::limiter::Limiter;
-use self::unsaved::Changes;
 use crate::action::{Action, Notice};
 use crate::counters::{Counter, Counters};
 use crate::input::{Input, SendFailure};
@@ -37,7 +42,7 @@ pub struct Engine {
     /// Physical interfaces that we receive on.
     attached: BTreeSet<IfIndex>,
     /// Those of them where we receive ARP requests.
-    arp: BTreeSet<IfIndex>,
+    arp_devices: BTreeSet<IfIndex>,
     /// The gateways of this host's default routes.
     gateways: BTreeSet<Gateway>,
     /// As they were set; what suppresses preemption is counted in `suppressions`.
@@ -76,7 +81,7 @@ impl Engine {
             Input::Gateways(gateways) => self.gateways_changed(gateways, &mut out),
             Input::Sent { unit, result } => self.sent(unit, result, now, &mut out),
             Input::Taken { unit, number } => {
-                self.event(unit, Event::Taken(number), now, &mut out);
+                self.event(unit, Event::AddressesTaken(number), now, &mut out);
                 out.push(Action::Updated(unit));
             }
             Input::Refused {
@@ -160,7 +165,7 @@ impl Engine {
     }
 
     /// Lets one virtual host handle `event`.
-    fn event(&mut self, unit: Unit, event: Event<'_>, now: Now, out: &mut Vec<Action>) {
+    fn event(&mut self, unit: Unit, event: Event, now: Now, out: &mut Vec<Action>) {
         let Some(vhost) = self.vhosts.get_mut(&unit) else {
             return;
         };
@@ -256,7 +261,7 @@ impl Engine {
                     let why = "three advertisements in a row could not be sent";
                     out.push(Action::Notice(Notice::Sending { unit, works: false }));
                     self.set_cause(Cause::Sending(unit), unit.to_string(), why, now, out);
-                    self.event(unit, Event::CannotSend, now, out);
+                    self.event(unit, Event::SendingFails, now, out);
                 }
             }
         }

@@ -9,13 +9,15 @@
 //! verified.
 
 mod action;
-mod advertiser;
+mod announcement;
 mod balance;
+mod claim;
 mod counters;
 mod dialect;
 mod election;
 mod engine;
 mod family;
+mod fault;
 mod input;
 mod key;
 mod lease;
@@ -27,6 +29,7 @@ mod numbers;
 mod obstacle;
 mod reason;
 mod refusal;
+mod sender;
 mod settings;
 mod status;
 mod suppression;

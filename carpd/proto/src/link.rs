@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::mac::Mac;
-use crate::settings::DeviceName;
+use crate::settings::{DeviceName, LinkLayer, Settings};
 
 /// The kernel's number of an interface; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,10 +61,36 @@ impl Link {
         self.addresses.iter().any(|own| own.holds(address))
     }
 
+    /// Own address whose subnet holds `address`; of several, the one with the longest prefix.
+    pub(crate) fn backing(&self, address: IpAddr) -> Option<IpAddr> {
+        self.addresses
+            .iter()
+            .filter(|own| own.holds(address))
+            .max_by_key(|own| own.prefix)
+            .map(|own| own.address)
+    }
+
     /// Returns true if `address` is one of its own.
     #[must_use]
     pub fn has(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.address == address)
+    }
+}
+
+/// Link-layer address of the virtual addresses of `settings` on `link`; `None` while the vhid, or with
+/// `lladdr parent` the physical interface, is missing.
+pub(crate) fn link_layer_address(settings: &Settings, link: Option<&Link>) -> Option<Mac> {
+    match settings.lladdr {
+        LinkLayer::Virtual => settings.vhid.map(Mac::virtual_of),
+        LinkLayer::Parent => link.map(|link| link.mac),
+    }
+}
+
+/// Returns true if `address` is link-local, and so does not identify a network.
+pub(crate) fn is_link_local(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }
 

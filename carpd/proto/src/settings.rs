@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use crate::family::Family;
 use crate::key::Key;
 use crate::name::Unit;
 use crate::numbers::{Advbase, Advskew, Vhid};
@@ -208,6 +209,21 @@ impl Settings {
         }
         self.up = up.unwrap_or(self.up);
         Ok(forced)
+    }
+
+    /// The virtual addresses without prefix lengths.
+    pub(crate) fn plain_addresses(&self) -> Vec<IpAddr> {
+        self.addresses.iter().map(|each| each.address).collect()
+    }
+
+    /// Families of the virtual addresses, IPv4 first.
+    pub(crate) fn families(&self) -> impl Iterator<Item = Family> + use<> {
+        let has = |family| {
+            let mut addresses = self.addresses.iter();
+            addresses.any(|each| Family::of(each.address) == family)
+        };
+        let present = Family::ALL.map(|family| has(family).then_some(family));
+        present.into_iter().flatten()
     }
 
     fn add_address(&mut self, unit: Unit, added: VirtualAddress) -> Result<(), Refusal> {

@@ -26,7 +26,7 @@ impl Engine {
             return;
         };
         if let Some(address) = address {
-            vhost.refused.insert(address, error.clone());
+            vhost.refused_addresses.insert(address, error.clone());
         } else {
             let refused = Some(Impediment::DeviceRefused(error.clone()));
             if vhost.impediment == refused {
@@ -56,7 +56,7 @@ impl Engine {
             return;
         };
         let was_refused = if let Some(address) = address {
-            vhost.has_address(address)
+            vhost.address_granted(address)
         } else {
             let is_refused = |it: &mut Impediment| matches!(it, Impediment::DeviceRefused(_));
             vhost.impediment.take_if(is_refused).is_some()
@@ -94,7 +94,7 @@ impl Engine {
                 lines.push(format!("{unit}: {refused}"));
             }
             if vhost.state() == StateName::Master {
-                let refused = vhost.refused.iter();
+                let refused = vhost.refused_addresses.iter();
                 lines.extend(refused.map(|(address, error)| {
                     format!("{unit}: the kernel refused {address}: {error}")
                 }));

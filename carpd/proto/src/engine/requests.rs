@@ -1,7 +1,7 @@
 //! What administrators and programs ask for: all of a request, or nothing of it.
 
 use super::Engine;
-use super::devices::{Current, choose};
+use super::choice::{Current, choose};
 use crate::action::{Action, Answer, Work};
 use crate::counters::Counters;
 use crate::input::{Request, RequestId};
@@ -130,7 +130,7 @@ impl Engine {
         }
         self.event(unit, Event::Retire(Reason::Destroyed), now, out);
         out.push(Action::Work(Work::Remove { unit }));
-        self.unbind(unit, now, out);
+        self.remove(unit, now, out);
         self.touched.remove(&unit);
         out.push(Action::Destroyed(unit));
         self.retry_taken(now, out);
@@ -164,9 +164,9 @@ impl Engine {
         self.sysctls.set(sysctl, value)?;
         if old != value {
             self.changes.sysctls();
-            let devices: Vec<_> = self.arp.iter().copied().collect();
+            let devices: Vec<_> = self.arp_devices.iter().copied().collect();
             for device in devices {
-                self.share_out_arp(device, now, out);
+                self.choose_arp_responders(device, now, out);
             }
             out.push(Action::SysctlsChanged);
         }
@@ -226,7 +226,7 @@ impl Engine {
             self.event(*unit, Event::Retire(Reason::Destroyed), now, out);
         }
         for unit in all {
-            self.unbind(unit, now, out);
+            self.remove(unit, now, out);
             out.push(Action::Destroyed(unit));
         }
         self.touched.clear();
@@ -265,7 +265,7 @@ impl Engine {
                 Some(_) => {}
             }
         }
-        let current = old.map_or(Current::Found(None), |old| Current::of(old, settings));
+        let current = old.map_or(Current::Chosen(None), |old| Current::of(old, settings));
         let device = choose(settings, current, &self.links);
         let link = device.and_then(|device| self.links.get(&device));
         if let (Some(link), Some(vhid)) = (link, settings.vhid)

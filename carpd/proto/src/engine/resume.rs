@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use super::devices::{Current, choose};
+use super::choice::{Current, choose};
 use crate::action::Action;
 use crate::lease::{Lease, LeasedOn};
 use crate::link::IfIndex;
@@ -34,16 +34,16 @@ impl Engine {
             out.push(Action::Created(unit));
             let is_named = before.settings.carpdev.is_some();
             let on = (!is_named).then(|| where_leased(unit, &before.settings, leases));
-            let device = choose(&before.settings, Current::Found(on.flatten()), &self.links);
-            self.settle(unit, before.settings.clone(), device, out);
+            let device = choose(&before.settings, Current::Chosen(on.flatten()), &self.links);
+            self.assign(unit, before.settings.clone(), device, out);
             devices.extend(device);
             let link = device.and_then(|device| self.links.get(&device));
             if let Some(vhost) = self.vhosts.get_mut(&unit) {
                 if before.state != StateName::Init {
-                    vhost.was_on.clone_from(&before.settings.carpdev);
+                    vhost.last_device.clone_from(&before.settings.carpdev);
                 }
                 let kept = vhost.is_leased(link, leases);
-                vhost.recall(&before, kept, now);
+                vhost.dialect.resume(&before, kept, now);
                 let event = if kept {
                     Event::Resume
                 } else {
@@ -53,7 +53,7 @@ impl Engine {
             }
         }
         for device in devices {
-            self.share_out_arp(device, now, out);
+            self.choose_arp_responders(device, now, out);
         }
         let units: Vec<Unit> = events.keys().copied().collect();
         for unit in units {

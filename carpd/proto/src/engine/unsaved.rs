@@ -1,77 +1,31 @@
-//! What a restart must know and does not know yet.
-
-use core::time::Duration;
-use std::collections::BTreeSet;
+//! State that the next instance needs and that is not saved yet.
 
 use super::Engine;
 use crate::memory::Unsaved;
-use crate::name::Unit;
 use crate::status::StateName;
 use crate::time::Now;
 
-/// A wall clock that is set forward by less goes unnoticed; what resumes reckons with more.
-const STEP: Duration = Duration::from_millis(100);
-
-/// What changed since [`Engine::take_unsaved`] was last called.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Changes {
-    units: BTreeSet<Unit>,
-    heard: BTreeSet<Unit>,
-    sysctls: bool,
-    /// The least time by which the wall clock was ahead of the other since it was last set
-    /// forward, in microseconds.
-    ahead: Option<i128>,
-}
-
-impl Changes {
-    pub(super) fn settings_or_state(&mut self, unit: Unit) {
-        self.units.insert(unit);
-    }
-
-    pub(super) fn heard(&mut self, unit: Unit) {
-        self.heard.insert(unit);
-    }
-
-    pub(super) const fn sysctls(&mut self) {
-        self.sysctls = true;
-    }
-
-    /// Whether the wall clock was set forward.
-    fn was_set_forward(&mut self, now: Now) -> bool {
-        let ahead = i128::from(now.unix.micros()) - i128::from(now.instant.micros());
-        let least = *self.ahead.get_or_insert(ahead);
-        let forward = ahead > least.saturating_add_unsigned(STEP.as_micros());
-        if forward || ahead < least {
-            self.ahead = Some(ahead);
-        }
-        forward
-    }
-}
-
 impl Engine {
-    /// Whether settings, states or sysctls changed since [`Engine::take_unsaved`] was last called.
+    /// Returns true if settings, states or sysctls changed since [`Engine::take_unsaved`] was last
+    /// called.
     #[must_use]
     pub fn has_unsaved(&self) -> bool {
-        self.changes.sysctls || !self.changes.units.is_empty()
+        self.changes.must_save()
     }
 
-    /// Whether anything was accepted in replay mode 2 since then.
+    /// Returns true if an advertisement was accepted in replay mode 2 since then.
     #[must_use]
     pub fn has_heard(&self) -> bool {
-        !self.changes.heard.is_empty()
+        self.changes.has_heard()
     }
 
-    /// What another carpd must know to [resume](crate::Input::Resume), as far as it changed.
+    /// Changes that another instance needs to [resume](crate::Input::Resume).
     #[must_use]
     pub fn take_unsaved(&mut self, now: Now) -> Unsaved {
-        let mut units = core::mem::take(&mut self.changes.units);
-        units.append(&mut self.changes.heard);
-        self.changes.sysctls = false;
+        let units = self.changes.take();
         let remember = |unit| {
-            (
-                unit,
-                self.vhosts.get(&unit).map(|vhost| vhost.remembered(now)),
-            )
+            let vhost = self.vhosts.get(&unit);
+            (unit, vhost.map(|vhost| vhost.remembered(now)))
         };
         Unsaved {
             sysctls: self.sysctls,
@@ -79,13 +33,15 @@ impl Engine {
         }
     }
 
-    /// Counters are sealed with the wall clock: where it was set forward, those that were sealed
-    /// since are beyond what the next carpd would reckon.
+    /// Marks each MASTER as changed after the wall clock was set forward. Its counters are sealed by that
+    /// clock, and would exceed the next instance's bound.
     pub(super) fn watch_clock(&mut self, now: Now) {
         if self.changes.was_set_forward(now) {
             let vhosts = self.vhosts.values();
             let masters = vhosts.filter(|vhost| vhost.state() == StateName::Master);
-            self.changes.units.extend(masters.map(|vhost| vhost.unit));
+            for vhost in masters {
+                self.changes.settings_or_state(vhost.unit);
+            }
         }
     }
 }

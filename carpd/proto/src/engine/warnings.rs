@@ -4,10 +4,9 @@ use core::net::IpAddr;
 use std::collections::BTreeSet;
 
 use super::Engine;
-use super::devices::{alike, deciding};
+use super::choice::{alternatives, deciding};
 use crate::action::{Action, Notice};
-use crate::advertiser::is_link_local;
-use crate::link::{DeviceAddress, Gateway, Link};
+use crate::link::{DeviceAddress, Gateway, Link, is_link_local};
 use crate::name::Unit;
 use crate::settings::DeviceName;
 use crate::vhost::Vhost;
@@ -114,7 +113,7 @@ impl Engine {
     /// Interfaces that hold the deciding address in as small a subnet as `chosen` does.
     fn several_devices(&self, vhost: &Vhost, chosen: &Link) -> Option<Warning> {
         let address = deciding(&vhost.settings).find(|address| chosen.holds(*address))?;
-        let others: Vec<DeviceName> = alike(&self.links, address, chosen)
+        let others: Vec<DeviceName> = alternatives(&self.links, address, chosen)
             .map(|link| link.name.clone())
             .collect();
         (!others.is_empty()).then(|| Warning::SeveralDevices {

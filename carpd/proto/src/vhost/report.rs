@@ -1,10 +1,9 @@
-//! What is shown of a virtual host.
+//! Status of a virtual host.
 
-use super::{Env, Mastership, State, Vhost};
-use crate::advertiser;
-use crate::mac::Mac;
+use super::mastership::Mastership;
+use super::{Env, State, Vhost};
+use crate::link::link_layer_address;
 use crate::obstacle::Obstacle;
-use crate::settings::LinkLayer;
 use crate::status::{AddressStatus, StateName, Status};
 
 impl Vhost {
@@ -16,16 +15,16 @@ impl Vhost {
             State::Init => (false, None, None),
             State::Backup(_) => (false, None, self.peer),
             State::Master(Mastership {
-                live, advertised, ..
-            }) => (live, Some(advertised), None),
+                is_live,
+                advertised,
+                ..
+            }) => (is_live, Some(advertised), None),
         };
         let addresses = settings.addresses.iter().map(|address| AddressStatus {
             address: *address,
-            backing: env
-                .link
-                .and_then(|link| advertiser::backing(address.address, link)),
+            backing: env.link.and_then(|link| link.backing(address.address)),
             owner: env.link.is_some_and(|link| link.has(address.address)),
-            active: live && !self.refused.contains_key(&address.address),
+            active: live && !self.refused_addresses.contains_key(&address.address),
         });
         Status {
             unit: self.unit,
@@ -42,17 +41,14 @@ impl Vhost {
             device: env.link.map(|link| (link.index, link.name.clone())),
             carpdev: settings.carpdev.clone(),
             lladdr: settings.lladdr,
-            mac: match settings.lladdr {
-                LinkLayer::Virtual => settings.vhid.map(Mac::virtual_of),
-                LinkLayer::Parent => env.link.map(|link| link.mac),
-            },
+            mac: link_layer_address(settings, env.link),
             mtu: env.link.map_or(1500, |link| link.mtu),
             addresses: addresses.collect(),
             has_password: !settings.key.is_empty(),
             description: settings.description.clone(),
             master,
             advertised,
-            master_down_micros: u64::try_from(self.patience(env).master_down_time().as_micros())
+            master_down_micros: u64::try_from(self.own_wait(env).master_down_time().as_micros())
                 .unwrap_or(u64::MAX),
             last_transition: self.last_transition.clone(),
             counters: self.counters,

@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use super::Malformed;
+use super::malformed::Malformed;
 use crate::mac::Mac;
 
 const LENGTH: usize = 28;

@@ -2,8 +2,8 @@
 
 use core::net::Ipv4Addr;
 
-use super::Malformed;
 use super::checksum::checksum;
+use super::malformed::Malformed;
 
 const HEADER: usize = 20;
 const LOW_DELAY: u8 = 0x10;

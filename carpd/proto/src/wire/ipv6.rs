@@ -2,7 +2,7 @@
 
 use core::net::Ipv6Addr;
 
-use super::Malformed;
+use super::malformed::Malformed;
 
 /// One packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

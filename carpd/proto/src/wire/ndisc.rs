@@ -2,8 +2,8 @@
 
 use core::net::Ipv6Addr;
 
-use super::Malformed;
 use super::checksum::checksum;
+use super::malformed::Malformed;
 use crate::mac::Mac;
 
 /// The next header of `ICMPv6`.

@@ -28,9 +28,9 @@ pub(crate) const MUTANTS: &[Mutant] = &[
                 "    if MUTANT || (advbase.get() > 0 && configured >= theirs * 3 / 2) {",
             ),
             (
-                "vhost/election.rs",
-                ".min(priority_of(header).interval);",
-                ".min(if MUTANT { self.priority(env).interval } else { priority_of(header).interval });",
+                "vhost/heard.rs",
+                "ours.interval().min(theirs.interval())",
+                "ours.interval().min(if MUTANT { ours.interval() } else { theirs.interval() })",
             ),
         ],
         found: Found::BySearch,
@@ -38,20 +38,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "IPv4 alone decides a tie",
         changes: &[(
-            "vhost/election.rs",
-            "&& !tie.is_stuck(self.priority(env).interval)",
-            "&& (MUTANT || !tie.is_stuck(self.priority(env).interval))",
+            "vhost/heard.rs",
+            "&& !tie.is_stuck(self.claim(env).interval())",
+            "&& (MUTANT || !tie.is_stuck(self.claim(env).interval()))",
         )],
         found: Found::BySearch,
     },
     Mutant {
         name: "a master that is heard by IPv6 alone counts as dead",
         changes: &[(
-            "vhost/election.rs",
-            "        self.master_lives(watch, theirs.interval, env);",
-            "        let first = advertiser::families(&self.settings).next();
+            "vhost/heard.rs",
+            "        self.master_lives(watch, theirs.interval(), env);",
+            "        let first = self.settings.families().next();
         if !MUTANT || first == Some(Family::of(source)) {
-            self.master_lives(watch, theirs.interval, env);
+            self.master_lives(watch, theirs.interval(), env);
         }",
         )],
         found: Found::BySearch,
@@ -59,27 +59,34 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a backup that could not send is suppressed for ever",
         changes: &[(
-            "vhost/sending.rs",
-            "self.sending.is_failing.then(",
-            "(self.sending.is_failing && !MUTANT).then(",
+            "vhost/waiting.rs",
+            "self.sending.is_failing().then(",
+            "(self.sending.is_failing() && !MUTANT).then(",
         )],
         found: Found::BySearch,
     },
     Mutant {
         name: "a change of settings begins the wait anew",
-        changes: &[(
-            "vhost/watch.rs",
-            "        let Watch { master_down, .. } = watch.derived(",
-            "        let heard = if MUTANT { env.now.instant } else { watch.heard };
+        changes: &[
+            (
+                "vhost/watch.rs",
+                "    heard: Instant,",
+                "    pub(super) heard: Instant,",
+            ),
+            (
+                "vhost/waiting.rs",
+                "        let Watch { master_down, .. } = watch.recomputed(",
+                "        let heard = if MUTANT { env.now.instant } else { watch.heard };
         let watch = Watch { heard, ..watch };
-        let Watch { master_down, .. } = watch.derived(",
-        )],
+        let Watch { master_down, .. } = watch.recomputed(",
+            ),
+        ],
         found: Found::BySearch,
     },
     Mutant {
         name: "hosts that advertise from one source are not told apart",
         changes: &[(
-            "advertiser.rs",
+            "sender.rs",
             "host: is_virtual.then_some(link.mac),",
             "host: (is_virtual && !MUTANT).then_some(link.mac),",
         )],
@@ -88,7 +95,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "equal masters that seal in step refuse each other",
         changes: &[(
-            "vhost/election.rs",
+            "vhost/heard.rs",
             "if self.wins_tie(sender, tie, env) == Some(true) {",
             "if !MUTANT && self.wins_tie(sender, tie, env) == Some(true) {",
         )],
@@ -97,10 +104,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an answer is sealed as its rival's advertisement was",
         changes: &[(
-            "vhost/election.rs",
-            "        self.advertiser.follow_in_all_families();",
+            "vhost/heard.rs",
+            "        self.dialect.seal_above_rivals();",
             "        if !MUTANT {
-            self.advertiser.follow_in_all_families();
+            self.dialect.seal_above_rivals();
         }",
         )],
         found: Found::BySearch,
@@ -138,12 +145,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "a suppressed backup waits by its configured skew",
         changes: &[
             (
-                "vhost/watch.rs",
-                "pub(super) const fn patience(",
-                "pub(super) fn patience(",
+                "vhost/waiting.rs",
+                "pub(super) const fn own_wait(",
+                "pub(super) fn own_wait(",
             ),
             (
-                "vhost/watch.rs",
+                "vhost/waiting.rs",
                 "effective_advskew(advskew, env.suppress > 0)",
                 "effective_advskew(advskew, !MUTANT && env.suppress > 0)",
             ),
