@@ -1,4 +1,4 @@
-//! Everything the engine can ask of the world, in the order in which it must happen.
+//! Actions: everything that the engine asks of its caller.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -14,213 +14,214 @@ use crate::status::Transition;
 use crate::suppression::HolderId;
 use crate::warning::Warning;
 
-/// One effect. Effects are performed in list order; see [`Engine::handle`](crate::Engine::handle).
+/// One effect. The caller performs effects in list order: see
+/// [`Engine::handle`](crate::Engine::handle).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send an advertisement at once, and say what became of it with
-    /// [`Input::Sent`](crate::Input::Sent) once the whole list is performed: what follows from that
-    /// must not overtake the rest.
+    /// Send an advertisement at once. Report the result with [`Input::Sent`](crate::Input::Sent) after
+    /// the whole list, so that its consequences do not overtake the rest.
     Transmit {
-        /// Who advertises.
+        /// Virtual host that advertises.
         unit: Unit,
-        /// Where.
+        /// Physical interface.
         device: IfIndex,
-        /// A whole Ethernet frame.
+        /// Whole Ethernet frame.
         frame: Vec<u8>,
     },
-    /// Send a frame at once that says which MAC a virtual address has: an announcement of one that
-    /// the kernel has already, or the reply to an ARP request.
+    /// Send at once a frame that resolves a virtual address: an announcement of an address that the
+    /// kernel has, or the reply to an ARP request.
     Resolve {
-        /// Where.
+        /// Physical interface.
         device: IfIndex,
-        /// A whole Ethernet frame.
+        /// Whole Ethernet frame.
         frame: Vec<u8>,
     },
     /// Append to the kernel thread's queue.
     Work(Work),
-    /// Start to receive on a physical interface: memberships, sockets, its sysctls.
+    /// Start to receive on a physical interface: memberships, sockets, kernel sysctls.
     Attach(IfIndex),
-    /// Stop to receive on a physical interface and put its sysctls back. It may be gone already.
+    /// Stop receiving on a physical interface, which may be gone, and restore its kernel sysctls.
     Detach(IfIndex),
-    /// Start or stop to receive ARP requests on a physical interface.
+    /// Start or stop receiving ARP requests on a physical interface.
     ListenArp {
-        /// Where.
+        /// Physical interface.
         device: IfIndex,
-        /// Start, or stop.
+        /// True to start.
         on: bool,
     },
-    /// A state changed: log it, publish it, tell everybody.
+    /// Publish a change of state.
     Changed(Transition),
-    /// An interface came into being: publish it.
+    /// Publish a new carp interface.
     Created(Unit),
-    /// Something shown of an interface changed, other than its state and its counters.
+    /// Publish a change of a carp interface other than that of its state or its counters.
     Updated(Unit),
-    /// An interface is no more.
+    /// Publish that a carp interface no longer exists.
     Destroyed(Unit),
-    /// A sysctl's value changed, `suppress_preempt` among them.
+    /// Publish a change of a sysctl, including `suppress_preempt`.
     SysctlsChanged,
-    /// Something an operator may want to know.
+    /// Log a notice.
     Notice(Notice),
-    /// The answer to a request, in its place among the request's effects.
+    /// Answer a request, in order with the effects of the request.
     Answer(RequestId, Result<Answer, Refusal>),
 }
 
-/// What the kernel thread does, for each unit first in, first out, each piece idempotent.
+/// Item of the kernel thread's queue, which is first in, first out for each unit. Each item is
+/// idempotent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// The carp device exists on `parent` with `mac`, deaf and without addresses; one on another
-    /// parent or with another MAC is replaced.
+    /// Create the device on `parent` with `mac`, without addresses, and receiving nothing. Replace one
+    /// on another parent or with another MAC.
     Ensure {
-        /// Which device.
+        /// Unit of the device.
         unit: Unit,
-        /// The physical interface below it.
+        /// Physical interface below it.
         parent: IfIndex,
-        /// The virtual MAC.
+        /// Virtual MAC.
         mac: Mac,
     },
-    /// Becoming MASTER: the device hears, and has all `addresses` (and no others). Then say
+    /// Become MASTER: let the device receive, and give it exactly `addresses`. Report the end with
     /// [`Input::Taken`](crate::Input::Taken).
     Take {
-        /// Which device.
+        /// Unit of the device.
         unit: Unit,
-        /// Where the addresses go.
+        /// Device of the addresses.
         place: Place,
-        /// What it shall have.
+        /// All virtual addresses.
         addresses: Vec<VirtualAddress>,
-        /// How long the kernel keeps them if nobody renews them, in seconds; at least 2.
+        /// Seconds after which the kernel removes them unless the lease is renewed; at least 2.
         lease: u32,
-        /// Which of the unit's takeovers this is.
+        /// Number of the takeover, for [`Input::Taken`](crate::Input::Taken).
         number: u32,
     },
-    /// Still MASTER: the addresses' lease starts anew.
+    /// Stay MASTER: renew the lease of the addresses.
     Renew {
-        /// Which device.
+        /// Unit of the device.
         unit: Unit,
-        /// Seconds.
+        /// In seconds.
         lease: u32,
     },
-    /// Leaving MASTER: deaf at once, and no address left.
+    /// Stop being MASTER: the device receives nothing from now on, and loses all addresses.
     Leave {
-        /// Which device.
+        /// Unit of the device.
         unit: Unit,
     },
-    /// Send a bow-out once the addresses are gone.
+    /// Send a bow-out once the addresses are removed.
     BowOut {
-        /// On whose behalf.
+        /// Virtual host that bows out.
         unit: Unit,
-        /// Where it goes out.
+        /// Physical interface.
         device: IfIndex,
         /// Whole Ethernet frames, one for each family.
         frames: Vec<Vec<u8>>,
     },
-    /// INIT: the device is down. Slow, so done when nothing else waits, and dropped if another
-    /// piece of work for the same unit comes first.
+    /// Enter INIT: set the device down. This is slow, so it waits until the queue is empty, and another
+    /// item for the same unit cancels it.
     Down {
-        /// Which device.
+        /// Unit of the device.
         unit: Unit,
     },
-    /// The device is removed, if it is there.
+    /// Remove the device, if it exists.
     Remove {
-        /// Which device.
+        /// Unit of the device.
         unit: Unit,
     },
 }
 
-/// Where virtual addresses are put.
+/// Device of virtual addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// On the carp device; the kernel answers ARP requests for them.
+    /// The device of the carp interface. The kernel answers ARP requests.
     Device,
-    /// On the carp device, but carpd answers ARP requests for them (arpbalance).
+    /// The same, but carpd answers ARP requests (arpbalance).
     SilentDevice,
-    /// On the physical interface (`lladdr parent`).
+    /// The physical interface (`lladdr parent`).
     Parent(IfIndex),
 }
 
-/// What a successful request gives back.
+/// Answer to a successful request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Done.
+    /// No value.
     Done,
-    /// Created, and this is its name.
+    /// The new carp interface.
     Created(Unit),
-    /// The value before.
+    /// The old value.
     Old(u64),
-    /// The number to let go with.
+    /// The number that releases the suppression.
     Held(HolderId),
 }
 
-/// Something an operator may want to know. Bad packets come rate-limited.
+/// Notice to an operator. Those about bad packets are rate-limited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// A received packet was refused (`log` 1 and above).
     BadPacket {
-        /// Where it came in.
+        /// Physical interface.
         device: IfIndex,
-        /// The device's name, if we know it.
+        /// Name of the physical interface, if it is known.
         name: Option<DeviceName>,
-        /// The virtual host it was for, if any.
+        /// Virtual host that it was for, if any.
         unit: Option<Unit>,
-        /// Its source, if it had one.
+        /// Source address, if it had one.
         source: Option<IpAddr>,
-        /// What was wrong, in one line.
+        /// Fault in one line.
         text: String,
-        /// How many were held back since the last such notice.
+        /// Number of notices held back since the last one of this kind.
         held_back: u64,
     },
     /// Suppression changed.
     Suppression {
-        /// The counter before.
+        /// Old count.
         from: u64,
-        /// The counter now.
+        /// New count.
         to: u64,
-        /// What was added or taken away.
+        /// Cause that was added or removed.
         cause: String,
     },
     /// The kernel refused an address or the device.
     KernelRefused {
-        /// For whom.
+        /// Virtual host.
         unit: Unit,
-        /// The address; `None` if the device.
+        /// The address; `None` for the device.
         address: Option<IpAddr>,
-        /// The kernel's words.
+        /// The kernel's message.
         error: String,
     },
-    /// An interface that is up stays in INIT.
+    /// A carp interface that is up stays in INIT.
     NotRunning {
-        /// Which virtual host.
+        /// Virtual host.
         unit: Unit,
-        /// What it lacks.
+        /// Reason.
         obstacle: Obstacle,
     },
     /// A setting works but is probably a mistake.
     Warning {
-        /// Which virtual host.
+        /// Virtual host.
         unit: Unit,
-        /// The mistake, and what to do about it.
+        /// The mistake and its remedy.
         warning: Warning,
     },
-    /// Another master's advertisement was heard while MASTER; `text` says who stays.
+    /// A MASTER heard another master.
     TwoMasters {
-        /// Which virtual host.
+        /// Virtual host.
         unit: Unit,
-        /// The other.
+        /// Source address of the other master.
         source: IpAddr,
-        /// One line.
+        /// One line, which names the host that stays.
         text: String,
     },
-    /// The clock was set back by more than the replay window: counters start again at it.
+    /// The clock was set back by more than the replay window. Counters start again at the clock.
     ClockSetBack {
-        /// Which virtual host.
+        /// Virtual host.
         unit: Unit,
-        /// How far its counters were ahead of the clock.
+        /// Time by which its counters were ahead of the clock.
         ahead: Duration,
     },
     /// Advertisements could not be sent, or can be again.
     Sending {
-        /// Which virtual host.
+        /// Virtual host.
         unit: Unit,
-        /// Whether they can.
+        /// True if they can be sent again.
         works: bool,
     },
 }

@@ -1,19 +1,19 @@
-//! Which virtual host answers an ARP request: `net.inet.carp.arpbalance`.
+//! ARP balancing: `net.inet.carp.arpbalance`.
 
 use core::net::Ipv4Addr;
 
 use crate::name::Unit;
 
-/// A configured virtual host of one physical interface that holds the address asked for.
+/// Virtual host that has the requested address on the physical interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) unit: Unit,
     pub(crate) is_master: bool,
 }
 
-/// The virtual host of `candidates`, in ascending order of their vhids, that answers a request of
-/// `source`: with balancing the one at index `source mod n`, if it is MASTER here; without, the
-/// first MASTER (`ip_carp.c`, `carp_iamatch_balance()`).
+/// Chooses the virtual host that answers an ARP request of `source`. `candidates` are in ascending order
+/// of their vhids. With balancing it is the one at index `source mod n`, if it is MASTER here, and without
+/// the first MASTER (`ip_carp.c`, `carp_iamatch_balance()`).
 pub(crate) fn answerer(candidates: &[Candidate], source: Ipv4Addr, balance: bool) -> Option<Unit> {
     let chosen = if balance {
         let count = u32::try_from(candidates.len()).ok()?;
@@ -48,20 +48,20 @@ mod tests {
     }
 
     #[test]
-    fn the_source_address_picks_the_virtual_host() {
+    fn source_address_chooses_the_virtual_host() {
         assert_eq!(chosen(&[true, true], [192, 168, 1, 10], true), Some(0));
         assert_eq!(chosen(&[true, true], [192, 168, 1, 11], true), Some(1));
         assert_eq!(chosen(&[true, true, true], [0, 0, 0, 5], true), Some(2));
     }
 
     #[test]
-    fn the_picked_one_stays_silent_unless_it_is_master_here() {
+    fn chosen_virtual_host_is_silent_unless_it_is_master_here() {
         assert_eq!(chosen(&[true, false], [192, 168, 1, 11], true), None);
         assert_eq!(chosen(&[], [192, 168, 1, 11], true), None);
     }
 
     #[test]
-    fn without_balancing_the_first_master_answers() {
+    fn first_master_answers_without_balancing() {
         assert_eq!(
             chosen(&[false, true, true], [192, 168, 1, 10], false),
             Some(1)

@@ -1,6 +1,6 @@
 //! The counters of `netstat -s -p carp`.
 
-/// One counter, by the name `struct carpstats` gives it.
+/// A counter, named as in `struct carpstats`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Counter {
@@ -8,32 +8,32 @@ pub enum Counter {
     Ipackets,
     /// IPv6 packets of next header 112 received.
     Ipackets6,
-    /// Received on a physical interface that carries no carp interface.
+    /// Packets received on a physical interface without carp interfaces.
     Badif,
-    /// TTL or hop limit not 255.
+    /// Packets with a TTL or hop limit other than 255.
     Badttl,
-    /// Shorter than its own IP header says.
+    /// Packets shorter than their IP header says.
     Hdrops,
-    /// Checksum wrong.
+    /// Packets with a wrong checksum.
     Badsum,
-    /// Version not 2.
+    /// Packets with a version other than 2.
     Badver,
-    /// Shorter than a CARP header.
+    /// Packets shorter than a CARP header.
     Badlen,
-    /// Digest wrong, our own advertisement come back, or a repetition.
+    /// Packets with a wrong digest, our own advertisements that came back, and repetitions.
     Badauth,
-    /// No running virtual host with that vhid.
+    /// Packets for a vhid that no running virtual host has.
     Badvhid,
-    /// In addition to `badauth`: our password fits, but the peer's list of addresses is another
-    /// one. Looked into only when it is logged.
+    /// Packets counted by `badauth` whose sender has our password and a different list of addresses.
+    /// Only logged packets are examined.
     Badaddrs,
     /// IPv4 advertisements sent.
     Opackets,
     /// IPv6 advertisements sent.
     Opackets6,
-    /// Advertisements that the kernel had no memory for, or refused to send.
+    /// Advertisements that the kernel could not send for lack of memory.
     Onomem,
-    /// Changes of state that were announced.
+    /// Changes of state.
     Ostates,
     /// Times a virtual host preempted a slower or more demoted master.
     Preempt,
@@ -60,7 +60,7 @@ impl Counter {
         Self::Preempt,
     ];
 
-    /// The name on the bus and in `carpctl netstat --json`.
+    /// Name on the bus and in `carpctl netstat --json`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -89,7 +89,7 @@ impl Counter {
 pub struct Counters([u64; Counter::ALL.len()]);
 
 impl Counters {
-    /// The value of `counter`.
+    /// Value of `counter`.
     #[must_use]
     pub fn of(&self, counter: Counter) -> u64 {
         self.0.get(counter as usize).copied().unwrap_or_default()
@@ -107,7 +107,7 @@ impl Counters {
         }
     }
 
-    /// Undoes one [`raise`](Self::raise), of a packet that is counted elsewhere after all.
+    /// Undoes one [`raise`](Self::raise) for a packet that is counted elsewhere.
     pub(crate) fn take_back(&mut self, counter: Counter) {
         if let Some(value) = self.0.get_mut(counter as usize) {
             *value = value.saturating_sub(1);

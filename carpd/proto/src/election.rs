@@ -1,4 +1,4 @@
-//! Intervals, and who beats whom: arithmetic only.
+//! Intervals and priorities: the arithmetic of elections.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::numbers::{Advbase, Advskew};
 use crate::sender::Sender;
 
-/// The time between two advertisements, in 1/256 of a second; never 0.
+/// Time between two advertisements in 1/256 of a second; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Interval(u32);
 
@@ -19,33 +19,33 @@ impl Interval {
         Self(if ticks == 0 { 1 } else { ticks })
     }
 
-    /// As a time, in whole microseconds rounded up: 1/256 s is 3,907 µs.
+    /// Time in whole microseconds, rounded up: 1/256 s is 3,907 µs.
     #[must_use]
     pub const fn duration(self) -> Duration {
         from_ticks(self.0)
     }
 }
 
-/// What is compared in an election: first the demotion byte, then the interval; less is better.
+/// Rank of a host in an election: first the demotion byte, then the interval. Less is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Priority {
-    /// 0 while nothing is wrong.
+    /// 0 for a healthy host.
     pub demotion: u8,
-    /// As advertised.
+    /// Advertised interval.
     pub interval: Interval,
 }
 
 impl Priority {
-    /// Whether a host with this priority wins against `peer`. Neither of two equals does.
+    /// Returns true if a host with this priority wins against `peer`. Neither of two equal hosts wins.
     #[must_use]
     pub fn beats(self, peer: Self) -> bool {
         self < peer
     }
 }
 
-/// Which of two equal masters stays: the one with the numerically higher source address, as
-/// RFC 5798 §6.4.3 decides; from one source, the one with the higher MAC. Addresses of different
-/// families do not compare.
+/// Returns true if this host stays MASTER beside an equal one. The host with the numerically higher source
+/// address stays (RFC 5798 §6.4.3), and of two with one source address the one with the higher MAC.
+/// Addresses of different families decide nothing.
 #[must_use]
 pub(crate) fn stays_in_a_tie(ours: Sender, theirs: Sender) -> bool {
     let hosts = (ours.host, theirs.host);
@@ -56,8 +56,8 @@ pub(crate) fn stays_in_a_tie(ours: Sender, theirs: Sender) -> bool {
     }
 }
 
-/// How long a BACKUP waits for an advertisement: `3*advbase + advskew/256` seconds; with
-/// `advbase` 0, `3*advskew/256`, and with both 0, 3/256 (`ip_carp.c`, `carp_setrun()`).
+/// Master-down time: `3*advbase + advskew/256` seconds. With `advbase` 0 it is `3*advskew/256`, and with
+/// both 0, 3/256 (`ip_carp.c`, `carp_setrun()`).
 #[must_use]
 pub(crate) fn master_down_time(advbase: Advbase, advskew: u8) -> Duration {
     match (advbase.get(), advskew) {
@@ -67,9 +67,9 @@ pub(crate) fn master_down_time(advbase: Advbase, advskew: u8) -> Duration {
     }
 }
 
-/// How long a BACKUP waits that heard its master advertise once in `theirs`: three such intervals at
-/// least. A master-down time of a second or more that covers one and a half of them stands, as the
-/// bound that an administrator counts on.
+/// Time that a BACKUP waits for a master whose interval is `theirs`: the master-down time, and at least
+/// three such intervals. A master-down time of an `advbase` above 0 that covers one and a half of them is
+/// not extended, because administrators rely on it.
 #[must_use]
 pub(crate) fn wait(advbase: Advbase, advskew: u8, theirs: Option<Interval>) -> Duration {
     let configured = master_down_time(advbase, advskew);
@@ -94,7 +94,7 @@ pub(crate) fn lease_time(advbase: Advbase) -> Duration {
     Duration::from_secs(lease_seconds(advbase).into())
 }
 
-/// The skew that is advertised: at least 240 while preemption is suppressed.
+/// Advertised advskew: at least 240 while preemption is suppressed.
 #[must_use]
 pub(crate) const fn effective_advskew(advskew: u8, suppressed: bool) -> u8 {
     const SUPPRESSED: u8 = 240;
@@ -105,7 +105,7 @@ pub(crate) const fn effective_advskew(advskew: u8, suppressed: bool) -> u8 {
     }
 }
 
-/// The skew that counts: 0 for a host that owns an address, whatever is configured.
+/// Advskew of a healthy host: 0 if it owns an address, otherwise the configured one.
 #[must_use]
 pub(crate) const fn own_advskew(configured: Advskew, owner: bool) -> u8 {
     if owner { 0 } else { configured.get() }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_is_base_plus_skew() {
+    fn interval_is_advbase_plus_advskew() {
         assert_eq!(Interval::new(1, 0).duration(), Duration::from_secs(1));
         assert_eq!(
             Interval::new(1, 128).duration(),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_waits_three_bases_and_a_skew() {
+    fn master_down_time_is_three_advbases_plus_advskew() {
         assert_eq!(master_down_time(base(1), 0), Duration::from_secs(3));
         assert_eq!(
             master_down_time(base(1), 100),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn demotion_decides_before_the_interval() {
+    fn priority_compares_demotion_before_the_interval() {
         let healthy = Priority {
             demotion: 0,
             interval: Interval::new(1, 200),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_tie_the_higher_address_stays() {
+    fn tie_is_won_by_the_higher_address() {
         let [low, high] = ["10.0.0.2", "10.0.0.10"].map(|text| Sender {
             source: text.parse().unwrap(),
             host: None,
@@ -200,18 +200,18 @@ mod tests {
     }
 
     #[test]
-    fn in_a_tie_of_one_source_the_higher_mac_stays() {
+    fn tie_of_one_source_is_won_by_the_higher_mac() {
         let [none, low, high] = [None, Some(2), Some(3)].map(|last| Sender {
             source: "10.0.0.100".parse().unwrap(),
             host: last.map(|last| Mac([2, 0, 0, 0, 0, last])),
         });
         assert!(stays_in_a_tie(high, low));
         assert!(!stays_in_a_tie(low, high));
-        assert!(stays_in_a_tie(low, none), "a BSD yields");
+        assert!(stays_in_a_tie(low, none), "a BSD host yields");
     }
 
     #[test]
-    fn a_lease_is_no_longer_than_a_backup_waits() {
+    fn lease_is_no_longer_than_the_master_down_time() {
         assert_eq!(lease_seconds(base(0)), 2);
         assert_eq!(lease_seconds(base(1)), 3);
         assert_eq!(lease_seconds(base(254)), 762);

@@ -1,4 +1,4 @@
-//! The door of the protocol: one input in, an ordered list of actions out.
+//! The engine: one input in, an ordered list of actions out.
 
 mod arp;
 mod binding;
@@ -11,6 +11,7 @@ mod packets;
 mod refusals;
 mod requests;
 mod resume;
+mod suppression;
 mod unsaved;
 mod warnings;
 
@@ -18,9 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::changes::Changes;
 use self::limiter::Limiter;
-use crate::action::{Action, Notice};
-use crate::counters::{Counter, Counters};
-use crate::input::{Input, SendFailure};
+use crate::action::Action;
+use crate::counters::Counters;
+use crate::input::Input;
 use crate::key::Key;
 use crate::link::{Gateway, IfIndex, Link};
 use crate::name::Unit;
@@ -31,44 +32,47 @@ use crate::sysctl::Sysctls;
 use crate::time::{Instant, Now};
 use crate::vhost::{Env, Event, MOST_EARLY, Sending, Vhost};
 
-/// All virtual hosts of this host, and what they share.
+/// All virtual hosts of this host.
+///
+/// The caller reports everything that happens to [`Engine::handle`], performs the actions that it returns,
+/// and asks [`Engine::deadline`] again after each call. All other methods only read, except
+/// `take_unsaved` and [`Engine::take_touched`], which hand over what changed since the last call.
 #[derive(Clone, Debug, Default)]
 pub struct Engine {
     /// Boxed, because a node of the tree has room for eleven, and is often half empty.
     vhosts: BTreeMap<Unit, Box<Vhost>>,
-    /// Every virtual host with a vhid and a physical interface.
+    /// Virtual hosts with a vhid and a physical interface.
     bound: BTreeMap<(IfIndex, Vhid), Unit>,
     links: BTreeMap<IfIndex, Link>,
-    /// Physical interfaces that we receive on.
+    /// Physical interfaces on which this host receives.
     attached: BTreeSet<IfIndex>,
-    /// Those of them where we receive ARP requests.
+    /// Physical interfaces on which this host receives ARP requests.
     arp_devices: BTreeSet<IfIndex>,
     /// The gateways of this host's default routes.
     gateways: BTreeSet<Gateway>,
-    /// As they were set; what suppresses preemption is counted in `suppressions`.
+    /// Values as set. `suppressions` has the value of `suppress_preempt`.
     sysctls: Sysctls,
     suppressions: Suppressions,
-    /// Every virtual host's deadline.
+    /// Deadlines of all virtual hosts.
     timers: BTreeSet<(Instant, Unit)>,
-    /// What cannot be counted for a virtual host that exists.
+    /// Counters of packets that belong to no virtual host, and of removed virtual hosts.
     unattributed: Counters,
     limiter: Limiter,
-    /// Virtual hosts whose status may have changed.
+    /// See [`Engine::take_touched`].
     touched: BTreeSet<Unit>,
     changes: Changes,
 }
 
 impl Engine {
-    /// No interfaces, sysctls at their defaults.
+    /// Engine without carp interfaces, with the default sysctls.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Applies `input`, which happened at `now`, and says what must be done about it, in order.
+    /// Handles `input`, which happened at `now`, and returns the actions to perform, in order.
     ///
-    /// Times never go back: `now.instant` is at least that of every earlier call. `now.unix` may
-    /// jump.
+    /// `now.instant` is at least that of every earlier call; `now.unix` may jump.
     #[must_use]
     pub fn handle(&mut self, input: Input<'_>, now: Now) -> Vec<Action> {
         let mut out = Vec::new();
@@ -92,15 +96,15 @@ impl Engine {
                 self.refused(unit, address, error, now, &mut out);
             }
             Input::Granted { unit, address } => self.granted(unit, address, now, &mut out),
-            Input::Resume { memory, leases } => self.resume(memory, leases, now, &mut out),
+            Input::Resume { saved, leases } => self.resume(saved, leases, now, &mut out),
             Input::Request(id, request) => self.request(id, request, now, &mut out),
         }
         out
     }
 
-    /// When [`Input::Deadline`] is wanted; `None` while nothing is running. Any call of
-    /// [`Engine::handle`] may change it. After `handle(Input::Deadline, now)` it is later than
-    /// `now`; after any other input it is earlier only if it was overdue before.
+    /// Time at which [`Input::Deadline`] is due; `None` while no virtual host runs. Any call of
+    /// [`Engine::handle`] may change it. After `handle(Input::Deadline, now)` it is later than `now`.
+    /// After any other input it is earlier than `now` only if it was overdue before.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.timers.first().map(|(deadline, _)| *deadline)
@@ -111,20 +115,20 @@ impl Engine {
         self.vhosts.keys().copied()
     }
 
-    /// A snapshot of one carp interface at `now`.
+    /// Snapshot of a carp interface at `now`.
     #[must_use]
     pub fn status(&self, unit: Unit, now: Now) -> Option<Status> {
         let vhost = self.vhosts.get(&unit)?;
         Some(vhost.status(self.obstacle(vhost), &self.env(vhost, now)))
     }
 
-    /// The password of one carp interface, for root alone.
+    /// Password of a carp interface, for root alone.
     #[must_use]
     pub fn key(&self, unit: Unit) -> Option<&Key> {
         self.vhosts.get(&unit).map(|vhost| &vhost.settings.key)
     }
 
-    /// The values of the sysctls now.
+    /// Present values of the sysctls.
     #[must_use]
     pub fn sysctls(&self) -> Sysctls {
         Sysctls {
@@ -133,13 +137,12 @@ impl Engine {
         }
     }
 
-    /// Everything that suppresses preemption now; their number is
-    /// `net.inet.carp.suppress_preempt`.
+    /// Present causes of suppression. Their number is `net.inet.carp.suppress_preempt`.
     pub fn suppressions(&self) -> impl Iterator<Item = &Suppression> {
         self.suppressions.iter()
     }
 
-    /// The counters of all carp interfaces together, with what belonged to none.
+    /// Sums of the counters of all carp interfaces, and of packets that belonged to none.
     #[must_use]
     pub fn totals(&self) -> Counters {
         let mut totals = self.unattributed;
@@ -149,8 +152,8 @@ impl Engine {
         totals
     }
 
-    /// The carp interfaces whose [`Engine::status`] may have changed since this was last asked. An
-    /// [`Action::Updated`] says so of all but counters and times.
+    /// Carp interfaces whose [`Engine::status`] may have changed since the last call, including changes of
+    /// counters and times, for which there is no [`Action::Updated`].
     pub fn take_touched(&mut self) -> BTreeSet<Unit> {
         core::mem::take(&mut self.touched)
     }
@@ -164,7 +167,7 @@ impl Engine {
         }
     }
 
-    /// Lets one virtual host handle `event`.
+    /// Makes one virtual host handle `event`, and keeps its deadline.
     fn event(&mut self, unit: Unit, event: Event, now: Now, out: &mut Vec<Action>) {
         let Some(vhost) = self.vhosts.get_mut(&unit) else {
             return;
@@ -200,18 +203,9 @@ impl Engine {
         }
     }
 
-    /// In INIT nothing is sent that could take the cause back; once it runs again it will be seen
-    /// whether it can send.
-    fn forget_sending(&mut self, unit: Unit, now: Now, out: &mut Vec<Action>) {
-        if let Some(vhost) = self.vhosts.get_mut(&unit) {
-            vhost.sending = Sending::default();
-        }
-        self.clear_cause(Cause::Sending(unit), now, out);
-    }
-
-    /// Whoever is due, and every MASTER that is nearly due: thousands of them then wake this host
-    /// 64 times a second and not thousands of times. They stay together from then on, so that an
-    /// interval is cut short once.
+    /// Handles all expired deadlines, and lets each MASTER that is nearly due advertise too. Thousands of
+    /// MASTERs then wake this host 64 times a second at most. They stay together from then on, so only
+    /// one interval is shortened.
     fn deadlines(&mut self, now: Now, out: &mut Vec<Action>) {
         while let Some(&(deadline, unit)) = self.timers.first() {
             if deadline > now.instant {
@@ -231,71 +225,6 @@ impl Engine {
             if vhost.is_some_and(|vhost| vhost.is_nearly_due(&self.env(vhost, now))) {
                 self.event(unit, Event::Advertise, now, out);
             }
-        }
-    }
-
-    fn sent(
-        &mut self,
-        unit: Unit,
-        result: Result<(), SendFailure>,
-        now: Now,
-        out: &mut Vec<Action>,
-    ) {
-        let Some(vhost) = self.vhosts.get_mut(&unit) else {
-            return;
-        };
-        match result {
-            Ok(()) => {
-                if vhost.sending.succeed() {
-                    out.push(Action::Notice(Notice::Sending { unit, works: true }));
-                    self.clear_cause(Cause::Sending(unit), now, out);
-                }
-            }
-            Err(failure) => {
-                if failure == SendFailure::NoMemory {
-                    vhost.counters.raise(Counter::Onomem);
-                }
-                let fails = vhost.sending.fail();
-                self.touched.insert(unit);
-                if fails {
-                    let why = "three advertisements in a row could not be sent";
-                    out.push(Action::Notice(Notice::Sending { unit, works: false }));
-                    self.set_cause(Cause::Sending(unit), unit.to_string(), why, now, out);
-                    self.event(unit, Event::SendingFails, now, out);
-                }
-            }
-        }
-    }
-
-    fn set_cause(&mut self, cause: Cause, who: String, why: &str, now: Now, out: &mut Vec<Action>) {
-        let before = self.suppressions.count();
-        let text = format!("{who}: {why}");
-        self.suppressions.set(cause, who, why.to_owned(), now.unix);
-        self.suppression_changed(before, text, now, out);
-    }
-
-    fn clear_cause(&mut self, cause: Cause, now: Now, out: &mut Vec<Action>) {
-        let before = self.suppressions.count();
-        if let Some(Suppression { who, why, .. }) = self.suppressions.clear(cause) {
-            self.suppression_changed(before, format!("no longer {who}: {why}"), now, out);
-        }
-    }
-
-    /// Publishes the new sum; when it rises from 0, every MASTER says so at once, so that a
-    /// healthy peer takes all groups over together.
-    fn suppression_changed(&mut self, from: u64, cause: String, now: Now, out: &mut Vec<Action>) {
-        let to = self.suppressions.count();
-        if from == to {
-            return;
-        }
-        out.push(Action::SysctlsChanged);
-        out.push(Action::Notice(Notice::Suppression { from, to, cause }));
-        let units: Vec<Unit> = self.vhosts.keys().copied().collect();
-        for unit in units {
-            if from == 0 || to == 0 {
-                self.event(unit, Event::Suppression, now, out);
-            }
-            out.push(Action::Updated(unit));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Everything that can happen to the engine.
+//! Inputs: everything that the engine handles.
 
 use core::net::IpAddr;
 
@@ -6,76 +6,74 @@ use std::collections::BTreeSet;
 
 use crate::lease::Lease;
 use crate::link::{Gateway, IfIndex, Link};
-use crate::memory::Memory;
 use crate::name::Unit;
+use crate::saved::SavedState;
 use crate::settings::{Change, Settings};
 use crate::suppression::HolderId;
 use crate::sysctl::Sysctl;
 
-/// One thing that happened. It comes with the time at which it happened, see
-/// [`Engine::handle`](crate::Engine::handle).
+/// One input of [`Engine::handle`](crate::Engine::handle), which also takes its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input<'a> {
     /// An Ethernet frame that may be an advertisement, or an ARP request while
     /// [`Action::ListenArp`](crate::Action::ListenArp) is on.
     Packet {
-        /// Where it came in.
+        /// Physical interface.
         device: IfIndex,
         /// From the destination MAC to the last byte of the payload.
         frame: &'a [u8],
     },
-    /// [`Engine::deadline`](crate::Engine::deadline) has come.
+    /// [`Engine::deadline`](crate::Engine::deadline) expired.
     Deadline,
-    /// A physical interface exists, or something about it changed.
+    /// A physical interface appeared or changed.
     Link(Link),
-    /// A physical interface is gone.
+    /// A physical interface disappeared.
     LinkGone(IfIndex),
-    /// The gateways of this host's default routes, all of them.
+    /// The gateways of all default routes of this host.
     Gateways(BTreeSet<Gateway>),
-    /// What became of a [`Transmit`](crate::Action::Transmit).
+    /// The caller performed a [`Transmit`](crate::Action::Transmit).
     Sent {
-        /// The virtual host that advertised.
+        /// Virtual host that advertised.
         unit: Unit,
-        /// Whether the kernel took the frame.
+        /// `Ok` if the kernel accepted the frame.
         result: Result<(), SendFailure>,
     },
-    /// The kernel thread performed [`Work::Take`](crate::Work::Take): the kernel has the addresses,
-    /// or has refused them.
+    /// The kernel thread performed [`Work::Take`](crate::Work::Take): the kernel has the addresses, or
+    /// refused them.
     Taken {
-        /// The carp interface.
+        /// Carp interface.
         unit: Unit,
-        /// That of the work.
+        /// Number of the takeover.
         number: u32,
     },
-    /// The kernel would not have a device or an address.
+    /// The kernel refused a device or an address.
     Refused {
-        /// The carp interface it was for.
+        /// Carp interface.
         unit: Unit,
-        /// The address; `None` if it was the device itself.
+        /// The address; `None` for the device.
         address: Option<IpAddr>,
-        /// The kernel's words.
+        /// The kernel's message.
         error: String,
     },
     /// The kernel has a device or an address that it may have refused before.
     Granted {
-        /// The carp interface it is for.
+        /// Carp interface.
         unit: Unit,
-        /// The address; `None` if it is the device itself.
+        /// The address; `None` for the device.
         address: Option<IpAddr>,
     },
-    /// A carpd comes back: what the one before remembered, and what the kernel still has of it.
-    /// Comes before any request, and once the physical interfaces are known.
+    /// carpd restarted. This comes after the physical interfaces and before any request.
     Resume {
-        /// What was remembered.
-        memory: Memory,
-        /// The virtual addresses whose leases have not run out.
+        /// State of the previous instance.
+        saved: SavedState,
+        /// Virtual addresses that the kernel still has.
         leases: &'a BTreeSet<Lease>,
     },
-    /// Somebody wants something.
+    /// An administrator or a program requests something.
     Request(RequestId, Request),
 }
 
-/// Why the kernel did not take a frame.
+/// Reason why the kernel did not accept a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendFailure {
     /// `ENOBUFS` or `ENOMEM`.
@@ -84,50 +82,50 @@ pub enum SendFailure {
     Refused,
 }
 
-/// The caller's number for a request; its [`Answer`](crate::Action::Answer) carries it.
+/// Number that the caller gives a request, and that its [`Answer`](crate::Action::Answer) carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// What somebody may want.
+/// Request of an administrator or a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// A new carp interface, all its settings at once. `None` takes the lowest free unit.
+    /// Create a carp interface.
     Create {
-        /// Which one.
+        /// Its name; `None` for the lowest free unit.
         unit: Option<Unit>,
         /// Applied as one change.
         changes: Vec<Change>,
     },
-    /// All of `changes` or none.
+    /// Make all of `changes` or none.
     Configure {
-        /// Which one.
+        /// Carp interface.
         unit: Unit,
         /// Applied as one change.
         changes: Vec<Change>,
     },
-    /// The interface shall exist with exactly these settings, as a configuration file says it.
-    /// One that has them already is not touched. A `carpdev` that does not exist is waited for.
+    /// Create a carp interface, or configure it, as a configuration file defines it. An interface that
+    /// has these settings does not change. One whose `carpdev` does not exist waits for it.
     Install {
-        /// Which one.
+        /// Carp interface.
         unit: Unit,
-        /// All of them: see [`Settings::configured`].
+        /// All settings: see [`Settings::configured`].
         settings: Box<Settings>,
     },
-    /// Bow out and remove.
+    /// Bow out, and remove the carp interface.
     Destroy(Unit),
-    /// Set a sysctl; the answer is the old value.
+    /// Set a sysctl. The answer is the old value.
     Set(Sysctl, u64),
-    /// Hold preemption suppressed.
+    /// Suppress preemption.
     Suppress {
-        /// Who holds it, for people to read.
+        /// Name of the holder, for people to read.
         who: String,
-        /// Why.
+        /// Reason.
         why: String,
     },
-    /// Let go.
+    /// End a suppression.
     Release(HolderId),
-    /// All counters back to zero.
+    /// Set all counters to zero.
     ResetStatistics,
-    /// Bow out everywhere, give everything back and forget all interfaces.
+    /// Bow out everywhere, and remove all carp interfaces.
     Stop,
 }

@@ -1,19 +1,19 @@
 //! Passwords.
 //!
-//! **Invariant:** a password appears in no `Debug` output, and leaves no copy in memory behind.
+//! **Invariant:** no `Debug` output contains a password, and a dropped key is wiped.
 
 use core::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// The key of a group: 0 to 20 bytes, `CARP_KEY_LEN`. A shorter one is padded with NUL.
+/// Key of a group: 0 to 20 bytes (`CARP_KEY_LEN`). The digest pads a shorter one with NUL.
 #[derive(Clone, Default, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Key {
-    /// Not beside other things: what is moved would leave a copy where it was.
+    /// On the heap, because a move of the bytes would leave a copy behind.
     bytes: Box<[u8]>,
 }
 
-/// Why bytes are not a key.
+/// Error of bytes that are not a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// More than 20 bytes.
@@ -28,7 +28,7 @@ pub enum KeyError {
         /// The bytes that a BSD host keeps.
         kept: Key,
     },
-    /// A password with a NUL byte in it, where a BSD host's password ends.
+    /// A password with a NUL byte, at which a BSD host ends it.
     #[error("a password cannot contain a NUL byte")]
     Nul,
 }
@@ -37,10 +37,10 @@ impl Key {
     const LENGTH: usize = 20;
     const PASSWORD_LENGTH: usize = 19;
 
-    /// A key of up to 20 bytes, as it is used on the wire.
+    /// Key of up to 20 bytes, as the digest uses it.
     ///
     /// # Errors
-    /// There are more.
+    /// More than 20 bytes.
     pub fn new(bytes: &[u8]) -> Result<Self, KeyError> {
         if bytes.len() > Self::LENGTH {
             return Err(KeyError::KeyTooLong(bytes.len()));
@@ -50,11 +50,10 @@ impl Key {
         })
     }
 
-    /// A password as ifconfig(8) takes it: up to 19 bytes, none of them NUL.
+    /// Password as ifconfig(8) accepts it: up to 19 bytes, none of them NUL.
     ///
     /// # Errors
-    /// BSD's ifconfig would make another key of it, which would not be noticed before the group
-    /// has two masters.
+    /// BSD's ifconfig would silently make a different key, and the group would have two masters.
     pub fn password(bytes: &[u8]) -> Result<Self, KeyError> {
         if bytes.contains(&0) {
             return Err(KeyError::Nul);
@@ -67,7 +66,7 @@ impl Key {
         }
     }
 
-    /// Whether it is the key of a group without a password.
+    /// Returns true for the key of a group without a password.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -95,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_at_most_nineteen_bytes() {
+    fn password_of_more_than_19_bytes_is_refused() {
         assert_eq!(Key::password(b"").unwrap(), Key::default());
         assert_eq!(
             Key::password(b"1234567890123456789").unwrap().bytes(),
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_at_most_twenty_bytes() {
+    fn key_of_more_than_20_bytes_is_refused() {
         assert_eq!(Key::new(&[7; 20]).unwrap().bytes(), [7; 20]);
         assert_eq!(Key::new(&[7; 21]), Err(KeyError::KeyTooLong(21)));
     }

@@ -6,26 +6,25 @@ use crate::link::IfIndex;
 use crate::mac::Mac;
 use crate::name::Unit;
 
-/// A virtual address that the kernel still has from a carpd that is gone: its lease has not run
-/// out.
+/// Virtual address that the kernel still has from a previous instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lease {
-    /// Where it is.
+    /// Device of the address.
     pub on: LeasedOn,
     /// The address.
     pub address: IpAddr,
 }
 
-/// What a leased address is on.
+/// Device of a leased address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeasedOn {
-    /// A carp device that hears.
+    /// Device of a carp interface that receives.
     Device {
-        /// Whose.
+        /// Carp interface.
         unit: Unit,
-        /// The physical interface below it.
+        /// Physical interface below it.
         parent: IfIndex,
-        /// Its MAC.
+        /// MAC of the device.
         mac: Mac,
     },
     /// A physical interface (`lladdr parent`).

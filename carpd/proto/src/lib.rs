@@ -1,12 +1,14 @@
-//! The Common Address Redundancy Protocol, as a value: bytes and times in, effects out.
+//! The Common Address Redundancy Protocol without I/O: inputs and times in, actions out.
 //!
-//! [`Engine::handle`] takes one [`Input`] and the time, and returns an ordered list of
-//! [`Action`]s that the caller performs in that order; [`Engine::deadline`] says when it wants to
-//! be woken. Nothing here reads a clock, opens a socket, blocks, spawns or iterates in hash order,
-//! so the same inputs always give the same actions.
+//! [`Engine::handle`] takes one [`Input`] and the time, and returns an ordered list of [`Action`]s for
+//! the caller to perform. [`Engine::deadline`] returns the time of the next [`Input::Deadline`]. The crate
+//! reads no clock, opens no socket, and does not block, spawn or iterate in hash order, so the same inputs
+//! always cause the same actions.
 //!
-//! **Invariant:** bytes from the wire never panic and never change a state unless their digest
-//! verified.
+//! The way of an advertisement: `wire` reads the formats, `engine/packets.rs` finds the virtual host,
+//! `dialect/carp.rs` checks the packet and makes a claim of it, and `vhost.rs` decides.
+//!
+//! **Invariant:** bytes from the wire never cause a panic, and change a state only with a valid digest.
 
 mod action;
 mod announcement;
@@ -23,12 +25,12 @@ mod key;
 mod lease;
 mod link;
 mod mac;
-mod memory;
 mod name;
 mod numbers;
 mod obstacle;
 mod reason;
 mod refusal;
+mod saved;
 mod sender;
 mod settings;
 mod status;
@@ -54,12 +56,12 @@ pub use key::{Key, KeyError};
 pub use lease::{Lease, LeasedOn};
 pub use link::{DeviceAddress, Gateway, IfIndex, Link};
 pub use mac::Mac;
-pub use memory::{Accepted, Memory, Remembered, Unsaved};
 pub use name::{Unit, UnitError};
 pub use numbers::{Advbase, Advskew, OutOfRange, Vhid};
 pub use obstacle::Obstacle;
 pub use reason::Reason;
 pub use refusal::{Refusal, RefusalKind};
+pub use saved::{AcceptedCounters, SavedInterface, SavedState, UnsavedState};
 pub use settings::{Change, DeviceName, ForcedState, LinkLayer, Settings, VirtualAddress};
 pub use status::{AddressStatus, Peer, StateName, Status, Transition};
 pub use suppression::{Cause, HolderId, Suppression};

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use crate::mac::Mac;
 use crate::settings::{DeviceName, LinkLayer, Settings};
 
-/// The kernel's number of an interface; never 0.
+/// Number of a network interface in the kernel; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IfIndex(pub u32);
 
@@ -18,7 +18,7 @@ impl fmt::Display for IfIndex {
     }
 }
 
-/// A physical interface: any interface of the kernel's that is not one of ours.
+/// A physical interface: any network interface that carpd did not create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// Its number.
@@ -37,7 +37,7 @@ pub struct Link {
     pub up: bool,
     /// Has carrier (`IFF_LOWER_UP`).
     pub carrier: bool,
-    /// Its own addresses, virtual ones not among them, tentative ones neither.
+    /// Its own addresses, without virtual and tentative ones.
     pub addresses: Vec<DeviceAddress>,
 }
 
@@ -48,14 +48,14 @@ impl Link {
         self.up && self.carrier
     }
 
-    /// Whether `name` is its name or one of its alternative names; the kernel sees to it that no
-    /// other interface has that.
+    /// Returns true if `name` is its name or one of its alternative names. The kernel gives a name to one
+    /// interface only.
     #[must_use]
     pub fn is_named(&self, name: &DeviceName) -> bool {
         self.name == *name || self.other_names.contains(name)
     }
 
-    /// Whether `address` is in one of its subnets.
+    /// Returns true if `address` is in one of its subnets.
     #[must_use]
     pub fn holds(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.holds(address))
@@ -94,7 +94,7 @@ pub(crate) fn is_link_local(address: &IpAddr) -> bool {
     }
 }
 
-/// A router by which a default route of this host goes.
+/// Router of a default route of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Gateway {
     /// Its address.

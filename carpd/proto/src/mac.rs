@@ -5,21 +5,21 @@ use core::net::IpAddr;
 
 use crate::numbers::Vhid;
 
-/// A link-layer address.
+/// Link-layer address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
-    /// Everybody on the segment.
+    /// Broadcast to the segment.
     pub const BROADCAST: Self = Self([0xff; 6]);
 
-    /// The virtual MAC of a virtual host, `00:00:5e:00:01:VHID`, shared with VRRP.
+    /// MAC of a virtual host: `00:00:5e:00:01:VHID`, as in VRRP.
     #[must_use]
     pub const fn virtual_of(vhid: Vhid) -> Self {
         Self([0x00, 0x00, 0x5e, 0x00, 0x01, vhid.get()])
     }
 
-    /// Where frames to the multicast address `group` go: RFC 1112 §6.4 and RFC 2464 §7.
+    /// MAC of the multicast address `group` (RFC 1112 §6.4, RFC 2464 §7).
     #[must_use]
     pub const fn multicast_of(group: IpAddr) -> Self {
         match group {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn multicast_addresses_map_as_the_rfcs_say() {
+    fn multicast_mac_is_that_of_the_rfcs() {
         let mac = |group: &str| Mac::multicast_of(group.parse().unwrap()).to_string();
         assert_eq!(mac("224.0.0.18"), "01:00:5e:00:00:12");
         assert_eq!(mac("239.255.1.2"), "01:00:5e:7f:01:02");

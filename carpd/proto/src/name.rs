@@ -1,19 +1,19 @@
-//! The name of a carp interface: `carp` and a unit number.
+//! Names of carp interfaces: `carp` and a unit number.
 
 use core::fmt;
 use core::str::FromStr;
 
-/// The unit number of a carp interface: 3 for `carp3`, 0 to 32767 as BSD's `if_unit`.
+/// Unit number of a carp interface: 3 for `carp3`. 0 to 32767, as BSD's `if_unit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Unit(u16);
 
-/// Why a text does not name a carp interface.
+/// Error of a text that is no name of a carp interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// It does not start with `carp`.
     #[error("a carp interface is named carp and a number, such as carp0")]
     NotCarp,
-    /// What follows `carp` is not a number without leading zeros from 0 to 32767.
+    /// `carp` is not followed by a number from 0 to 32767 without leading zeros.
     #[error("the number of a carp interface is 0 to 32767")]
     BadNumber,
 }

@@ -1,4 +1,4 @@
-//! Numbers that an administrator sets, checked once, here.
+//! Numbers that an administrator sets. Each is checked once, here.
 
 use core::fmt;
 
@@ -14,13 +14,13 @@ pub struct Advbase(u8);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Advskew(u8);
 
-/// A number outside of what its parameter allows.
+/// Error of a number outside of the range of its parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{parameter} is {least} to {most}, not {value}")]
 pub struct OutOfRange {
     /// The parameter, as ifconfig(8) spells it.
     pub parameter: &'static str,
-    /// The number itself.
+    /// The number.
     pub value: u64,
     /// The least value allowed.
     pub least: u64,

@@ -1,4 +1,4 @@
-//! Why a virtual host is in INIT: what it lacks, in words for an administrator.
+//! Obstacles: reasons why a carp interface stays in INIT, in words for an administrator.
 
 use core::net::IpAddr;
 
@@ -8,7 +8,7 @@ use crate::reason::Reason;
 use crate::settings::{DeviceName, VirtualAddress};
 use crate::warning::Have;
 
-/// What keeps a carp interface in INIT. Its words say what to do about it where that is not plain.
+/// Reason why a carp interface stays in INIT. The text contains the remedy where it is not obvious.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
     /// `down`, or not yet `up`.
@@ -23,18 +23,18 @@ pub enum Obstacle {
     /// The `carpdev` does not exist.
     #[error("{}", Absent(.0))]
     NoDevice(DeviceName),
-    /// The `carpdev` exists.
+    /// The `carpdev` exists, but cannot carry CARP.
     #[error("{0} cannot carry CARP: an Ethernet-like interface with multicast is needed")]
     UnfitDevice(DeviceName),
     /// No `carpdev` is named, and none can be chosen for this address.
     #[error("no physical interface has an address in {}: name one with carpdev", Subnet(*.0))]
     NoSubnet(VirtualAddress),
-    /// No `carpdev` is named, and several have a subnet that says nothing about the network.
+    /// No `carpdev` is named, and several interfaces have the link-local subnet.
     #[error("{}: name one with carpdev", Have { devices, address: *.address })]
     SeveralDevices {
         /// The link-local address.
         address: IpAddr,
-        /// All of them.
+        /// All these interfaces.
         devices: Vec<DeviceName>,
     },
     /// The physical interface is down.
@@ -48,28 +48,27 @@ pub enum Obstacle {
     VhidTaken {
         /// The vhid.
         vhid: Vhid,
-        /// Which carp interface has it.
+        /// Carp interface that has it.
         by: Unit,
-        /// Where.
+        /// Physical interface.
         device: DeviceName,
     },
-    /// The kernel refused the carp device, in its words.
+    /// The kernel refused the device, with this message.
     #[error("the kernel refused the device: {0}")]
     DeviceRefused(String),
 }
 
-/// What keeps a virtual host from running although its settings and its physical interface would
-/// let it.
+/// Reason why a virtual host cannot run although its settings and its physical interface allow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Impediment {
     /// Another carp interface has its vhid.
     VhidTaken,
-    /// The kernel refused its device, in these words.
+    /// The kernel refused its device, with this message.
     DeviceRefused(String),
 }
 
 impl Impediment {
-    /// Why a virtual host goes into INIT because of it.
+    /// Reason for the change to INIT.
     pub(crate) const fn reason(&self) -> Reason {
         match self {
             Self::VhidTaken => Reason::VhidTaken,
@@ -78,7 +77,7 @@ impl Impediment {
     }
 }
 
-/// The subnet of a virtual address; with an address that is alone in it, that of any interface.
+/// Subnet of a virtual address; for the prefix of a single host, any subnet.
 struct Subnet(VirtualAddress);
 
 impl core::fmt::Display for Subnet {
@@ -95,7 +94,7 @@ impl core::fmt::Display for Subnet {
     }
 }
 
-/// An interface that does not exist, and the mistake that its name shows.
+/// Name of an interface that does not exist, with the mistake that it shows.
 struct Absent<'a>(&'a DeviceName);
 
 impl core::fmt::Display for Absent<'_> {
@@ -108,7 +107,7 @@ impl core::fmt::Display for Absent<'_> {
             );
         }
         write!(f, "there is no interface {name}")?;
-        // ip(8) shows the device below or behind another one so: eth0@if7.
+        // ip(8) shows a device with the one below it, as in eth0@if7.
         match name.split_once('@') {
             Some((name, _)) if !name.is_empty() => {
                 write!(f, ": write {name}, without what ip(8) shows behind @")
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_interface_is_named_with_the_mistake_in_its_name() {
+    fn missing_device_is_reported_with_the_mistake_in_its_name() {
         for (name, text) in [
             ("eth9", "there is no interface eth9"),
             (
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_subnet_is_named_as_a_network() {
+    fn missing_subnet_is_reported_as_a_network() {
         assert_eq!(
             no_subnet("192.0.2.1", 24),
             "no physical interface has an address in 192.0.2.0/24: name one with carpdev"

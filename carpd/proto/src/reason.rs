@@ -1,9 +1,9 @@
-//! Why a virtual host changes its state.
+//! Reasons for changes of state.
 
-/// Why a virtual host changed its state.
+/// Reason for which a virtual host changed its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Everything that is needed is there: INIT → BACKUP.
+    /// INIT → BACKUP: all conditions of running are met.
     BecameRunnable,
     /// `down`, or not yet `up`.
     AdministrativelyDown,
@@ -11,7 +11,7 @@ pub enum Reason {
     NoVhid,
     /// No address.
     NoAddress,
-    /// No physical interface, or it is gone.
+    /// No physical interface.
     NoDevice,
     /// The physical interface is down.
     DeviceDown,
@@ -21,47 +21,46 @@ pub enum Reason {
     DeviceRefused,
     /// Another carp interface has this vhid on the same physical interface.
     VhidTaken,
-    /// Something that identifies the group (vhid, carpdev, lladdr) changed.
+    /// Its identity (vhid, carpdev, lladdr) changed.
     Reconfigured,
     /// Destroyed, or carpd stops.
     Destroyed,
     /// BACKUP → MASTER: nothing heard for the master-down time.
     MasterTimedOut,
-    /// BACKUP → MASTER: a bow-out, or a master too slow to be waited for.
+    /// BACKUP → MASTER: the master bowed out, or is so slow that it would time out.
     MasterWillTimeOut,
     /// BACKUP → MASTER: `preempt`.
     PreemptingSlowerMaster,
-    /// BACKUP → MASTER: the master is demoted more than we are.
+    /// BACKUP → MASTER: the master is demoted more than this host.
     PreemptingDemotedMaster,
     /// MASTER → BACKUP: the peer advertises more often.
     MoreFrequentAdvertisement,
     /// MASTER → BACKUP: the peer is demoted less than this host.
     LessDemotedAdvertisement,
-    /// MASTER → BACKUP: an equal one with a higher address.
+    /// MASTER → BACKUP: an equal peer has a higher address.
     EqualHigherAddress,
-    /// MASTER → BACKUP: we were stopped for longer than a backup waits.
+    /// MASTER → BACKUP: this host stood still for longer than a backup waits.
     Overslept,
     /// `state master|backup`.
     Forced,
-    /// INIT → MASTER: the carpd before was MASTER, and the kernel still has its addresses.
+    /// INIT → MASTER: the previous instance was MASTER, and the kernel still has the addresses.
     Resumed,
 }
 
-/// A MASTER that leaves for this reason sends a bow-out: its backups take over at once.
+/// A MASTER that leaves for this reason sends a bow-out, so that a backup takes over at once.
 const BOWS_OUT: bool = true;
 
-/// A MASTER that leaves for this reason cannot send, or the peer is master already. No MASTER leaves
-/// for the others.
+/// No MASTER leaves for this reason, or it cannot send then, or the peer is master already.
 const SILENT: bool = false;
 
 impl Reason {
-    /// The reason as one word, on the bus: `master-timed-out`.
+    /// Word on the bus, as in `master-timed-out`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         self.row().0
     }
 
-    /// The reason as BSD's kernels word it where they do.
+    /// Text for people: that of BSD's kernels where they have one.
     #[must_use]
     pub const fn text(self) -> &'static str {
         self.row().1
@@ -72,7 +71,7 @@ impl Reason {
         self.row().2
     }
 
-    /// The word, the text, and whether a MASTER bows out.
+    /// Word, text, and [`BOWS_OUT`] or [`SILENT`].
     const fn row(self) -> (&'static str, &'static str, bool) {
         match self {
             Self::BecameRunnable => ("became-runnable", "initialization complete", SILENT),

@@ -1,12 +1,12 @@
-//! Why a request was refused.
+//! Refusals of requests.
 
-/// Why a request was refused. Nothing changed.
+/// Refusal of a request, which then changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// The kind, one for each error name on the bus.
+    /// Kind, one for each error name on the bus.
     pub kind: RefusalKind,
-    /// One line that names the interface, the value and what would be right.
+    /// One line that names the interface, the value and the remedy.
     pub message: String,
 }
 
@@ -23,20 +23,20 @@ impl Refusal {
 /// Kinds of refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// It exists already, or is taken.
+    /// It exists already, or is already used.
     Exists,
-    /// There is no such thing.
+    /// It does not exist.
     NotFound,
-    /// The value cannot be.
+    /// Invalid value.
     InvalidArgument,
-    /// The address is not there.
+    /// The interface does not have the address.
     AddressNotAvailable,
     /// The physical interface cannot carry CARP.
     NoDevice,
-    /// A read-only sysctl.
+    /// The sysctl is read-only.
     ReadOnly,
-    /// Not in this state.
+    /// Impossible in the present state.
     Busy,
-    /// The kernel did not do its part of what was done.
+    /// The kernel refused its part of the change.
     Kernel,
 }

@@ -9,10 +9,10 @@ use crate::name::Unit;
 use crate::numbers::{Advbase, Advskew, Vhid};
 use crate::refusal::{Refusal, RefusalKind};
 
-/// The most bytes of a description, and of a holder's words.
+/// Maximum length of a description, and of the name and the reason of a holder, in bytes.
 const TEXT_LIMIT: usize = 255;
 
-/// An address shared by the group, with the prefix length it is given in the kernel.
+/// Address that the group shares, with its prefix length in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VirtualAddress {
     /// The address.
@@ -21,14 +21,14 @@ pub struct VirtualAddress {
     pub prefix: u8,
 }
 
-/// The name of a network interface: 1 to 127 bytes, no `/`, no white space, not `.` or `..`.
+/// Name of a network interface: 1 to 127 bytes, no `/`, no `:`, no white space, not `.` or `..`.
 ///
-/// The kernel's own names have 15 bytes at most (`IFNAMSIZ`), alternative ones 127 (`ALTIFNAMSIZ`).
+/// A name has at most 15 bytes (`IFNAMSIZ`), an alternative name 127 (`ALTIFNAMSIZ`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceName(String);
 
 impl DeviceName {
-    /// Checks a name against the kernel's rule (`dev_valid_name()`); `None` if it cannot be one.
+    /// Checks a name by the rule of the kernel (`dev_valid_name()`).
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
         let fits = (1..=127).contains(&name.len()) && name != "." && name != "..";
@@ -38,7 +38,7 @@ impl DeviceName {
         (fits && clean).then(|| Self(name.to_owned()))
     }
 
-    /// The name itself.
+    /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -57,12 +57,12 @@ pub enum LinkLayer {
     /// The virtual MAC `00:00:5e:00:01:VHID`, on a macvlan device of its own.
     #[default]
     Virtual,
-    /// The physical interface's own: where the network allows no second MAC.
+    /// The MAC of the physical interface, for networks that allow no second one.
     Parent,
 }
 
 impl LinkLayer {
-    /// As `lladdr` takes it.
+    /// Word of `lladdr`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -71,7 +71,7 @@ impl LinkLayer {
         }
     }
 
-    /// The one with this word, if there is one.
+    /// Finds the value of a word.
     #[must_use]
     pub fn find(word: &str) -> Option<Self> {
         [Self::Virtual, Self::Parent]
@@ -80,7 +80,7 @@ impl LinkLayer {
     }
 }
 
-/// A state that `ifconfig carpN state …` may ask for.
+/// State that `ifconfig carpN state …` requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForcedState {
     /// Become BACKUP.
@@ -89,10 +89,10 @@ pub enum ForcedState {
     Master,
 }
 
-/// Everything that is set on one carp interface.
+/// All settings of a carp interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Unset: INIT, nothing is sent.
+    /// Virtual host ID. Without one the virtual host stays in INIT.
     pub vhid: Option<Vhid>,
     /// Seconds.
     pub advbase: Advbase,
@@ -102,21 +102,20 @@ pub struct Settings {
     pub key: Key,
     /// A second password that is accepted but never sent.
     pub accept_key: Option<Key>,
-    /// The virtual addresses in the order they were added, none of them twice.
+    /// Virtual addresses in the order in which they were added, without duplicates.
     pub addresses: Vec<VirtualAddress>,
-    /// The physical interface named by `carpdev`; chosen by subnet if unset.
+    /// Physical interface named by `carpdev`. Without one it is chosen by subnet.
     pub carpdev: Option<DeviceName>,
     /// Administratively up.
     pub up: bool,
     /// Free text.
     pub description: String,
-    /// Virtual or parent.
+    /// Link-layer address of the virtual addresses.
     pub lladdr: LinkLayer,
 }
 
 impl Default for Settings {
-    /// A freshly created interface; BSD's ifconfig marks it up with its first address, and so
-    /// does [`Change::AddAddress`].
+    /// Settings of a new interface. [`Change::AddAddress`] marks it up, as BSD's ifconfig does.
     fn default() -> Self {
         Self {
             vhid: None,
@@ -133,7 +132,7 @@ impl Default for Settings {
     }
 }
 
-/// One change of a command line. A line is a list of them that is applied whole or not at all.
+/// One change of a command line, whose changes are made together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// `advbase N`
@@ -142,8 +141,8 @@ pub enum Change {
     Advskew(Advskew),
     /// `accept_pass TEXT`, or `None` for `-accept_pass`.
     AcceptKey(Option<Key>),
-    /// `inet ADDR/LEN`, `inet6 ADDR/LEN`: added, and the interface is marked up unless the same
-    /// line says `down`. An address that is there already is refused.
+    /// `inet ADDR/LEN`, `inet6 ADDR/LEN`. Also marks the interface up, unless the same line contains
+    /// `down`. An address that it has already is refused.
     AddAddress(VirtualAddress),
     /// `carpdev IF`, or `None` for `-carpdev`.
     Carpdev(Option<DeviceName>),
@@ -164,11 +163,11 @@ pub enum Change {
 }
 
 impl Settings {
-    /// A new carp interface after all of `changes`.
+    /// Settings of a new carp interface after all of `changes`.
     ///
     /// # Errors
-    /// [`RefusalKind::InvalidArgument`] for what cannot be set, and for a state, which is nothing
-    /// that is configured; [`RefusalKind::Exists`] for an address that is given twice.
+    /// [`RefusalKind::InvalidArgument`] for an invalid value, and for a state, which is not a setting;
+    /// [`RefusalKind::Exists`] for an address that is given twice.
     pub fn configured(unit: Unit, changes: &[Change]) -> Result<Self, Refusal> {
         let mut settings = Self::default();
         match settings.apply(unit, changes)? {
@@ -179,7 +178,7 @@ impl Settings {
         }
     }
 
-    /// Makes all of `changes`, and returns the state they ask for. After an error some of them are
+    /// Makes all of `changes`, and returns the state that they request. After an error, some of them are
     /// made.
     pub(crate) fn apply(
         &mut self,
@@ -203,7 +202,7 @@ impl Settings {
                 Change::Lladdr(lladdr) => self.lladdr = *lladdr,
                 Change::RemoveAddress(address) => self.remove_address(unit, *address)?,
                 Change::State(state) => forced = Some(*state),
-                Change::Up(wanted) => up = Some(*wanted),
+                Change::Up(is_up) => up = Some(*is_up),
                 Change::Vhid(vhid) => self.vhid = Some(*vhid),
             }
         }
@@ -268,7 +267,7 @@ fn check_address(unit: Unit, virtual_address: VirtualAddress) -> Result<(), Refu
     }
 }
 
-/// Why no host can have `address` with a prefix of this length, which is at least 1.
+/// Reason why no host can have `address` with a prefix of this length, which is at least 1.
 fn unusable(address: IpAddr, prefix: u8) -> Option<String> {
     if address.is_multicast() || address.is_unspecified() || address.is_loopback() {
         return Some("it is not a unicast address of a network".to_owned());
@@ -307,17 +306,17 @@ fn unusable(address: IpAddr, prefix: u8) -> Option<String> {
     }
 }
 
-/// Refuses a text that is too long or no line. `what` it is begins the refusal.
-pub(crate) fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
+/// Refuses a text that is too long or has control characters. `subject` begins the message.
+pub(crate) fn check_text(subject: &str, text: &str) -> Result<(), Refusal> {
     if text.len() > TEXT_LIMIT {
         return Err(Refusal::invalid(format!(
-            "{what} is {} bytes long, {TEXT_LIMIT} at most",
+            "{subject} is {} bytes long, {TEXT_LIMIT} at most",
             text.len()
         )));
     }
     if text.chars().any(char::is_control) {
         return Err(Refusal::invalid(format!(
-            "{what} contains a control character"
+            "{subject} contains a control character"
         )));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What is shown of a carp interface: a snapshot, without the password.
+//! Status of a carp interface: a snapshot, without the password.
 
 use core::net::IpAddr;
 
@@ -14,15 +14,15 @@ use crate::settings::{DeviceName, LinkLayer, VirtualAddress};
 use crate::time::UnixTime;
 use crate::warning::Warning;
 
-/// The state of a virtual host, without its timers.
+/// State of a virtual host, without its timers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StateName {
-    /// Something is missing; nothing is sent.
+    /// A condition of running is missing. Nothing is sent.
     #[default]
     Init,
-    /// Listening for the master.
+    /// Listens for the master.
     Backup,
-    /// Advertising, and holding the addresses.
+    /// Advertises, and has the addresses.
     Master,
 }
 
@@ -38,39 +38,39 @@ impl StateName {
     }
 }
 
-/// A change of state.
+/// A change of the state of a virtual host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// Which virtual host.
+    /// Virtual host.
     pub unit: Unit,
-    /// Its virtual host ID then, if it had one.
+    /// Its vhid then, if it had one.
     pub vhid: Option<Vhid>,
-    /// The physical interface it was on then, or had been on last.
+    /// Its physical interface then, or the last one before.
     pub device: Option<DeviceName>,
-    /// When.
+    /// Time.
     pub at: UnixTime,
-    /// The state before.
+    /// Old state.
     pub from: StateName,
-    /// The state after.
+    /// New state.
     pub to: StateName,
-    /// Why.
+    /// Reason.
     pub reason: Reason,
-    /// The host whose advertisement caused it, if one did.
+    /// Host whose advertisement caused it, if one did.
     pub peer: Option<IpAddr>,
 }
 
-/// The sender of an advertisement, as last heard.
+/// A peer, as its last advertisement describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Its source address.
+    /// Source address.
     pub source: IpAddr,
     /// Seconds.
     pub advbase: u8,
     /// 1/256 seconds.
     pub advskew: u8,
-    /// Its demotion byte.
+    /// Demotion byte.
     pub demotion: u8,
-    /// When it was heard.
+    /// Time of the advertisement.
     pub heard: UnixTime,
 }
 
@@ -80,20 +80,20 @@ impl Peer {
     }
 }
 
-/// A virtual address with what DragonFly's `ifconfig carpN vhaddr` shows of it.
+/// Status of a virtual address, as DragonFly's `ifconfig carpN vhaddr` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressStatus {
     /// The address as configured.
     pub address: VirtualAddress,
-    /// The physical interface's address whose subnet holds it.
+    /// Address of the physical interface whose subnet holds it.
     pub backing: Option<IpAddr>,
-    /// It is the physical interface's own address too: flag `O`.
+    /// It is also an address of the physical interface: flag `O`.
     pub owner: bool,
     /// The kernel has it now: flag `A`.
     pub active: bool,
 }
 
-/// Everything that is shown of a carp interface.
+/// Status of a carp interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Its name.
@@ -104,43 +104,43 @@ pub struct Status {
     pub up: bool,
     /// Not INIT.
     pub running: bool,
-    /// What keeps it in INIT.
+    /// Reason why it is in INIT.
     pub obstacle: Option<Obstacle>,
-    /// Settings that work but are probably a mistake.
+    /// Settings that work but are probably mistakes.
     pub warnings: Vec<Warning>,
     /// The virtual host ID.
     pub vhid: Option<Vhid>,
-    /// Configured, in seconds.
+    /// Configured value in seconds.
     pub advbase: u8,
-    /// Configured, in 1/256 seconds.
+    /// Configured value in 1/256 seconds.
     pub advskew: u8,
-    /// What is advertised now: 240 at least while preemption is suppressed, 0 for an owner.
+    /// Advertised value: at least 240 while preemption is suppressed, otherwise 0 for an owner.
     pub effective_advskew: u8,
-    /// The demotion byte advertised now.
+    /// Advertised demotion byte.
     pub demotion: u8,
-    /// The physical interface, chosen or named, if it is there.
+    /// Physical interface, chosen or named, if it exists.
     pub device: Option<(IfIndex, DeviceName)>,
-    /// The `carpdev` that was named.
+    /// Configured `carpdev`.
     pub carpdev: Option<DeviceName>,
     /// Virtual or parent.
     pub lladdr: LinkLayer,
-    /// The link-layer address of the virtual addresses, once vhid (or device) is known.
+    /// Link-layer address of the virtual addresses, once the vhid (with `lladdr parent`, the physical
+    /// interface) is known.
     pub mac: Option<Mac>,
-    /// The physical interface's MTU in bytes; 1500 while there is none.
+    /// MTU of the physical interface in bytes; 1500 without one.
     pub mtu: u32,
     /// Every virtual address in configured order.
     pub addresses: Vec<AddressStatus>,
-    /// Whether a password is set.
+    /// True if a password is set.
     pub has_password: bool,
     /// Free text.
     pub description: String,
-    /// Who is master: the last accepted advertisement's sender while BACKUP; `None` while MASTER
-    /// ourselves or INIT, or before anything was heard.
+    /// While BACKUP, the sender of the last accepted advertisement, if one was heard.
     pub master: Option<Peer>,
-    /// When our last own advertisement was sent, while MASTER.
+    /// While MASTER, the time of our last advertisement.
     pub advertised: Option<UnixTime>,
-    /// The master-down time in microseconds; while preemption is suppressed, with the skew that is
-    /// advertised.
+    /// Master-down time in microseconds. While preemption is suppressed it includes the advertised
+    /// advskew.
     pub master_down_micros: u64,
     /// The last change of state.
     pub last_transition: Option<Transition>,

@@ -1,17 +1,15 @@
-//! What suppresses preemption: named causes that add up to `net.inet.carp.suppress_preempt`.
-//!
-//! **Invariant:** the sum is recomputed from the causes, never adjusted.
+//! Suppression of preemption: `net.inet.carp.suppress_preempt` is the number of the causes.
 
 use std::collections::BTreeMap;
 
 use crate::name::Unit;
 use crate::time::UnixTime;
 
-/// The number of an outside holder.
+/// Number of an outside holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HolderId(pub u64);
 
-/// One problem. Each adds one while it lasts.
+/// Cause of suppression. Each one adds one to the sysctl while it lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
     /// The physical interface of a virtual host is down or has no carrier.
@@ -24,21 +22,20 @@ pub enum Cause {
     Holder(HolderId),
 }
 
-/// One cause with what is shown of it.
+/// A cause with its description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suppression {
     /// The cause.
     pub cause: Cause,
-    /// Who suppresses: the physical interface's or the virtual host's name, or what the holder
-    /// said.
+    /// Name of the physical interface, of the virtual host or of the holder.
     pub who: String,
-    /// Why.
+    /// Reason.
     pub why: String,
-    /// Since when.
+    /// Time at which it began.
     pub since: UnixTime,
 }
 
-/// All causes now.
+/// All present causes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Suppressions {
     causes: BTreeMap<Cause, Suppression>,
@@ -46,7 +43,7 @@ pub(crate) struct Suppressions {
 }
 
 impl Suppressions {
-    /// The value of `net.inet.carp.suppress_preempt`.
+    /// Value of `net.inet.carp.suppress_preempt`.
     pub(crate) fn count(&self) -> u64 {
         self.causes.len() as u64
     }
@@ -56,13 +53,13 @@ impl Suppressions {
         self.causes.values()
     }
 
-    /// A number for a new outside holder, never given twice.
+    /// Returns the number of a new outside holder, which was never used before.
     pub(crate) fn new_holder(&mut self) -> HolderId {
         self.last_holder += 1;
         HolderId(self.last_holder)
     }
 
-    /// The cause is there. Since when stays as it was if it was there before.
+    /// Adds a cause. One that exists keeps the time at which it began.
     pub(crate) fn set(&mut self, cause: Cause, who: String, why: String, since: UnixTime) {
         let entry = self.causes.entry(cause).or_insert_with(|| Suppression {
             cause,
@@ -74,7 +71,7 @@ impl Suppressions {
         entry.why = why;
     }
 
-    /// The cause is gone; what was shown of it, if it was there.
+    /// Removes a cause.
     pub(crate) fn clear(&mut self, cause: Cause) -> Option<Suppression> {
         self.causes.remove(&cause)
     }

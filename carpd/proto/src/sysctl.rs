@@ -7,7 +7,7 @@ use crate::refusal::{Refusal, RefusalKind};
 /// Prefix of each name.
 const PREFIX: &str = "net.inet.carp.";
 
-/// Makes [`Sysctl`] and [`Sysctls`] of rows `Name field: Type { … }`.
+/// Defines [`Sysctl`] and [`Sysctls`] by rows `Name field: Type { … }`.
 macro_rules! sysctls {
     ($(
         $sysctl:ident $field:ident: $type:ty {
@@ -129,13 +129,13 @@ struct Row {
 }
 
 impl Sysctl {
-    /// The sysctl with the name `name`, as in `preempt`.
+    /// Finds the sysctl `name`, as in `preempt`.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|sysctl| sysctl.name() == name)
     }
 
-    /// Every sysctl that can be set.
+    /// All sysctls that can be set.
     pub fn writable() -> impl Iterator<Item = Self> {
         Self::ALL
             .into_iter()
@@ -148,13 +148,13 @@ impl Sysctl {
         self.row().name
     }
 
-    /// One sentence for `sysctl -d`.
+    /// Description for `sysctl -d`.
     #[must_use]
     pub const fn description(self) -> &'static str {
         self.row().description
     }
 
-    /// The least and the greatest value; `None` for a read-only one.
+    /// Least and greatest value; `None` for a read-only sysctl.
     #[must_use]
     pub const fn range(self) -> Option<(u64, u64)> {
         self.row().range
@@ -177,8 +177,8 @@ impl Sysctl {
     }
 }
 
-/// The type of a field, from and to the number that an administrator sees. A number comes from the
-/// range of its row.
+/// Conversion between the type of a field and the number that an administrator sees. The number is
+/// within the range of the row.
 trait Value {
     fn from_number(number: u64) -> Self;
 
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_of_a_range_is_kept_and_no_other_is_taken() {
+    fn set_accepts_the_values_of_the_range_and_no_others() {
         for sysctl in Sysctl::writable() {
             let (least, most) = sysctl.range().unwrap();
             let mut values = Sysctls::default();
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn read_only_sysctl_is_not_set() {
+    fn set_refuses_a_read_only_sysctl() {
         let mut values = Sysctls::default();
         let refusal = values.set(Sysctl::SuppressPreempt, 1).unwrap_err();
         assert_eq!(refusal.kind, RefusalKind::ReadOnly);

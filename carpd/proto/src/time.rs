@@ -1,10 +1,10 @@
-//! Points in time, as the caller tells them.
+//! Points in time. The caller supplies them.
 
 use core::fmt;
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
-/// A point on a monotonic clock: microseconds since an origin of the caller's choosing.
+/// A point on a monotonic clock: microseconds since an origin that the caller chooses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
@@ -60,7 +60,7 @@ impl fmt::Display for Instant {
 
 /// A point on the wall clock: microseconds since 1970-01-01 00:00:00 UTC, leap seconds ignored.
 ///
-/// Used for sealed counters and for what is shown to people, never for timers.
+/// For sealed counters and for people, never for timers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(u64);
 

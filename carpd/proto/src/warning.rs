@@ -1,17 +1,17 @@
-//! Warnings: settings that work but are probably a mistake. Nothing but text follows from them.
+//! Warnings: settings that work but are probably mistakes.
 
 use core::fmt;
 use core::net::IpAddr;
 
 use crate::settings::{DeviceName, VirtualAddress};
 
-/// How many items of a long list are named.
+/// Number of items of a long list that are named.
 const NAMED: usize = 3;
 
-/// A setting of a carp interface that works but is probably a mistake. The text says what to do.
+/// Setting of a carp interface that works but is probably a mistake. The text contains the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// No `carpdev` is named, and others would have done as well as the one that was chosen.
+    /// No `carpdev` is named, and several physical interfaces are equally good.
     #[error(
         "{chosen} is used, and {} too: name one with carpdev",
         Have { devices: others, address: *.address }
@@ -19,9 +19,9 @@ pub enum Warning {
     SeveralDevices {
         /// The virtual address that decided.
         address: IpAddr,
-        /// The one that is used.
+        /// The chosen physical interface.
         chosen: DeviceName,
-        /// The others, at least one.
+        /// The others; at least one.
         others: Vec<DeviceName>,
     },
     /// A virtual address is an address of the physical interface.
@@ -46,7 +46,7 @@ pub enum Warning {
         /// The other interface.
         device: DeviceName,
     },
-    /// A virtual address does not bring a route, and nothing else does.
+    /// Neither a virtual address nor anything else brings a route to its neighbours.
     #[error(
         "{}/{} brings no route, and {device} has no address in a subnet that holds it: hosts there \
          get no answers unless a route leads to them", .address.address, .address.prefix
@@ -57,7 +57,7 @@ pub enum Warning {
         /// The physical interface.
         device: DeviceName,
     },
-    /// A virtual address is that of a router by which this host's default route goes.
+    /// A virtual address is that of a router of a default route.
     #[error(
         "{0} is the gateway of a default route of this host, which leads nowhere while it is MASTER"
     )]
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_listed_and_many_are_counted() {
+    fn several_devices_names_three_and_counts_the_rest() {
         let warning = |others: &[&str]| {
             let several = Warning::SeveralDevices {
                 address: IpAddr::from([192, 0, 2, 1]),

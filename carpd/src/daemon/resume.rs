@@ -20,7 +20,10 @@ impl Daemon {
         };
         let none = BTreeSet::new();
         let leases = if leases_count { leases } else { &none };
-        self.handle(Input::Resume { memory, leases });
+        self.handle(Input::Resume {
+            saved: memory,
+            leases,
+        });
         self.kernel.sweep();
         self.saving.complete();
         let now = self.clock.now();

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use carp_proto::Memory;
+use carp_proto::SavedState;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
@@ -109,7 +109,7 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Past {
     /// Its memory.
-    pub(crate) memory: Memory,
+    pub(crate) memory: SavedState,
     /// True if leases that have not run out are valid.
     pub(crate) leases_count: bool,
 }
@@ -179,8 +179,8 @@ mod tests {
 
     type Spoil = fn(&Path);
 
-    fn memory() -> Memory {
-        let mut memory = Memory::default();
+    fn memory() -> SavedState {
+        let mut memory = SavedState::default();
         memory.sysctls.log = 7;
         memory
     }

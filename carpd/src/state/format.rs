@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use carp_dbus::one_line;
 use carp_proto::{
-    Accepted, Change, Instant, Key, Memory, Now, Remembered, Settings, Spent, StateName, Sysctl,
-    Unit, UnixTime,
+    AcceptedCounters, Change, Instant, Key, Now, SavedInterface, SavedState, Settings, Spent,
+    StateName, Sysctl, Unit, UnixTime,
 };
 use sha1::{Digest as _, Sha1};
 
@@ -29,8 +29,8 @@ pub(crate) struct Saved {
     pub boot: String,
     /// Time that the machine had been suspended until then.
     pub suspended: Duration,
-    /// Memory of the previous instance.
-    pub memory: Memory,
+    /// State of the previous instance.
+    pub memory: SavedState,
 }
 
 /// Reason to refuse a text.
@@ -69,7 +69,7 @@ pub(crate) fn print(saved: &Saved) -> String {
         let [accepted4, accepted6] = &remembered.accepted;
         let _ = writeln!(out, "state {}", remembered.state.text());
         let _ = writeln!(out, "sealed {sealed4} {sealed6}");
-        for Accepted { counter, at, spent } in [accepted4, accepted6] {
+        for AcceptedCounters { counter, at, spent } in [accepted4, accepted6] {
             let _ = writeln!(out, "accepted {counter} {}", at.micros());
             print_spent(out, spent);
         }
@@ -186,7 +186,7 @@ struct Draft {
     accept_key: Option<Key>,
     state: StateName,
     sealed: [u64; 2],
-    accepted: Vec<Accepted>,
+    accepted: Vec<AcceptedCounters>,
     at: Now,
 }
 
@@ -267,7 +267,7 @@ impl Draft {
                 self.state = states.into_iter().find(|state| state.text() == name)?;
             }
             "sealed" => self.sealed = [next(words)?, next(words)?],
-            "accepted" => self.accepted.push(Accepted {
+            "accepted" => self.accepted.push(AcceptedCounters {
                 counter: next(words)?,
                 at: Instant::from_micros(next(words)?),
                 spent: Vec::new(),
@@ -285,13 +285,13 @@ impl Draft {
         Some(())
     }
 
-    fn finish(self, version: &str) -> Option<Remembered> {
+    fn finish(self, version: &str) -> Option<SavedInterface> {
         let settings = if version == HEADER {
             self.settings?
         } else {
             Settings::configured(self.unit, &self.changes).ok()?
         };
-        Some(Remembered {
+        Some(SavedInterface {
             settings: Settings {
                 key: self.key,
                 accept_key: self.accept_key,
@@ -382,7 +382,7 @@ mod tests {
         })
     }
 
-    fn remembered() -> impl Strategy<Value = Remembered> {
+    fn remembered() -> impl Strategy<Value = SavedInterface> {
         let states = [StateName::Init, StateName::Backup, StateName::Master];
         let spent = btree_set(any::<u64>(), 0..20);
         let accepted = [
@@ -390,11 +390,11 @@ mod tests {
             (any::<(u64, u64)>(), spent),
         ];
         (settings(), 0..3_usize, any::<[u64; 2]>(), accepted, now()).prop_map(
-            move |(changes, state, sealed, accepted, at)| Remembered {
+            move |(changes, state, sealed, accepted, at)| SavedInterface {
                 settings: Settings::configured(0.try_into().unwrap(), &changes).unwrap(),
                 state: states[state],
                 sealed,
-                accepted: accepted.map(|((counter, at), spent)| Accepted {
+                accepted: accepted.map(|((counter, at), spent)| AcceptedCounters {
                     counter,
                     at: Instant::from_micros(at),
                     spent: spent.into_iter().collect(),
@@ -422,7 +422,7 @@ mod tests {
         let units = (0..=Unit::MAX).prop_map(|it| Unit::try_from(it).unwrap());
         let interfaces = btree_map(units, remembered(), 0..4);
         (interfaces, sysctls(), any::<u32>()).prop_map(|(interfaces, sysctls, micros)| {
-            let memory = Memory {
+            let memory = SavedState {
                 interfaces,
                 sysctls,
             };
@@ -468,16 +468,16 @@ mod tests {
             }),
         ];
         let unit = Unit::try_from(0).unwrap();
-        let remembered = Remembered {
+        let remembered = SavedInterface {
             settings: Settings::configured(unit, &changes).unwrap(),
             state: StateName::Master,
             sealed: [3, 4],
-            accepted: <[Accepted; 2]>::default(),
+            accepted: <[AcceptedCounters; 2]>::default(),
             at: Now::default(),
         };
-        let memory = Memory {
+        let memory = SavedState {
             interfaces: [(unit, remembered)].into(),
-            ..Memory::default()
+            ..SavedState::default()
         };
         let saved = Saved {
             boot: "b".to_owned(),

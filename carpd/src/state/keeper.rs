@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use carp_proto::Unsaved;
+use carp_proto::UnsavedState;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -36,7 +36,7 @@ pub(crate) struct Keeper {
 #[derive(Debug)]
 pub(crate) enum Last {
     /// It is written once more, for the next instance.
-    Keep(Unsaved),
+    Keep(UnsavedState),
     /// It is removed.
     Forget,
 }
@@ -51,7 +51,7 @@ struct Slot {
 
 #[derive(Debug, Default)]
 struct Pending {
-    unsaved: Option<Unsaved>,
+    unsaved: Option<UnsavedState>,
     /// Notified once all changes until then are in the file, or could not be written.
     waiting: Vec<oneshot::Sender<()>>,
     end: Option<End>,
@@ -93,7 +93,7 @@ impl Pending {
         self.unsaved.is_none() && self.waiting.is_empty() && self.end.is_none()
     }
 
-    fn add(&mut self, unsaved: Unsaved) {
+    fn add(&mut self, unsaved: UnsavedState) {
         match &mut self.unsaved {
             None => self.unsaved = Some(unsaved),
             Some(earlier) => {
@@ -129,13 +129,13 @@ impl Keeper {
     }
 
     /// Saves changes as soon as the present write is done. Never blocks.
-    pub(crate) fn save(&self, unsaved: Unsaved) {
+    pub(crate) fn save(&self, unsaved: UnsavedState) {
         self.slot.put(|pending| pending.add(unsaved));
     }
 
     /// As [`Keeper::save`]. `done` is notified once the file has this and all changes before, or
     /// cannot be written.
-    pub(crate) fn save_and_notify(&self, unsaved: Option<Unsaved>, done: oneshot::Sender<()>) {
+    pub(crate) fn save_and_notify(&self, unsaved: Option<UnsavedState>, done: oneshot::Sender<()>) {
         self.slot.put(|pending| {
             if let Some(unsaved) = unsaved {
                 pending.add(unsaved);
@@ -228,8 +228,8 @@ mod tests {
     use super::super::file::recall;
     use super::*;
 
-    fn log_is(log: u8) -> Unsaved {
-        let mut unsaved = Unsaved {
+    fn log_is(log: u8) -> UnsavedState {
+        let mut unsaved = UnsavedState {
             sysctls: carp_proto::Sysctls::default(),
             interfaces: std::collections::BTreeMap::new(),
         };

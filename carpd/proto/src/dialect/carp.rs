@@ -9,7 +9,6 @@ mod restart;
 pub(crate) mod seal;
 pub(crate) mod spent;
 
-use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! How often the same kind of bad packet is worth a line.
+//! Rate limit of reports about bad packets.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -7,10 +7,10 @@ use crate::counters::Counter;
 use crate::link::IfIndex;
 use crate::time::Instant;
 
-/// At most one line for each physical interface and kind in this time.
-const PAUSE: Duration = Duration::from_secs(10);
+/// Minimum time between two reports of one kind on one physical interface.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Remembers when a kind was last reported, and how many were held back since.
+/// Times of the last reports, and numbers of packets held back since.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Limiter {
     reported: BTreeMap<(IfIndex, Counter), Reported>,
@@ -23,10 +23,10 @@ struct Reported {
 }
 
 impl Limiter {
-    /// `Some` with the number held back since the last report if this one may be reported.
+    /// If a packet may be reported, returns the number of those held back since the last report.
     pub(super) fn admit(&mut self, device: IfIndex, kind: Counter, now: Instant) -> Option<u64> {
         match self.reported.get_mut(&(device, kind)) {
-            Some(last) if now.since(last.at) < PAUSE => {
+            Some(last) if now.since(last.at) < REPORT_INTERVAL => {
                 last.held_back = last.held_back.saturating_add(1);
                 None
             }
@@ -47,7 +47,7 @@ impl Limiter {
         }
     }
 
-    /// Forgets a physical interface that is gone.
+    /// Forgets a physical interface that disappeared.
     pub(super) fn forget(&mut self, device: IfIndex) {
         self.reported.retain(|(each, _), _| *each != device);
     }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_held_back_is_counted() {
+    fn limiter_counts_the_packets_that_it_holds_back() {
         let mut limiter = Limiter::default();
         let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
         assert_eq!(limiter.admit(IfIndex(1), Counter::Badsum, at(0)), Some(0));

@@ -1,4 +1,4 @@
-//! What the kernel refused, until it does not refuse it any more.
+//! Devices and addresses that the kernel refuses.
 
 use core::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::time::Now;
 use crate::vhost::Event;
 
 impl Engine {
-    /// The kernel refused an address, or the device: then the virtual host waits in INIT until
+    /// The kernel refused an address or the device. Without a device, the virtual host waits in INIT for
     /// [`Engine::granted`].
     pub(super) fn refused(
         &mut self,
@@ -44,7 +44,7 @@ impl Engine {
         out.push(Action::Updated(unit));
     }
 
-    /// The kernel has what it refused before.
+    /// The kernel has an address or a device that it may have refused before.
     pub(super) fn granted(
         &mut self,
         unit: Unit,
@@ -68,8 +68,8 @@ impl Engine {
         }
     }
 
-    /// Sets or clears the cause of suppression that a refused device is. It lasts no longer than
-    /// the virtual host waits for the device, so that it cannot outlive its reason.
+    /// Sets or clears the cause of suppression for a refused device. The cause ends when the virtual host no
+    /// longer waits for the device.
     pub(super) fn judge_refusal(&mut self, unit: Unit, now: Now, out: &mut Vec<Action>) {
         let vhost = self.vhosts.get(&unit);
         let obstacle = vhost.and_then(|vhost| self.obstacle(vhost));
@@ -82,12 +82,12 @@ impl Engine {
         }
     }
 
-    /// What the kernel refuses now, of one carp interface or of all: a line for each.
+    /// One line for each device and address that the kernel refuses, of one carp interface or of all.
     #[must_use]
     pub fn refusals(&self, of: Option<Unit>) -> Vec<String> {
         let mut lines = Vec::new();
-        let wanted = |unit: Unit| of.is_none_or(|of| of == unit);
-        for vhost in self.vhosts.values().filter(|vhost| wanted(vhost.unit)) {
+        let is_asked = |unit: Unit| of.is_none_or(|of| of == unit);
+        for vhost in self.vhosts.values().filter(|vhost| is_asked(vhost.unit)) {
             let unit = vhost.unit;
             if let Some(Impediment::DeviceRefused(error)) = &vhost.impediment {
                 let refused = Obstacle::DeviceRefused(error.clone());

@@ -1,4 +1,4 @@
-//! What administrators and programs ask for: all of a request, or nothing of it.
+//! Requests of administrators and programs. A request that is refused changes nothing.
 
 use super::Engine;
 use super::choice::{Current, choose};
@@ -15,12 +15,12 @@ use crate::sysctl::Sysctl;
 use crate::time::Now;
 use crate::vhost::{Event, Vhost};
 
-/// What becomes of a request for a `carpdev` that does not exist.
+/// Treatment of a `carpdev` that does not exist.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Absent {
-    /// An administrator hears of it at once.
+enum MissingDevice {
+    /// An administrator is present to correct it.
     Refused,
-    /// At boot it may still come; until then the virtual host is in INIT.
+    /// At boot the device may appear later. Until then the virtual host is in INIT.
     Awaited,
 }
 
@@ -65,7 +65,7 @@ impl Engine {
         };
         let mut settings = Settings::default();
         let forced = settings.apply(unit, changes)?;
-        self.vet(unit, &settings, forced, Absent::Refused)?;
+        self.vet(unit, &settings, forced, MissingDevice::Refused)?;
         self.vhosts.insert(unit, Box::new(Vhost::new(unit)));
         out.push(Action::Created(unit));
         self.commit(unit, settings, forced, now, out);
@@ -82,7 +82,7 @@ impl Engine {
         let vhost = self.vhosts.get(&unit).ok_or_else(|| no_such(unit))?;
         let mut settings = vhost.settings.clone();
         let forced = settings.apply(unit, changes)?;
-        self.vet(unit, &settings, forced, Absent::Refused)?;
+        self.vet(unit, &settings, forced, MissingDevice::Refused)?;
         self.commit(unit, settings, forced, now, out);
         self.retry_taken(now, out);
         Ok(Answer::Done)
@@ -100,7 +100,7 @@ impl Engine {
             return Ok(Answer::Done);
         }
         let is_new = old.is_none();
-        self.vet(unit, &settings, None, Absent::Awaited)?;
+        self.vet(unit, &settings, None, MissingDevice::Awaited)?;
         if is_new {
             self.vhosts.insert(unit, Box::new(Vhost::new(unit)));
             out.push(Action::Created(unit));
@@ -137,7 +137,7 @@ impl Engine {
         Ok(Answer::Done)
     }
 
-    /// Virtual hosts that waited for a vhid may have it now.
+    /// Configures virtual hosts that wait for a vhid again. It may be free now.
     fn retry_taken(&mut self, now: Now, out: &mut Vec<Action>) {
         let waiting: Vec<Unit> = self
             .vhosts
@@ -173,13 +173,13 @@ impl Engine {
         Ok(Answer::Old(old))
     }
 
-    /// Everything that is set on one carp interface, its passwords too, for root alone.
+    /// All settings of a carp interface, with its passwords, for root alone.
     #[must_use]
     pub fn settings(&self, unit: Unit) -> Option<&Settings> {
         self.vhosts.get(&unit).map(|vhost| &vhost.settings)
     }
 
-    /// The value of `sysctl` now.
+    /// Present value of `sysctl`.
     #[must_use]
     pub fn get(&self, sysctl: Sysctl) -> u64 {
         self.sysctls().get(sysctl)
@@ -192,11 +192,11 @@ impl Engine {
         now: Now,
         out: &mut Vec<Action>,
     ) -> Result<Answer, Refusal> {
-        for (what, text) in [("who", who.as_str()), ("why", why)] {
-            check_text(what, text)?;
+        for (part, text) in [("who", who.as_str()), ("why", why)] {
+            check_text(part, text)?;
             if text.is_empty() {
                 return Err(Refusal::invalid(format!(
-                    "{what} suppresses preemption must be said"
+                    "{part} suppresses preemption must be said"
                 )));
             }
         }
@@ -219,7 +219,7 @@ impl Engine {
         Answer::Done
     }
 
-    /// Every MASTER bows out. The carp devices go all at once with the kernel thread's own end.
+    /// Makes each MASTER bow out. The kernel thread removes all devices together when it ends.
     fn stop(&mut self, now: Now, out: &mut Vec<Action>) -> Answer {
         let all: Vec<Unit> = self.vhosts.keys().copied().collect();
         for unit in &all {
@@ -240,20 +240,20 @@ impl Engine {
             .ok_or_else(|| Refusal::new(RefusalKind::Exists, "every carp unit is taken".to_owned()))
     }
 
-    /// What can only be judged with the rest of this host in view.
+    /// Checks the settings against the rest of this host.
     fn vet(
         &self,
         unit: Unit,
         settings: &Settings,
         forced: Option<ForcedState>,
-        absent: Absent,
+        missing: MissingDevice,
     ) -> Result<(), Refusal> {
         let old = self.vhosts.get(&unit);
         if let Some(name) = &settings.carpdev
             && old.is_none_or(|old| old.settings.carpdev != settings.carpdev)
         {
             match self.links.values().find(|link| link.is_named(name)) {
-                None if absent == Absent::Awaited => {}
+                None if missing == MissingDevice::Awaited => {}
                 None => {
                     let text = format!("{unit}: {}", Obstacle::NoDevice(name.clone()));
                     return Err(Refusal::new(RefusalKind::NoDevice, text));

@@ -1,4 +1,4 @@
-//! Going on where another carpd of this host was ended.
+//! Restart: the engine continues where the previous instance ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,29 +7,29 @@ use super::choice::{Current, choose};
 use crate::action::Action;
 use crate::lease::{Lease, LeasedOn};
 use crate::link::IfIndex;
-use crate::memory::Memory;
 use crate::name::Unit;
+use crate::saved::SavedState;
 use crate::settings::{LinkLayer, Settings};
 use crate::status::StateName;
 use crate::time::Now;
 use crate::vhost::{Event, Vhost};
 
 impl Engine {
-    /// Every interface is there before the first one advertises, or that would not say what
-    /// suppresses preemption, nor would its addresses be shared.
+    /// Creates all carp interfaces before the first one advertises, because causes of suppression and
+    /// shared addresses follow from all of them.
     pub(super) fn resume(
         &mut self,
-        memory: Memory,
+        saved: SavedState,
         leases: &BTreeSet<Lease>,
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        self.sysctls = memory.sysctls;
+        self.sysctls = saved.sysctls;
         self.changes.sysctls();
         out.push(Action::SysctlsChanged);
         let mut events = BTreeMap::new();
         let mut devices: BTreeSet<IfIndex> = BTreeSet::new();
-        for (unit, before) in memory.interfaces {
+        for (unit, before) in saved.interfaces {
             self.vhosts.insert(unit, Box::new(Vhost::new(unit)));
             out.push(Action::Created(unit));
             let is_named = before.settings.carpdev.is_some();
@@ -67,8 +67,8 @@ impl Engine {
     }
 }
 
-/// The physical interface that the kernel still has a virtual host's addresses on, or its device:
-/// where several would do, it is the one that was chosen.
+/// Physical interface on which the kernel still has the device or the addresses of a virtual host. The
+/// previous instance chose it, where several are possible.
 fn where_leased(unit: Unit, settings: &Settings, leases: &BTreeSet<Lease>) -> Option<IfIndex> {
     leases.iter().find_map(|lease| match lease.on {
         LeasedOn::Device {

@@ -1,7 +1,7 @@
 //! State that the next instance needs and that is not saved yet.
 
 use super::Engine;
-use crate::memory::Unsaved;
+use crate::saved::UnsavedState;
 use crate::status::StateName;
 use crate::time::Now;
 
@@ -21,13 +21,13 @@ impl Engine {
 
     /// Changes that another instance needs to [resume](crate::Input::Resume).
     #[must_use]
-    pub fn take_unsaved(&mut self, now: Now) -> Unsaved {
+    pub fn take_unsaved(&mut self, now: Now) -> UnsavedState {
         let units = self.changes.take();
         let remember = |unit| {
             let vhost = self.vhosts.get(&unit);
-            (unit, vhost.map(|vhost| vhost.remembered(now)))
+            (unit, vhost.map(|vhost| vhost.saved(now)))
         };
-        Unsaved {
+        UnsavedState {
             sysctls: self.sysctls,
             interfaces: units.into_iter().map(remember).collect(),
         }

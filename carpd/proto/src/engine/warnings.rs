@@ -1,4 +1,4 @@
-//! Finds warnings whenever settings change, or an interface or a gateway that they depend on.
+//! Warnings about settings, found again after each change of an interface or a gateway.
 
 use core::net::IpAddr;
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use crate::vhost::Vhost;
 use crate::warning::Warning;
 
 impl Engine {
-    /// Takes over the gateways of the default routes of this host.
+    /// Replaces the gateways of the default routes of this host.
     pub(super) fn gateways_changed(&mut self, gateways: BTreeSet<Gateway>, out: &mut Vec<Action>) {
         let before = core::mem::replace(&mut self.gateways, gateways);
         let changed: Vec<Gateway> = before
@@ -30,7 +30,7 @@ impl Engine {
         }
     }
 
-    /// Finds the warnings of a virtual host and reports those that are new.
+    /// Finds the warnings of a virtual host, and reports new ones.
     pub(super) fn review(&mut self, unit: Unit, out: &mut Vec<Action>) {
         let Some(vhost) = self.vhosts.get(&unit) else {
             return;
@@ -56,7 +56,7 @@ impl Engine {
         out.push(Action::Updated(unit));
     }
 
-    /// Reviews the virtual hosts that an interface with these addresses can cause a warning for.
+    /// Reviews the virtual hosts for which an interface with these addresses can cause a warning.
     pub(super) fn review_near(&mut self, addresses: &[DeviceAddress], out: &mut Vec<Action>) {
         let near = self.vhosts.values().filter(|vhost| {
             let mut virtual_ones = vhost.settings.addresses.iter();
@@ -98,19 +98,19 @@ impl Engine {
                     device: link.name.clone(),
                 });
             }
-            // A link-local one is that of the same network alone.
-            let is_it = |gateway: &Gateway| {
+            // A link-local address identifies a router on one network only.
+            let is_gateway = |gateway: &Gateway| {
                 let is_there = vhost.device == Some(gateway.device);
                 gateway.address == address && (is_there || !is_link_local(&address))
             };
-            if self.gateways.iter().any(is_it) {
+            if self.gateways.iter().any(is_gateway) {
                 warnings.push(Warning::Gateway(address));
             }
         }
         warnings
     }
 
-    /// Interfaces that hold the deciding address in as small a subnet as `chosen` does.
+    /// Warns if other interfaces have the deciding address in an equally small subnet.
     fn several_devices(&self, vhost: &Vhost, chosen: &Link) -> Option<Warning> {
         let address = deciding(&vhost.settings).find(|address| chosen.holds(*address))?;
         let others: Vec<DeviceName> = alternatives(&self.links, address, chosen)
@@ -124,22 +124,22 @@ impl Engine {
     }
 }
 
-/// Whether a route leads to the neighbours of a virtual address: a subnet of the physical interface,
-/// or the prefix of a virtual address.
+/// Returns true if a route leads to the neighbours of a virtual address, through a subnet of the physical
+/// interface or the prefix of a virtual address.
 fn has_route(vhost: &Vhost, link: &Link, address: IpAddr) -> bool {
     let by_own = link
         .addresses
         .iter()
-        .any(|own| !is_alone(*own) && own.holds(address));
+        .any(|own| !is_single_host(*own) && own.holds(address));
     let mut addresses = vhost.settings.addresses.iter().map(|each| DeviceAddress {
         address: each.address,
         prefix: each.prefix,
     });
-    by_own || addresses.any(|each| !is_alone(each) && each.holds(address))
+    by_own || addresses.any(|each| !is_single_host(each) && each.holds(address))
 }
 
-/// Whether the prefix is that of a single host.
-const fn is_alone(address: DeviceAddress) -> bool {
+/// Returns true if the prefix is that of a single host.
+const fn is_single_host(address: DeviceAddress) -> bool {
     let most = match address.address {
         IpAddr::V4(_) => 32,
         IpAddr::V6(_) => 128,

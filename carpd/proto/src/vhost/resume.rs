@@ -6,15 +6,15 @@ use super::Vhost;
 use crate::lease::{Lease, LeasedOn};
 use crate::link::Link;
 use crate::mac::Mac;
-use crate::memory::Remembered;
+use crate::saved::SavedInterface;
 use crate::settings::LinkLayer;
 use crate::time::Now;
 
 impl Vhost {
     /// State for the next instance.
-    pub(crate) fn remembered(&self, now: Now) -> Remembered {
+    pub(crate) fn saved(&self, now: Now) -> SavedInterface {
         let (sealed, accepted) = self.dialect.counters();
-        Remembered {
+        SavedInterface {
             settings: self.settings.clone(),
             state: self.state(),
             sealed,

@@ -94,8 +94,8 @@ impl Watch {
         .recomputed(own)
     }
 
-    /// Computes the master-down deadline from the last advertisement and `own`, so that a change of
-    /// settings never postpones a takeover by more than it says.
+    /// Computes the master-down deadline from the last advertisement and `own`. A change of settings must not
+    /// start the wait again.
     pub(super) fn recomputed(self, own: OwnWait) -> Self {
         let wait = wait(own.advbase, own.advskew, self.theirs);
         Self {

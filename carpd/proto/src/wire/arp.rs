@@ -9,35 +9,35 @@ const LENGTH: usize = 28;
 /// Hardware Ethernet, protocol IPv4, their addresses 6 and 4 bytes long.
 const ETHERNET_IPV4: [u8; 6] = [0x00, 0x01, 0x08, 0x00, 6, 4];
 
-/// One request or reply.
+/// A request or reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// Which of the two.
+    /// Request or reply.
     pub operation: Operation,
-    /// The sender's link-layer address.
+    /// Link-layer address of the sender.
     pub sender_mac: Mac,
-    /// The sender.
+    /// Address of the sender.
     pub sender: Ipv4Addr,
-    /// The target's link-layer address; means nothing in a request.
+    /// Link-layer address of the target; ignored in a request.
     pub target_mac: Mac,
-    /// The target.
+    /// Address of the target.
     pub target: Ipv4Addr,
 }
 
-/// What an ARP packet is.
+/// Operation of an ARP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Who has the target?
+    /// Asks for the MAC of the target.
     Request,
-    /// The sender is at the sender's MAC.
+    /// Gives the MAC of the sender.
     Reply,
 }
 
 impl Packet {
-    /// Reads a packet. Bytes after the 28 are Ethernet's padding.
+    /// Reads a packet. Bytes after the first 28 are padding of Ethernet.
     ///
     /// # Errors
-    /// It is too short, not IPv4 over Ethernet, or neither request nor reply.
+    /// The packet is too short, not IPv4 over Ethernet, or neither request nor reply.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         #[rustfmt::skip]
         let &[
@@ -95,7 +95,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_request_is_read_and_written() {
+    fn request_is_read_and_written() {
         let packet = Packet::parse(&REQUEST).unwrap();
         assert_eq!(packet.operation, Operation::Request);
         assert_eq!(packet.sender_mac, Mac([2, 0, 0, 0, 0, 9]));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_ipv4_over_ethernet_is_malformed() {
+    fn packet_other_than_ipv4_over_ethernet_is_malformed() {
         assert_eq!(Packet::parse(&REQUEST[..27]), Err(Malformed));
         for at in 0..8 {
             let mut other = REQUEST;

@@ -12,26 +12,26 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use super::checksum::checksum;
 use crate::mac::Mac;
 
-/// The length of a header in bytes.
+/// Length of a header in bytes.
 pub const LENGTH: usize = 36;
-/// The IP protocol and IPv6 next header, VRRP's too.
+/// IP protocol and IPv6 next header, shared with VRRP.
 pub const PROTOCOL: u8 = 112;
-/// The TTL and hop limit of every advertisement.
+/// TTL and hop limit of each advertisement.
 pub const TTL: u8 = 255;
-/// Where IPv4 advertisements go.
+/// Destination of IPv4 advertisements.
 pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-/// Where IPv6 advertisements go.
+/// Destination of IPv6 advertisements.
 pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
-/// The only version there is.
+/// The only version.
 pub const VERSION: u8 = 2;
-/// The only type there is.
+/// The only type.
 pub const ADVERTISEMENT: u8 = 1;
 /// 32-bit words of counter and digest.
 pub const AUTHLEN: u8 = 7;
 /// `advbase` and `advskew` of a bow-out.
 pub const BOW_OUT: u8 = 255;
 
-/// One advertisement.
+/// Header of an advertisement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// [`VERSION`], 4 bits.
@@ -42,19 +42,19 @@ pub struct Header {
     pub vhid: u8,
     /// 1/256 seconds.
     pub advskew: u8,
-    /// [`AUTHLEN`]; nobody looks at it.
+    /// [`AUTHLEN`]. No host checks it.
     pub authlen: u8,
     /// OpenBSD's demotion counter; zero elsewhere.
     pub demotion: u8,
     /// Seconds.
     pub advbase: u8,
-    /// Covered by the digest, and opaque to every BSD.
+    /// Counter. The digest covers it, and BSD hosts accept any.
     pub counter: u64,
     /// HMAC-SHA1.
     pub digest: [u8; 20],
 }
 
-/// Why bytes are not a header.
+/// Error of bytes that are not a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// Fewer than 36 bytes.
@@ -65,12 +65,12 @@ pub enum HeaderError {
     Checksum,
 }
 
-/// The length of what may follow the header: see [`emit_host`].
+/// Length of the bytes that can follow the header: see [`emit_host`].
 pub const HOST_LENGTH: usize = 8;
 
-/// What follows the header where hosts advertise from one source: the MAC of the sender's physical
-/// interface and the complement of its sum, so that a checksum of the whole is that of the 36 bytes.
-/// No BSD looks at it.
+/// Bytes that follow the header where hosts advertise from one source: the MAC of the sender's physical
+/// interface and the complement of its sum, which leaves the checksum of the whole unchanged. BSD hosts
+/// ignore them.
 #[must_use]
 pub fn emit_host(mac: Mac) -> [u8; HOST_LENGTH] {
     let mut host = [0; HOST_LENGTH];
@@ -79,7 +79,7 @@ pub fn emit_host(mac: Mac) -> [u8; HOST_LENGTH] {
     host
 }
 
-/// The MAC that follows the header in `payload`, if one does.
+/// MAC that follows the header in `payload`, if one does.
 #[must_use]
 pub fn parse_host(payload: &[u8]) -> Option<Mac> {
     let host: &[u8; HOST_LENGTH] = payload.get(LENGTH..)?.try_into().ok()?;
@@ -88,10 +88,10 @@ pub fn parse_host(payload: &[u8]) -> Option<Mac> {
 }
 
 impl Header {
-    /// Reads a header, of any version. Bytes after the 36 are not looked at.
+    /// Reads a header of any version. Bytes after the first 36 are ignored.
     ///
     /// # Errors
-    /// One for each counter that the failure raises.
+    /// One for each counter that a fault raises.
     pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
         let header = bytes.first_chunk::<LENGTH>().ok_or(HeaderError::Short)?;
         if checksum(&[header]) != 0 {
@@ -123,7 +123,7 @@ impl Header {
         })
     }
 
-    /// The bytes of the header, with their checksum.
+    /// Bytes of the header, with their checksum.
     #[must_use]
     pub fn emit(&self) -> [u8; LENGTH] {
         let version_kind = self.version << 4 | self.kind & 0x0f;
@@ -145,7 +145,7 @@ impl Header {
         bytes
     }
 
-    /// Whether the sender says that it stops.
+    /// Returns true for a bow-out.
     #[must_use]
     pub const fn is_bow_out(&self) -> bool {
         self.advbase == BOW_OUT && self.advskew == BOW_OUT
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_follows_the_header_and_leaves_every_checksum_good() {
+    fn host_after_the_header_leaves_the_checksum_unchanged() {
         let mac = Mac([2, 0, 0, 0xff, 1, 9]);
         let host = emit_host(mac);
         let payload = [&HEADER[..], &host].concat();
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(parse_host(&other), None);
     }
 
-    /// What DragonFly sends for vhid 5, pass `demotekey`, 192.0.2.55, counter 0x55.
+    /// Header of DragonFly for vhid 5, pass `demotekey`, 192.0.2.55, counter 0x55.
     const HEADER: [u8; LENGTH] = [
         0x21, 0x05, 0xf0, 0x07, 0x00, 0x01, 0x63, 0xc7, // advskew 240, advbase 1
         0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x55, // counter
@@ -178,7 +178,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_header_is_read_and_written() {
+    fn header_is_read_and_written() {
         let header = Header::parse(&HEADER).unwrap();
         assert_eq!(
             (header.version, header.kind, header.authlen),
@@ -197,13 +197,13 @@ mod tests {
     }
 
     #[test]
-    fn fewer_bytes_are_short_whatever_their_checksum() {
+    fn fewer_bytes_than_a_header_are_short() {
         assert_eq!(Header::parse(&HEADER[..35]), Err(HeaderError::Short));
         assert_eq!(Header::parse(&[]), Err(HeaderError::Short));
     }
 
     #[test]
-    fn every_flipped_bit_breaks_the_checksum() {
+    fn header_with_a_flipped_bit_has_a_wrong_checksum() {
         for bit in 0..LENGTH * 8 {
             let mut bytes = HEADER;
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_still_read() {
+    fn header_of_another_version_is_read() {
         let other = Header {
             version: 3,
             kind: 4,
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bow_out_is_exactly_255_and_255() {
+    fn bow_out_is_255_and_255_alone() {
         let header = Header::parse(&HEADER).unwrap();
         assert!(
             Header {

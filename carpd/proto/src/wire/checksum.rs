@@ -1,7 +1,7 @@
 //! The Internet checksum of RFC 1071.
 
-/// The checksum of `parts` as if they were one run of bytes. Every part but the last is of even
-/// length. Bytes that include their own correct checksum give 0.
+/// Checksum of `parts` as one run of bytes. Each part but the last has an even length. Bytes that include
+/// their own correct checksum give 0.
 #[must_use]
 pub fn checksum(parts: &[&[u8]]) -> u16 {
     let sum: u64 = parts.iter().map(|part| sum(part)).sum();
@@ -29,13 +29,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_example_of_rfc_1071_section_3() {
+    fn checksum_equals_the_example_of_rfc_1071_section_3() {
         let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
         assert_eq!(checksum(&[&bytes]), !0xddf2);
     }
 
     #[test]
-    fn an_odd_byte_counts_as_the_high_half_of_a_word() {
+    fn odd_byte_is_the_high_half_of_a_word() {
         assert_eq!(
             checksum(&[&[0x12, 0x34, 0x56]]),
             checksum(&[&[0x12, 0x34, 0x56, 0x00]])
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_count_as_one_run() {
+    fn parts_are_one_run_of_bytes() {
         let whole = [0xff; 64];
         assert_eq!(checksum(&[&whole[..20], &whole[20..]]), checksum(&[&whole]));
     }

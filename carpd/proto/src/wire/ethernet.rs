@@ -9,16 +9,16 @@ pub const ETHERTYPE_ARP: u16 = 0x0806;
 /// The `EtherType` of IPv6.
 pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 
-/// One frame without its check sequence.
+/// A frame without its check sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// To whom.
+    /// Destination MAC.
     pub destination: Mac,
-    /// From whom.
+    /// Source MAC.
     pub source: Mac,
-    /// What the payload is.
+    /// Type of the payload.
     pub ethertype: u16,
-    /// The rest, padding included.
+    /// Payload with its padding.
     pub payload: &'a [u8],
 }
 
@@ -37,7 +37,7 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// The bytes of the frame, not padded to the 60 that the hardware sends at least.
+    /// Bytes of the frame. The hardware pads them to 60.
     #[must_use]
     pub fn emit(&self) -> Vec<u8> {
         let ethertype = self.ethertype.to_be_bytes();
@@ -63,7 +63,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_frame_is_read_and_written() {
+    fn frame_is_read_and_written() {
         let frame = Frame::parse(&FRAME).unwrap();
         assert_eq!(
             frame.destination,
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_shorter_than_its_header_is_none() {
+    fn frame_shorter_than_its_header_is_none() {
         assert_eq!(Frame::parse(&FRAME[..13]), None);
         assert!(Frame::parse(&FRAME[..14]).is_some());
     }

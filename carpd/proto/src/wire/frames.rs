@@ -1,4 +1,4 @@
-//! The whole frames that carpd sends.
+//! Whole frames that carpd sends.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,13 +7,13 @@ use super::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame};
 use super::{arp, ipv4, ipv6, ndisc};
 use crate::mac::Mac;
 
-/// An advertisement to the CARP group of `source`'s family.
+/// Advertisement to the CARP group of the family of `source`.
 #[must_use]
 pub fn advertisement(source_mac: Mac, source: IpAddr, header: &Header) -> Vec<u8> {
     to_group(source_mac, source, &header.emit())
 }
 
-/// The same from a source that other hosts may have too, with the MAC that tells them apart.
+/// The same from a source that other hosts may use too, with the MAC that identifies this host.
 #[must_use]
 pub fn advertisement_of(source_mac: Mac, source: IpAddr, host: Mac, header: &Header) -> Vec<u8> {
     let payload = [&header.emit()[..], &emit_host(host)].concat();
@@ -57,10 +57,10 @@ fn to_group(source_mac: Mac, source: IpAddr, payload: &[u8]) -> Vec<u8> {
     .emit()
 }
 
-/// Tells everybody that `address` is at `mac`, in a form that nobody answers.
+/// Announces that `address` is at `mac`, in the form that no host answers.
 ///
-/// Sender and target are the same, addresses and MACs: `arp_process()` of Linux takes a reply as
-/// gratuitous only then.
+/// Sender and target are equal, both addresses and MACs: `arp_process()` of Linux recognises a gratuitous
+/// reply by that.
 #[must_use]
 pub fn gratuitous_arp_reply(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
     let packet = arp::Packet {
@@ -73,8 +73,8 @@ pub fn gratuitous_arp_reply(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
     arp_frame(mac, Mac::BROADCAST, &packet)
 }
 
-/// Tells everybody that `address` is at `mac`, as RFC 5227 §3 announces: for neighbours that heed
-/// requests alone. Whoever still has the address answers it.
+/// Announces that `address` is at `mac`, in the form of RFC 5227 §3, for neighbours that ignore gratuitous
+/// replies. A host that still has the address answers.
 #[must_use]
 pub fn gratuitous_arp_request(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
     let packet = arp::Packet {
@@ -100,7 +100,7 @@ pub fn arp_reply(mac: Mac, address: Ipv4Addr, to_mac: Mac, to_address: Ipv4Addr)
     arp_frame(mac, to_mac, &packet)
 }
 
-/// Tells all nodes that `address` is at `mac`.
+/// Announces to all nodes that `address` is at `mac`.
 #[must_use]
 pub fn neighbour_advertisement(mac: Mac, address: Ipv6Addr) -> Vec<u8> {
     let message = ndisc::Advertisement {
@@ -155,7 +155,7 @@ mod tests {
     };
 
     #[test]
-    fn an_advertisement_goes_to_the_group_from_the_virtual_mac() {
+    fn advertisement_goes_to_the_group_from_the_virtual_mac() {
         let bytes = advertisement(MAC, "192.0.2.2".parse().unwrap(), &HEADER);
         let frame = Frame::parse(&bytes).unwrap();
         assert_eq!(frame.destination.to_string(), "01:00:5e:00:00:12");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_advertisement_goes_to_its_group() {
+    fn ipv6_advertisement_goes_to_its_group() {
         let bytes = advertisement(MAC, "fe80::2".parse().unwrap(), &HEADER);
         let frame = Frame::parse(&bytes).unwrap();
         assert_eq!(frame.destination.to_string(), "33:33:00:00:00:12");
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gratuitous_reply_names_the_virtual_host_four_times() {
+    fn gratuitous_reply_has_equal_sender_and_target() {
         let bytes = gratuitous_arp_reply(MAC, ADDRESS);
         let frame = Frame::parse(&bytes).unwrap();
         assert_eq!((frame.destination, frame.source), (Mac::BROADCAST, MAC));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gratuitous_request_asks_for_its_own_address() {
+    fn gratuitous_request_asks_for_its_own_address() {
         let bytes = gratuitous_arp_request(MAC, ADDRESS);
         let frame = Frame::parse(&bytes).unwrap();
         assert_eq!((frame.destination, frame.source), (Mac::BROADCAST, MAC));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_goes_back_to_who_asked() {
+    fn reply_goes_to_the_host_that_asked() {
         let (asker, asker_mac) = (Ipv4Addr::new(192, 0, 2, 9), Mac([2, 0, 0, 0, 0, 9]));
         let bytes = arp_reply(MAC, ADDRESS, asker_mac, asker);
         let frame = Frame::parse(&bytes).unwrap();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbour_advertisement_goes_to_all_nodes_from_the_virtual_address() {
+    fn neighbour_advertisement_goes_to_all_nodes() {
         let address: Ipv6Addr = "2001:db8::100".parse().unwrap();
         let bytes = neighbour_advertisement(MAC, address);
         let frame = Frame::parse(&bytes).unwrap();

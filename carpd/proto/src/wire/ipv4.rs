@@ -8,21 +8,21 @@ use super::malformed::Malformed;
 const HEADER: usize = 20;
 const LOW_DELAY: u8 = 0x10;
 const DONT_FRAGMENT: u16 = 0x4000;
-/// More fragments follow, or this is not the first.
+/// Bits that are set in fragments: more fragments, and the offset.
 const FRAGMENT: u16 = 0x3fff;
 
-/// One packet, its options skipped.
+/// A packet. Its options are skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
-    /// From whom.
+    /// Source address.
     pub source: Ipv4Addr,
-    /// To whom.
+    /// Destination address.
     pub destination: Ipv4Addr,
-    /// 255 only if it was sent on this segment.
+    /// 255 only if the packet was sent on this segment.
     pub ttl: u8,
-    /// What the payload is.
+    /// Type of the payload.
     pub protocol: u8,
-    /// As long as the header says: Ethernet's padding is not in it.
+    /// Payload, as long as the header says, so without the padding of Ethernet.
     pub payload: &'a [u8],
 }
 
@@ -30,8 +30,8 @@ impl<'a> Packet<'a> {
     /// Reads a packet.
     ///
     /// # Errors
-    /// It is not IPv4, shorter than it says, has an impossible header length or a wrong header
-    /// checksum, or is a fragment: advertisements never are.
+    /// The packet is not IPv4, is shorter than its header says, has an impossible header length or a wrong
+    /// header checksum, or is a fragment. Advertisements are never fragmented.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         #[rustfmt::skip]
         let &[
@@ -61,8 +61,8 @@ impl<'a> Packet<'a> {
         })
     }
 
-    /// The packet as BSD sends its advertisements: low delay, not to be fragmented, no
-    /// identification (`ip_carp.c`, `carp_send_ad_locked()`). The payload is at most 65515 bytes.
+    /// Bytes of the packet as BSD sends advertisements: low delay, not to be fragmented, no identification
+    /// (`ip_carp.c`, `carp_send_ad_locked()`). The payload is at most 65515 bytes.
     #[must_use]
     pub fn emit(&self) -> Vec<u8> {
         let total = u16::try_from(HEADER + self.payload.len()).unwrap_or(u16::MAX);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_is_read_and_written() {
+    fn packet_is_read_and_written() {
         let packet = Packet::parse(&PACKET).unwrap();
         assert_eq!(packet.source, Ipv4Addr::new(192, 0, 2, 2));
         assert_eq!(packet.destination, Ipv4Addr::new(224, 0, 0, 18));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_cut_off_by_the_length_in_the_header() {
+    fn padding_after_the_length_of_the_header_is_cut_off() {
         let padded = [&PACKET[..], &[0; 22]].concat();
         assert_eq!(Packet::parse(&padded), Packet::parse(&PACKET));
     }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_that_contradicts_itself_is_malformed() {
+    fn packet_that_contradicts_itself_is_malformed() {
         let malformed = [
             with(|bytes| bytes[0] = 0x65), // version 6
             with(|bytes| bytes[0] = 0x44), // header of 16 bytes
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_header_checksum_is_malformed() {
+    fn packet_with_a_wrong_header_checksum_is_malformed() {
         let mut bytes = PACKET;
         bytes[15] ^= 1;
         assert_eq!(Packet::parse(&bytes), Err(Malformed));

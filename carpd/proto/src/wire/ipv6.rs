@@ -4,18 +4,18 @@ use core::net::Ipv6Addr;
 
 use super::malformed::Malformed;
 
-/// One packet.
+/// A packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
-    /// From whom.
+    /// Source address.
     pub source: Ipv6Addr,
-    /// To whom.
+    /// Destination address.
     pub destination: Ipv6Addr,
-    /// 255 only if it was sent on this segment.
+    /// 255 only if the packet was sent on this segment.
     pub hop_limit: u8,
-    /// What the payload is. Extension headers are not looked into: advertisements have none.
+    /// Type of the payload. Extension headers are not read, because advertisements have none.
     pub next_header: u8,
-    /// As long as the header says: Ethernet's padding is not in it.
+    /// Payload, as long as the header says, so without the padding of Ethernet.
     pub payload: &'a [u8],
 }
 
@@ -23,7 +23,7 @@ impl<'a> Packet<'a> {
     /// Reads a packet.
     ///
     /// # Errors
-    /// It is not IPv6, or shorter than it says.
+    /// The packet is not IPv6, or is shorter than its header says.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (start, rest) = bytes.split_first_chunk::<8>().ok_or(Malformed)?;
         let (source, rest) = rest.split_first_chunk::<16>().ok_or(Malformed)?;
@@ -51,8 +51,8 @@ impl<'a> Packet<'a> {
         })
     }
 
-    /// The packet without traffic class or flow label, as BSD sends its advertisements. The
-    /// payload is at most 65535 bytes.
+    /// Bytes of the packet without traffic class and flow label, as BSD sends advertisements. The payload
+    /// is at most 65535 bytes.
     #[must_use]
     pub fn emit(&self) -> Vec<u8> {
         let length = u16::try_from(self.payload.len()).unwrap_or(u16::MAX);
@@ -85,7 +85,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_packet_is_read_and_written() {
+    fn packet_is_read_and_written() {
         let packet = Packet::parse(&PACKET).unwrap();
         assert_eq!(packet.source.to_string(), "fe80::2");
         assert_eq!(packet.destination.to_string(), "ff02::12");
@@ -95,13 +95,13 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_cut_off_by_the_length_in_the_header() {
+    fn padding_after_the_length_of_the_header_is_cut_off() {
         let padded = [&PACKET[..], &[0; 22]].concat();
         assert_eq!(Packet::parse(&padded), Packet::parse(&PACKET));
     }
 
     #[test]
-    fn a_packet_that_contradicts_itself_is_malformed() {
+    fn packet_that_contradicts_itself_is_malformed() {
         assert_eq!(Packet::parse(&PACKET[..HEADER - 1]), Err(Malformed));
         assert_eq!(Packet::parse(&PACKET[..HEADER + 2]), Err(Malformed));
         let mut other = PACKET;

@@ -15,27 +15,26 @@ pub const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 const LENGTH: u8 = 32;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
-/// Override, so that neighbours replace what they had; router, as VRRP sets it (RFC 9568 §6.4.1):
-/// a neighbour whose default router advertises itself without it stops to use it (RFC 4861
-/// §7.2.5), and one that does not route to the sender never looks at it.
+/// Override, so that neighbours replace their entry; router, as in VRRP (RFC 9568 §6.4.1), because a
+/// neighbour stops using a default router that advertises itself without it (RFC 4861 §7.2.5).
 const ROUTER_AND_OVERRIDE: u8 = 0xa0;
 /// Target link-layer address, one unit of 8 bytes.
 const TARGET_LINK_LAYER_ADDRESS: [u8; 2] = [2, 1];
 
-/// Tells all nodes of the link that `target` is at `mac`.
+/// Advertisement to all nodes of the link that `target` is at `mac`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advertisement {
-    /// The virtual address: the source of the packet too.
+    /// Virtual address, which is also the source of the packet.
     pub target: Ipv6Addr,
-    /// Where it is.
+    /// MAC of the target.
     pub mac: Mac,
 }
 
 impl Advertisement {
-    /// Reads the payload of a packet that came from `source` to [`ALL_NODES`].
+    /// Reads the payload of a packet from `source` to [`ALL_NODES`].
     ///
     /// # Errors
-    /// It is not of the very form that [`emit`](Self::emit) writes, or its checksum is wrong.
+    /// The payload differs from the form that [`emit`](Self::emit) writes, or its checksum is wrong.
     pub fn parse(source: Ipv6Addr, bytes: &[u8]) -> Result<Self, Malformed> {
         let (_, rest) = bytes.split_first_chunk::<8>().ok_or(Malformed)?;
         let (target, rest) = rest.split_first_chunk::<16>().ok_or(Malformed)?;
@@ -52,7 +51,7 @@ impl Advertisement {
         }
     }
 
-    /// The `ICMPv6` message, for a packet from the target to [`ALL_NODES`].
+    /// `ICMPv6` message for a packet from the target to [`ALL_NODES`].
     #[must_use]
     pub fn emit(&self) -> Vec<u8> {
         let start = [NEIGHBOUR_ADVERTISEMENT, 0];
@@ -97,7 +96,7 @@ mod tests {
     ];
 
     #[test]
-    fn an_advertisement_is_written_and_read() {
+    fn advertisement_is_written_and_read() {
         let bytes = ADVERTISEMENT.emit();
         assert_eq!((&bytes[..2], &bytes[4..]), (&BYTES[..2], &BYTES[4..]));
         assert_eq!(
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_covers_the_pseudo_header() {
+    fn checksum_covers_the_pseudo_header() {
         let sum = ADVERTISEMENT.emit()[2..4].to_vec();
         let mut packet = ADVERTISEMENT.target.octets().to_vec();
         packet.extend(ALL_NODES.octets());
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn any_flipped_bit_is_malformed() {
+    fn advertisement_with_a_flipped_bit_is_malformed() {
         let good = ADVERTISEMENT.emit();
         for bit in 0..32 * 8 {
             let mut bytes = good.clone();

@@ -1,43 +1,43 @@
-//! Hosts that go through a story, and the rules that hold meanwhile and once all faults stop.
+//! Hosts of a story, and the rules that hold during it and after all faults stop.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use carp_proto::{
-    Advbase, Advskew, Answer, Cause, Family, HolderId, Instant, Interval, Key, Memory, Priority,
-    Request, StateName, Status, Sysctl, Vhid,
+    Advbase, Advskew, Answer, Cause, Family, HolderId, Instant, Interval, Key, Priority, Request,
+    SavedState, StateName, Status, Sysctl, Vhid,
 };
 
 use crate::segment::bsd::BsdSettings;
 use crate::segment::{ETH0, Segment};
 use crate::step::{BsdLine, HOSTS, Step};
 
-/// A frame under way and a kernel at work, and nothing else, may be between a rule and the hosts.
+/// Time that a frame and a kernel can take. After it, the rules hold.
 const SLACK: Duration = Duration::from_millis(200);
 
-/// How long a host that could not send is suppressed at most after it can.
+/// Maximum time for which a host stays suppressed after it can send again.
 const LAPSE: Duration = Duration::from_secs(60);
 
-/// What is wrong: which rule was broken, and how.
+/// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Broken {
     pub(crate) rule: &'static str,
     pub(crate) how: String,
 }
 
-/// One host of a story beside what the segment knows of it.
+/// Data of a host that the segment does not have.
 #[derive(Clone, Debug, Default)]
 struct Host {
     /// Its command lines, for a reboot.
     lines: Vec<String>,
     sysctls: Vec<(Sysctl, u64)>,
     held: Vec<HolderId>,
-    /// What it saved before it was killed; `None` while it runs.
-    memory: Option<Memory>,
+    /// State that it saved before it was killed; `None` while it runs.
+    saved: Option<SavedState>,
     bsd: Option<BsdLine>,
-    /// The longest wait that was configured since it last heard its master.
+    /// Longest wait that was configured since it last heard its master.
     wait: Duration,
-    /// When it last heard its master, or began to wait.
+    /// Time at which it last heard its master, or began to wait.
     since: Instant,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct World {
     pub(crate) segment: Segment,
     hosts: Vec<Host>,
     alone: Option<usize>,
-    /// Some host could not send.
+    /// A host could not send.
     was_mute: bool,
     addresses: BTreeSet<String>,
 }
@@ -71,11 +71,11 @@ impl World {
     }
 
     pub(crate) fn runs(&self, host: usize) -> bool {
-        self.hosts[host].memory.is_none()
+        self.hosts[host].saved.is_none()
     }
 
-    /// Takes a story to its end, and then all faults stop.
-    pub(crate) fn tell(hosts: usize, steps: &[Step]) -> Result<(), Broken> {
+    /// Runs a story, and then stops all faults.
+    pub(crate) fn run(hosts: usize, steps: &[Step]) -> Result<(), Broken> {
         let mut world = Self::new(hosts);
         for step in steps {
             world.take(step)?;
@@ -124,14 +124,14 @@ impl World {
             Step::Plug(host, plugged) => segment.carrier(HOSTS[*host], ETH0, *plugged),
             Step::Kill(host) => {
                 if self.runs(*host) && !self.is_bsd(*host) {
-                    self.hosts[*host].memory = Some(self.segment.saved(HOSTS[*host]));
+                    self.hosts[*host].saved = Some(self.segment.saved(HOSTS[*host]));
                     self.hosts[*host].held.clear();
                     self.segment.kill(HOSTS[*host]);
                 }
             }
             Step::Restart(host) => {
-                if let Some(memory) = self.hosts[*host].memory.take() {
-                    self.segment.restart(HOSTS[*host], memory);
+                if let Some(saved) = self.hosts[*host].saved.take() {
+                    self.segment.restart(HOSTS[*host], saved);
                     self.begins_to_wait(*host);
                 }
             }
@@ -169,7 +169,7 @@ impl World {
             return;
         }
         if hold {
-            let (who, why) = ("somebody".to_owned(), "something".to_owned());
+            let (who, why) = ("holder".to_owned(), "a reason".to_owned());
             let answer = self.segment.request(host, &Request::Suppress { who, why });
             if let Ok(Answer::Held(holder)) = answer {
                 self.hosts[host].held.push(holder);
@@ -179,7 +179,7 @@ impl World {
         }
     }
 
-    /// The power fails and comes back; the same settings are made again.
+    /// The power fails and returns. The same settings are made again.
     fn reboot(&mut self, host: usize) {
         if self.is_bsd(host) {
             return;
@@ -187,7 +187,7 @@ impl World {
         let name = HOSTS[host];
         self.segment.crash(name);
         self.segment.boot(host);
-        self.hosts[host].memory = None;
+        self.hosts[host].saved = None;
         self.hosts[host].held.clear();
         for (sysctl, value) in self.hosts[host].sysctls.clone() {
             self.segment.sysctl(name, sysctl, value);
@@ -207,8 +207,8 @@ impl World {
         })?
     }
 
-    /// Whatever is set meanwhile, a backup takes over once its master has been silent for the
-    /// longest wait of that time.
+    /// Rule: a backup takes over after its master was silent for the longest wait that was configured
+    /// during that time.
     fn backups_do_not_wait_too_long(&mut self) -> Result<(), Broken> {
         for (host, name) in HOSTS.iter().enumerate().take(self.len()) {
             let Some(status) = self.status(host) else {
@@ -246,8 +246,8 @@ impl World {
         Ok(())
     }
 
-    /// All faults stop. Settings, suppression, and one family that does not get through stay, as
-    /// long as every host hears every other by the other family.
+    /// Stops all faults except settings, suppression, and the loss of one family if all hosts hear each
+    /// other by the other family.
     fn heal(&mut self) {
         let hosts = self.len();
         self.segment.forget_fates();
@@ -282,7 +282,7 @@ impl World {
         }
     }
 
-    /// The longest of the group's intervals, with what suppression makes of it.
+    /// Longest interval of the group, with the effect of suppression.
     fn interval(&self) -> Duration {
         let intervals =
             (0..self.len()).map(|host| match (&self.hosts[host].bsd, self.status(host)) {
@@ -295,14 +295,14 @@ impl World {
         intervals.max().unwrap_or_default()
     }
 
-    /// When all faults have stopped the group is at rest for ten intervals, within a bound that
-    /// follows from the protocol's timers.
+    /// Rule: after all faults stop, the group settles for ten intervals, within a bound from the timers of
+    /// the protocol.
     pub(crate) fn settle(&mut self) -> Result<(), Broken> {
         self.heal();
         self.segment.log();
         let interval = self.interval();
-        // Each host times out, is heard, and yields or is yielded to; the kernel keeps what it has
-        // for a lease; and a counter from the future is waited for no longer than the window.
+        // Each host times out, is heard, and yields or stays. The kernel keeps addresses for a lease, and a
+        // counter from the future delays the group by the window at most.
         let waits = (0..self.len()).filter_map(|host| Some(self.status(host)?.master_down_micros));
         let wait = Duration::from_micros(waits.max().unwrap_or_default()).max(interval * 3);
         let bound = wait * 4 + Duration::from_secs(4) + self.window() * 2;
@@ -344,7 +344,7 @@ impl World {
         windows.max().unwrap_or_default()
     }
 
-    /// What is wrong with a group that should be at rest.
+    /// Fault of a group that should have settled.
     fn wrong(&self) -> Option<String> {
         let (apart, together): (Vec<usize>, Vec<usize>) =
             (0..self.len()).partition(|host| self.alone == Some(*host));
@@ -378,7 +378,7 @@ impl World {
         (0..self.len()).find_map(|host| self.unfounded(host))
     }
 
-    /// A host that should be master in place of `master`. BSD's do not see a demotion.
+    /// Host that should be MASTER instead of `master`. BSD hosts ignore demotion.
     fn better_than(&self, master: usize, part: &[usize]) -> Option<String> {
         if part.iter().any(|host| self.is_bsd(*host)) {
             return None;
@@ -399,7 +399,7 @@ impl World {
         })
     }
 
-    /// A cause without its reason.
+    /// Cause of suppression without its reason.
     fn unfounded(&self, host: usize) -> Option<String> {
         self.status(host)?;
         let held = &self.hosts[host].held;

@@ -1,17 +1,17 @@
-//! A daemon that is killed and comes back, with what it saved and what its kernel still has. That
-//! its counters go on growing is asserted of every frame by the segment's observer.
+//! Restarts after a kill, with the saved state and the addresses that the kernel still has. The observer of
+//! the segment asserts for each frame that the counters grow.
 
 use std::time::Duration;
 
 use carp_proto::wire::ethernet::{ETHERTYPE_ARP, ETHERTYPE_IPV4, Frame};
-use carp_proto::{Counter, Memory, StateName, Sysctl, Unit};
+use carp_proto::{Counter, SavedState, StateName, Sysctl, Unit};
 
 use crate::segment::Segment;
 
 const SOON: Duration = Duration::from_millis(300);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// `a` is MASTER, `b` BACKUP, and nobody has anything to report any more.
+/// Pair with `a` MASTER, after the first transitions and notices.
 fn pair() -> Segment {
     let mut segment = Segment::new(["a", "b"]);
     let line = "carp0 vhid 1 pass secret 192.0.2.100/24 2001:db8::100/64";
@@ -31,10 +31,10 @@ fn carp0() -> Unit {
 
 /// Kills `a`, and starts it again after `away`.
 fn restart(segment: &mut Segment, away: Duration) {
-    let memory = segment.saved("a");
+    let saved = segment.saved("a");
     segment.kill("a");
     segment.run(away);
-    segment.restart("a", memory);
+    segment.restart("a", saved);
 }
 
 fn frames_since(segment: &Segment, start: usize, ethertype: u16) -> usize {
@@ -45,14 +45,14 @@ fn frames_since(segment: &Segment, start: usize, ethertype: u16) -> usize {
 }
 
 #[test]
-fn a_master_that_comes_back_in_time_goes_on_and_nobody_notices() {
+fn master_that_restarts_within_its_lease_resumes_unnoticed() {
     let mut segment = pair();
     let sent = segment.sent.len();
     restart(&mut segment, SOON);
     assert_eq!(segment.masters("carp0"), ["a"], "at once");
     assert!(
         frames_since(&segment, sent, ETHERTYPE_IPV4) > 0,
-        "and says so"
+        "and reports it"
     );
     segment.run(SECOND * 10);
     assert_eq!(
@@ -75,7 +75,7 @@ fn a_master_that_comes_back_in_time_goes_on_and_nobody_notices() {
 }
 
 #[test]
-fn a_master_whose_leases_have_run_out_begins_as_backup() {
+fn master_that_restarts_after_its_lease_begins_as_backup() {
     let mut segment = pair();
     restart(&mut segment, SECOND * 4);
     assert_eq!(segment.masters("carp0"), ["b"]);
@@ -85,12 +85,12 @@ fn a_master_whose_leases_have_run_out_begins_as_backup() {
 }
 
 #[test]
-fn a_backup_comes_back_as_backup() {
+fn backup_restarts_as_backup() {
     let mut segment = pair();
-    let memory = segment.saved("b");
+    let saved = segment.saved("b");
     segment.kill("b");
     segment.run(SOON);
-    segment.restart("b", memory);
+    segment.restart("b", saved);
     segment.run(SECOND * 10);
     assert_eq!(
         segment.log(),
@@ -99,32 +99,32 @@ fn a_backup_comes_back_as_backup() {
 }
 
 #[test]
-fn the_kernel_knows_better_than_a_file_that_was_late() {
+fn leases_in_the_kernel_override_a_state_that_was_saved_before() {
     let mut segment = pair();
-    let mut memory = segment.saved("a");
-    for remembered in memory.interfaces.values_mut() {
+    let mut saved = segment.saved("a");
+    for remembered in saved.interfaces.values_mut() {
         remembered.state = StateName::Backup;
         remembered.sealed = [0; 2];
     }
     segment.kill("a");
     segment.run(SOON);
     segment.step_clock("a", -2_000_000);
-    segment.restart("a", memory);
+    segment.restart("a", saved);
     segment.run(SECOND * 3);
     assert_eq!(segment.masters("carp0"), ["a"]);
 }
 
 #[test]
-fn a_peer_that_became_master_meanwhile_is_heard_and_the_election_decides() {
+fn peer_that_became_master_during_a_restart_is_heard() {
     let mut segment = pair();
     segment.cut("a", "b", true);
     segment.run(SECOND * 5);
     assert_eq!(segment.masters("carp0"), ["a", "b"]);
-    let memory = segment.saved("a");
+    let saved = segment.saved("a");
     segment.kill("a");
     segment.cut("a", "b", false);
     segment.run(SOON);
-    segment.restart("a", memory);
+    segment.restart("a", saved);
     segment.run(SECOND * 2);
     assert_eq!(segment.masters("carp0"), ["a"], "advskew 0 before 100");
 
@@ -132,24 +132,24 @@ fn a_peer_that_became_master_meanwhile_is_heard_and_the_election_decides() {
     segment.ifconfig("a", "carp0 advskew 200").unwrap();
     segment.cut("b", "a", true);
     segment.run(SECOND * 5);
-    let memory = segment.saved("a");
+    let saved = segment.saved("a");
     segment.kill("a");
     segment.cut("b", "a", false);
     segment.run(SOON);
-    segment.restart("a", memory);
+    segment.restart("a", saved);
     segment.run(SECOND * 2);
     assert_eq!(segment.masters("carp0"), ["b"], "advskew 100 before 200");
 }
 
 #[test]
-fn a_clock_that_was_set_back_meanwhile_makes_no_old_counter() {
+fn clock_set_back_during_a_restart_repeats_no_counter() {
     for (forth, back) in [(0, -3_600_000_000), (7_200_000_000, -60_000_000)] {
         let mut segment = pair();
         let early = segment.saved("a");
         segment.step_clock("a", forth);
         segment.run(SECOND * 20);
-        // What was saved before the clock was set is known only if nothing was saved after.
-        let memory = if forth == 0 {
+        // The state that was saved before the clock was set is the last one only if nothing was saved after.
+        let saved = if forth == 0 {
             early
         } else {
             segment.saved("a")
@@ -157,14 +157,14 @@ fn a_clock_that_was_set_back_meanwhile_makes_no_old_counter() {
         segment.kill("a");
         segment.run(SOON);
         segment.step_clock("a", back);
-        segment.restart("a", memory);
+        segment.restart("a", saved);
         segment.run(SECOND * 20);
         assert_eq!(segment.masters("carp0"), ["a"]);
     }
 }
 
 #[test]
-fn setting_the_clock_forward_is_a_reason_to_save() {
+fn clock_set_forward_makes_a_master_save() {
     let mut segment = pair();
     segment.saved("a");
     segment.run(SECOND * 10);
@@ -174,9 +174,9 @@ fn setting_the_clock_forward_is_a_reason_to_save() {
     assert!(segment.engine("a").has_unsaved());
 }
 
-/// What strict replay must refuse after a restart: everything of before.
+/// Strict replay mode refuses everything that was recorded before the restart.
 #[test]
-fn nothing_recorded_before_a_restart_is_believed_after_it() {
+fn advertisements_recorded_before_a_restart_are_refused() {
     let mut segment = pair();
     for name in ["a", "b"] {
         segment.sysctl(name, Sysctl::Replay, 2);
@@ -189,20 +189,20 @@ fn nothing_recorded_before_a_restart_is_believed_after_it() {
         let frames = segment.sent.iter().filter(is_from_a);
         frames.map(|(_, frame)| frame.clone()).collect::<Vec<_>>()
     };
-    // The disk is behind by three advertisements when b is killed.
-    let memory = segment.saved("b");
+    // The disk is three advertisements behind when b is killed.
+    let saved = segment.saved("b");
     segment.run(SECOND * 3);
     let recorded = from_a(&segment);
     segment.kill("b");
     segment.run(SOON);
-    segment.restart("b", memory);
+    segment.restart("b", saved);
     let refused = |segment: &Segment| segment.status("b", "carp0").counters.of(Counter::Badauth);
     for frame in &recorded {
         let before = refused(&segment);
         segment.inject("b", frame);
         assert_eq!(refused(&segment), before + 1, "believed");
     }
-    // But whoever speaks now is heard.
+    // A host that advertises now is heard.
     let before = refused(&segment);
     segment.run(SECOND * 10);
     assert_eq!(refused(&segment), before);
@@ -210,7 +210,7 @@ fn nothing_recorded_before_a_restart_is_believed_after_it() {
 }
 
 #[test]
-fn what_suppresses_preemption_is_known_before_the_first_advertisement() {
+fn first_advertisement_after_a_restart_is_suppressed() {
     let mut segment = Segment::with_two_wires(["a", "b"]);
     for name in ["a", "b"] {
         segment.sysctl(name, Sysctl::Preempt, 1);
@@ -225,11 +225,11 @@ fn what_suppresses_preemption_is_known_before_the_first_advertisement() {
     }
     segment.run(SECOND * 10);
     assert_eq!(segment.masters("carp0"), ["a"]);
-    let memory = segment.saved("a");
+    let saved = segment.saved("a");
     segment.kill("a");
     segment.carrier("a", crate::segment::ETH1, false);
     segment.run(SOON);
-    segment.restart("a", memory);
+    segment.restart("a", saved);
     let status = segment.status("a", "carp0");
     assert_eq!((status.state, status.demotion), (StateName::Master, 1));
     segment.run(SECOND * 2);
@@ -239,7 +239,7 @@ fn what_suppresses_preemption_is_known_before_the_first_advertisement() {
 }
 
 #[test]
-fn addresses_shared_for_balancing_are_announced_by_nobody() {
+fn balanced_addresses_are_not_announced_after_a_restart() {
     let mut segment = Segment::new(["a", "b"]);
     for name in ["a", "b"] {
         segment.sysctl(name, Sysctl::ArpBalance, 1);
@@ -261,7 +261,7 @@ fn addresses_shared_for_balancing_are_announced_by_nobody() {
 }
 
 #[test]
-fn what_was_destroyed_or_changed_is_remembered_so() {
+fn saved_state_follows_changes_and_destroys() {
     let mut segment = pair();
     segment
         .ifconfig("a", "carp1 vhid 2 192.0.2.101/24")
@@ -270,24 +270,24 @@ fn what_was_destroyed_or_changed_is_remembered_so() {
     segment.sysctl("a", Sysctl::Log, 2);
     assert_eq!(segment.saved("a").interfaces.len(), 2);
     segment.ifconfig("a", "carp1 destroy").unwrap();
-    let memory = segment.saved("a");
-    assert_eq!(memory.interfaces.keys().collect::<Vec<_>>(), [&carp0()]);
-    assert_eq!(memory.interfaces[&carp0()].settings.advskew.get(), 7);
-    assert_eq!(memory.sysctls.log, 2);
+    let saved = segment.saved("a");
+    assert_eq!(saved.interfaces.keys().collect::<Vec<_>>(), [&carp0()]);
+    assert_eq!(saved.interfaces[&carp0()].settings.advskew.get(), 7);
+    assert_eq!(saved.sysctls.log, 2);
     segment.kill("a");
-    segment.restart("a", memory.clone());
-    assert_eq!(segment.saved("a").sysctls, memory.sysctls);
+    segment.restart("a", saved.clone());
+    assert_eq!(segment.saved("a").sysctls, saved.sysctls);
     assert_eq!(
         segment.engine("a").settings(carp0()),
-        Some(&memory.interfaces[&carp0()].settings)
+        Some(&saved.interfaces[&carp0()].settings)
     );
 }
 
 #[test]
-fn a_memory_of_nothing_is_nothing() {
+fn empty_state_resumes_nothing() {
     let mut segment = Segment::new(["a"]);
     segment.kill("a");
-    segment.restart("a", Memory::default());
+    segment.restart("a", SavedState::default());
     segment.run(SECOND * 5);
     assert_eq!(segment.engine("a").units().count(), 0);
     assert!(segment.log().is_empty());

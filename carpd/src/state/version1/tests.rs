@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use carp_proto::{
     Advskew, DeviceAddress, DeviceName, Engine, IfIndex, Input, Key, Lease, LeasedOn, Link, Mac,
-    Memory, Now, Settings, StateName, Unit, Vhid, VirtualAddress,
+    SavedState, Now, Settings, StateName, Unit, Vhid, VirtualAddress,
 };
 
 use crate::state::format::parse;
@@ -50,7 +50,7 @@ fn expected() -> [Settings; 2] {
 }
 
 /// Returns an engine that resumes `memory`, whose addresses the kernel still has.
-fn resume(memory: Memory) -> (Engine, Now) {
+fn resume(memory: SavedState) -> (Engine, Now) {
     let now = memory.interfaces[&unit(0)].at;
     let lan0 = Link {
         index: IfIndex(2),
@@ -78,7 +78,10 @@ fn resume(memory: Memory) -> (Engine, Now) {
     let mut engine = Engine::new();
     let _attached = engine.handle(Input::Link(lan0), now);
     let leases = &leases.into();
-    let _resumed = engine.handle(Input::Resume { memory, leases }, now);
+    let _resumed = engine.handle(Input::Resume {
+            saved: memory,
+            leases,
+        }, now);
     (engine, now)
 }
 

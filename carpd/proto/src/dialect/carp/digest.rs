@@ -1,6 +1,4 @@
-//! Passwords, and the digests they make of advertisements.
-//!
-//! **Invariant:** a password appears in no `Debug` output, and leaves no copy in memory behind.
+//! Digests of advertisements: HMAC-SHA1.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,15 +10,14 @@ use crate::key::Key;
 use crate::numbers::Vhid;
 use crate::wire::carp::{ADVERTISEMENT, VERSION};
 
-/// How a host arranges the virtual addresses it digests: IPv4 in ascending order always, then
-/// IPv6.
+/// Order of the virtual addresses in a digest: IPv4 in ascending order, then IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// IPv6 in ascending order without link-local ones: what OpenBSD and carpd send.
+    /// IPv6 in ascending order without link-local addresses: sent by OpenBSD and carpd.
     Ours,
-    /// IPv6 in ascending order: FreeBSD and NetBSD.
+    /// IPv6 in ascending order: sent by FreeBSD and NetBSD.
     WithLinkLocal,
-    /// IPv6 as configured: DragonFly.
+    /// IPv6 in configured order: sent by DragonFly.
     AsConfigured,
 }
 
@@ -52,8 +49,7 @@ impl Form {
     }
 }
 
-/// The digests of one virtual host as it is configured: everything but the counter is hashed
-/// already.
+/// Digests of one virtual host under its settings, with everything but the counter hashed.
 #[derive(Clone, Debug)]
 pub struct Digests {
     ours: Hmac<Sha1>,
@@ -62,11 +58,10 @@ pub struct Digests {
 }
 
 impl Digests {
-    /// Hashes what every advertisement of the virtual host has in common; `addresses` in
-    /// configured order.
+    /// Hashes the part that all advertisements have in common. `addresses` are in configured order.
     #[must_use]
     pub fn new(key: &Key, vhid: Vhid, addresses: &[IpAddr]) -> Self {
-        // A key that fills a block is taken as it is, which cannot fail.
+        // HMAC uses a key of one block unchanged, so this cannot fail.
         let mut block = Zeroizing::new([0; 64]);
         for (byte, key) in block.iter_mut().zip(key.bytes()) {
             *byte = *key;
@@ -90,27 +85,27 @@ impl Digests {
         Self { ours, others }
     }
 
-    /// The digest of an advertisement that we send.
+    /// Digest of our own advertisement.
     #[must_use]
     pub fn digest(&self, counter: u64) -> [u8; 20] {
         finish(&self.ours, counter)
     }
 
-    /// The digest of an advertisement as another system sends it.
+    /// Digest of an advertisement of another system.
     #[must_use]
     pub fn digest_as(&self, form: Form, counter: u64) -> [u8; 20] {
-        // `WithLinkLocal` is what `AsConfigured` equals if it is not there itself, and so on.
-        let at = |wanted| self.others.iter().find(|(form, _)| *form == wanted);
+        // A form that is missing equals the one before it.
+        let find = |sought| self.others.iter().find(|(form, _)| *form == sought);
         let other = match form {
             Form::Ours => None,
-            Form::WithLinkLocal => at(Form::WithLinkLocal),
-            Form::AsConfigured => at(Form::AsConfigured).or_else(|| at(Form::WithLinkLocal)),
+            Form::WithLinkLocal => find(Form::WithLinkLocal),
+            Form::AsConfigured => find(Form::AsConfigured).or_else(|| find(Form::WithLinkLocal)),
         };
         finish(other.map_or(&self.ours, |(_, state)| state), counter)
     }
 
-    /// Whether a host with our password and addresses made `digest`. Takes the same time for
-    /// every wrong one.
+    /// Returns true if a host with our password and addresses made `digest`. Takes the same time for each
+    /// wrong one.
     #[must_use]
     pub fn verify(&self, counter: u64, digest: &[u8; 20]) -> bool {
         core::iter::once(&self.ours)
@@ -148,21 +143,21 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_is_dragonflys() {
+    fn digest_equals_that_of_dragonfly() {
         let digest = digests(&["192.0.2.100"]).digest(1);
         assert_eq!(digest[..4], [0x85, 0xb5, 0x5f, 0xaa]);
         assert_eq!(digest[16..], [0x31, 0xd5, 0x55, 0x9c]);
     }
 
     #[test]
-    fn ipv4_addresses_count_as_a_set() {
+    fn digest_ignores_the_order_of_ipv4_addresses() {
         let one = digests(&["10.1.0.1", "9.255.0.2", "200.0.0.1"]);
         let other = digests(&["200.0.0.1", "10.1.0.1", "9.255.0.2"]);
         assert_eq!(one.digest(7), other.digest(7));
     }
 
     #[test]
-    fn every_known_form_verifies_and_no_other_counter_does() {
+    fn digest_verifies_in_each_form_and_with_no_other_counter() {
         let digests = digests(&["2001:db8::20", "fe80::1", "2001:db8::3", "10.0.0.1"]);
         let forms = Form::ALL.map(|form| digests.digest_as(form, 9));
         assert_eq!(forms[0], digests.digest(9));
@@ -174,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_that_say_the_same_are_hashed_once() {
+    fn equal_forms_are_hashed_once() {
         assert_eq!(digests(&["10.0.0.1", "2001:db8::1"]).others.len(), 0);
         let unsorted = digests(&["2001:db8::20", "2001:db8::3"]);
         assert_eq!(unsorted.others.len(), 1);
@@ -195,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_never_shown() {
+    fn debug_output_contains_no_key() {
         let key = Key::password(b"secret").unwrap();
         assert_eq!(format!("{key:?}"), "Key(redacted)");
         let digests = format!("{:?}", Digests::new(&key, vhid(1), &[]));

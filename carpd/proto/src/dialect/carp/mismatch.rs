@@ -1,4 +1,4 @@
-//! Reasons why a digest does not verify.
+//! Mismatches: the probable reasons of wrong digests.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -7,12 +7,12 @@ use super::digest::Digests;
 use crate::key::Key;
 use crate::numbers::Vhid;
 
-/// Why a digest does not verify, as far as it can be found out.
+/// Probable reason why a digest is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mismatch {
-    /// Another password, or a list of addresses that ours does not contain.
+    /// A different password, or a list of addresses that is not part of ours.
     Unknown,
-    /// The password is ours, but the peer's list of addresses lacks these of ours.
+    /// The peer has our password, and lacks these of our addresses.
     PeerLacks(Vec<IpAddr>),
 }
 
@@ -20,8 +20,8 @@ impl Mismatch {
     /// With more addresses than this, single ones are not tried.
     const MOST_TRIED: usize = 32;
 
-    /// Tries our password with parts of our list: without one family, without one address, with
-    /// one address alone, with none. At most 67 digests; not meant for every packet.
+    /// Tries our password with parts of our list of addresses: one family, all but one address, one
+    /// address, none. That takes up to 67 digests, too many for each packet.
     #[must_use]
     pub fn explain(
         key: &Key,
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shorter_list_of_the_peer_is_explained() {
+    fn mismatch_names_the_addresses_that_the_peer_lacks() {
         let key = Key::password(b"secret").unwrap();
         let ours = addresses(&["10.0.0.1", "10.0.0.2", "10.0.0.3", "2001:db8::1"]);
         let explain = |theirs: &[&str]| {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn another_password_is_not_explained() {
+    fn mismatch_of_a_different_password_is_unknown() {
         let key = Key::password(b"other").unwrap();
         let digest = digests(&["10.0.0.1"]).digest(5);
         let mismatch = Mismatch::explain(&key, vhid(1), &addresses(&["10.0.0.1"]), 5, &digest);

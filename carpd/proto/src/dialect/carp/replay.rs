@@ -1,8 +1,8 @@
-//! Advertisements that were accepted before and come again (`net.inet.carp.replay`).
+//! Repeated advertisements (`net.inet.carp.replay`).
 //!
-//! **Invariant:** in mode 1 a host that advertises at its own interval is always heard, whatever it
-//! does with its counter. OpenBSD never changes it; NetBSD and DragonFly send the last one heard
-//! plus one, and so may go back over their own.
+//! **Invariant:** mode 1 accepts a host that advertises at its own interval, whatever its counters are.
+//! OpenBSD never changes its counter. NetBSD and DragonFly send the last one heard plus one, and so may
+//! repeat their own.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -13,31 +13,31 @@ use super::spent::Spent;
 use crate::time::{Instant, Now};
 use crate::wire::carp::Header;
 
-/// What was accepted lately for one virtual host and address family.
+/// Advertisements that one virtual host accepted lately for one address family.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
-    /// The most lately accepted first.
+    /// Senders, the last one first.
     sources: VecDeque<Source>,
-    /// In mode 2: what was accepted, heard at another time, or sent.
+    /// In mode 2, counters that were accepted, heard outside of the window, or sent.
     spent: Spent,
     accepted_at: Instant,
 }
 
-/// Why an advertisement with a good digest is refused.
+/// Reason to refuse an advertisement with a good digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayRefusal {
     /// Mode 1.
     #[error("repeats an advertisement heard before (a network loop?)")]
     Repeated,
-    /// Mode 2: advbase, advskew or demotion are not those that were sealed.
+    /// Mode 2: advbase, advskew or demotion differ from the sealed ones.
     #[error("advbase, advskew or demotion were changed on the way, or the sender is not carpd")]
     NotAsSealed,
-    /// Mode 2: outside of the window.
+    /// Mode 2: sealed outside of the window.
     #[error("sent {} s {} our time", .off.as_secs(), if *.early { "before" } else { "after" })]
     OtherTime {
-        /// How far it is off.
+        /// Difference of the times.
         off: Duration,
-        /// Before our time, or after.
+        /// True if it was sealed before our time.
         early: bool,
     },
     /// Mode 2.
@@ -48,15 +48,14 @@ pub enum ReplayRefusal {
 impl Replay {
     const MOST_SOURCES: usize = 8;
 
-    /// Goes on in mode 2 as if every counter up to `last`, and those in `spent`, had been used at
-    /// `at` or before.
+    /// Continues after a restart: each counter up to `last` is spent, and so are those in `spent`.
     pub fn resume(&mut self, last: u64, spent: &[u64], at: Instant) {
         self.spent.resume(last, spent);
         self.accepted_at = at;
     }
 
-    /// What the counters that are sealed here are added to, if `mode` is 2: sent again from another
-    /// address they are no rival's.
+    /// In mode 2, the record to which this host adds the counters that it seals. An attacker that sends them
+    /// again from another address is no rival.
     pub fn sealing(&mut self, mode: u8) -> Option<&mut Spent> {
         if mode != 2 {
             self.spent = Spent::default();
@@ -65,35 +64,33 @@ impl Replay {
         Some(&mut self.spent)
     }
 
-    /// If mode 2 is new, every counter up to `last` was used before.
+    /// On the first call in mode 2, spends each counter up to `last`.
     pub fn begin(&mut self, last: u64) {
         self.spent.begin(last);
     }
 
-    /// What was used before, in mode 2.
+    /// Spent counters, in mode 2.
     #[must_use]
     pub const fn spent(&self) -> &Spent {
         &self.spent
     }
 
-    /// When something was last accepted in mode 2.
+    /// Time of the last advertisement that was accepted in mode 2.
     #[must_use]
     pub const fn accepted_at(&self) -> Instant {
         self.accepted_at
     }
 
-    /// If the clock was set back, what was accepted from further ahead of it than `window` alone is
-    /// refused, and not what comes before that.
+    /// Follows a clock that was set back: see [`Spent::follow_clock`].
     pub fn follow_clock(&mut self, now: Now, window: Duration) {
         self.spent.follow_clock(now, window);
     }
 
-    /// Judges an advertisement whose digest is good, and remembers it if it is accepted. `mode`
-    /// is `net.inet.carp.replay` (0 to 2), `window` how far the sender's clock may be off in
-    /// mode 2.
+    /// Checks an advertisement with a good digest, and remembers it if it is accepted. `mode` is
+    /// `net.inet.carp.replay` (0 to 2), and `window` the permitted difference of the clocks in mode 2.
     ///
     /// # Errors
-    /// Why it is refused.
+    /// The reason to refuse it.
     pub fn check(
         &mut self,
         mode: u8,
@@ -109,7 +106,7 @@ impl Replay {
         }
     }
 
-    /// By source, because BSD backups send the very counter of their master once they take over.
+    /// Checks each source by itself, because a BSD backup that takes over sends the counter of its master.
     fn check_repetition(
         &mut self,
         now: Instant,
@@ -143,7 +140,7 @@ impl Replay {
         let (sent, ours) = (sealed.unix().micros(), now.unix.micros());
         let off = Duration::from_micros(sent.abs_diff(ours));
         if off > window {
-            // Once a clock is set it may be within the window, but then it comes a second time.
+            // After a clock is set it may be within the window, and then it would be a repetition.
             self.spent.add(header.counter, now, window);
             return Err(ReplayRefusal::OtherTime {
                 off,
@@ -159,22 +156,21 @@ impl Replay {
     }
 }
 
-/// By what an advertisement is known again: how its digest, which was found to be good, begins. The
-/// digest is one of the counter; the whole of both would be four times as much to keep and to search
-/// for each virtual host and each advertisement.
-type Mark = u64;
+/// First bytes of a good digest, which identify an advertisement. The digest covers the counter. Both in
+/// full would take four times the memory and the search.
+type Fingerprint = u64;
 
-fn mark(header: &Header) -> Mark {
+fn fingerprint(header: &Header) -> Fingerprint {
     let beginning = header.digest.first_chunk();
-    beginning.map_or(0, |bytes| Mark::from_be_bytes(*bytes))
+    beginning.map_or(0, |bytes| Fingerprint::from_be_bytes(*bytes))
 }
 
-/// What was accepted from one host.
+/// Advertisements that were accepted from one source.
 #[derive(Clone, Debug)]
 struct Source {
     address: IpAddr,
     /// The last one first.
-    accepted: VecDeque<Mark>,
+    accepted: VecDeque<Fingerprint>,
     at: Instant,
     interval: Duration,
     repeats_itself: bool,
@@ -194,7 +190,7 @@ impl Source {
     }
 
     fn check(&mut self, now: Instant, header: &Header) -> Result<(), ReplayRefusal> {
-        let this = mark(header);
+        let this = fingerprint(header);
         let interval = interval_of(header);
         let since = now.since(self.at);
         match self.accepted.iter().position(|accepted| *accepted == this) {
@@ -206,7 +202,7 @@ impl Source {
             Some(0) if self.repeats_itself || since >= self.interval.min(interval) / 2 => {
                 self.repeats_itself = true;
             }
-            // Nothing newer came in time: it went back, and what it sent before counts no more.
+            // Nothing newer came in time, so the sender went back over its counters.
             Some(1..) if since >= self.interval.min(interval) * 3 / 4 => {
                 self.accepted.clear();
                 self.accepted.push_front(this);
@@ -219,7 +215,8 @@ impl Source {
     }
 }
 
-/// A bow-out promises no further one, so that a host that comes back soon is believed soon.
+/// Interval until the next advertisement. After a bow-out it is short, so that a host that returns soon is
+/// heard soon.
 fn interval_of(header: &Header) -> Duration {
     if header.is_bow_out() {
         return Duration::from_secs(1);
@@ -262,7 +259,7 @@ mod tests {
         }
     }
 
-    /// What mode 1 says to counters that come from one host at the given milliseconds.
+    /// Results of mode 1 for counters of one host, at the given milliseconds.
     fn heard(replay: &mut Replay, counters: &[(u64, u64)]) -> Vec<bool> {
         counters
             .iter()
@@ -276,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_is_dropped() {
+    fn mode_1_refuses_advertisements_that_loop() {
         let mut replay = Replay::default();
         let echoes = [
             (0, 1),
@@ -292,14 +289,14 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_counter_is_a_habit() {
+    fn mode_1_accepts_a_constant_counter() {
         let mut replay = Replay::default();
         let constant = [(0, 9), (1000, 9), (2000, 9), (2010, 9), (3000, 9)];
         assert_eq!(heard(&mut replay, &constant), [true; 5]);
     }
 
     #[test]
-    fn a_bow_out_of_a_constant_counter_is_heard_at_once() {
+    fn mode_1_accepts_a_bow_out_with_a_constant_counter_at_once() {
         let mut replay = Replay::default();
         assert_eq!(heard(&mut replay, &[(0, 9), (1000, 9)]), [true; 2]);
         let bow_out = Header {
@@ -316,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn random_and_growing_counters_pass() {
+    fn mode_1_accepts_random_and_growing_counters() {
         let mut replay = Replay::default();
         assert_eq!(
             heard(&mut replay, &[(0, 5), (10, 3), (20, 4), (30, 5000)]),
@@ -325,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_counter_of_another_host_passes() {
+    fn mode_1_accepts_the_same_counter_of_another_host() {
         let mut replay = Replay::default();
         let (window, header) = (Duration::ZERO, header(7));
         assert_eq!(replay.check(1, window, at(0), peer(1), &header), Ok(()));
@@ -337,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_goes_back_over_its_counters_is_heard() {
+    fn mode_1_accepts_a_host_that_goes_back_over_its_counters() {
         let mut replay = Replay::default();
         let first: Vec<_> = (0..10).map(|n| (n * 1000, 100 + n)).collect();
         assert_eq!(heard(&mut replay, &first), [true; 10]);
@@ -348,9 +345,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn number_of_remembered_advertisements_is_limited() {
         let mut replay = Replay::default();
-        // Miri takes its time.
+        // Miri is slow.
         let sources = if cfg!(miri) { 2 * 8 } else { 255 };
         for n in 0..=sources {
             for counter in 0..64 {
@@ -367,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn mode_0_takes_anything() {
+    fn mode_0_accepts_everything() {
         let mut replay = Replay::default();
         for _ in 0..3 {
             assert_eq!(
@@ -385,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn mode_2_takes_a_sealed_counter_once() {
+    fn mode_2_accepts_a_sealed_counter_once() {
         let (mut seal, mut replay, window) =
             (Seal::default(), Replay::default(), Duration::from_secs(60));
         let first = sealed(&mut seal, at(0));
@@ -403,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn mode_2_refuses_fields_that_were_changed_on_the_way() {
+    fn mode_2_refuses_fields_other_than_the_sealed_ones() {
         let header = sealed(&mut Seal::default(), at(0));
         let changed = [
             Header {
@@ -427,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn mode_2_refuses_another_time() {
+    fn mode_2_refuses_a_time_outside_of_the_window() {
         let window = Duration::from_secs(60);
         let check = |sent: u64, received: u64| {
             let header = sealed(&mut Seal::default(), at(sent));

@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::Carp;
 use super::seal::Sealed;
 use crate::family::Family;
-use crate::memory::{Accepted, Remembered};
+use crate::saved::{AcceptedCounters, SavedInterface};
 use crate::status::StateName;
 use crate::time::Now;
 
@@ -21,11 +21,11 @@ const TRANSIT_TIME: Duration = Duration::from_millis(50);
 
 impl Carp {
     /// Last counter sealed, and the counters accepted, for each family.
-    pub(crate) fn counters(&self) -> ([u64; 2], [Accepted; 2]) {
+    pub(crate) fn counters(&self) -> ([u64; 2], [AcceptedCounters; 2]) {
         let sealed = Family::ALL.map(|family| self.seals.of(family).last());
         let accepted = Family::ALL.map(|family| {
             let replay = self.replay.of(family);
-            Accepted {
+            AcceptedCounters {
                 counter: replay.spent().floor(),
                 at: replay.accepted_at(),
                 spent: replay.spent().counters().collect(),
@@ -36,7 +36,7 @@ impl Carp {
 
     /// Continues above every counter of the previous instance. `is_leased`: the kernel still has the
     /// addresses.
-    pub(crate) fn resume(&mut self, before: &Remembered, is_leased: bool, now: Now) {
+    pub(crate) fn resume(&mut self, before: &SavedInterface, is_leased: bool, now: Now) {
         let counters = before.sealed.into_iter().zip(&before.accepted);
         for (family, (sealed, accepted)) in Family::ALL.into_iter().zip(counters) {
             let heard = accepted_until(accepted, now);
@@ -52,7 +52,7 @@ impl Carp {
 
 /// Upper bound of the counters that the previous instance sealed. A MASTER continued to seal by its
 /// clock after `sealed` was saved.
-fn sealed_until(before: &Remembered, sealed: u64, is_leased: bool, now: Now) -> u64 {
+fn sealed_until(before: &SavedInterface, sealed: u64, is_leased: bool, now: Now) -> u64 {
     if before.state != StateName::Master && !is_leased {
         return sealed;
     }
@@ -63,7 +63,7 @@ fn sealed_until(before: &Remembered, sealed: u64, is_leased: bool, now: Now) -> 
 /// Upper bound of the counters that the previous instance accepted: those accepted after the save were
 /// sealed later by the time since, but hardly later than now. The bound does not follow a sender whose
 /// clock is ahead of ours, or this host would refuse the next sender, whose clock is right.
-fn accepted_until(accepted: &Accepted, now: Now) -> u64 {
+fn accepted_until(accepted: &AcceptedCounters, now: Now) -> u64 {
     if accepted.counter == 0 {
         return 0;
     }
@@ -91,19 +91,19 @@ mod tests {
         Sealed::least(at(0, clock).unix)
     }
 
-    fn remembered(state: StateName) -> Remembered {
-        Remembered {
+    fn saved(state: StateName) -> SavedInterface {
+        SavedInterface {
             settings: Settings::default(),
             state,
             sealed: [sealed(0), 0],
-            accepted: <[Accepted; 2]>::default(),
+            accepted: <[AcceptedCounters; 2]>::default(),
             at: at(5000, 4000),
         }
     }
 
     #[test]
     fn counters_of_a_master_continue_above_those_sealed_after_the_save() {
-        let master = remembered(StateName::Master);
+        let master = saved(StateName::Master);
         // Nine seconds later, by a clock that was set back by an hour.
         let now = at(14_000, 0);
         assert!(sealed_until(&master, sealed(0), false, now) >= sealed(13_000));
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn counters_of_a_backup_continue_at_the_save_unless_its_addresses_are_leased() {
-        let backup = remembered(StateName::Backup);
+        let backup = saved(StateName::Backup);
         let now = at(14_000, 0);
         assert_eq!(sealed_until(&backup, sealed(0), false, now), sealed(0));
         assert!(sealed_until(&backup, sealed(0), true, now) >= sealed(13_000));
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn counters_accepted_after_the_save_are_refused() {
-        let last = Accepted {
+        let last = AcceptedCounters {
             counter: sealed(1000),
             at: Instant::from_micros(1_000_000),
             spent: Vec::new(),
@@ -138,6 +138,9 @@ mod tests {
         // The sender's clock is ahead of ours. The next sender's clock may be right.
         assert_eq!(accepted_until(&last, at(4000, 500)), last.counter);
         assert_eq!(accepted_until(&last, at(1000, 1000)), last.counter);
-        assert_eq!(accepted_until(&Accepted::default(), at(4000, 4000)), 0);
+        assert_eq!(
+            accepted_until(&AcceptedCounters::default(), at(4000, 4000)),
+            0
+        );
     }
 }

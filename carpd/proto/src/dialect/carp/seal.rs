@@ -1,17 +1,17 @@
-//! Sealed counters: what CARP's digest leaves out, put where it is covered.
+//! Seals: counters that contain the fields that CARP's digest does not cover.
 //!
-//! From the most significant bit: 32 bits Unix seconds, 8 bits 1/256 s, 8 bits advbase, 8 bits
-//! advskew, 8 bits demotion. Every BSD takes any counter, so nothing is lost with them.
+//! From the most significant bit: 32 bits Unix seconds, 8 bits 1/256 s, 8 bits advbase, 8 bits advskew,
+//! 8 bits demotion. The digest covers the counter, and BSD hosts accept any.
 
 use core::time::Duration;
 
 use crate::time::UnixTime;
 
-/// Makes the counters of one virtual host.
+/// Source of the counters of one virtual host and address family.
 ///
-/// **Invariant:** every counter is greater than the one before, unless that is further ahead of the
-/// clock than the replay window: the clock was set back, and a peer whose clock is right would refuse
-/// every counter from there on.
+/// **Invariant:** each counter is greater than the one before, unless that is further ahead of the clock
+/// than the replay window. Then the clock was set back, and a peer whose clock is right would refuse all
+/// counters from there on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seal {
     made: u64,
@@ -19,18 +19,18 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// Goes on behind `made`, if that is greater than the last one made here.
+    /// Continues above `made`, which the previous instance sealed.
     pub fn resume(&mut self, made: u64) {
         self.made = self.made.max(made);
     }
 
-    /// Goes on behind `heard` too.
+    /// Continues above `heard`, which a peer sealed. In replay mode 2 the group would refuse a master whose
+    /// clock is behind that of the previous one.
     pub fn follow(&mut self, heard: u64) {
         self.heard = self.heard.max(heard);
     }
 
-    /// The last counter that was made, or the last one followed, if that is greater; 0 before the
-    /// first.
+    /// Greatest counter made or heard; 0 before the first.
     #[must_use]
     pub const fn last(&self) -> u64 {
         if self.heard > self.made {
@@ -40,7 +40,7 @@ impl Seal {
         }
     }
 
-    /// Forgets counters that are ahead of the clock by more than `window`; returns how far they
+    /// Forgets counters that are ahead of the clock by more than `window`. Returns the time by which they
     /// were ahead.
     pub fn follow_clock(&mut self, now: UnixTime, window: Duration) -> Option<Duration> {
         let last = Sealed::open(self.last());
@@ -56,10 +56,10 @@ impl Seal {
         Some(Duration::from_micros(ahead))
     }
 
-    /// The counter of an advertisement sent at `now`: true to its arguments, and ahead of the
-    /// clock by the least that makes it greater than the last one.
+    /// Counter of an advertisement sent at `now`. It is ahead of the clock by the least that makes it greater
+    /// than the last one.
     ///
-    /// The 32 bits of seconds end in 2106, and with them the promise.
+    /// The 32 bits of seconds end in 2106, and the invariant with them.
     pub fn next(&mut self, now: UnixTime, advbase: u8, advskew: u8, demotion: u8) -> u64 {
         let sealed = Sealed {
             time: time_of(now),
@@ -85,7 +85,7 @@ impl Seal {
     }
 }
 
-/// What a sealed counter says.
+/// Fields of a sealed counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sealed {
     /// Unix time in 1/256 seconds, 40 bits.
@@ -101,7 +101,7 @@ pub struct Sealed {
 impl Sealed {
     const MOST_TIME: u64 = (1 << 40) - 1;
 
-    /// Reads a counter; any counter says something.
+    /// Reads any counter.
     #[must_use]
     pub const fn open(counter: u64) -> Self {
         let [_, _, _, _, _, advbase, advskew, demotion] = counter.to_be_bytes();
@@ -113,12 +113,12 @@ impl Sealed {
         }
     }
 
-    /// The least counter that was sealed at `time`.
+    /// Least counter that can be sealed at `time`.
     pub(crate) fn least(time: UnixTime) -> u64 {
         time_of(time).min(Self::MOST_TIME) << 24
     }
 
-    /// `counter`, sealed so much later.
+    /// `counter` as if it had been sealed `by` later.
     pub(crate) fn later(counter: u64, by: Duration) -> u64 {
         let ticks = u64::try_from(by.as_micros() * 4 / 15625).unwrap_or(u64::MAX);
         let sealed = Self::open(counter);
@@ -129,13 +129,13 @@ impl Sealed {
         .counter()
     }
 
-    /// Whether it was sealed more than `window` after `now`.
+    /// Returns true if it was sealed more than `window` after `now`.
     #[must_use]
     pub fn is_ahead(self, now: UnixTime, window: Duration) -> bool {
         self.unix() > now + window
     }
 
-    /// Its time.
+    /// Time at which it was sealed.
     #[must_use]
     pub const fn unix(self) -> UnixTime {
         UnixTime::from_micros(self.time * 15625 / 4)
@@ -164,7 +164,7 @@ mod tests {
     const NOON: UnixTime = UnixTime::from_micros(1_700_000_000_500_000);
 
     #[test]
-    fn a_counter_says_when_and_what_was_sent() {
+    fn counter_contains_the_time_and_the_fields() {
         let counter = Seal::default().next(NOON, 1, 100, 3);
         assert_eq!(counter, 1_700_000_000 << 32 | 0x80 << 24 | 0x0001_6403);
         let sealed = Sealed::open(counter);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn within_one_tick_it_runs_ahead_by_no_more_than_it_must() {
+    fn counters_of_one_tick_are_ahead_by_the_least_possible() {
         let mut seal = Seal::default();
         let first = seal.next(NOON, 1, 0, 0);
         let demoted = seal.next(NOON, 1, 240, 1);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn counter_further_ahead_than_the_window_starts_again_at_the_clock() {
+    fn counter_ahead_by_more_than_the_window_restarts_at_the_clock() {
         let window = Duration::from_secs(60);
         let mut seal = Seal::default();
         let ahead = NOON + Duration::from_secs(7200);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn rival_from_further_ahead_takes_no_counter_back() {
+    fn counter_of_a_rival_that_is_ahead_takes_no_own_counter_back() {
         let window = Duration::from_secs(3);
         let mut seal = Seal::default();
         let made = seal.next(NOON, 1, 0, 0);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_steps_back_is_caught_up_with() {
+    fn counter_grows_while_the_clock_catches_up_after_a_step_back() {
         let mut seal = Seal::default();
         let before = seal.next(NOON, 1, 0, 0);
         let earlier = UnixTime::from_micros(NOON.micros() - 3_600_000_000);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_goes_on_behind_the_last_counter_of_before() {
+    fn counter_grows_over_a_restart() {
         let mut before = Seal::default();
         let last = before.next(NOON, 255, 255, 255);
         let mut after = Seal::default();
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_time_is_not_the_end_of_the_program() {
+    fn counter_of_the_end_of_time_keeps_its_fields() {
         let mut seal = Seal::default();
         seal.resume(u64::MAX);
         assert_eq!(Sealed::open(seal.next(NOON, 1, 2, 3)).advskew, 2);

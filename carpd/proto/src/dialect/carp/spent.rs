@@ -1,4 +1,4 @@
-//! Counters that are not accepted again, also while the clock goes through a time twice.
+//! Spent counters, which are not accepted again even if the clock passes the same time twice.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -8,48 +8,47 @@ use crate::time::Now;
 
 /// Counters of one virtual host and address family that were heard or sent in replay mode 2.
 ///
-/// **Invariant:** a clock that was ahead leaves no floor ahead of the right time, which would refuse
-/// every advertisement until that time comes. What it leaves is the exact counters.
+/// **Invariant:** after the clock is set back, the floor is not ahead of it by more than the replay window.
+/// A floor further ahead would refuse all advertisements until that time. Only the exact counters stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
     /// Every counter up to this one is spent.
     floor: u64,
-    /// Every counter that is spent and greater than this one is in `counters`; 0 at first.
+    /// Each spent counter greater than this one is in `counters`; 0 at first.
     known_from: u64,
-    /// Ascending. Some are below the floor, which goes back when the clock does.
+    /// Exact counters, ascending. Some are below the floor, which goes back with the clock.
     counters: VecDeque<u64>,
 }
 
 impl Spent {
-    /// The number of counters that are remembered one by one: more than four minutes at one
-    /// advertisement a second.
+    /// Maximum number of exact counters: more than four minutes at one advertisement a second.
     pub const MOST: usize = 256;
 
-    /// Every counter up to this one is spent; 0 if there is none.
+    /// Counter up to which all are spent; 0 if there is none.
     #[must_use]
     pub const fn floor(&self) -> u64 {
         self.floor
     }
 
-    /// Counters that are remembered one by one, ascending, at most [`Self::MOST`].
+    /// Exact counters, ascending, at most [`Self::MOST`].
     pub fn counters(&self) -> impl Iterator<Item = u64> {
         self.counters.iter().copied()
     }
 
-    /// Whether `counter` is spent.
+    /// Returns true if `counter` is spent.
     #[must_use]
     pub fn has(&self, counter: u64) -> bool {
         counter <= self.floor || self.remembers(counter)
     }
 
-    /// Whether `counter` is remembered as such.
+    /// Returns true if `counter` is one of the exact counters.
     #[must_use]
     pub fn remembers(&self, counter: u64) -> bool {
         self.counters.binary_search(&counter).is_ok()
     }
 
-    /// Goes on after a restart: every counter up to `floor` is spent, and those in `counters`, which
-    /// ascend.
+    /// Continues after a restart: each counter up to `floor` is spent, and so are `counters`, which are
+    /// ascending.
     pub fn resume(&mut self, floor: u64, counters: &[u64]) {
         self.counters = counters.iter().copied().take(Self::MOST).collect();
         let is_full = self.counters.len() == Self::MOST;
@@ -58,7 +57,7 @@ impl Spent {
         self.floor = floor;
     }
 
-    /// The first time, every counter up to `last` is spent.
+    /// On the first call, spends each counter up to `last`.
     pub fn begin(&mut self, last: u64) {
         if self.known_from == 0 {
             self.floor = self.floor.max(last);
@@ -66,14 +65,14 @@ impl Spent {
         }
     }
 
-    /// Spends every counter up to `counter`, which was accepted.
+    /// Spends each counter up to `counter`, which was accepted.
     pub fn accept(&mut self, counter: u64, now: Now, window: Duration) {
         self.floor = self.floor.max(counter);
         self.add(counter, now, window);
     }
 
-    /// Spends `counter` alone. If there are too many, the smallest is forgotten: all below it are
-    /// spent with it, unless a clock that was set back has yet to come to it.
+    /// Spends `counter` alone. If there are too many exact counters, raises the floor to the smallest one,
+    /// unless that is ahead of a clock that was set back.
     pub fn add(&mut self, counter: u64, now: Now, window: Duration) {
         if let Err(place) = self.counters.binary_search(&counter) {
             self.counters.insert(place, counter);
@@ -88,8 +87,8 @@ impl Spent {
         }
     }
 
-    /// Takes the floor back if it is further ahead of the clock than `window`, which has been set
-    /// back: to where the counters above it are known, but no further ahead than the clock.
+    /// Lowers the floor if it is ahead of the clock by more than `window`: to the clock, or further, to
+    /// where all counters above it are known exactly.
     pub fn follow_clock(&mut self, now: Now, window: Duration) {
         if Sealed::open(self.floor).is_ahead(now.unix, window) {
             self.floor = self.known_from.min(Sealed::least(now.unix));
@@ -104,7 +103,7 @@ mod tests {
 
     const WINDOW: Duration = Duration::from_secs(60);
 
-    /// So many seconds after the start.
+    /// `seconds` after the start.
     fn at(seconds: u64) -> Now {
         Now {
             instant: Instant::from_micros(seconds * 1_000_000),
@@ -132,14 +131,14 @@ mod tests {
         assert!(spent.has(counter(100)) && spent.has(counter(101)));
         assert!(!spent.has(counter(102)));
         accept(&mut spent, [102]);
-        // The clock comes to it again.
+        // The clock passes this time again.
         spent.follow_clock(at(7301), WINDOW);
         assert!(spent.has(counter(7300)) && spent.has(counter(7301)));
         assert!(!spent.has(counter(7299)) && !spent.has(counter(7302)));
     }
 
     #[test]
-    fn floor_stays_within_the_window() {
+    fn floor_stays_if_the_clock_is_set_back_within_the_window() {
         let mut spent = Spent::default();
         accept(&mut spent, [100, 160]);
         spent.follow_clock(at(100), WINDOW);
@@ -147,21 +146,21 @@ mod tests {
     }
 
     #[test]
-    fn number_of_exact_counters_is_bounded() {
+    fn number_of_exact_counters_is_limited() {
         let mut spent = Spent::default();
         let most = Spent::MOST as u64;
         accept(&mut spent, 7200..7200 + 2 * most);
         assert_eq!(spent.counters.len(), Spent::MOST);
         spent.follow_clock(at(100), WINDOW);
         assert!(spent.has(counter(99)) && !spent.has(counter(101)));
-        // Those of the right time leave those ahead of it alone.
+        // Counters of the right time do not displace those ahead of it.
         accept(&mut spent, 101..=100 + most);
         assert!(spent.has(counter(101)) && !spent.has(counter(101 + most)));
         assert!(spent.has(counter(7200 + 2 * most - 1)));
     }
 
     #[test]
-    fn counter_that_is_forgotten_is_below_the_floor() {
+    fn forgotten_counter_is_below_the_floor() {
         let mut spent = Spent::default();
         for seconds in 0..=Spent::MOST as u64 {
             spent.add(counter(seconds), at(seconds), WINDOW);
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_restart_does_not_know_is_before_the_clock() {
+    fn floor_after_a_restart_follows_a_clock_that_is_set_back() {
         let mut spent = Spent::default();
         spent.resume(counter(7310), &[counter(100), counter(7300)]);
         assert!(spent.has(counter(7310)));

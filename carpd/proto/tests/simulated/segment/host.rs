@@ -1,4 +1,4 @@
-//! One host: an engine, and a kernel that does what it is told.
+//! Host of a segment: an engine and its kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,22 +8,22 @@ use carp_proto::wire::carp::Header;
 use carp_proto::wire::ethernet::{ETHERTYPE_ARP, Frame};
 use carp_proto::{
     Counter, DeviceAddress, DeviceName, Engine, IfIndex, Instant, Lease, LeasedOn, Link, Mac,
-    Memory, Notice, Now, Place, StateName, Unit, UnixTime, Work,
+    Notice, Now, Place, SavedState, StateName, Unit, UnixTime, Work,
 };
 
 use super::KERNEL;
 use super::bsd::Bsd;
 use super::observer::{Clock, Observer};
 
-/// When the simulation starts, in microseconds of Unix time.
+/// Start of the simulation in microseconds of Unix time.
 const START: u64 = 1_700_000_000_000_000;
 
 #[derive(Clone)]
 pub(crate) struct Host {
     pub(super) name: &'static str,
-    /// `None` while it is not there.
+    /// `None` while carpd does not run.
     pub(super) engine: Option<Engine>,
-    /// Another system's rules in place of an engine.
+    /// Rules of another system instead of an engine.
     pub(super) bsd: Option<Bsd>,
     pub(super) links: BTreeMap<IfIndex, Link>,
     pub(super) kernel: Kernel,
@@ -34,15 +34,15 @@ pub(crate) struct Host {
     pub(super) clock_offset: i64,
     pub(super) frozen: bool,
     pub(super) mute: bool,
-    /// It has no interface at all.
+    /// Its interfaces are pulled out.
     pub(super) pulled_out: bool,
-    /// What is in the file of run-time state.
-    pub(super) saved: Memory,
-    /// The last advertisement that came in and was not refused, and when.
+    /// Content of the file of run-time state.
+    pub(super) saved: SavedState,
+    /// Last advertisement that was accepted, and its time.
     pub(super) heard: Option<(Instant, Header)>,
-    /// When the state of a carp interface last changed.
+    /// Time of the last change of state of a carp interface.
     pub(super) changed: Instant,
-    /// When the kernel is done with what it was told.
+    /// Time at which the kernel completes its work.
     busy: Instant,
 }
 
@@ -90,14 +90,14 @@ impl Host {
             frozen: false,
             mute: false,
             pulled_out: false,
-            saved: Memory::default(),
+            saved: SavedState::default(),
             heard: None,
             changed: Instant::ZERO,
             busy: Instant::ZERO,
         }
     }
 
-    /// How many advertisements its engine did not believe.
+    /// Number of advertisements that its engine refused.
     pub(super) fn refused(&self) -> Option<u64> {
         let engine = self.engine.as_ref()?;
         Some(engine.totals().of(Counter::Badauth))
@@ -111,7 +111,7 @@ impl Host {
         }
     }
 
-    /// What its observer sees of its clock.
+    /// Its clock, for its observer.
     pub(super) fn clock(&self, instant: Instant) -> Clock {
         let sysctls = self.engine.as_ref().map(Engine::sysctls);
         let sysctls = sysctls.unwrap_or(self.saved.sysctls);
@@ -148,14 +148,14 @@ impl Host {
         !self.pulled_out && self.links.get(&device).is_some_and(Link::works)
     }
 
-    /// Whether the daemon gets a frame that comes in.
+    /// Returns true if carpd receives a frame.
     pub(super) fn hears(&self, device: IfIndex, frame: &[u8]) -> bool {
         let arp = Frame::parse(frame).is_some_and(|frame| frame.ethertype == ETHERTYPE_ARP);
-        let wanted = if arp { &self.arp } else { &self.attached };
+        let devices = if arp { &self.arp } else { &self.attached };
         if self.bsd.is_some() {
             return self.is_plugged(device);
         }
-        !self.frozen && self.is_plugged(device) && wanted.contains(&device)
+        !self.frozen && self.is_plugged(device) && devices.contains(&device)
     }
 
     pub(super) fn listen_arp(&mut self, device: IfIndex, on: bool) {
@@ -164,26 +164,26 @@ impl Host {
         } else {
             self.arp.remove(&device)
         };
-        assert!(changed, "told twice to listen, or to stop");
+        assert!(changed, "ListenArp repeated");
     }
 
-    /// When work that is queued now is done: first in, first out.
+    /// Queues work, first in, first out, and returns the time at which it is completed.
     pub(super) fn queue_work(&mut self, now: Instant) -> Instant {
         self.busy = self.busy.max(now) + KERNEL;
         self.busy
     }
 
-    /// Whether the kernel still has something to do.
+    /// Returns true if the kernel has work to do.
     pub(super) fn is_busy(&self, now: Instant) -> bool {
         self.busy >= now
     }
 }
 
-/// What a kernel has been told to have.
+/// A kernel with its devices and addresses.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kernel {
     devices: BTreeMap<Unit, Mac>,
-    /// The addresses of each unit, and when their lease ends.
+    /// Addresses of each unit, and the end of their lease.
     leases: BTreeMap<Unit, (Vec<IpAddr>, Instant)>,
 }
 
@@ -234,8 +234,8 @@ impl Kernel {
         }
     }
 
-    /// What a daemon finds of `memory` when it starts.
-    pub(super) fn found(&self, memory: &Memory, now: Instant) -> BTreeSet<Lease> {
+    /// Leases that carpd finds at its start.
+    pub(super) fn found(&self, saved: &SavedState, now: Instant) -> BTreeSet<Lease> {
         let mut found = BTreeSet::new();
         for (unit, (held, _)) in self.leases.iter().filter(|(_, (_, end))| *end > now) {
             let Some(mac) = self.devices.get(unit).copied() else {
@@ -246,7 +246,7 @@ impl Kernel {
                 parent: super::ETH0,
                 mac,
             };
-            let known = memory.interfaces.get(unit).into_iter();
+            let known = saved.interfaces.get(unit).into_iter();
             let addresses = known.flat_map(|known| known.settings.addresses.iter());
             let held = addresses.filter(|each| held.contains(&each.address));
             found.extend(held.map(|address| Lease {
@@ -257,18 +257,18 @@ impl Kernel {
         found
     }
 
-    /// The addresses of every unit, and when their leases end.
+    /// Addresses of all units, and the ends of their leases.
     pub(super) fn leases(&self) -> impl Iterator<Item = (&[IpAddr], Instant)> {
         self.leases.values().map(|(held, end)| (&held[..], *end))
     }
 
-    /// Every virtual address it has.
+    /// All its virtual addresses.
     pub(super) fn addresses(&self, now: Instant) -> impl Iterator<Item = IpAddr> {
         let held = self.leases.values().filter(move |(_, end)| *end > now);
         held.flat_map(|(addresses, _)| addresses.iter().copied())
     }
 
-    /// The addresses it has for `unit`.
+    /// Its addresses for `unit`.
     pub(super) fn addresses_of(&self, unit: Unit, now: Instant) -> &[IpAddr] {
         match self.leases.get(&unit) {
             Some((addresses, end)) if *end > now => addresses,

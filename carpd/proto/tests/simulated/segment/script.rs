@@ -1,9 +1,9 @@
-//! What a test makes happen on a segment.
+//! Events that a test causes on a segment.
 
 use std::time::Duration;
 
 use carp_proto::{
-    Answer, Engine, IfIndex, Input, Link, Memory, Refusal, Request, RequestId, Sysctl,
+    Answer, Engine, IfIndex, Input, Link, Refusal, Request, RequestId, SavedState, Sysctl,
 };
 
 use super::{ETH0, Segment, host, ifconfig, observer};
@@ -20,15 +20,15 @@ impl Segment {
         self.now = end;
     }
 
-    /// A command line such as `carp0 vhid 1 pass secret 192.0.2.100/24`; the interface is created
-    /// if it is not there, and destroyed with `carp0 destroy`.
+    /// Runs a command line such as `carp0 vhid 1 pass secret 192.0.2.100/24`. It creates the interface if it
+    /// does not exist. `carp0 destroy` destroys it.
     pub(crate) fn ifconfig(&mut self, name: &str, line: &str) -> Result<Answer, Refusal> {
         let host = self.index(name);
         let request = ifconfig::request(&self.hosts[host].units(), line);
         self.request(host, &request)
     }
 
-    /// The same on all hosts, where it must succeed.
+    /// Runs a command line on all hosts, where it must succeed.
     pub(crate) fn ifconfig_all(&mut self, line: &str) {
         for name in self.names() {
             self.ifconfig(name, line).unwrap();
@@ -50,7 +50,7 @@ impl Segment {
         answer
     }
 
-    /// The kernel refuses an address of what it is about to do.
+    /// Makes the kernel refuse an address.
     pub(crate) fn refuse(&mut self, name: &str, unit: &str, address: &str) {
         let input = Input::Refused {
             unit: unit.parse().unwrap(),
@@ -60,7 +60,7 @@ impl Segment {
         self.handle(self.index(name), input);
     }
 
-    /// The kernel has an address that it refused.
+    /// Makes the kernel accept an address that it refused.
     pub(crate) fn grant(&mut self, name: &str, unit: &str, address: &str) {
         let input = Input::Granted {
             unit: unit.parse().unwrap(),
@@ -91,7 +91,7 @@ impl Segment {
         }
     }
 
-    /// Pulls a whole interface out of a host, or puts it back.
+    /// Pulls an interface out of a host, or puts it back.
     pub(crate) fn pull_out(&mut self, name: &str, out: bool) {
         let host = self.index(name);
         self.hosts[host].pulled_out = out;
@@ -102,7 +102,7 @@ impl Segment {
         }
     }
 
-    /// No frame of `from` reaches `to`, or all do again.
+    /// Stops frames of `from` to `to`, or lets them pass again.
     pub(crate) fn cut(&mut self, from: &str, to: &str, cut: bool) {
         let pair = (self.index(from), self.index(to));
         if cut {
@@ -112,26 +112,26 @@ impl Segment {
         }
     }
 
-    /// No frame of `from` of this kind reaches `to`.
+    /// Stops frames of one type of `from` to `to`.
     pub(crate) fn cut_ethertype(&mut self, from: &str, to: &str, ethertype: u16) {
         let cut = (self.index(from), self.index(to), ethertype);
         self.cut_ethertypes.insert(cut);
     }
 
-    /// Neither hears the other, or both do again.
+    /// Stops all frames between two hosts, or lets them pass again.
     pub(crate) fn cut_both(&mut self, one: &str, other: &str, cut: bool) {
         self.cut(one, other, cut);
         self.cut(other, one, cut);
     }
 
-    /// The power fails: nothing is said any more, and nothing is left in the kernel.
+    /// The power fails: the host sends nothing, and its kernel loses everything.
     pub(crate) fn crash(&mut self, name: &str) {
         let host = self.index(name);
         self.hosts[host].kernel = host::Kernel::default();
         self.kill(name);
     }
 
-    /// The daemon alone dies: the kernel keeps what it has, for as long as the leases last.
+    /// carpd dies: the kernel keeps the addresses as long as their leases last.
     pub(crate) fn kill(&mut self, name: &str) {
         let host = self.index(name);
         self.hosts[host].engine = None;
@@ -140,8 +140,8 @@ impl Segment {
         self.agenda.retain(|_, (whose, _)| *whose != host);
     }
 
-    /// What the daemon has saved until now, if the disk is always fast enough.
-    pub(crate) fn saved(&mut self, name: &str) -> Memory {
+    /// Saved state of carpd, on a disk that is fast enough.
+    pub(crate) fn saved(&mut self, name: &str) -> SavedState {
         let host = self.index(name);
         let now = self.now(host);
         let host = &mut self.hosts[host];
@@ -152,24 +152,25 @@ impl Segment {
         host.saved.clone()
     }
 
-    /// A daemon that was killed starts again with what was saved, and what the kernel still has.
-    pub(crate) fn restart(&mut self, name: &str, memory: Memory) {
+    /// Starts carpd again after it was killed, with its saved state and the addresses that the kernel still
+    /// has.
+    pub(crate) fn restart(&mut self, name: &str, saved: SavedState) {
         let host = self.index(name);
-        let leases = self.hosts[host].kernel.found(&memory, self.now);
-        // Whoever watches the wire does not know of the restart: no counter may come again.
+        let leases = self.hosts[host].kernel.found(&saved, self.now);
+        // The observer does not notice the restart, so no counter may come again.
         let observer = std::mem::take(&mut self.hosts[host].observer);
         self.boot(host);
         self.hosts[host].observer = observer;
         self.handle(
             host,
             Input::Resume {
-                memory,
+                saved,
                 leases: &leases,
             },
         );
     }
 
-    /// A crashed host comes back, without any configuration.
+    /// Starts a crashed host without configuration.
     pub(crate) fn boot(&mut self, host: usize) {
         self.hosts[host].engine = Some(Engine::new());
         self.hosts[host].observer = observer::Observer::default();
@@ -183,14 +184,14 @@ impl Segment {
         }
     }
 
-    /// The whole daemon stands still, or goes on. Timers that ran out meanwhile are late, frames
-    /// are lost, and a request is the first thing that it wakes up to.
+    /// Freezes carpd, or lets it continue. Timers that expire meanwhile are late, and frames are lost. A
+    /// request is its first input when it continues.
     pub(crate) fn freeze(&mut self, name: &str, frozen: bool) {
         let host = self.index(name);
         self.hosts[host].frozen = frozen;
     }
 
-    /// Somebody sets a host's wall clock: microseconds from what it should be.
+    /// Sets the wall clock of a host to an offset in microseconds.
     pub(crate) fn step_clock(&mut self, name: &str, offset: i64) {
         let host = self.index(name);
         self.hosts[host].clock_offset = offset;
@@ -198,13 +199,13 @@ impl Segment {
         self.hosts[host].observer.clock_was_set(clock);
     }
 
-    /// The host's kernel takes no frame any more, or does again.
+    /// Makes the kernel of a host refuse frames, or accept them again.
     pub(crate) fn mute(&mut self, name: &str, mute: bool) {
         let host = self.index(name);
         self.hosts[host].mute = mute;
     }
 
-    /// A frame of somebody who is no host here.
+    /// Delivers a frame of a sender outside of the segment.
     pub(crate) fn inject(&mut self, name: &str, frame: &[u8]) {
         let host = self.index(name);
         self.handle(
