@@ -1,9 +1,5 @@
-//! What the protocol's thread does again and again: once for each advertisement that comes in or
-//! goes out.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a value that is not what it must be shall end the benchmark"
-)]
+//! Hot path of the protocol thread: the work for each advertisement that is received or sent.
+#![expect(clippy::unwrap_used, reason = "an unexpected value ends the benchmark")]
 
 use std::hint::black_box;
 use std::net::IpAddr;
@@ -20,10 +16,10 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
 const DEVICE: IfIndex = IfIndex(1);
 
-/// As many virtual hosts as one interface can carry.
+/// Maximum number of virtual hosts of one physical interface.
 const HOSTS: u16 = 255;
 
-/// When the benchmark begins, in microseconds of Unix time.
+/// Start of the benchmark in microseconds of Unix time.
 const START: u64 = 1_700_000_000_000_000;
 
 /// Microseconds between two advertisements of a master with `advbase 1`.
@@ -45,7 +41,7 @@ fn address(number: u16) -> IpAddr {
     IpAddr::from([10, 0, 1, low])
 }
 
-/// A host with so many virtual hosts of one address each, all of them BACKUP.
+/// Host with `hosts` virtual hosts of one address each, all of them BACKUP.
 fn backup(hosts: u16) -> Engine {
     let mut engine = Engine::new();
     let link = Link {
@@ -81,7 +77,7 @@ fn backup(hosts: u16) -> Engine {
     engine
 }
 
-/// A peer's advertisements, one a second, with counters as carpd seals them.
+/// Advertisements of a peer, one a second, with sealed counters.
 struct Master {
     vhid: u8,
     digests: Digests,
@@ -118,7 +114,7 @@ impl Master {
         }
     }
 
-    /// The next one, and when it comes.
+    /// Returns the next advertisement and its time.
     fn advertisement(&mut self) -> (Vec<u8>, Now) {
         self.micros += SECOND;
         let now = at(self.micros);
@@ -126,7 +122,7 @@ impl Master {
         (self.frame(&self.header(counter)), now)
     }
 
-    /// One made with another password.
+    /// Returns an advertisement with a different password.
     fn forgery(&mut self) -> (Vec<u8>, Now) {
         self.micros += 10;
         let header = Header {
@@ -142,7 +138,7 @@ impl Master {
     }
 }
 
-/// Parse, checksum, digest, replay check and election, as a backup does for its master.
+/// Measures parsing, checks and election for an advertisement of the master.
 fn handle(criterion: &mut Criterion) {
     for hosts in [1, HOSTS] {
         let mut engine = backup(hosts);
@@ -164,7 +160,7 @@ fn handle(criterion: &mut Criterion) {
     }
 }
 
-/// What each packet of a flood costs: all of the checks, and the last one fails.
+/// Measures a packet of a flood: all checks, of which the last one fails.
 fn refuse(criterion: &mut Criterion) {
     let mut engine = backup(HOSTS);
     let mut attacker = Master::new(1);
@@ -184,7 +180,7 @@ fn refuse(criterion: &mut Criterion) {
     assert!(engine.totals().of(Counter::Badauth) > 0, "all were bad");
 }
 
-/// The timer's side: all 255 masters advertise at once, and find their next deadline.
+/// Measures a deadline at which all 255 masters advertise.
 fn advertise(criterion: &mut Criterion) {
     let mut engine = backup(HOSTS);
     while engine.deadline().is_some_and(|deadline| {

@@ -1,4 +1,4 @@
-//! What BSD kernels send, made again byte for byte, and verified.
+//! Recorded advertisements of BSD kernels, made again byte for byte, and verified.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -70,8 +70,8 @@ impl Vector {
         }
     }
 
-    /// What each system makes of demotion: FreeBSD adds it to advskew up to 240, DragonFly and
-    /// NetBSD advertise 240.
+    /// Advskew with the effect of demotion: FreeBSD adds the demotion to it, up to 240; DragonFly and NetBSD
+    /// advertise 240.
     fn advertised_advskew(&self) -> u8 {
         if self.is_from("FreeBSD") {
             self.advskew.saturating_add(self.demote).min(240)
@@ -109,7 +109,7 @@ fn bytes(hex: &str) -> Result<Vec<u8>, Box<dyn Error>> {
 }
 
 #[test]
-fn there_are_vectors_of_every_system() -> Result<(), Box<dyn Error>> {
+fn vectors_contain_all_systems() -> Result<(), Box<dyn Error>> {
     let vectors = Vector::all()?;
     assert_eq!(vectors.len(), 73);
     for system in ["DragonFly", "FreeBSD", "NetBSD", "OpenBSD"] {
@@ -122,7 +122,7 @@ fn there_are_vectors_of_every_system() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
-fn every_header_is_made_again() -> Result<(), Box<dyn Error>> {
+fn header_of_each_vector_is_made_again() -> Result<(), Box<dyn Error>> {
     for vector in Vector::all()? {
         let header = vector.header()?;
         assert_eq!(
@@ -136,7 +136,7 @@ fn every_header_is_made_again() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
-fn every_header_is_read_and_its_digest_verifies() -> Result<(), Box<dyn Error>> {
+fn header_of_each_vector_is_read_and_verifies() -> Result<(), Box<dyn Error>> {
     for vector in Vector::all()? {
         let header = Header::parse(&bytes(&vector.carp_hex)?)?;
         assert_eq!(header, vector.header()?, "{}", vector.name);
@@ -155,9 +155,9 @@ fn every_header_is_read_and_its_digest_verifies() -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-/// FreeBSD alone sends other traffic classes (0xe0); the rest of its packet is ours too.
+/// Only FreeBSD sends another traffic class (0xe0). The rest of its packet is equal to ours.
 #[test]
-fn every_packet_is_made_again() -> Result<(), Box<dyn Error>> {
+fn packet_of_each_vector_is_made_again() -> Result<(), Box<dyn Error>> {
     for vector in Vector::all()? {
         let frame = frames::advertisement(Mac([0; 6]), vector.src, &vector.header()?);
         let ours = Frame::parse(&frame).ok_or("no frame")?.payload;
@@ -179,7 +179,7 @@ fn every_packet_is_made_again() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
-fn every_captured_frame_is_made_again() -> Result<(), Box<dyn Error>> {
+fn frame_of_each_vector_is_made_again() -> Result<(), Box<dyn Error>> {
     let mut captured = 0;
     for vector in Vector::all()?
         .iter()

@@ -1,4 +1,4 @@
-//! Any bytes can be parsed, and what is emitted is parsed again.
+//! Wire formats: any bytes can be parsed, and each value that is emitted is parsed as the same.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -28,7 +28,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn nothing_panics_on_any_bytes(bytes in vec(any::<u8>(), 0..128), source: Ipv6Addr) {
+    fn parsers_accept_any_bytes_without_panic(bytes in vec(any::<u8>(), 0..128), source: Ipv6Addr) {
         let _ = Frame::parse(&bytes);
         let _ = ipv4::Packet::parse(&bytes);
         let _ = ipv6::Packet::parse(&bytes);
@@ -38,7 +38,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_panics_on_a_damaged_advertisement(
+    fn parsers_accept_a_damaged_advertisement_without_panic(
         header in header(),
         source: IpAddr,
         damage in vec((any::<Index>(), any::<u8>()), 0..4),
@@ -62,7 +62,7 @@ proptest! {
     }
 
     #[test]
-    fn an_advertisement_survives_the_wire(header in header(), source: IpAddr, mac in mac()) {
+    fn advertisement_is_written_and_read(header in header(), source: IpAddr, mac in mac()) {
         let mut bytes = frames::advertisement(mac, source, &header);
         bytes.resize(bytes.len().max(60), 0);
         let frame = Frame::parse(&bytes).unwrap();
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn packets_survive_the_wire(
+    fn packets_are_written_and_read(
         source: Ipv4Addr,
         destination: Ipv4Addr,
         source6: Ipv6Addr,
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn arp_survives_the_wire(
+    fn arp_packet_is_written_and_read(
         request: bool,
         sender_mac in mac(),
         sender: Ipv4Addr,
@@ -121,14 +121,14 @@ proptest! {
     }
 
     #[test]
-    fn a_neighbour_advertisement_survives_the_wire(target: Ipv6Addr, mac in mac()) {
+    fn neighbour_advertisement_is_written_and_read(target: Ipv6Addr, mac in mac()) {
         let advertisement = ndisc::Advertisement { target, mac };
         let read = ndisc::Advertisement::parse(target, &advertisement.emit());
         prop_assert_eq!(read, Ok(advertisement));
     }
 
     #[test]
-    fn a_digest_verifies_whatever_the_order_of_the_peers_ipv4_addresses(
+    fn digest_verifies_in_any_order_of_ipv4_addresses(
         key in vec(1..=255_u8, 0..20),
         vhid in 1..=255_u64,
         mut addresses in vec(any::<Ipv4Addr>().prop_map(IpAddr::V4), 0..8),
@@ -144,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn a_mixed_list_verifies_in_every_form_of_a_peer_with_the_same_list(
+    fn digest_of_both_families_verifies_in_each_form(
         addresses in vec(any::<IpAddr>(), 0..8),
         counter: u64,
     ) {
@@ -156,7 +156,7 @@ proptest! {
     }
 
     #[test]
-    fn explaining_any_digest_ends(
+    fn mismatch_of_any_digest_is_found(
         addresses in vec(any::<IpAddr>(), 0..80),
         counter: u64,
         digest: [u8; 20],

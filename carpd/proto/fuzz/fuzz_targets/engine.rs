@@ -1,4 +1,4 @@
-//! Packets, time, links and requests through the engine.
+//! The engine with packets, time, links and requests.
 #![no_main]
 
 #[path = "../../tests/fuzzed/bytes.rs"]

@@ -1,4 +1,4 @@
-//! The words of ifconfig(8), as carpctl and rc.conf have them.
+//! Grammar of ifconfig(8) in carpctl and rc.conf.
 #![no_main]
 
 #[path = "../../../../dbus/tests/fuzzed/grammar.rs"]

@@ -1,4 +1,4 @@
-//! The settings of a D-Bus call: see carpd's `fuzzed`.
+//! Settings of a D-Bus call: see carpd's `fuzzed`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| carpd::fuzzed::settings(bytes));

@@ -1,4 +1,4 @@
-//! Bytes through the parsers of every format.
+//! Parsers of all formats.
 #![no_main]
 
 #[path = "../../tests/fuzzed/wire.rs"]

@@ -1,13 +1,13 @@
-//! A search for histories that break a rule: two and three hosts with real engines, mixed with a
-//! peer that follows BSD's rules, and everything that can happen to them.
+//! Search for histories that break a rule: groups of two and three engines, some beside a peer that
+//! follows BSD's rules, and all kinds of events.
 //!
-//! `make explore MINUTES=…` searches for as long as that, an ordinary test run goes through
-//! [`HISTORIES`]. The same seed always searches the same histories in the same order.
+//! `make explore MINUTES=…` searches for that time, and a test run tries [`HISTORIES`]. The same seed always
+//! searches the same histories in the same order.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on fails"
+    reason = "a test that cannot continue fails"
 )]
 
 mod search;
@@ -22,11 +22,10 @@ use std::time::Duration;
 
 use self::search::Search;
 
-/// How many histories an ordinary test run goes through at least: a number and not a time, so that
-/// a faster machine does the same work.
+/// Minimum number of histories of a test run. It is not a time, so that each machine does the same work.
 const HISTORIES: u64 = 30_000;
 
-/// How many events follow each other in a tree; walks are longer.
+/// Number of events in each history of a tree. Walks are longer.
 const DEPTH: usize = 3;
 
 fn number(name: &str) -> Option<u64> {
@@ -42,7 +41,7 @@ fn number(name: &str) -> Option<u64> {
 #[expect(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "how long it searches is no part of what it searches"
+    reason = "the time limits the search, and does not change its order"
 )]
 fn no_history_breaks_a_rule() {
     let time = number("CARP_EXPLORE_SECONDS").map(Duration::from_secs);
@@ -50,7 +49,7 @@ fn no_history_breaks_a_rule() {
     let seed = number("CARP_EXPLORE_SEED").unwrap_or(1);
     let start = std::time::Instant::now();
     let mut search = Search::new(seed, DEPTH);
-    let mut told = start;
+    let mut reported = start;
     let finding = loop {
         let is_over = match time {
             Some(time) => start.elapsed() >= time,
@@ -62,8 +61,8 @@ fn no_history_breaks_a_rule() {
         if let Err(finding) = search.round() {
             break Some(finding);
         }
-        if told.elapsed() > Duration::from_secs(60) {
-            told = std::time::Instant::now();
+        if reported.elapsed() > Duration::from_secs(60) {
+            reported = std::time::Instant::now();
             println!("{:?} after {} s", search.counts, start.elapsed().as_secs());
         }
     };
@@ -78,7 +77,7 @@ fn no_history_breaks_a_rule() {
 }
 
 #[test]
-fn the_same_seed_searches_the_same_histories() {
+fn search_with_one_seed_is_deterministic() {
     let search = |seed| {
         let mut search = Search::new(seed, 1);
         let found = search.round().err().map(|finding| finding.to_string());

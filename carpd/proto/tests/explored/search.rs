@@ -1,5 +1,4 @@
-//! The search: groups of all kinds, every thing that can happen to them, and what is left of a
-//! history that breaks a rule.
+//! The search: groups of all kinds, their events, and the shortest form of a history that breaks a rule.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -15,7 +14,7 @@ use crate::world::{Broken, World};
 const V4: &str = "192.0.2.100/24";
 const V6: &str = "2001:db8::100/64";
 
-/// Splitmix64.
+/// Random numbers: Splitmix64.
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
@@ -32,7 +31,7 @@ impl Dice {
     }
 }
 
-/// A group as it is set up, and what its time is counted in.
+/// Set-up of a group, and its unit of time.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) hosts: usize,
@@ -43,7 +42,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Any kind of group.
+    /// Random group.
     pub(crate) fn any(dice: &mut Dice) -> Self {
         let hosts = dice.of(&[2, 2, 3]);
         let families = dice.of(&[
@@ -104,7 +103,7 @@ impl Group {
         }
     }
 
-    /// Everything that can happen next.
+    /// Events that are possible next.
     pub(crate) fn events(&self, world: &World) -> Vec<Step> {
         let mut events = Vec::new();
         let late = [self.unit / 3, self.unit * 3];
@@ -166,7 +165,7 @@ impl Group {
     }
 }
 
-/// What was searched.
+/// Extent of a search.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) groups: u64,
@@ -177,7 +176,7 @@ pub(crate) struct Counts {
     pub(crate) deepest: usize,
 }
 
-/// A history that breaks a rule, as short as it gets.
+/// History that breaks a rule, in its shortest form.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     pub(crate) hosts: usize,
@@ -200,7 +199,7 @@ pub(crate) struct Search {
     dice: Dice,
     pub(crate) counts: Counts,
     visited: BTreeSet<u64>,
-    /// The states that one group's tree may have.
+    /// Maximum number of states of the tree of one group.
     budget: u64,
     depth: usize,
 }
@@ -216,7 +215,7 @@ impl Search {
         }
     }
 
-    /// One group: the tree of what can happen to it, and some long walks.
+    /// Searches one group: the tree of its events, and some long walks.
     pub(crate) fn round(&mut self) -> Result<(), Finding> {
         let group = Group::any(&mut self.dice);
         self.counts.groups += 1;
@@ -229,7 +228,7 @@ impl Search {
         }
         let unit = group.unit;
         self.tree(&group, &world, &mut history, self.depth)?;
-        // From a group that has found its master.
+        // The group has a master by now.
         let ready = Step::Run(unit * 10);
         history.push(ready.clone());
         self.budget = 150;
@@ -242,7 +241,7 @@ impl Search {
         Ok(())
     }
 
-    /// Depth first: each event, each time that may pass then.
+    /// Searches depth first: each event, and after it each passage of time.
     fn tree(
         &mut self,
         group: &Group,
@@ -285,7 +284,7 @@ impl Search {
         for step in &group.setup {
             world.take(step).unwrap();
         }
-        // Some walks know few kinds of events, so that these meet.
+        // Some walks use few kinds of events, so that these meet.
         let mut liked = group.events(&world);
         if self.dice.below(2) == 0 {
             let few = (0..4).map(|_| self.dice.of(&liked)).collect();
@@ -324,7 +323,7 @@ impl Search {
         quietly(|| world.settle()).map_err(|broken| Self::shrink(group, history, broken))
     }
 
-    /// Leaves out as many steps as it can, and makes times round.
+    /// Shortens a history: removes steps, and rounds times.
     fn shrink(group: &Group, history: &[Step], broken: Broken) -> Finding {
         let mut finding = Finding {
             hosts: group.hosts,
@@ -332,7 +331,7 @@ impl Search {
             broken,
         };
         let breaks = |steps: &[Step], rule: &str| {
-            let result = quietly(|| World::tell(group.hosts, steps));
+            let result = quietly(|| World::run(group.hosts, steps));
             result.err().filter(|broken| broken.rule == rule)
         };
         let mut chunk = finding.steps.len().next_power_of_two() / 2;
@@ -362,7 +361,7 @@ impl Search {
     }
 }
 
-/// Whether a killed host makes other events possible than those that a walk likes.
+/// Returns true if a killed host makes other events possible than those that a walk likes.
 fn world_changed(world: &World, liked: &[Step]) -> bool {
     let dead = (0..world.len()).any(|host| !world.runs(host));
     dead && !liked
@@ -374,8 +373,8 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What the segment itself asserts is a rule too.
-pub(crate) fn quietly(tell: impl FnOnce() -> Result<(), Broken>) -> Result<(), Broken> {
+/// Runs a story. A failed assertion of the segment is a broken rule too.
+pub(crate) fn quietly(run: impl FnOnce() -> Result<(), Broken>) -> Result<(), Broken> {
     static HOOK: std::sync::Once = std::sync::Once::new();
     HOOK.call_once(|| {
         let usual = std::panic::take_hook();
@@ -386,7 +385,7 @@ pub(crate) fn quietly(tell: impl FnOnce() -> Result<(), Broken>) -> Result<(), B
         }));
     });
     QUIET.set(true);
-    let result = catch_unwind(AssertUnwindSafe(tell));
+    let result = catch_unwind(AssertUnwindSafe(run));
     QUIET.set(false);
     result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

@@ -1,4 +1,4 @@
-//! One thing that happens, as a line of a story.
+//! Steps: the lines of a story.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use carp_proto::{Family, Sysctl};
 
 use crate::segment::fates::Fate;
 
-/// The hosts that a story can have.
+/// Hosts of a story.
 pub(crate) const HOSTS: [&str; 3] = ["a", "b", "c"];
 
-/// One line. Hosts are numbers here and names in the text.
+/// One step. Hosts are numbers here, and names in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// `run 1500`: milliseconds pass.
@@ -20,35 +20,35 @@ pub(crate) enum Step {
     Ifconfig(usize, String),
     /// `a sysctl replay 2`
     Sysctl(usize, Sysctl, u64),
-    /// `a has no address`: the physical interface has none of its own.
+    /// `a has no address`: the physical interface has no address of its own.
     Bare(usize),
     /// `b is bsd advbase 1 advskew 0 preempt 1 ipv4 ipv6`
     Bsd(usize, BsdLine),
-    /// `cut a b` or `cut a b ipv4`: nothing, or nothing of a family, gets from one to the other.
+    /// `cut a b` or `cut a b ipv4`: frames from one host to the other, or those of one family, are lost.
     Cut(usize, usize, Option<Family>),
     /// `mend a b` or `mend a b ipv4`
     Mend(usize, usize, Option<Family>),
     /// `lose a b ipv4`, `delay a b ipv4 700`, `repeat a b ipv4 700`: the next advertisement.
     Next(usize, usize, Family, Fate),
-    /// `mute a`, `unmute a`: its kernel takes no frame.
+    /// `mute a`, `unmute a`: its kernel sends no frame.
     Mute(usize, bool),
     /// `suppress a`, `release a`
     Suppress(usize, bool),
     /// `plug a`, `unplug a`
     Plug(usize, bool),
-    /// `kill a`: carpd alone.
+    /// `kill a`: carpd dies, and its kernel keeps the addresses.
     Kill(usize),
-    /// `restart a`: with its memory, if it is not there.
+    /// `restart a`: carpd starts again with its saved state.
     Restart(usize),
-    /// `reboot a`: without.
+    /// `reboot a`: the host starts again without saved state.
     Reboot(usize),
-    /// `clock a -2500`: the wall clock is so many milliseconds off.
+    /// `clock a -2500`: the wall clock is off by so many milliseconds.
     Clock(usize, i64),
-    /// `alone c`: when all faults stop, nothing gets to this host or from it.
+    /// `alone c`: when all faults stop, this host stays cut off.
     Alone(usize),
 }
 
-/// What a peer with BSD's rules is told.
+/// Settings of a peer that follows BSD's rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BsdLine {
     pub(crate) advbase: u8,
@@ -203,7 +203,7 @@ fn family(text: &str) -> Option<Family> {
     Family::ALL.into_iter().find(|it| word(*it) == text)
 }
 
-/// A story, line by line.
+/// Reads a story, line by line.
 pub(crate) fn story(text: &str) -> Vec<Step> {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines.map(|line| line.parse().unwrap()).collect()

@@ -1,18 +1,18 @@
-//! Histories that once broke a rule, as the search prints them.
+//! Histories that once broke a rule, in the form that the search prints.
 
 use crate::search::{Dice, Group, quietly};
 use crate::step::{Step, story};
 use crate::world::World;
 
-/// Takes hosts through a story; the rules hold meanwhile and when all faults have stopped.
+/// Runs a story, in which the rules must hold, also after all faults stop.
 fn comes_to_rest(hosts: usize, text: &str) {
-    if let Err(broken) = quietly(|| World::tell(hosts, &story(text))) {
+    if let Err(broken) = quietly(|| World::run(hosts, &story(text))) {
         panic!("{}: {}", broken.rule, broken.how);
     }
 }
 
 #[test]
-fn a_pair_whose_cable_is_pulled_comes_to_rest() {
+fn pair_settles_after_a_pulled_cable() {
     comes_to_rest(
         2,
         "
@@ -26,7 +26,7 @@ fn a_pair_whose_cable_is_pulled_comes_to_rest() {
 }
 
 #[test]
-fn what_is_printed_of_a_step_is_that_step() {
+fn step_that_is_printed_is_read_as_the_same() {
     let mut dice = Dice(1);
     for _ in 0..100 {
         let group = Group::any(&mut dice);
@@ -38,7 +38,7 @@ fn what_is_printed_of_a_step_is_that_step() {
 }
 
 #[test]
-fn two_suppressed_hosts_with_short_intervals_have_one_master() {
+fn suppressed_hosts_with_short_intervals_have_one_master() {
     comes_to_rest(
         2,
         "
@@ -50,7 +50,7 @@ fn two_suppressed_hosts_with_short_intervals_have_one_master() {
 }
 
 #[test]
-fn equal_hosts_of_two_families_lose_one_of_them_one_way() {
+fn equal_hosts_that_lose_ipv4_one_way_settle() {
     comes_to_rest(
         3,
         "
@@ -63,7 +63,7 @@ fn equal_hosts_of_two_families_lose_one_of_them_one_way() {
 }
 
 #[test]
-fn equal_hosts_of_two_families_lose_ipv6_one_way() {
+fn equal_hosts_that_lose_ipv6_one_way_settle() {
     comes_to_rest(
         2,
         "
@@ -75,7 +75,7 @@ fn equal_hosts_of_two_families_lose_ipv6_one_way() {
 }
 
 #[test]
-fn a_backup_that_could_not_send_is_not_suppressed_for_ever() {
+fn suppression_of_a_backup_that_could_not_send_ends() {
     comes_to_rest(
         2,
         "
@@ -104,7 +104,7 @@ fn equal_hosts_without_own_addresses_have_one_master() {
 }
 
 #[test]
-fn equal_hosts_that_start_at_one_time_settle_in_strict_replay_mode() {
+fn equal_hosts_that_start_together_settle_in_strict_mode() {
     comes_to_rest(
         3,
         "
@@ -118,7 +118,7 @@ fn equal_hosts_that_start_at_one_time_settle_in_strict_replay_mode() {
 }
 
 #[test]
-fn equal_hosts_of_two_families_settle_in_strict_replay_mode() {
+fn equal_hosts_with_both_families_settle_in_strict_mode() {
     comes_to_rest(
         2,
         "
@@ -131,7 +131,7 @@ fn equal_hosts_of_two_families_settle_in_strict_replay_mode() {
 }
 
 #[test]
-fn a_backup_whose_settings_change_takes_over_in_time() {
+fn backup_whose_settings_change_takes_over_in_time() {
     comes_to_rest(
         2,
         "
@@ -151,7 +151,7 @@ fn a_backup_whose_settings_change_takes_over_in_time() {
 }
 
 #[test]
-fn equal_hosts_hear_each_other_by_another_family_in_strict_replay_mode() {
+fn equal_hosts_that_hear_different_families_settle_in_strict_mode() {
     comes_to_rest(
         2,
         "
@@ -166,7 +166,7 @@ fn equal_hosts_hear_each_other_by_another_family_in_strict_replay_mode() {
 }
 
 #[test]
-fn equal_hosts_of_which_one_checks_strictly_lose_ipv4_one_way() {
+fn equal_hosts_of_two_modes_that_lose_ipv4_one_way_settle() {
     comes_to_rest(
         2,
         "
@@ -181,7 +181,7 @@ fn equal_hosts_of_which_one_checks_strictly_lose_ipv4_one_way() {
 }
 
 #[test]
-fn suppressed_host_beside_a_bsd_leaves_it_a_master() {
+fn suppressed_host_leaves_an_equal_bsd_host_master() {
     comes_to_rest(
         3,
         "
@@ -195,7 +195,7 @@ fn suppressed_host_beside_a_bsd_leaves_it_a_master() {
 }
 
 #[test]
-fn suppressed_host_beside_a_bsd_of_another_skew_leaves_it_a_master() {
+fn suppressed_host_leaves_a_slower_bsd_host_master() {
     comes_to_rest(
         3,
         "
@@ -210,7 +210,7 @@ fn suppressed_host_beside_a_bsd_of_another_skew_leaves_it_a_master() {
 }
 
 #[test]
-fn clock_that_is_set_back_takes_no_counter_back_that_is_within_the_window() {
+fn clock_set_back_within_the_window_takes_no_counter_back() {
     comes_to_rest(
         2,
         "
@@ -228,7 +228,7 @@ fn clock_that_is_set_back_takes_no_counter_back_that_is_within_the_window() {
 }
 
 #[test]
-fn refused_repetition_of_a_fast_master_leaves_a_backup_its_wait() {
+fn refused_repetition_does_not_restart_the_wait_of_a_backup() {
     comes_to_rest(
         3,
         "

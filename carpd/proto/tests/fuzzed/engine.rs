@@ -1,8 +1,7 @@
-//! A fuzzer's bytes as a life of one host: frames, time, links, results and requests, in any order.
+//! Bytes of a fuzzer as the life of one host: frames, time, links, results and requests in any order.
 //!
-//! Frames are made from what the host itself would believe, and damaged afterwards, so that the
-//! digest does not keep the fuzzer out. After every step it is judged whether the host did only
-//! what it may: see [`judge`].
+//! Frames begin as advertisements that the host accepts, and are damaged afterwards, so that the digest does
+//! not keep the fuzzer out. After each step, [`judge`] checks the actions of the host.
 
 #[path = "frames.rs"]
 mod frames;
@@ -22,10 +21,10 @@ use carp_proto::{
 use self::judge::Judge;
 use crate::bytes::Bytes;
 
-/// More than any interesting life has; what follows is not looked at.
+/// Maximum number of steps, more than any interesting life has.
 const MOST_STEPS: usize = 300;
 
-/// Lives the life that `bytes` tell.
+/// Runs the life in `bytes`.
 pub(crate) fn engine(bytes: &[u8]) {
     let mut bytes = Bytes::new(bytes);
     let mut host = Host::new();
@@ -37,12 +36,12 @@ pub(crate) fn engine(bytes: &[u8]) {
     }
 }
 
-/// One host with two physical interfaces, and what it needs to be lied to.
+/// Host with two physical interfaces.
 struct Host {
     engine: Engine,
     now: Now,
     judge: Judge,
-    /// The last frames on the wire, whoever sent them.
+    /// Last frames on the wire.
     wire: Vec<Vec<u8>>,
     holders: Vec<HolderId>,
     requests: u64,
@@ -74,7 +73,7 @@ impl Host {
         match bytes.byte() % 20 {
             0..=2 => self.wait_for_deadline(bytes),
             3 => self.pass(Duration::from_millis(u64::from(bytes.byte()) * 16)),
-            // Hours, as when the machine was suspended.
+            // Hours, as after a suspend of the machine.
             4 => self.pass(Duration::from_secs(u64::from(bytes.byte()) * 60)),
             5 => self.now.unix = UnixTime::from_micros(bytes.long() >> bytes.one_of(&[0, 8, 12])),
             6..=9 => {
@@ -122,7 +121,7 @@ impl Host {
         }
     }
 
-    /// As the daemon does: it wakes up at the deadline, or some time after it.
+    /// Handles the deadline, on time or late.
     fn wait_for_deadline(&mut self, bytes: &mut Bytes<'_>) {
         if let Some(deadline) = self.engine.deadline() {
             let late = Duration::from_micros(u64::from(bytes.byte()));
@@ -154,21 +153,21 @@ impl Host {
 
     fn change_link(&mut self, bytes: &mut Bytes<'_>) {
         let mut changed = link(bytes.one_of(&[1, 2]));
-        let what = bytes.byte();
-        changed.up = what & 1 == 0;
-        changed.carrier = what & 2 == 0;
-        changed.capable = what & 4 == 0;
-        if what & 8 != 0 {
+        let flags = bytes.byte();
+        changed.up = flags & 1 == 0;
+        changed.carrier = flags & 2 == 0;
+        changed.capable = flags & 4 == 0;
+        if flags & 8 != 0 {
             changed.mac = Mac([2, 0, 0, 0, 9, bytes.byte()]);
         }
-        if what & 16 != 0 {
+        if flags & 16 != 0 {
             changed.addresses.clear();
         }
-        if what & 32 != 0 {
+        if flags & 32 != 0 {
             let (address, prefix) = (requests::address(bytes), bytes.byte());
             changed.addresses.push(DeviceAddress { address, prefix });
         }
-        if what & 64 != 0 {
+        if flags & 64 != 0 {
             changed.name = DeviceName::new(bytes.one_of(&["lan", "eth0", "eth1"])).unwrap();
         }
         self.handle(&Input::Link(changed));
@@ -193,7 +192,7 @@ impl Host {
     }
 }
 
-/// A physical interface in working order.
+/// Physical interface that works.
 fn link(index: u32) -> Link {
     let number = u8::try_from(index).unwrap();
     let net = |address: [u8; 4], prefix| DeviceAddress {
@@ -224,10 +223,10 @@ fn device(bytes: &mut Bytes<'_>) -> IfIndex {
     IfIndex(bytes.one_of(&[1, 1, 2, 3]))
 }
 
-/// The interfaces that there may be.
+/// Number of carp interfaces.
 const UNITS: u16 = 4;
 
-/// All of them.
+/// All carp interfaces.
 fn units() -> impl Iterator<Item = Unit> {
     (0..UNITS).map(|number| Unit::try_from(number).unwrap())
 }

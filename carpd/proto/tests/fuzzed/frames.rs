@@ -1,4 +1,4 @@
-//! Frames that somebody may send: believable ones, and what becomes of those in bad hands.
+//! Frames of peers and of attackers.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -19,8 +19,8 @@ const SOURCES: [&str; 6] = [
     "2001:db8::9",
 ];
 
-/// An advertisement: of a peer that has our settings, or one that was on the wire already; as it
-/// is, rewritten with its checksum mended, or damaged.
+/// Advertisement of a peer with our settings, or one that was on the wire before: unchanged, rewritten with
+/// a good checksum, or damaged.
 pub(super) fn advertisement(
     engine: &Engine,
     now: Now,
@@ -55,7 +55,7 @@ pub(super) fn advertisement(
     frame
 }
 
-/// As a host with our password and our addresses sends it.
+/// Advertisement of a host with our password and our addresses.
 fn of_a_peer(engine: &Engine, now: Now, bytes: &mut Bytes<'_>) -> Vec<u8> {
     let unit = units().nth(usize::from(bytes.byte() % 4)).unwrap();
     let settings = engine.settings(unit).cloned().unwrap_or_default();
@@ -95,7 +95,7 @@ fn of_a_peer(engine: &Engine, now: Now, bytes: &mut Bytes<'_>) -> Vec<u8> {
     frames::advertisement(Mac::virtual_of(vhid), source, &header)
 }
 
-/// The frame with another header in it, whole as far as checksums go.
+/// Frame with another header and good checksums.
 fn rewritten(frame: &[u8], bytes: &mut Bytes<'_>) -> Option<Vec<u8>> {
     let frame = Frame::parse(frame)?;
     let (mut header, source, ttl): (Header, IpAddr, u8) = match frame.ethertype {
@@ -127,7 +127,7 @@ fn rewritten(frame: &[u8], bytes: &mut Bytes<'_>) -> Option<Vec<u8>> {
     }
     let mut bytes = frames::advertisement(frame.source, source, &header);
     if source.is_ipv4() {
-        // TTL, and the header's checksum.
+        // TTL and checksum of the IP header.
         bytes[22] = ttl;
         bytes[24..26].fill(0);
         let sum = checksum::checksum(&[&bytes[14..34]]);
@@ -138,7 +138,7 @@ fn rewritten(frame: &[u8], bytes: &mut Bytes<'_>) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A question for one of our addresses, or something like it.
+/// ARP request for one of our addresses, or a similar packet.
 pub(super) fn arp_request(bytes: &mut Bytes<'_>) -> Vec<u8> {
     let operation = bytes.one_of(&[arp::Operation::Request, arp::Operation::Reply]);
     let host = |bytes: &mut Bytes<'_>| Ipv4Addr::new(192, 0, 2, bytes.one_of(&[100, 101, 9, 0]));

@@ -1,11 +1,11 @@
-//! What holds whatever a host goes through.
+//! Rules that hold for each host and each input.
 //!
-//! - Bytes whose digest does not verify change no state, move no address and are not answered.
-//! - The kernel has the addresses exactly while MASTER, and each transition starts where the last
+//! - Bytes with a wrong digest change no state, move no address and get no answer.
+//! - The kernel has the addresses exactly while MASTER. Each transition starts in the state in which the last
 //!   one ended.
-//! - What is sent verifies under the settings in force, and its counter grows.
-//! - A packet is counted once, and refused for one reason at most; no counter goes back.
-//! - A request has one answer; one that is refused changes nothing.
+//! - Each advertisement that is sent verifies under the present settings, and its counter grows.
+//! - A packet is counted once, and refused for at most one reason. No counter goes back.
+//! - A request has one answer. One that is refused changes nothing.
 //! - No deadline stays due.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,15 +19,15 @@ use carp_proto::{
     Settings, StateName, Sysctl, Unit, Vhid, Work,
 };
 
-/// What the host was, and what it made its kernel do.
+/// State of the host before an input, and of its kernel.
 #[derive(Default)]
 pub(super) struct Judge {
     states: BTreeMap<Unit, StateName>,
-    /// Where the kernel has addresses.
+    /// Carp interfaces whose addresses the kernel has.
     held: BTreeSet<Unit>,
-    /// The last takeover of each interface.
+    /// Number of the last takeover of each interface.
     takeovers: BTreeMap<Unit, u32>,
-    /// The last counter of each interface and family since it was created.
+    /// Last counter of each interface and family since its creation.
     sealed: BTreeMap<(Unit, bool), u64>,
     own: BTreeMap<IfIndex, Vec<IpAddr>>,
     settings: BTreeMap<Unit, Settings>,
@@ -38,12 +38,12 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// The number of the last takeover of an interface.
+    /// Number of the last takeover of an interface.
     pub(super) fn takeover(&self, unit: Unit) -> u32 {
         self.takeovers.get(&unit).copied().unwrap_or_default()
     }
 
-    /// Looks at the host before something happens to it.
+    /// Records the host before an input.
     pub(super) fn before(&mut self, engine: &Engine, input: &Input<'_>, now: Now) {
         self.settings = settings(engine);
         self.totals = engine.totals();
@@ -64,7 +64,7 @@ impl Judge {
         };
     }
 
-    /// Looks at what it made of it.
+    /// Checks the actions of an input.
     pub(super) fn after(
         &mut self,
         engine: &Engine,
@@ -147,7 +147,7 @@ impl Judge {
     }
 
     fn sent(&mut self, engine: &Engine, unit: Unit, frame: &[u8], now: Now, bow_out: bool) {
-        let (v4, _, ttl, payload) = packet(frame).expect("what we send can be read");
+        let (v4, _, ttl, payload) = packet(frame).expect("our own frame can be read");
         let header = Header::parse(&payload).unwrap();
         assert_eq!((ttl, header.version), (TTL, VERSION));
         let has_host = payload.len() == 44 && parse_host(&payload).is_some();
@@ -244,11 +244,11 @@ impl Judge {
             }
             (Input::Request(..), _) => panic!("{} answers", answers.len()),
             (_, []) => {}
-            (_, _) => panic!("an answer that nobody asked for"),
+            (_, _) => panic!("an answer without a request"),
         }
     }
 
-    /// Whether the host may heed these bytes: they come from a host of one of its groups.
+    /// Returns true if the host may act on these bytes, because they come from a host of its groups.
     fn believes(&self, engine: &Engine, device: IfIndex, frame: &[u8], now: Now) -> bool {
         let Some((_, destination, ttl, payload)) = packet(frame) else {
             return false;
@@ -291,7 +291,7 @@ fn digests(settings: &Settings, key: &carp_proto::Key) -> Option<Digests> {
         .map(|vhid| Digests::new(key, vhid, &addresses))
 }
 
-/// Family, destination, TTL and payload of a frame that is an IP packet of protocol 112.
+/// Family, destination, TTL and payload of an IP packet of protocol 112.
 fn packet(frame: &[u8]) -> Option<(bool, IpAddr, u8, Vec<u8>)> {
     let frame = Frame::parse(frame)?;
     match frame.ethertype {

@@ -1,12 +1,11 @@
-//! Everything that fuzzing found worth keeping, as ordinary tests: each file of the corpora goes
-//! through the functions that the fuzz targets call.
+//! The corpora of the fuzz targets as tests: each file is fed to the function that its target calls.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
-    reason = "a test that cannot go on fails, and looks at what it knows alone"
+    reason = "a test that cannot continue fails"
 )]
 
 mod bytes;
@@ -16,7 +15,7 @@ mod wire;
 use std::fs;
 use std::path::Path;
 
-/// Feeds every file of a corpus to `target`.
+/// Feeds each file of a corpus to `target`.
 fn feed(corpus: &str, target: fn(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/corpus")
@@ -27,20 +26,20 @@ fn feed(corpus: &str, target: fn(&[u8])) {
         .collect();
     paths.sort();
     assert!(paths.len() > 10, "{} is almost empty", directory.display());
-    // Miri takes its time.
+    // Miri is slow.
     for path in paths.iter().step_by(if cfg!(miri) { 10 } else { 1 }) {
-        // Shown if it fails, so that one knows which file it was.
+        // Identifies the file if the test fails.
         println!("{}", path.display());
         target(&fs::read(path).unwrap());
     }
 }
 
 #[test]
-fn the_engine_does_only_what_it_may() {
+fn engine_follows_the_rules_for_each_file_of_its_corpus() {
     feed("engine", engine::engine);
 }
 
 #[test]
-fn every_format_reads_what_it_wrote() {
+fn formats_read_the_bytes_that_they_wrote() {
     feed("wire", wire::wire);
 }

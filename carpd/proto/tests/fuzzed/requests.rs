@@ -1,4 +1,4 @@
-//! What the host may be asked for.
+//! Requests to the host.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use carp_proto::{
 use super::UNITS;
 use crate::bytes::Bytes;
 
-/// Few, so that they meet; those at the end cannot be shared.
+/// Few addresses, so that interfaces share them. The last ones are invalid.
 const ADDRESSES: [&str; 10] = [
     "192.0.2.100",
     "192.0.2.101",
@@ -24,7 +24,7 @@ const ADDRESSES: [&str; 10] = [
     "::1",
 ];
 
-/// Two virtual hosts that can run at once, the second with a password of its own.
+/// Two virtual hosts that can run together, with different passwords.
 pub(super) fn first() -> [Request; 2] {
     let new = |number: u16, vhid: u64, pass: &[u8], addresses: &[&str]| {
         let mut changes = vec![
@@ -49,7 +49,7 @@ fn added(address: &str) -> Change {
     })
 }
 
-/// Anything.
+/// Any request.
 pub(super) fn request(bytes: &mut Bytes<'_>, holders: &[HolderId]) -> Request {
     match bytes.byte() % 16 {
         0..=5 => Request::Configure {
@@ -83,7 +83,7 @@ pub(super) fn request(bytes: &mut Bytes<'_>, holders: &[HolderId]) -> Request {
     }
 }
 
-/// As a configuration file says it; one that cannot be becomes the empty one.
+/// Settings of a configuration file. Invalid ones become empty ones.
 fn install(bytes: &mut Bytes<'_>) -> Request {
     let unit = unit(bytes);
     let settings = Settings::configured(unit, &changes(bytes)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Bytes through every parser: what is read can be written, and reads the same again.
+//! Bytes through all parsers: a value that is read can be written, and reads as the same.
 
 use std::net::Ipv6Addr;
 
@@ -6,7 +6,7 @@ use carp_proto::wire::carp::Header;
 use carp_proto::wire::ethernet::Frame;
 use carp_proto::wire::{arp, ipv4, ipv6, ndisc};
 
-/// Takes `bytes` for each of the formats, and what they have in them for the next one.
+/// Reads `bytes` in each format, and their payload in the next one.
 pub(crate) fn wire(bytes: &[u8]) {
     packet(bytes);
     if let Some(frame) = Frame::parse(bytes) {

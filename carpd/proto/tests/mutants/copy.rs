@@ -1,4 +1,4 @@
-//! The copy of the core that has mutants.
+//! Copy of the core with all mutants.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::table::Mutant;
 
-/// What the copy's core asks: which repair is missing.
+/// Function by which the copy finds out which repair it lacks.
 const CHOICE: &str = r#"
 pub(crate) fn is_mutant(name: &str) -> bool {
     static CHOSEN: std::sync::OnceLock<String> = std::sync::OnceLock::new();
@@ -15,7 +15,7 @@ pub(crate) fn is_mutant(name: &str) -> bool {
 }
 "#;
 
-/// A workspace of its own with the core alone, and its search as a program.
+/// Workspace with the core alone, and its search as a program.
 pub(crate) struct Copy {
     pub(crate) directory: PathBuf,
     pub(crate) program: PathBuf,
@@ -60,7 +60,8 @@ impl Copy {
     }
 }
 
-/// `from` stands there exactly once: a change of the core that moves it changes the table too.
+/// Replaces `from`, which `text` must contain exactly once. A change of the core that moves it changes the
+/// table too.
 fn replaced(text: &str, from: &str, to: &str) -> String {
     assert_eq!(text.matches(from).count(), 1, "not exactly once: {from}");
     text.replace(from, to)

@@ -1,14 +1,14 @@
-//! Takes back one repair of the core at a time, in a copy of its sources, and looks whether the
-//! search of `tests/explored` still finds what was wrong.
+//! Takes back one repair of the core at a time, in a copy of its sources, and checks that the search of
+//! `tests/explored` finds the fault.
 //!
-//! The copy is built once; the environment variable `CARP_MUTANT` says which repair is missing. One
-//! of a few seeded searches finds all of them but one: a suppressed backup that waits by its
-//! configured skew does harm only where three hosts time out together, which the search meets too
-//! rarely, so a story of `tests/explored/stories.rs` finds it.
+//! The copy is built once. The environment variable `CARP_MUTANT` chooses the repair that it lacks. A few
+//! seeded searches find all mutants but one: a suppressed backup that waits by its configured advskew does
+//! harm only where three hosts time out together. The search rarely meets that, so a story of
+//! `tests/explored/stories.rs` finds it.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test that cannot go on fails"
+    reason = "a test that cannot continue fails"
 )]
 
 mod copy;
@@ -18,15 +18,15 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use self::copy::Copy;
-use self::table::{Found, MUTANTS, Mutant};
+use self::table::{FoundBy, MUTANTS, Mutant};
 
-/// The searches that look for each mutant, one after the other.
+/// Seeds of the searches for each mutant, in this order.
 const SEEDS: [u32; 4] = [1, 2, 3, 4];
 
-/// How many histories each search goes through at most.
+/// Maximum number of histories of each search.
 const HISTORIES: &str = "1500";
 
-/// Runs one test of the copy; what it prints if it fails.
+/// Runs one test of the copy. Returns its output if it fails.
 fn run(copy: &Copy, mutant: &str, seed: u32, test: &str) -> Option<String> {
     let output = Command::new(&copy.program)
         .args([test, "--exact"])
@@ -45,19 +45,19 @@ fn run(copy: &Copy, mutant: &str, seed: u32, test: &str) -> Option<String> {
     (!output.status.success()).then_some(printed)
 }
 
-/// The tests that look for a mutant: each search, or a story.
-fn tests_for(found: Found) -> Vec<(u32, String)> {
-    match found {
-        Found::BySearch => {
+/// Tests that must find a mutant: the searches, or a story.
+fn tests_for(found_by: FoundBy) -> Vec<(u32, String)> {
+    match found_by {
+        FoundBy::Search => {
             let search = |seed| (seed, "no_history_breaks_a_rule".to_owned());
             SEEDS.map(search).to_vec()
         }
-        Found::ByStory(story) => vec![(1, format!("stories::{story}"))],
+        FoundBy::Story(story) => vec![(1, format!("stories::{story}"))],
     }
 }
 
 fn is_found(copy: &Copy, mutant: &Mutant) -> bool {
-    let tests = tests_for(mutant.found);
+    let tests = tests_for(mutant.found_by);
     let printed = tests
         .iter()
         .find_map(|(seed, test)| run(copy, mutant.name, *seed, test));
@@ -69,9 +69,12 @@ fn is_found(copy: &Copy, mutant: &Mutant) -> bool {
 }
 
 #[test]
-fn every_repair_that_is_taken_back_is_found() {
+fn search_finds_each_mutant() {
     let copy = Copy::build(MUTANTS);
-    let tests: BTreeSet<_> = MUTANTS.iter().flat_map(|it| tests_for(it.found)).collect();
+    let tests: BTreeSet<_> = MUTANTS
+        .iter()
+        .flat_map(|it| tests_for(it.found_by))
+        .collect();
     for (seed, test) in &tests {
         let printed = run(&copy, "", *seed, test);
         assert_eq!(printed, None, "{test}, seed {seed}, without a mutant");

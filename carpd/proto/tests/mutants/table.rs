@@ -1,21 +1,21 @@
-//! The repairs that are taken back, and where each stands.
+//! The mutants: repairs that are taken back.
 
-/// A repair that can be missing.
+/// A core without one repair.
 pub(crate) struct Mutant {
-    /// What goes wrong without it.
+    /// Fault that the repair prevents.
     pub(crate) name: &'static str,
-    /// A file of `src`, a text that stands in it once, and what stands there in the copy.
+    /// A file of `src`, a text that it contains once, and its replacement in the copy.
     pub(crate) changes: &'static [(&'static str, &'static str, &'static str)],
-    pub(crate) found: Found,
+    pub(crate) found_by: FoundBy,
 }
 
-/// What finds that the repair is missing.
+/// Test that finds the mutant.
 #[derive(Clone, Copy)]
-pub(crate) enum Found {
+pub(crate) enum FoundBy {
     /// The search.
-    BySearch,
+    Search,
     /// A story.
-    ByStory(&'static str),
+    Story(&'static str),
 }
 
 pub(crate) const MUTANTS: &[Mutant] = &[
@@ -33,7 +33,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
                 "ours.interval().min(if MUTANT { ours.interval() } else { theirs.interval() })",
             ),
         ],
-        found: Found::BySearch,
+        found_by: FoundBy::Search,
     },
     Mutant {
         name: "IPv4 alone decides a tie",
@@ -42,7 +42,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
             "&& !tie.is_stuck(self.claim(env).interval())",
             "&& (MUTANT || !tie.is_stuck(self.claim(env).interval()))",
         )],
-        found: Found::BySearch,
+        found_by: FoundBy::Search,
     },
     Mutant {
         name: "a master that is heard by IPv6 alone counts as dead",
@@ -54,19 +54,19 @@ pub(crate) const MUTANTS: &[Mutant] = &[
             self.master_lives(watch, theirs.interval(), env);
         }",
         )],
-        found: Found::BySearch,
+        found_by: FoundBy::Search,
     },
     Mutant {
-        name: "a backup that could not send is suppressed for ever",
+        name: "the suppression of a backup that could not send never ends",
         changes: &[(
             "vhost/waiting.rs",
             "self.sending.is_failing().then(",
             "(self.sending.is_failing() && !MUTANT).then(",
         )],
-        found: Found::BySearch,
+        found_by: FoundBy::Search,
     },
     Mutant {
-        name: "a change of settings begins the wait anew",
+        name: "a change of settings starts the wait again",
         changes: &[
             (
                 "vhost/watch.rs",
@@ -81,16 +81,16 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         let Watch { master_down, .. } = watch.recomputed(",
             ),
         ],
-        found: Found::BySearch,
+        found_by: FoundBy::Search,
     },
     Mutant {
-        name: "hosts that advertise from one source are not told apart",
+        name: "hosts that advertise from one source count as one",
         changes: &[(
             "sender.rs",
             "host: is_virtual.then_some(link.mac),",
             "host: (is_virtual && !MUTANT).then_some(link.mac),",
         )],
-        found: Found::BySearch,
+        found_by: FoundBy::Search,
     },
     Mutant {
         name: "equal masters that seal in step refuse each other",
@@ -99,10 +99,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
             "if self.wins_tie(sender, tie, env) == Some(true) {",
             "if !MUTANT && self.wins_tie(sender, tie, env) == Some(true) {",
         )],
-        found: Found::BySearch,
+        found_by: FoundBy::Search,
     },
     Mutant {
-        name: "an answer is sealed as its rival's advertisement was",
+        name: "an answer has the counter of the rival's advertisement",
         changes: &[(
             "vhost/heard.rs",
             "        self.dialect.seal_above_rivals();",
@@ -110,10 +110,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
             self.dialect.seal_above_rivals();
         }",
         )],
-        found: Found::BySearch,
+        found_by: FoundBy::Search,
     },
     Mutant {
-        name: "counters run on from a clock that was set back",
+        name: "counters continue ahead of a clock that was set back",
         changes: &[
             (
                 "dialect/carp/seal.rs",
@@ -126,10 +126,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
                 "if !MUTANT && Sealed::open(self.floor).is_ahead(now.unix, window) {",
             ),
         ],
-        found: Found::BySearch,
+        found_by: FoundBy::Search,
     },
     Mutant {
-        name: "what was accepted from a clock that was ahead counts for ever",
+        name: "counters accepted from a clock that was ahead stay spent",
         changes: &[(
             "dialect/carp/spent.rs",
             "            self.floor = self.known_from.min(Sealed::least(now.unix));",
@@ -139,7 +139,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
                 self.known_from.min(Sealed::least(now.unix))
             };",
         )],
-        found: Found::BySearch,
+        found_by: FoundBy::Search,
     },
     Mutant {
         name: "a suppressed backup waits by its configured skew",
@@ -155,6 +155,6 @@ pub(crate) const MUTANTS: &[Mutant] = &[
                 "effective_advskew(advskew, !MUTANT && env.suppress > 0)",
             ),
         ],
-        found: Found::ByStory("suppressed_host_beside_a_bsd_leaves_it_a_master"),
+        found_by: FoundBy::Story("suppressed_host_leaves_an_equal_bsd_host_master"),
     },
 ];

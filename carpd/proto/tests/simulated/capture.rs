@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Every frame of a capture, and when it came after the first.
+/// Frames of a capture, with their times after the first.
 pub(crate) fn frames(capture: &[u8]) -> Vec<(Duration, Vec<u8>)> {
     let (header, mut rest) = capture.split_first_chunk::<24>().unwrap();
     assert_eq!(header[..4], [0xd4, 0xc3, 0xb2, 0xa1], "magic");

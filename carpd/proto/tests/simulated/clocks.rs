@@ -1,5 +1,5 @@
 //! Clocks that are set while `net.inet.carp.replay` is 2: one master once they are right, and no
-//! advertisement is believed twice.
+//! advertisement is accepted twice.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ const SECOND: Duration = Duration::from_secs(1);
 const TWO_HOURS: i64 = 7_200_000_000;
 const NAMES: [&str; 2] = ["a", "b"];
 
-/// Longer than a backup waits and a rival takes to answer.
+/// More time than a backup waits and a rival takes to answer.
 const SETTLED: Duration = Duration::from_secs(8);
 
-/// Who of a pair has a wrong clock.
+/// Hosts of a pair that have a wrong clock.
 const WRONG: [&[&str]; 3] = [&["a"], &["b"], &["a", "b"]];
 
 fn set_clocks(segment: &mut Segment, names: &[&str], micros: i64) {
@@ -44,13 +44,13 @@ fn pair(window: u64) -> Segment {
     segment
 }
 
-/// A is MASTER soon, and stays it.
-fn settles(segment: &mut Segment, what: &str) {
+/// Checks that A becomes MASTER soon and stays it.
+fn settles(segment: &mut Segment, case: &str) {
     segment.run(SETTLED);
-    assert_eq!(segment.masters("carp0"), ["a"], "{what}");
+    assert_eq!(segment.masters("carp0"), ["a"], "{case}");
     segment.log();
     segment.run(SECOND * 60);
-    assert_eq!(segment.log(), [""; 0], "{what}");
+    assert_eq!(segment.log(), [""; 0], "{case}");
 }
 
 fn restart(segment: &mut Segment, name: &str, while_dead: impl FnOnce(&mut Segment)) {
@@ -62,7 +62,7 @@ fn restart(segment: &mut Segment, name: &str, while_dead: impl FnOnce(&mut Segme
 }
 
 #[test]
-fn clock_that_was_ahead_at_start_leaves_one_master() {
+fn clock_ahead_at_the_start_leaves_one_master() {
     for wrong in WRONG {
         for (ahead, window) in [(TWO_HOURS, 60), (2_500_000, 60), (2_500_000, 1)] {
             for while_wrong in [SECOND, SECOND * 20] {
@@ -81,23 +81,23 @@ fn clock_that_was_ahead_at_start_leaves_one_master() {
 }
 
 #[test]
-fn clock_that_is_set_while_a_pair_runs_leaves_one_master() {
+fn clock_set_while_a_pair_runs_leaves_one_master() {
     for wrong in WRONG {
         for (ahead, window) in [(TWO_HOURS, 60), (2_500_000, 60), (2_500_000, 1)] {
             for off in [ahead, -ahead] {
-                let what = format!("{wrong:?} {off} {window}");
+                let case = format!("{wrong:?} {off} {window}");
                 let mut segment = pair(window);
                 set_clocks(&mut segment, wrong, off);
                 segment.run(SECOND * 20);
                 set_clocks(&mut segment, wrong, 0);
-                settles(&mut segment, &what);
+                settles(&mut segment, &case);
             }
         }
     }
 }
 
 #[test]
-fn clock_that_is_set_back_around_a_restart_leaves_one_master() {
+fn clock_set_back_around_a_restart_leaves_one_master() {
     for wrong in WRONG {
         for ahead in [TWO_HOURS, 2_500_000] {
             for killed in NAMES {
@@ -124,7 +124,7 @@ fn clock_that_is_set_back_around_a_restart_leaves_one_master() {
 }
 
 #[test]
-fn master_yields_to_a_better_one_that_is_deaf_and_whose_clock_is_behind() {
+fn master_yields_to_a_better_one_that_is_deaf_with_a_late_clock() {
     let mut segment = Segment::new(NAMES);
     segment.step_clock("b", 50_000_000);
     configure(&mut segment, 60);
@@ -140,7 +140,7 @@ fn master_yields_to_a_better_one_that_is_deaf_and_whose_clock_is_behind() {
 }
 
 #[test]
-fn clock_that_was_set_back_is_noticed_once() {
+fn clock_set_back_is_reported_once() {
     let mut segment = pair(60);
     segment.step_clock("a", TWO_HOURS);
     segment.run(SECOND * 5);
@@ -164,7 +164,7 @@ fn clock_that_was_set_back_is_noticed_once() {
     assert!(matches!(ahead[..], [7195..=7200]), "{ahead:?}");
 }
 
-/// The IPv4 advertisements that were sent, each as if another host sent it.
+/// IPv4 advertisements that were sent, as if another host had sent them.
 fn recorded(segment: &mut Segment) -> Vec<Vec<u8>> {
     let sent = std::mem::take(&mut segment.sent).into_iter();
     let advertisements = sent.filter_map(|(_, frame)| {
@@ -176,18 +176,18 @@ fn recorded(segment: &mut Segment) -> Vec<Vec<u8>> {
     advertisements.collect()
 }
 
-fn refuses(segment: &mut Segment, frame: &[u8], what: &str) {
+fn refuses(segment: &mut Segment, frame: &[u8], case: &str) {
     for name in NAMES {
         let refused =
             |segment: &Segment| segment.status(name, "carp0").counters.of(Counter::Badauth);
         let before = refused(segment);
         segment.inject(name, frame);
-        assert_eq!(refused(segment), before + 1, "{name} believes it {what}");
+        assert_eq!(refused(segment), before + 1, "{name} believes it {case}");
     }
 }
 
 #[test]
-fn advertisements_of_a_clock_that_was_ahead_are_refused_when_it_comes_there() {
+fn advertisements_sealed_ahead_are_refused_when_their_time_comes() {
     for wrong in WRONG {
         for kills in [false, true] {
             let mut segment = pair(60);

@@ -1,4 +1,4 @@
-//! Every counter, moved from the wire, in the order in which packets are judged.
+//! Each counter, raised by a packet, in the order of the checks.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::segment::Segment;
 const PEER: &str = "192.0.2.9";
 const PEER6: &str = "fe80::9";
 
-/// One host that is BACKUP with an address of each family.
+/// Host that is BACKUP with an address of each family.
 fn backup() -> Segment {
     let mut segment = Segment::new(["us"]);
     segment
@@ -26,7 +26,7 @@ fn backup() -> Segment {
     segment
 }
 
-/// A valid advertisement to it.
+/// Header of a valid advertisement to it.
 fn header() -> Header {
     let addresses = ["192.0.2.100", "2001:db8::100"].map(|text| text.parse().unwrap());
     let key = Key::password(b"secret").unwrap();
@@ -50,7 +50,7 @@ fn advertisement(source: &str, header: &Header) -> Vec<u8> {
     frames::advertisement(mac, source.parse().unwrap(), header)
 }
 
-/// An IPv4 packet of CARP's protocol, otherwise as told.
+/// IPv4 packet of protocol 112.
 fn packet(ttl: u8, payload: &[u8]) -> Vec<u8> {
     let (source, destination) = (PEER.parse().unwrap(), [224, 0, 0, 18].into());
     let packet = ipv4::Packet {
@@ -86,7 +86,7 @@ fn framed(ethertype: u16, payload: &[u8]) -> Vec<u8> {
     .emit()
 }
 
-/// What rose since `before`, by name.
+/// Names of the counters that rose since `before`.
 fn risen(before: &Counters, after: &Counters) -> Vec<&'static str> {
     let rose = |counter: &Counter| after.of(*counter) > before.of(*counter);
     Counter::ALL
@@ -96,7 +96,7 @@ fn risen(before: &Counters, after: &Counters) -> Vec<&'static str> {
         .collect()
 }
 
-/// What `frame` moves: in total, and of `carp0`.
+/// Counters that `frame` raises: totals, and those of `carp0`.
 fn moved(segment: &mut Segment, frame: &[u8]) -> [Vec<&'static str>; 2] {
     let before = (
         segment.engine("us").totals(),
@@ -111,7 +111,7 @@ fn moved(segment: &mut Segment, frame: &[u8]) -> [Vec<&'static str>; 2] {
 }
 
 #[test]
-fn a_valid_advertisement_moves_ipackets_or_ipackets6_alone() {
+fn valid_advertisement_raises_ipackets_or_ipackets6_alone() {
     let mut segment = backup();
     let v4 = advertisement(PEER, &header());
     assert_eq!(moved(&mut segment, &v4), [["ipackets"], ["ipackets"]]);
@@ -120,7 +120,7 @@ fn a_valid_advertisement_moves_ipackets_or_ipackets6_alone() {
 }
 
 #[test]
-fn a_packet_on_an_interface_without_carp_moves_badif() {
+fn packet_on_an_interface_without_carp_raises_badif() {
     let mut segment = Segment::with_two_wires(["us"]);
     segment
         .ifconfig("us", "carp0 vhid 1 198.51.100.100/24")
@@ -137,7 +137,7 @@ fn a_packet_on_an_interface_without_carp_moves_badif() {
 }
 
 #[test]
-fn a_forwarded_packet_moves_badttl() {
+fn forwarded_packet_raises_badttl() {
     let mut segment = backup();
     let frame = packet(254, &header().emit());
     assert_eq!(
@@ -152,7 +152,7 @@ fn a_forwarded_packet_moves_badttl() {
 }
 
 #[test]
-fn a_packet_shorter_than_its_ip_header_says_moves_hdrops() {
+fn packet_shorter_than_its_ip_header_says_raises_hdrops() {
     let mut segment = backup();
     let frame = packet(255, &header().emit());
     let cut = &frame[..frame.len() - 1];
@@ -169,7 +169,7 @@ fn a_packet_shorter_than_its_ip_header_says_moves_hdrops() {
 }
 
 #[test]
-fn a_packet_shorter_than_a_carp_header_moves_badlen() {
+fn packet_shorter_than_a_carp_header_raises_badlen() {
     let mut segment = backup();
     let frame = packet(255, &header().emit()[..35]);
     assert_eq!(
@@ -184,7 +184,7 @@ fn a_packet_shorter_than_a_carp_header_moves_badlen() {
 }
 
 #[test]
-fn a_wrong_checksum_moves_badsum() {
+fn wrong_checksum_raises_badsum() {
     let mut segment = backup();
     let mut bytes = header().emit();
     bytes[2] ^= 1;
@@ -196,7 +196,7 @@ fn a_wrong_checksum_moves_badsum() {
 }
 
 #[test]
-fn an_unknown_vhid_or_one_that_is_not_running_moves_badvhid() {
+fn unknown_vhid_or_one_in_init_raises_badvhid() {
     let mut segment = backup();
     for vhid in [2, 0, 255] {
         let frame = advertisement(
@@ -221,7 +221,7 @@ fn an_unknown_vhid_or_one_that_is_not_running_moves_badvhid() {
 }
 
 #[test]
-fn another_version_moves_badver() {
+fn another_version_raises_badver() {
     let mut segment = backup();
     let other = Header {
         version: 3,
@@ -236,7 +236,7 @@ fn another_version_moves_badver() {
 }
 
 #[test]
-fn a_wrong_digest_moves_badauth() {
+fn wrong_digest_raises_badauth() {
     let mut segment = backup();
     let frame = advertisement(
         PEER,
@@ -252,7 +252,7 @@ fn a_wrong_digest_moves_badauth() {
 }
 
 #[test]
-fn a_peer_with_fewer_addresses_moves_badaddrs_too() {
+fn peer_with_fewer_addresses_raises_badaddrs_too() {
     let mut segment = backup();
     segment.ifconfig("us", "carp0 192.0.2.101/24").unwrap();
     let frame = advertisement(PEER, &header());
@@ -261,7 +261,7 @@ fn a_peer_with_fewer_addresses_moves_badaddrs_too() {
 }
 
 #[test]
-fn a_repetition_moves_badauth() {
+fn repetition_raises_badauth() {
     let mut segment = backup();
     let frame = advertisement(PEER, &header());
     segment.inject("us", &frame);
@@ -274,7 +274,7 @@ fn a_repetition_moves_badauth() {
 }
 
 #[test]
-fn our_own_advertisement_come_back_moves_badauth() {
+fn own_advertisement_that_comes_back_raises_badauth() {
     let mut segment = backup();
     segment.run(Duration::from_secs(4));
     let own = segment.sent[0].1.clone();
@@ -285,7 +285,7 @@ fn our_own_advertisement_come_back_moves_badauth() {
 }
 
 #[test]
-fn type_authlen_and_what_follows_the_header_are_not_looked_at() {
+fn type_authlen_and_bytes_after_the_header_are_ignored() {
     let mut segment = backup();
     let odd = Header {
         kind: 7,
@@ -299,7 +299,7 @@ fn type_authlen_and_what_follows_the_header_are_not_looked_at() {
 }
 
 #[test]
-fn nothing_but_ipackets_moves_while_advertisements_are_not_allowed() {
+fn packet_raises_ipackets_alone_while_allow_is_0() {
     let mut segment = backup();
     segment.sysctl("us", Sysctl::Allow, 0);
     let frame = packet(1, &[1, 2, 3]);
@@ -309,7 +309,7 @@ fn nothing_but_ipackets_moves_while_advertisements_are_not_allowed() {
 }
 
 #[test]
-fn other_protocols_move_nothing() {
+fn packet_of_another_protocol_raises_nothing() {
     let mut segment = backup();
     let payload = header().emit();
     let (source, destination) = (PEER.parse().unwrap(), [224, 0, 0, 18].into());
@@ -330,7 +330,7 @@ fn other_protocols_move_nothing() {
 }
 
 #[test]
-fn what_is_sent_and_what_changes_is_counted() {
+fn advertisements_sent_and_changes_of_state_are_counted() {
     let mut segment = backup();
     let before = segment.engine("us").totals();
     segment.run(Duration::from_secs(10));
@@ -339,7 +339,7 @@ fn what_is_sent_and_what_changes_is_counted() {
 }
 
 #[test]
-fn a_preemption_is_counted() {
+fn preemption_raises_preempt() {
     let mut segment = backup();
     segment.sysctl("us", Sysctl::Preempt, 1);
     let slower = advertisement(
@@ -357,7 +357,7 @@ fn a_preemption_is_counted() {
 }
 
 #[test]
-fn a_kernel_without_memory_is_counted() {
+fn kernel_without_memory_raises_onomem() {
     let mut engine = Engine::new();
     let now = carp_proto::Now::default();
     let unit = "carp0".parse().unwrap();
@@ -373,7 +373,7 @@ fn a_kernel_without_memory_is_counted() {
 }
 
 #[test]
-fn a_reset_takes_all_counters_back_to_zero_and_a_destroyed_interface_stays_counted() {
+fn reset_zeroes_all_counters_and_destroy_keeps_the_totals() {
     let mut segment = backup();
     segment.inject("us", &advertisement(PEER, &header()));
     segment.run(Duration::from_secs(10));
@@ -391,7 +391,7 @@ fn a_reset_takes_all_counters_back_to_zero_and_a_destroyed_interface_stays_count
 }
 
 #[test]
-fn a_packet_on_an_unknown_interface_is_harmless() {
+fn packet_on_an_unknown_interface_is_counted_and_ignored() {
     let mut engine = Engine::new();
     let frame = advertisement(PEER, &header());
     let packet = Input::Packet {

@@ -1,4 +1,4 @@
-//! Two hosts with two interfaces each: both groups are always where all is well.
+//! Two hosts with two interfaces each: the host with fewer problems is MASTER of both groups.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const HOSTS: [&str; 2] = ["a", "b"];
 const WIRES: [IfIndex; 2] = [ETH0, ETH1];
 const ADDRESSES: [&str; 2] = ["192.0.2.100", "198.51.100.100"];
 
-/// One thing that happens.
+/// A random event.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Run {
@@ -57,7 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The second example of carp(4), and what is wrong with each host.
+/// Second example of carp(4), with the problems of each host.
 struct World {
     segment: Segment,
     vhids: [u8; WIRES.len()],
@@ -131,14 +131,14 @@ impl World {
         }
     }
 
-    /// How many things are wrong with a host.
+    /// Number of problems of a host.
     fn problems(&self, host: usize) -> usize {
         let pulled = self.pulled[host].iter().filter(|pulled| **pulled).count();
         pulled + usize::from(self.held[host].is_some())
     }
 
-    /// Who may have the address of a wire: whoever is plugged in and has fewest problems. Of hosts
-    /// without any it is the faster; with any, all advertise the same skew.
+    /// Hosts that may be MASTER on a wire: those with carrier and fewest problems. Of hosts without problems
+    /// it is the faster one; with problems, all advertise the same advskew.
     fn candidates(&self, wire: usize) -> Vec<&'static str> {
         let plugged = || (0..HOSTS.len()).filter(|host| !self.pulled[*host][wire]);
         let fewest = plugged().map(|host| self.problems(host)).min();
@@ -148,7 +148,7 @@ impl World {
     }
 }
 
-/// Each case is minutes of simulated time.
+/// Few cases, because each takes minutes of simulated time.
 fn fewer_cases() -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {
@@ -161,7 +161,7 @@ proptest! {
     #![proptest_config(fewer_cases())]
 
     #[test]
-    fn every_group_is_where_fewest_problems_are(steps in vec(step(), 0..40)) {
+    fn host_with_fewest_problems_is_master_of_each_group(steps in vec(step(), 0..40)) {
         let mut world = World::new();
         for step in steps {
             world.take(step);
@@ -171,7 +171,7 @@ proptest! {
             world.segment.mute(name, false);
         }
         world.segment.run(Duration::from_secs(30));
-        // Whoever could not send shows that it can, if it has the occasion.
+        // A host that could not send shows that it can, if it has a reason to send.
         for host in HOSTS {
             let down: Vec<_> = HOSTS.into_iter().filter(|name| *name != host).collect();
             for unit in 0..WIRES.len() {

@@ -1,4 +1,4 @@
-//! Whatever comes from the wire without our password changes nothing but counters.
+//! Bytes from the wire without our password change nothing but counters.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use proptest::prelude::*;
 
 use crate::segment::Segment;
 
-/// A host in one of the three states that holds an address of each family, one of them shared by
-/// two virtual hosts, so that it hears ARP requests too.
+/// Host in one of the three states with an address of each family. Two virtual hosts share one of them, so
+/// that the host receives ARP requests too.
 fn host(state: usize) -> Segment {
     let mut segment = Segment::new(["us"]);
     segment.sysctl("us", Sysctl::ArpBalance, 1);
@@ -35,7 +35,7 @@ fn host(state: usize) -> Segment {
     segment
 }
 
-/// Everything that is shown of it but its counters.
+/// Status of its carp interfaces without counters.
 fn shown(segment: &Segment) -> Vec<Status> {
     let shown = |unit| {
         let status = segment.status("us", unit);
@@ -47,7 +47,7 @@ fn shown(segment: &Segment) -> Vec<Status> {
     ["carp0", "carp1"].map(shown).to_vec()
 }
 
-/// An advertisement that the host would believe, made by another one like it.
+/// Advertisement that the host accepts.
 fn believable() -> (Header, Mac) {
     let mut segment = host(2);
     segment.run(Duration::from_millis(1));
@@ -57,14 +57,14 @@ fn believable() -> (Header, Mac) {
     (Header::parse(packet.payload).unwrap(), frame.source)
 }
 
-/// One byte of a header that the digest covers, or that belongs to it.
+/// Position of a byte that the digest covers, or that belongs to the digest.
 fn covered() -> impl Strategy<Value = usize> {
     prop_oneof![Just(1), 8..36_usize]
 }
 
 proptest! {
     #[test]
-    fn bytes_change_nothing(
+    fn frame_of_random_bytes_changes_no_state(
         state in 0..3_usize,
         ethertype in prop_oneof![Just(ETHERTYPE_ARP), Just(ETHERTYPE_IPV4), Just(ETHERTYPE_IPV6)],
         start in prop_oneof![
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn an_advertisement_that_was_changed_where_the_digest_looks_changes_nothing(
+    fn advertisement_changed_below_the_digest_changes_no_state(
         state in 0..3_usize,
         at in covered(),
         flip in 1..=255_u8,

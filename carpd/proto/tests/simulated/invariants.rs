@@ -1,8 +1,8 @@
-//! What holds whatever happens: random hosts, faults and command lines.
+//! Invariants under random hosts, faults and command lines.
 //!
-//! The segment itself asserts at every step that no deadline is in the past or stays due, that no
-//! counter goes back, that what a host sends is of one configuration as a whole, and that sealed
-//! counters grow.
+//! At each step the segment itself asserts that no deadline is in the past or stays due, that no counter
+//! goes back, that each advertisement belongs to one configuration as a whole, and that sealed counters
+//! grow.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const SETTINGS: &str = "carp0 vhid 1 pass secret 192.0.2.100/24 2001:db8::100/64
 const V4: &str = "192.0.2.100";
 const V6: &str = "2001:db8::100";
 
-/// One thing that happens.
+/// A random event.
 #[derive(Clone, Debug)]
 enum Step {
     Run {
@@ -75,7 +75,7 @@ enum Step {
         added: bool,
     },
     Password(bool),
-    /// As an operator changes it, host by host.
+    /// An administrator changes advbase host by host.
     Base(u8),
     Replay {
         host: usize,
@@ -118,7 +118,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The hosts, and who holds preemption suppressed on them.
+/// Hosts, and the holders of suppression on them.
 struct World {
     segment: Segment,
     held: [Vec<HolderId>; HOSTS.len()],
@@ -158,14 +158,14 @@ impl World {
             }
             Step::Force { host, master } => {
                 let state = if master { "master" } else { "backup" };
-                // Refused in INIT, which is right.
+                // Refused in INIT.
                 let _ = segment.ifconfig(HOSTS[host], &format!("carp0 state {state}"));
             }
             Step::Preempt { host, on } => {
                 segment.sysctl(HOSTS[host], Sysctl::Preempt, on.into());
             }
             Step::Suppress(host) => {
-                let (who, why) = ("somebody".to_owned(), "something".to_owned());
+                let (who, why) = ("holder".to_owned(), "a reason".to_owned());
                 let answer = segment.request(host, &Request::Suppress { who, why });
                 let Ok(Answer::Held(holder)) = answer else {
                     panic!("{answer:?}")
@@ -185,7 +185,7 @@ impl World {
                     "carp0 -alias 192.0.2.50"
                 };
                 for name in HOSTS {
-                    // Refused where it is there, or not there, already.
+                    // Refused if the host has it, or lacks it, already.
                     let _ = segment.ifconfig(name, line);
                 }
             }
@@ -218,7 +218,7 @@ impl World {
         self.kernels_agree();
     }
 
-    /// The power fails and comes back; the same settings are made again.
+    /// The power fails and returns. The same settings are made again.
     fn crash(&mut self, host: usize) {
         let segment = &mut self.segment;
         let unit = "carp0".parse().unwrap();
@@ -238,7 +238,7 @@ impl World {
         }
     }
 
-    /// A kernel that has done all it was told has the addresses exactly while MASTER.
+    /// A kernel that has completed its work has the addresses exactly while MASTER.
     fn kernels_agree(&self) {
         for name in HOSTS {
             let status = self.segment.status(name, "carp0");
@@ -257,7 +257,7 @@ impl World {
         }
     }
 
-    /// All that is wrong with hosts and wire ends, but that they are cut into `parts`.
+    /// Stops all faults, except that the hosts stay cut into `parts`.
     fn heal(&mut self, parts: &[usize]) {
         let segment = &mut self.segment;
         segment.faults = Faults::default();
@@ -276,14 +276,14 @@ impl World {
                 segment.cut(name, to, parts[host] != parts[other]);
             }
         }
-        // As long as a host that could not send may wait until it tries again.
+        // The longest time after which a host that could not send tries again.
         segment.run(Duration::from_secs(70));
     }
 }
 
 proptest! {
     #[test]
-    fn every_connected_part_settles_on_one_master(
+    fn hosts_that_hear_each_other_settle_on_one_master(
         steps in vec(step(), 0..60),
         parts in vec(0..3_usize, HOSTS.len()),
     ) {
@@ -314,7 +314,7 @@ proptest! {
     }
 
     #[test]
-    fn a_master_that_dies_is_replaced_in_time_by_one_that_is_not_slow(
+    fn master_that_dies_is_replaced_in_time_by_a_fast_host(
         advbase in 0..=3_u8,
         skews in vec(0..=254_u8, HOSTS.len()),
         at in 12_000..16_000_u64,

@@ -1,10 +1,9 @@
-//! The engine among others: hosts on simulated wires with a clock of their own, and what was
-//! recorded on real ones.
+//! Engines on simulated wires with a clock of their own, and with recorded traffic.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on fails"
+    reason = "a test that cannot continue fails"
 )]
 
 mod capture;

@@ -1,4 +1,4 @@
-//! What was recorded on real wires, heard by a host that listens with them.
+//! Recorded traffic of BSD hosts, received by an engine.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::segment::Segment;
 const FREEBSD: &[u8] = include_bytes!("../../../../tests/data/freebsd-pass123.pcap");
 const NETBSD: &[u8] = include_bytes!("../../../../tests/data/netbsd-two-hosts.pcap");
 
-/// A host that is `address` and heard the whole capture, configured just before.
+/// Host with `address` that was configured just before the capture, and received all of it.
 fn listener(address: &str, line: &str, capture: &[u8]) -> Segment {
     let mut segment = Segment::new(["us"]);
     segment.relink("us", |link| {
@@ -27,7 +27,7 @@ fn listener(address: &str, line: &str, capture: &[u8]) -> Segment {
     segment
 }
 
-/// Every counter of bad packets.
+/// Sum of the counters of bad packets.
 fn refused(counters: Counters) -> u64 {
     let bad = |counter: &Counter| counter.name().starts_with("bad") || *counter == Counter::Hdrops;
     Counter::ALL
@@ -38,7 +38,7 @@ fn refused(counters: Counters) -> u64 {
 }
 
 #[test]
-fn a_freebsd_master_whose_counter_never_changes_is_heard_until_it_stops() {
+fn freebsd_master_with_a_constant_counter_is_heard_until_it_stops() {
     let line = "carp0 vhid 1 advskew 100 pass pass123 192.168.88.44/24";
     let mut segment = listener("192.168.88.1", line, FREEBSD);
     let Status {
@@ -60,7 +60,7 @@ fn a_freebsd_master_whose_counter_never_changes_is_heard_until_it_stops() {
 }
 
 #[test]
-fn a_freebsd_master_is_never_believed_with_another_password() {
+fn freebsd_master_with_another_password_is_refused() {
     let line = "carp0 vhid 1 advskew 100 pass pass124 192.168.88.44/24";
     let segment = listener("192.168.88.1", line, FREEBSD);
     let counters = segment.status("us", "carp0").counters;
@@ -69,7 +69,7 @@ fn a_freebsd_master_is_never_believed_with_another_password() {
 }
 
 #[test]
-fn two_netbsd_hosts_are_followed_through_bow_out_preemption_and_freeze() {
+fn netbsd_pair_is_followed_through_bow_out_preemption_and_freeze() {
     let line = "carp0 vhid 7 advskew 200 pass mekmitasdigoat \
                 10.9.0.200/24 10.9.0.20/24 10.9.0.100/24";
     let mut segment = listener("10.9.0.9", line, NETBSD);
@@ -92,9 +92,9 @@ fn two_netbsd_hosts_are_followed_through_bow_out_preemption_and_freeze() {
         "one host had another password for a while"
     );
     assert_eq!(refused(counters), 2);
-    let said = |notice: &Notice| {
+    let is_expected = |notice: &Notice| {
         matches!(notice, Notice::BadPacket { source, .. }
         if *source == Some("10.9.0.3".parse().unwrap()))
     };
-    assert!(segment.notices("us").iter().any(said));
+    assert!(segment.notices("us").iter().any(is_expected));
 }

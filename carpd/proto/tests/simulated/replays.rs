@@ -1,5 +1,4 @@
-//! `net.inet.carp.replay` among hosts that treat their counters as BSDs do, and with clocks that
-//! differ.
+//! `net.inet.carp.replay` with the counters of BSD hosts, and with clocks that differ.
 
 use std::time::Duration;
 
@@ -11,16 +10,16 @@ use proptest::prelude::*;
 
 use crate::segment::Segment;
 
-/// What a BSD host does with its counter from one advertisement to the next.
+/// Change of a BSD host's counter from one advertisement to the next.
 #[derive(Clone, Copy, Debug)]
 enum Habit {
-    /// OpenBSD.
+    /// Constant: OpenBSD.
     Keeps,
-    /// NetBSD and DragonFly before they have heard a valid one.
+    /// Random: NetBSD and DragonFly before their first valid advertisement.
     Draws(u64),
-    /// NetBSD and DragonFly.
+    /// The last one heard plus one: NetBSD and DragonFly.
     AddsOne,
-    /// The same after they heard a host that was so far behind.
+    /// The same, after hearing a host that is behind by so much.
     GoesBack(u64),
 }
 
@@ -54,7 +53,7 @@ fn advertisement(advskew: u8, counter: u64) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn no_habit_of_a_master_makes_a_second_one(
+    fn counters_of_a_bsd_master_make_no_second_master(
         habits in vec(habit(), 1..60),
         advskew in 0..=254_u8,
         jitter in vec(0..100_u64, 60),
@@ -79,7 +78,7 @@ proptest! {
     }
 
     #[test]
-    fn strict_mode_lets_hosts_settle_whose_clocks_differ_within_the_window(
+    fn hosts_whose_clocks_differ_within_the_window_settle_in_strict_mode(
         clocks in vec(-25_000_000..25_000_000_i64, 3),
         skews in vec(0..=254_u8, 3),
         downs in vec((0..3_usize, 1..20_u64), 0..12),
@@ -98,7 +97,7 @@ proptest! {
             segment.ifconfig(NAMES[host], "carp0 up").unwrap();
             segment.run(Duration::from_millis(seconds * 100));
         }
-        // Equal hosts may seal equal counters as long as several are MASTER.
+        // While several equal hosts are MASTER, they may seal equal counters.
         segment.run(Duration::from_secs(10));
         prop_assert_eq!(segment.masters("carp0").len(), 1);
         let refused = |segment: &Segment| {
@@ -107,6 +106,6 @@ proptest! {
         let before = refused(&segment);
         segment.run(Duration::from_secs(30));
         prop_assert_eq!(segment.masters("carp0").len(), 1);
-        prop_assert_eq!(refused(&segment), before, "somebody refuses the group");
+        prop_assert_eq!(refused(&segment), before, "a host refuses an advertisement");
     }
 }

@@ -1,4 +1,4 @@
-//! Warnings are reported once and last as long as their reason.
+//! Warnings: each is reported once, and lasts as long as its reason.
 
 use std::collections::BTreeSet;
 
@@ -12,26 +12,26 @@ const NOW: Now = Now {
     unix: UnixTime::from_micros(1),
 };
 
-/// A host, and what it has said.
+/// Host and its notices.
 #[derive(Default)]
 struct Host {
     engine: Engine,
-    said: Vec<String>,
+    reports: Vec<String>,
 }
 
 impl Host {
     fn handle(&mut self, input: Input<'_>) {
         for action in self.engine.handle(input, NOW) {
             if let Action::Notice(Notice::Warning { unit, warning }) = &action {
-                self.said.push(format!("{unit}: {warning}"));
+                self.reports.push(format!("{unit}: {warning}"));
             }
             if let Action::Notice(Notice::NotRunning { unit, obstacle }) = &action {
-                self.said.push(format!("{unit}: {obstacle}"));
+                self.reports.push(format!("{unit}: {obstacle}"));
             }
         }
     }
 
-    /// An interface in working order, or `lo`.
+    /// Adds an interface that works, or `lo`.
     fn link(&mut self, index: u32, name: &str, addresses: &[&str]) {
         let own = addresses.iter().map(|text| {
             let (address, prefix) = text.split_once('/').unwrap();
@@ -53,7 +53,7 @@ impl Host {
         }));
     }
 
-    /// What is said when `carp0`, with the vhid 1, is created like this.
+    /// Creates a carp interface with vhid 1, and returns the notices.
     fn create(&mut self, unit: u16, changes: Vec<Change>) -> Vec<String> {
         let unit = Some(Unit::try_from(unit).unwrap());
         let vhid = Change::Vhid(1_u64.try_into().unwrap());
@@ -62,11 +62,11 @@ impl Host {
             RequestId(1),
             Request::Create { unit, changes },
         ));
-        self.said()
+        self.take_reports()
     }
 
-    fn said(&mut self) -> Vec<String> {
-        core::mem::take(&mut self.said)
+    fn take_reports(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.reports)
     }
 
     fn carpdev(&self) -> Option<String> {
@@ -94,7 +94,7 @@ fn carpdev(name: &str) -> Change {
 }
 
 #[test]
-fn choice_among_equal_interfaces_is_named() {
+fn choice_among_equal_interfaces_causes_a_warning() {
     let mut host = Host::default();
     host.link(2, "eth0", &["192.0.2.2/24"]);
     host.link(3, "eth1", &["192.0.2.3/24"]);
@@ -109,17 +109,17 @@ fn choice_among_equal_interfaces_is_named() {
     host.link(3, "eth1", &["198.51.100.3/24"]);
     assert_eq!(host.warnings(), 0);
     host.link(3, "eth1", &["192.0.2.3/24"]);
-    assert_eq!(host.said().len(), 1);
+    assert_eq!(host.take_reports().len(), 1);
     let named = Request::Configure {
         unit: Unit::try_from(0).unwrap(),
         changes: vec![carpdev("eth0")],
     };
     host.handle(Input::Request(RequestId(2), named));
-    assert_eq!((host.warnings(), host.said()), (0, Vec::new()));
+    assert_eq!((host.warnings(), host.take_reports()), (0, Vec::new()));
 }
 
 #[test]
-fn link_local_addresses_alone_choose_no_interface_among_several() {
+fn link_local_address_chooses_none_of_several_interfaces() {
     let mut host = Host::default();
     host.link(2, "eth0", &["192.0.2.2/24", "fe80::2/64"]);
     host.link(3, "eth1", &["198.51.100.2/24", "fe80::3/64"]);
@@ -128,14 +128,14 @@ fn link_local_addresses_alone_choose_no_interface_among_several() {
         ["carp0: eth0 and eth1 have an address in the subnet of fe80::1: name one with carpdev"]
     );
     assert_eq!(host.carpdev(), None);
-    // Another address tells, wherever it stands.
+    // A second address decides, in any position.
     let more = Request::Configure {
         unit: Unit::try_from(0).unwrap(),
         changes: vec![address("198.51.100.1/24")],
     };
     host.handle(Input::Request(RequestId(2), more));
     assert_eq!(host.carpdev().as_deref(), Some("eth1"));
-    assert_eq!((host.warnings(), host.said()), (0, Vec::new()));
+    assert_eq!((host.warnings(), host.take_reports()), (0, Vec::new()));
     host.link(3, "eth1", &["fe80::3/64"]);
     host.link(2, "eth0", &["198.51.100.3/24", "fe80::2/64"]);
     assert_eq!(
@@ -154,7 +154,7 @@ fn link_local_address_chooses_the_only_interface() {
     host.link(3, "eth1", &["fe80::3/64"]);
     assert_eq!(host.carpdev().as_deref(), Some("eth0"), "it stays");
     assert_eq!(
-        host.said(),
+        host.take_reports(),
         [
             "carp0: eth0 is used, and eth1 has an address in the subnet of fe80::1 too: name one \
              with carpdev"
@@ -163,13 +163,13 @@ fn link_local_address_chooses_the_only_interface() {
 }
 
 #[test]
-fn own_address_as_virtual_one_is_named_with_what_follows() {
+fn own_address_as_virtual_address_causes_a_warning() {
     let mut host = Host::default();
     host.link(1, "lo", &["127.0.0.1/8", "192.0.2.7/32"]);
     host.link(2, "eth0", &["192.0.2.1/24"]);
-    let said = host.create(0, vec![address("192.0.2.1/24"), address("192.0.2.7/24")]);
+    let reports = host.create(0, vec![address("192.0.2.1/24"), address("192.0.2.7/24")]);
     assert_eq!(
-        said,
+        reports,
         [
             "carp0: 192.0.2.1 is also an address of eth0 itself, which never gives it away: while \
              another host is MASTER, both answer for it",
@@ -179,11 +179,11 @@ fn own_address_as_virtual_one_is_named_with_what_follows() {
     );
     host.link(1, "lo", &["127.0.0.1/8"]);
     host.link(2, "eth0", &["192.0.2.2/24"]);
-    assert_eq!((host.warnings(), host.said()), (0, Vec::new()));
+    assert_eq!((host.warnings(), host.take_reports()), (0, Vec::new()));
 }
 
 #[test]
-fn address_without_a_route_is_named() {
+fn address_without_a_route_causes_a_warning() {
     let no_route = |address: &str| {
         format!(
             "carp0: {address} brings no route, and eth0 has no address in a subnet that holds it: \
@@ -221,13 +221,13 @@ fn address_without_a_route_is_named() {
             .then(|| no_route(warned))
             .into_iter()
             .collect();
-        let said = host.create(0, [vec![carpdev("eth0")], settings.clone()].concat());
-        assert_eq!(said, expected, "{own} {settings:?}");
+        let reports = host.create(0, [vec![carpdev("eth0")], settings.clone()].concat());
+        assert_eq!(reports, expected, "{own} {settings:?}");
     }
 }
 
 #[test]
-fn virtual_address_of_the_default_gateway_is_named() {
+fn virtual_address_of_the_default_gateway_causes_a_warning() {
     let mut host = Host::default();
     let gateways = |all: &[(&str, u32)]| -> BTreeSet<Gateway> {
         let gateway = |(address, device): &(&str, u32)| Gateway {
@@ -242,12 +242,12 @@ fn virtual_address_of_the_default_gateway_is_named() {
                    nowhere while it is MASTER";
     assert_eq!(host.create(0, vec![address("192.0.2.1/24")]), [warning]);
     host.handle(Input::Gateways(gateways(&[("192.0.2.254", 2)])));
-    assert_eq!((host.warnings(), host.said()), (0, Vec::new()));
+    assert_eq!((host.warnings(), host.take_reports()), (0, Vec::new()));
     host.handle(Input::Gateways(gateways(&[
         ("192.0.2.254", 2),
         ("192.0.2.1", 2),
     ])));
-    assert_eq!(host.said(), [warning]);
+    assert_eq!(host.take_reports(), [warning]);
 
     // fe80::1 of another network is another router.
     let more = Request::Configure {
@@ -256,7 +256,7 @@ fn virtual_address_of_the_default_gateway_is_named() {
     };
     host.handle(Input::Gateways(gateways(&[("fe80::1", 3)])));
     host.handle(Input::Request(RequestId(2), more));
-    assert_eq!((host.warnings(), host.said()), (0, Vec::new()));
+    assert_eq!((host.warnings(), host.take_reports()), (0, Vec::new()));
     host.handle(Input::Gateways(gateways(&[("fe80::1", 2)])));
     assert_eq!(host.warnings(), 1);
 }

@@ -1,5 +1,5 @@
-//! A peer that follows the rules of BSD's kernels (`ip_carp.c` of NetBSD and DragonFly): no
-//! demotion, no seal, and it yields to an equal.
+//! Peer that follows the rules of BSD's kernels (`ip_carp.c` of NetBSD and DragonFly): no demotion, no seal,
+//! and it yields to an equal master.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::{Segment, fates};
 /// A callout of BSD's kernels is late by up to a tick.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What such a peer is told.
+/// Settings of the peer.
 #[derive(Clone, Debug)]
 pub(crate) struct BsdSettings {
     pub(crate) vhid: Vhid,
@@ -24,14 +24,14 @@ pub(crate) struct BsdSettings {
     pub(crate) advskew: Advskew,
     pub(crate) preempt: bool,
     pub(crate) addresses: Vec<IpAddr>,
-    /// The families that it advertises by, and listens to.
+    /// Families by which it advertises and listens.
     pub(crate) families: Vec<Family>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Bsd {
     settings: BsdSettings,
-    /// Where it advertises from.
+    /// Source addresses.
     sources: Vec<IpAddr>,
     digests: Digests,
     counter: u64,
@@ -70,12 +70,12 @@ impl Bsd {
         self.master && self.settings.addresses.contains(&address)
     }
 
-    /// What can be seen of it, without times and counters.
+    /// Its status, without times and counters.
     pub(super) fn shown(&self) -> impl core::hash::Hash {
         (self.master, self.settings.advskew.get())
     }
 
-    /// Takes what happened, and returns the frames that it sends.
+    /// Handles an input, and returns the frames that it sends.
     pub(super) fn handle(&mut self, input: &Input<'_>, now: Instant) -> Vec<Vec<u8>> {
         match input {
             Input::Deadline => self.become_master(now),
@@ -155,8 +155,8 @@ impl Bsd {
             digest: self.digests.digest(self.counter),
         };
         let mac = Mac::virtual_of(self.settings.vhid);
-        let wanted = |source: &&IpAddr| self.settings.families.contains(&Family::of(**source));
-        let sources = self.sources.iter().filter(wanted);
+        let is_used = |source: &&IpAddr| self.settings.families.contains(&Family::of(**source));
+        let sources = self.sources.iter().filter(is_used);
         sources
             .map(|source| frames::advertisement(mac, *source, &header))
             .collect()
@@ -164,19 +164,19 @@ impl Bsd {
 }
 
 impl Segment {
-    /// A host follows BSD's rules from now on.
+    /// Makes a host follow BSD's rules.
     pub(crate) fn become_bsd(&mut self, name: &str, settings: BsdSettings) {
         self.kill(name);
         let host = self.index(name);
         let links = self.hosts[host].links.values();
         let own = links.flat_map(|link| link.addresses.iter().map(|own| own.address));
         let sources = own.take(2).collect();
-        // NetBSD starts with a random one.
+        // NetBSD starts with a random counter.
         let counter = self.dice(1 << 40);
         self.hosts[host].bsd = Some(Bsd::new(settings, sources, counter, self.now));
     }
 
-    /// Whether a host follows BSD's rules.
+    /// Returns true if a host follows BSD's rules.
     pub(crate) fn is_bsd(&self, name: &str) -> bool {
         self.hosts[self.index(name)].bsd.is_some()
     }

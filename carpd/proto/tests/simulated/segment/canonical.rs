@@ -1,5 +1,5 @@
-//! A segment without what does not matter to its future: two that differ only in when they are
-//! there have the same canonical form.
+//! Canonical form of a segment: all that determines its future. Two segments that differ only in their time
+//! have the same form.
 
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,7 +8,7 @@ use carp_proto::{Instant, Now};
 
 use super::{Happening, Segment, fates};
 
-/// Fields that nothing is decided by, or that hold digests, which differ in every advertisement.
+/// Fields that decide nothing, or contain digests, which differ in each advertisement.
 const LEFT_OUT: [&str; 14] = [
     "counters: ",
     "known_from: ",
@@ -30,7 +30,7 @@ const LEFT_OUT: [&str; 14] = [
 const LEAST_SEALED: u64 = 946_684_800 << 32;
 
 impl Segment {
-    /// A hash of the canonical form.
+    /// Hash of the canonical form.
     pub(crate) fn canonical(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let after = |at: Instant| at.since(self.now).as_millis();
@@ -71,7 +71,7 @@ impl Segment {
     }
 }
 
-/// The debugging text of an engine with times counted from `now`.
+/// Debug output of an engine with times relative to `now`.
 fn relative(text: &str, now: Now) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -109,7 +109,7 @@ fn number(text: &str) -> (u64, &str) {
     (text[..digits].parse().unwrap_or(u64::MAX), &text[digits..])
 }
 
-/// How long the value of a field is.
+/// Length of the value of a field.
 fn value(text: &str) -> usize {
     let mut depth = 0_i32;
     for (at, byte) in text.bytes().enumerate() {

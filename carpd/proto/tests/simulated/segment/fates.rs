@@ -1,4 +1,4 @@
-//! What becomes of single advertisements and of one address family between two hosts.
+//! Faults of single advertisements, and of one address family between two hosts.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,25 +10,25 @@ use carp_proto::wire::{arp, ipv4, ipv6, ndisc};
 
 use super::Segment;
 
-/// What becomes of one advertisement.
+/// Fate of one advertisement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Fate {
-    /// It is lost.
+    /// Lost.
     Lost,
-    /// It is late by so much.
+    /// Delayed.
     Late(Duration),
-    /// It arrives, and once more so much later.
+    /// Delivered, and delivered again later.
     Twice(Duration),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Fates {
-    /// For the next advertisement from one host to another.
+    /// Fates of the next advertisements from one host to another.
     next: Vec<(usize, usize, Family, Fate)>,
 }
 
 impl Fates {
-    /// How late each copy of a frame arrives; `None` for one that nothing was decided about.
+    /// Delays of the copies of a frame; `None` without a fate.
     pub(super) fn of(&mut self, from: usize, to: usize, frame: &[u8]) -> Option<Vec<Duration>> {
         if self.next.is_empty() {
             return None;
@@ -45,12 +45,12 @@ impl Fates {
 }
 
 impl Segment {
-    /// Decides what becomes of the next advertisement of `family` from one host to another.
+    /// Sets the fate of the next advertisement of `family` from one host to another.
     pub(crate) fn decide(&mut self, from: usize, to: usize, family: Family, fate: Fate) {
         self.fates.next.push((from, to, family, fate));
     }
 
-    /// No advertisement of `family` gets from one host to another, or all do again.
+    /// Stops advertisements of `family` from one host to another, or lets them pass again.
     pub(crate) fn cut_family(&mut self, from: usize, to: usize, family: Family, cut: bool) {
         let entry = (from, to, ethertype(family));
         if cut {
@@ -60,12 +60,12 @@ impl Segment {
         }
     }
 
-    /// Whether no advertisement of `family` gets from one host to another.
+    /// Returns true if advertisements of `family` from one host to another are stopped.
     pub(crate) fn is_family_cut(&self, from: usize, to: usize, family: Family) -> bool {
         self.cut_ethertypes.contains(&(from, to, ethertype(family)))
     }
 
-    /// Nothing is decided about single advertisements any more.
+    /// Removes all fates.
     pub(crate) fn forget_fates(&mut self) {
         self.fates.next.clear();
     }
@@ -78,7 +78,7 @@ const fn ethertype(family: Family) -> u16 {
     }
 }
 
-/// The address that a frame announces.
+/// Address that a frame announces.
 pub(crate) fn announced(frame: &[u8]) -> Option<IpAddr> {
     let frame = Frame::parse(frame)?;
     match frame.ethertype {
@@ -95,7 +95,7 @@ pub(crate) fn announced(frame: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// The family and the header of an advertisement.
+/// Family and header of an advertisement.
 pub(super) fn advertisement(frame: &[u8]) -> Option<(Family, Header)> {
     let frame = Frame::parse(frame)?;
     let (family, protocol, payload) = match frame.ethertype {

@@ -1,10 +1,10 @@
-//! Command lines, as a test writes them.
+//! Command lines of tests.
 
 use std::str::FromStr;
 
 use carp_proto::{Change, ForcedState, Key, LinkLayer, Request, Unit, VirtualAddress};
 
-/// `carp0 destroy`, or `carp0` and what shall change; `carp0` is created if it is not in `units`.
+/// Request of `carp0 destroy`, or of `carp0` with changes. An interface that is not in `units` is created.
 pub(super) fn request(units: &[Unit], line: &str) -> Request {
     let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
     let unit = name.parse().unwrap();

@@ -1,6 +1,5 @@
-//! Hosts on Ethernet wires, all on one clock: what a segment does to frames, and what a kernel does
-//! with the engine's actions. Nothing here reads a clock or sleeps, and the same calls always give
-//! the same log.
+//! Segment: hosts on simulated Ethernet wires, with simulated kernels and one clock. It reads no clock and
+//! does not sleep, so the same calls always have the same log.
 
 pub(crate) mod bsd;
 mod canonical;
@@ -23,65 +22,65 @@ use carp_proto::{
 use self::fates::Fates;
 use self::host::Host;
 
-/// A wire, and the interface of every host that is on it.
+/// A wire, and the interface of each host on it.
 pub(crate) const ETH0: IfIndex = IfIndex(1);
-/// A second one, of segments made with [`Segment::with_two_wires`].
+/// A second wire, of segments made with [`Segment::with_two_wires`].
 pub(crate) const ETH1: IfIndex = IfIndex(2);
 
-/// How long a frame takes.
+/// Transit time of a frame.
 const LATENCY: Duration = Duration::from_micros(20);
-/// How long a piece of kernel work takes.
+/// Time that an item of kernel work takes.
 const KERNEL: Duration = Duration::from_micros(100);
 
-/// What a wire does to frames.
+/// Faults of a wire.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
-    /// So many of a hundred frames are lost.
+    /// Percentage of frames that are lost.
     pub(crate) loss: u64,
-    /// So many of a hundred frames arrive twice.
+    /// Percentage of frames that arrive twice.
     pub(crate) duplication: u64,
-    /// A frame is late by up to this.
+    /// Maximum delay of a frame.
     pub(crate) delay: Duration,
-    /// Frames come back to their sender: a loop.
+    /// Frames come back to their sender, as in a loop.
     pub(crate) echo: bool,
     /// Frames of this kind are lost.
     pub(crate) lost_ethertype: Option<u16>,
 }
 
-/// What will happen to one host.
+/// Future event of one host.
 #[derive(Clone, Debug)]
 enum Happening {
     Arrives(IfIndex, Vec<u8>),
     Performs(Work),
 }
 
-/// Everything, and the time.
+/// Hosts, wires and the time.
 #[derive(Clone)]
 pub(crate) struct Segment {
     now: Instant,
     hosts: Vec<Host>,
     agenda: BTreeMap<(Instant, u64), (usize, Happening)>,
     entries: u64,
-    /// From whom to whom no frame gets.
+    /// Pairs of hosts between which frames are stopped, in one direction.
     cuts: BTreeSet<(usize, usize)>,
-    /// From whom to whom no frame of which kind gets.
+    /// The same for frames of one type.
     cut_ethertypes: BTreeSet<(usize, usize, u16)>,
     pub(crate) faults: Faults,
     fates: Fates,
     seed: u64,
     log: Vec<String>,
     answers: BTreeMap<RequestId, Result<Answer, Refusal>>,
-    /// Every frame that got onto a wire, and who sent it.
+    /// All frames on the wires, with their senders.
     pub(crate) sent: Vec<(usize, Vec<u8>)>,
 }
 
 impl Segment {
-    /// Hosts on one wire: the first is 192.0.2.2 and `fe80::2`, and so on.
+    /// Hosts on one wire. The first has the addresses 192.0.2.2 and `fe80::2`, and so on.
     pub(crate) fn new<const N: usize>(names: [&'static str; N]) -> Self {
         Self::with_wires(&names, &[ETH0])
     }
 
-    /// Hosts on two wires; on the second they are 198.51.100.2 and so on.
+    /// Hosts on two wires. On the second they have the addresses 198.51.100.2, and so on.
     pub(crate) fn with_two_wires<const N: usize>(names: [&'static str; N]) -> Self {
         Self::with_wires(&names, &[ETH0, ETH1])
     }
@@ -158,8 +157,8 @@ impl Segment {
         let actions = engine.handle(input, now);
         for (unit, status) in self::shown(engine, now) {
             assert!(
-                shown.get(&unit) == Some(&status) || actions.iter().any(|it| tells(it, unit)),
-                "{unit} changed and nobody is told: {status:?}"
+                shown.get(&unit) == Some(&status) || actions.iter().any(|it| reports(it, unit)),
+                "{unit} changed without an action: {status:?}"
             );
         }
         let deadline = engine.deadline();
@@ -167,7 +166,7 @@ impl Segment {
             overdue || deadline.is_none_or(|it| it >= now.instant),
             "a deadline in the past"
         );
-        // Before it is told what became of frames: that may end suppression and with it a wait.
+        // Before the results of frames are reported, which can end suppression, and with it a wait.
         assert!(
             !is_deadline || deadline.is_none_or(|it| it > now.instant),
             "a deadline stays due"
@@ -183,8 +182,8 @@ impl Segment {
         }
     }
 
-    /// Performs one action. What became of a frame is told once the whole list is performed, or
-    /// what follows from it would overtake the rest.
+    /// Performs one action. Returns the result of a frame, which is reported after the whole list, so that
+    /// its consequences do not overtake the rest.
     fn act(&mut self, host: usize, action: Action) -> Option<(Unit, Result<(), SendFailure>)> {
         let clock = self.hosts[host].clock(self.now);
         match action {
@@ -280,7 +279,7 @@ impl Segment {
         }
     }
 
-    /// A frame on the wire: everybody else gets it, as the wire pleases.
+    /// Sends a frame to all other hosts of a wire, with the faults of the wire.
     fn send(&mut self, from: usize, device: IfIndex, frame: &[u8]) {
         if !self.hosts[from].is_plugged(device) {
             return;
@@ -342,7 +341,7 @@ impl Segment {
         self.agenda.insert((at, self.entries), (host, happening));
     }
 
-    /// Splitmix64: the same faults in every run.
+    /// Random number (splitmix64), the same in each run.
     fn dice(&mut self, sides: u64) -> u64 {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.seed;
@@ -352,7 +351,7 @@ impl Segment {
     }
 }
 
-/// What clients are told of when it changes: all that is shown but counters and times.
+/// Status of all carp interfaces without counters and times: clients are notified of changes of the rest.
 fn shown(engine: &Engine, now: Now) -> BTreeMap<Unit, Status> {
     let quiet = |status: Status| Status {
         advertised: None,
@@ -369,7 +368,7 @@ fn shown(engine: &Engine, now: Now) -> BTreeMap<Unit, Status> {
         .collect()
 }
 
-fn tells(action: &Action, of: Unit) -> bool {
+fn reports(action: &Action, of: Unit) -> bool {
     match action {
         Action::Created(unit) | Action::Updated(unit) => *unit == of,
         Action::Changed(transition) => transition.unit == of,

@@ -1,4 +1,4 @@
-//! Somebody who knows what a host was told, and looks at every advertisement that it sends.
+//! Observer: knows the command lines of a host, and checks each advertisement that it sends.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,9 +11,9 @@ use carp_proto::{
     Answer, Change, Digests, IfIndex, Key, Refusal, Request, Sealed, Settings, Unit, UnixTime, Vhid,
 };
 
-/// The settings of a carp interface that an advertisement depends on.
+/// Settings of a carp interface that its advertisements depend on.
 #[derive(Clone, Debug, Default)]
-struct Told {
+struct Known {
     vhid: Option<Vhid>,
     key: Key,
     advbase: u8,
@@ -21,7 +21,7 @@ struct Told {
     addresses: Vec<IpAddr>,
 }
 
-/// By what a host's counters are judged.
+/// Clock by which the counters of a host are checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     pub(super) now: UnixTime,
@@ -30,25 +30,25 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Whether peers whose clock is the same refuse `counter`.
+    /// Returns true if peers with the same clock refuse `counter`.
     fn is_behind(self, counter: u64) -> bool {
         Sealed::open(counter).is_ahead(self.now, self.window)
     }
 }
 
-/// What one host was told, command line by command line.
+/// Record of the command lines and counters of one host.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Observer {
-    /// The last settings of every interface, and those before.
-    told: BTreeMap<Unit, (Told, Told)>,
-    /// The last counter of every interface, vhid and family.
+    /// Last settings of each interface, and the ones before.
+    known: BTreeMap<Unit, (Known, Known)>,
+    /// Last counter of each interface, vhid and family.
     counters: BTreeMap<(IfIndex, u8, bool), u64>,
-    /// What was sent while nobody knew yet whether a command line succeeds.
+    /// Advertisements sent before the answer of a command line.
     unjudged: Vec<(Header, bool)>,
 }
 
 impl Observer {
-    /// A request was answered; what it changed counts from the first frame that it caused.
+    /// Records the answer of a request. Its changes apply from the first frame that it caused.
     pub(super) fn answered(&mut self, request: &Request, answer: &Result<Answer, Refusal>) {
         if answer.is_ok() {
             match request {
@@ -56,24 +56,24 @@ impl Observer {
                     unit: Some(unit),
                     changes,
                 } => {
-                    self.tell(
+                    self.record(
                         *unit,
-                        Told {
+                        Known {
                             advbase: 1,
-                            ..Told::default()
+                            ..Known::default()
                         },
                         changes,
                     );
                 }
                 Request::Configure { unit, changes } => {
-                    self.tell(*unit, self.told[unit].0.clone(), changes);
+                    self.record(*unit, self.known[unit].0.clone(), changes);
                 }
                 Request::Install { unit, settings } => {
                     let before = self
-                        .told
+                        .known
                         .get(unit)
-                        .map_or_else(Told::default, |told| told.0.clone());
-                    self.told.insert(*unit, (Told::of(settings), before));
+                        .map_or_else(Known::default, |known| known.0.clone());
+                    self.known.insert(*unit, (Known::of(settings), before));
                 }
                 Request::Create { unit: None, .. }
                 | Request::Destroy(_)
@@ -87,25 +87,25 @@ impl Observer {
         self.judge();
     }
 
-    fn tell(&mut self, unit: Unit, before: Told, changes: &[Change]) {
-        let mut told = before.clone();
+    fn record(&mut self, unit: Unit, before: Known, changes: &[Change]) {
+        let mut known = before.clone();
         for change in changes {
-            told.change(change);
+            known.change(change);
         }
-        self.told.insert(unit, (told, before));
+        self.known.insert(unit, (known, before));
     }
 
-    /// The clock was set: what is too far ahead of it now is no last counter any more.
+    /// Follows a clock that was set: counters that are too far ahead of it are forgotten.
     pub(super) fn clock_was_set(&mut self, clock: Clock) {
         self.counters.retain(|_, last| !clock.is_behind(*last));
     }
 
-    /// An advertisement left.
+    /// Records an advertisement.
     pub(super) fn transmitted(&mut self, device: IfIndex, frame: &[u8], clock: Clock) {
         self.saw(device, frame, clock, false);
     }
 
-    /// A bow-out is going to leave: what the host was counts, not what it becomes.
+    /// Records a bow-out, which belongs to the settings before a change.
     pub(super) fn bowed_out(&mut self, device: IfIndex, frame: &[u8], clock: Clock) {
         self.saw(device, frame, clock, true);
     }
@@ -133,23 +133,23 @@ impl Observer {
         self.unjudged.push((header, bow_out));
     }
 
-    /// Every header is that of settings which were in force as a whole.
+    /// Checks that each header belongs to settings that were in force as a whole.
     pub(super) fn judge(&mut self) {
         for (header, bow_out) in std::mem::take(&mut self.unjudged) {
             let right = self
-                .told
+                .known
                 .values()
                 .any(|(now, before)| now.made(&header) || (bow_out && before.made(&header)));
             assert!(
                 right,
                 "half of a change is on the wire: {header:?} of {:?}",
-                self.told
+                self.known
             );
         }
     }
 }
 
-impl Told {
+impl Known {
     fn of(settings: &Settings) -> Self {
         Self {
             vhid: settings.vhid,
@@ -177,7 +177,7 @@ impl Told {
         }
     }
 
-    /// Whether these settings, as a whole, make this header.
+    /// Returns true if these settings, as a whole, make this header.
     fn made(&self, header: &Header) -> bool {
         let intervals = [self.advskew, self.advskew.max(240), 0].map(|skew| (self.advbase, skew));
         let claimed = (header.advbase, header.advskew);

@@ -1,4 +1,4 @@
-//! What a test sees of a segment.
+//! Observations of a test on a segment.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::Segment;
 use super::host::Host;
 
 impl Segment {
-    /// The transitions since this was last asked, one line each.
+    /// Transitions since the last call, one line each.
     pub(crate) fn log(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log)
     }
@@ -19,7 +19,7 @@ impl Segment {
         self.hosts[host].now(self.now)
     }
 
-    /// The time since the simulation began.
+    /// Time since the start of the simulation.
     pub(crate) fn elapsed(&self) -> Duration {
         self.now.since(Instant::ZERO)
     }
@@ -35,7 +35,7 @@ impl Segment {
             .unwrap()
     }
 
-    /// The hosts that are MASTER of the unit.
+    /// Hosts that are MASTER of the unit.
     pub(crate) fn masters(&self, unit: &str) -> Vec<&'static str> {
         let unit: Unit = unit.parse().unwrap();
         let master = |host: &&Host| host.state(unit) == Some(StateName::Master);
@@ -46,7 +46,7 @@ impl Segment {
             .collect()
     }
 
-    /// The hosts whose kernel has `address`.
+    /// Hosts whose kernel has `address`.
     pub(crate) fn holders(&self, address: &str) -> Vec<&'static str> {
         let address: IpAddr = address.parse().unwrap();
         let holds = |host: &&Host| {
@@ -60,7 +60,7 @@ impl Segment {
             .collect()
     }
 
-    /// What the kernel of a host has for a unit; `None` while host or kernel are behind.
+    /// Addresses that the kernel of a host has for a unit; `None` while host or kernel have work to do.
     pub(crate) fn held(&self, name: &str, unit: &str) -> Option<Vec<IpAddr>> {
         let host = &self.hosts[self.index(name)];
         let behind = host.deadline().is_some_and(|deadline| deadline <= self.now);
@@ -72,17 +72,17 @@ impl Segment {
         })
     }
 
-    /// When a host last heard an advertisement, and its header.
+    /// Last advertisement that a host heard, and its time.
     pub(crate) fn heard(&self, name: &str) -> Option<(Instant, Header)> {
         self.hosts[self.index(name)].heard
     }
 
-    /// When the state of a carp interface of a host last changed.
+    /// Time of the last change of state of a host.
     pub(crate) fn changed(&self, name: &str) -> Instant {
         self.hosts[self.index(name)].changed
     }
 
-    /// Everything a host noticed since this was last asked.
+    /// Notices of a host since the last call.
     pub(crate) fn notices(&mut self, name: &str) -> Vec<Notice> {
         let host = self.index(name);
         std::mem::take(&mut self.hosts[host].notices)

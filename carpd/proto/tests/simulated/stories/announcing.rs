@@ -1,5 +1,4 @@
-//! When a MASTER announces its addresses: once the kernel has them, and not to a host that has
-//! taken over meanwhile.
+//! Announcements: sent once the kernel has the addresses, unless another host has taken over by then.
 
 use carp_proto::Sysctl;
 
@@ -7,7 +6,7 @@ use super::{millis, pair, seconds};
 use crate::segment::Segment;
 use crate::segment::fates::announced;
 
-/// How many addresses a host has announced.
+/// Addresses that a host has announced.
 fn announcements(segment: &Segment, host: usize) -> Vec<String> {
     let sent = segment.sent.iter().filter(|(from, _)| *from == host);
     sent.filter_map(|(_, frame)| Some(announced(frame)?.to_string()))
@@ -35,7 +34,7 @@ fn master_preempted_at_its_first_advertisement_announces_nothing() {
 }
 
 #[test]
-fn address_added_during_a_takeover_is_announced_once_the_kernel_has_it() {
+fn address_added_during_a_takeover_is_announced_with_the_rest() {
     let mut segment = pair();
     segment.sent.clear();
     segment.ifconfig("a", "carp0 192.0.2.101/24").unwrap();
@@ -46,12 +45,12 @@ fn address_added_during_a_takeover_is_announced_once_the_kernel_has_it() {
 }
 
 #[test]
-fn second_takeover_is_not_announced_when_the_kernel_has_done_the_first() {
+fn second_takeover_is_not_announced_at_the_end_of_the_first() {
     let mut segment = pair();
     segment.cut("a", "b", true);
     segment.cut("b", "a", true);
     segment.sent.clear();
-    // The kernel does these one after the other.
+    // The kernel performs these one after the other.
     for state in ["backup", "master", "backup", "master"] {
         let line = format!("carp0 state {state}");
         segment.ifconfig("a", &line).unwrap();
@@ -61,7 +60,7 @@ fn second_takeover_is_not_announced_when_the_kernel_has_done_the_first() {
 }
 
 #[test]
-fn refused_address_is_announced_once_the_kernel_grants_it() {
+fn refused_address_is_announced_when_the_kernel_grants_it() {
     let mut segment = pair();
     segment.sent.clear();
     segment.ifconfig("a", "carp0 192.0.2.101/24").unwrap();

@@ -1,4 +1,4 @@
-//! Virtual hosts that share an address, and who answers ARP requests for it.
+//! ARP balancing among virtual hosts that share an address.
 
 use std::net::Ipv4Addr;
 
@@ -11,7 +11,7 @@ use crate::segment::Segment;
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 
-/// One host that is MASTER of vhid 1 and 2, with these lines behind them.
+/// Host that is MASTER of vhid 1 and 2, with two more command lines.
 fn host([first, second]: [&str; 2]) -> Segment {
     let mut segment = Segment::new(["a"]);
     segment.sysctl("a", Sysctl::ArpBalance, 1);
@@ -27,7 +27,7 @@ fn host([first, second]: [&str; 2]) -> Segment {
     segment
 }
 
-/// The MACs that answer a request of the client with this last byte.
+/// MACs that answer a request of the client with this last byte.
 fn answers(segment: &mut Segment, client: u8) -> Vec<Mac> {
     let request = Packet {
         operation: Operation::Request,
@@ -53,7 +53,7 @@ fn answers(segment: &mut Segment, client: u8) -> Vec<Mac> {
 }
 
 #[test]
-fn the_source_address_modulo_the_number_of_virtual_hosts_is_the_index() {
+fn source_address_modulo_the_number_of_virtual_hosts_decides() {
     let mut segment = host(["", ""]);
     assert_eq!(answers(&mut segment, 10), [Mac([0, 0, 0x5e, 0, 1, 1])]);
     assert_eq!(answers(&mut segment, 11), [Mac([0, 0, 0x5e, 0, 1, 2])]);
@@ -68,14 +68,14 @@ fn virtual_host_that_is_down_keeps_its_share_of_the_clients() {
     segment.ifconfig("a", &line).unwrap();
     segment.run(seconds(10));
     segment.ifconfig("a", "carp1 down").unwrap();
-    // 192.0.2.x mod 3 is (192 + 0 + 2 + x) mod 3, for 256 mod 3 is 1.
+    // 192.0.2.x mod 3 is (192 + 0 + 2 + x) mod 3, because 256 mod 3 is 1.
     assert_eq!(answers(&mut segment, 10), [Mac([0, 0, 0x5e, 0, 1, 1])]);
     assert_eq!(answers(&mut segment, 11), []);
     assert_eq!(answers(&mut segment, 12), [Mac([0, 0, 0x5e, 0, 1, 3])]);
 }
 
 #[test]
-fn without_macs_of_their_own_the_kernel_answers_and_nobody_else() {
+fn kernel_answers_alone_with_lladdr_parent() {
     for lines in [
         ["lladdr parent", "lladdr parent"],
         ["lladdr parent", ""],

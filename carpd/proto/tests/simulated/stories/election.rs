@@ -1,4 +1,4 @@
-//! Who is elected, and who takes over.
+//! Elections and takeovers.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{A, B, headers, millis, pair, seconds};
 use crate::segment::Segment;
 
 #[test]
-fn the_faster_host_is_elected_and_the_other_takes_over_when_it_dies() {
+fn faster_host_is_elected_and_the_slower_takes_over_when_it_dies() {
     let mut segment = pair();
     assert_eq!(segment.holders("192.0.2.100"), ["a"]);
     segment.crash("a");
@@ -22,7 +22,7 @@ fn the_faster_host_is_elected_and_the_other_takes_over_when_it_dies() {
 }
 
 #[test]
-fn a_master_that_goes_down_bows_out_and_the_backup_takes_over_at_once() {
+fn backup_takes_over_at_once_when_the_master_goes_down() {
     for line in ["carp0 down", "carp0 destroy"] {
         let mut segment = pair();
         segment.ifconfig("a", line).unwrap();
@@ -44,7 +44,7 @@ fn a_master_that_goes_down_bows_out_and_the_backup_takes_over_at_once() {
 }
 
 #[test]
-fn masters_that_are_nearly_due_advertise_together_and_keep_their_interval() {
+fn masters_that_are_nearly_due_advertise_together() {
     let mut segment = Segment::new(["a"]);
     for vhid in 1..=100 {
         let line = format!("carp{vhid} vhid {vhid} 192.0.2.{vhid}/24");
@@ -71,7 +71,7 @@ fn masters_that_are_nearly_due_advertise_together_and_keep_their_interval() {
 }
 
 #[test]
-fn a_clean_stop_bows_out() {
+fn clean_stop_bows_out() {
     let mut segment = pair();
     segment.request(0, &Request::Stop).unwrap();
     segment.run(millis(1));
@@ -80,7 +80,7 @@ fn a_clean_stop_bows_out() {
 }
 
 #[test]
-fn without_preempt_a_faster_host_that_comes_back_stays_backup() {
+fn faster_host_that_returns_without_preempt_stays_backup() {
     let mut segment = pair();
     segment.ifconfig("a", "carp0 down").unwrap();
     segment.run(seconds(5));
@@ -94,7 +94,7 @@ fn without_preempt_a_faster_host_that_comes_back_stays_backup() {
 }
 
 #[test]
-fn with_preempt_a_faster_host_that_comes_back_takes_over_with_the_first_advertisement_it_hears() {
+fn faster_host_that_returns_with_preempt_takes_over_at_once() {
     let mut segment = pair();
     segment.sysctl("a", Sysctl::Preempt, 1);
     segment.ifconfig("a", "carp0 down").unwrap();
@@ -112,7 +112,7 @@ fn with_preempt_a_faster_host_that_comes_back_takes_over_with_the_first_advertis
 }
 
 #[test]
-fn preempt_does_not_make_two_masters_when_a_faster_host_starts() {
+fn faster_host_that_starts_with_preempt_makes_no_second_master() {
     let mut segment = Segment::new(["a", "b"]);
     segment.sysctl("a", Sysctl::Preempt, 1);
     segment.sysctl("b", Sysctl::Preempt, 1);
@@ -143,7 +143,7 @@ fn two_masters_settle_at_once_when_a_cut_heals() {
 }
 
 #[test]
-fn a_master_answers_a_slower_one_at_most_once_an_interval_and_announces_itself_again() {
+fn master_answers_a_slower_one_at_most_once_an_interval() {
     let mut segment = pair();
     segment.cut("a", "b", true);
     segment.run(seconds(5));
@@ -165,10 +165,10 @@ fn a_master_answers_a_slower_one_at_most_once_an_interval_and_announces_itself_a
     assert_eq!(segment.masters("carp0"), ["a"]);
 }
 
-/// What a hanging master's kernel tells a neighbour after the takeover is put right as long as that
-/// kernel may do so.
+/// The kernel of a hanging master can answer a neighbour until its lease ends. The announcements that
+/// correct that continue until then.
 #[test]
-fn with_the_parents_mac_announcements_go_on_until_the_lease_of_a_hanging_master_is_over() {
+fn lladdr_parent_announces_until_a_hanging_master_lost_its_lease() {
     let arp_until = |command: &str| {
         let mut segment = Segment::new(["a"]);
         segment.ifconfig_all(command);
@@ -184,7 +184,7 @@ fn with_the_parents_mac_announcements_go_on_until_the_lease_of_a_hanging_master_
         last
     };
     let group = "vhid 1 pass mekmitasdigoat 192.0.2.100/24";
-    // Master after 3 seconds; leases are 3 seconds here, and 2 in a group below a second.
+    // MASTER after 3 seconds. Leases are 3 seconds here, and 2 in a group below a second.
     assert_eq!(arp_until(&format!("carp0 {group}")), 4);
     let on_parent = format!("carp0 lladdr parent {group}");
     assert!((7..=8).contains(&arp_until(&on_parent)));
@@ -193,7 +193,7 @@ fn with_the_parents_mac_announcements_go_on_until_the_lease_of_a_hanging_master_
 }
 
 #[test]
-fn two_equal_hosts_settle_on_the_one_with_the_higher_address() {
+fn equal_hosts_settle_on_the_one_with_the_higher_address() {
     let mut segment = Segment::new(["a", "b", "c"]);
     segment.ifconfig_all(A);
     segment.run(seconds(60));
@@ -213,7 +213,7 @@ fn two_equal_hosts_settle_on_the_one_with_the_higher_address() {
 }
 
 #[test]
-fn the_owner_of_the_address_is_elected_whatever_its_advskew() {
+fn owner_of_the_address_is_elected_with_any_advskew() {
     let mut segment = Segment::new(["a", "b"]);
     segment
         .ifconfig("a", "carp0 vhid 1 advskew 200 192.0.2.2/24")
@@ -230,7 +230,7 @@ fn the_owner_of_the_address_is_elected_whatever_its_advskew() {
 }
 
 #[test]
-fn a_sub_second_group_fails_over_in_milliseconds() {
+fn group_below_a_second_fails_over_in_milliseconds() {
     let mut segment = Segment::new(["a", "b"]);
     segment
         .ifconfig("a", "carp0 vhid 1 advbase 0 advskew 0 192.0.2.100/24")
@@ -255,7 +255,7 @@ fn a_sub_second_group_fails_over_in_milliseconds() {
 }
 
 #[test]
-fn a_forced_state_lasts_until_the_group_disagrees() {
+fn forced_state_lasts_until_the_next_election() {
     let mut segment = pair();
     segment.ifconfig("a", "carp0 state backup").unwrap();
     segment.run(seconds(1));
@@ -277,7 +277,7 @@ fn a_forced_state_lasts_until_the_group_disagrees() {
 }
 
 #[test]
-fn a_state_cannot_be_forced_out_of_init() {
+fn forced_state_is_refused_in_init() {
     let mut segment = pair();
     segment.ifconfig("a", "carp0 down").unwrap();
     let refusal = segment.ifconfig("a", "carp0 state master").unwrap_err();
@@ -286,7 +286,7 @@ fn a_state_cannot_be_forced_out_of_init() {
 }
 
 #[test]
-fn equal_hosts_without_addresses_of_their_own_elect_one() {
+fn equal_hosts_without_own_addresses_elect_one() {
     let mut segment = Segment::new(["a", "b"]);
     for name in ["a", "b"] {
         segment.relink(name, |link| link.addresses.clear());

@@ -8,7 +8,7 @@ use super::{millis, seconds};
 use crate::segment::Segment;
 
 #[test]
-fn two_equal_hosts_on_ipv6_alone_settle_too() {
+fn equal_hosts_with_ipv6_alone_settle() {
     let mut segment = Segment::new(["a", "b"]);
     segment.ifconfig_all("carp0 vhid 1 2001:db8::100/64");
     segment.run(seconds(60));
@@ -17,9 +17,9 @@ fn two_equal_hosts_on_ipv6_alone_settle_too() {
 }
 
 #[test]
-fn of_two_equal_dual_stack_hosts_one_family_decides() {
+fn equal_hosts_with_both_families_settle_by_ipv4() {
     let mut segment = Segment::new(["a", "b"]);
-    // By IPv6 alone the other would win.
+    // By IPv6 alone the other host would win.
     segment.relink("a", |link| {
         link.addresses[1].address = "fe80::99".parse().unwrap();
     });
@@ -32,7 +32,7 @@ fn of_two_equal_dual_stack_hosts_one_family_decides() {
 
 #[test]
 fn equal_masters_that_hear_each_other_by_ipv6_alone_settle() {
-    // IPv4 is lost in both directions, in one, in the other.
+    // IPv4 is lost in both directions, then in one, then in the other.
     for (to_b, to_a) in [(true, true), (true, false), (false, true)] {
         let mut segment = Segment::new(["a", "b"]);
         for (from, to, lost) in [("a", "b", to_b), ("b", "a", to_a)] {
@@ -41,7 +41,7 @@ fn equal_masters_that_hear_each_other_by_ipv6_alone_settle() {
             }
         }
         segment.ifconfig_all("carp0 vhid 1 192.0.2.100/24 2001:db8::100/64");
-        // The time until both are MASTER, and three intervals and a half.
+        // Time until both are MASTER, and three and a half intervals.
         segment.run(seconds(3) + millis(3500));
         let [_] = segment.masters("carp0")[..] else {
             panic!("{:?}", segment.masters("carp0"));
@@ -72,7 +72,7 @@ fn equal_masters_that_seal_in_step_settle_in_strict_mode() {
 }
 
 #[test]
-fn an_ipv6_group_fails_over_as_an_ipv4_one() {
+fn ipv6_group_fails_over() {
     let mut segment = Segment::new(["a", "b"]);
     segment
         .ifconfig("a", "carp0 vhid 66 pass secret 2001:db8::100/64")
@@ -97,7 +97,7 @@ fn an_ipv6_group_fails_over_as_an_ipv4_one() {
 }
 
 #[test]
-fn a_dual_stack_master_advertises_in_both_families() {
+fn master_with_both_families_advertises_by_both() {
     let mut segment = Segment::new(["a"]);
     segment
         .ifconfig("a", "carp0 vhid 1 192.0.2.100/24 2001:db8::100/64")
@@ -127,7 +127,7 @@ fn a_dual_stack_master_advertises_in_both_families() {
 }
 
 #[test]
-fn backup_stays_while_it_hears_its_master_in_either_family() {
+fn backup_stays_while_it_hears_its_master_by_either_family() {
     for lost in [ETHERTYPE_IPV4, ETHERTYPE_IPV6] {
         let mut segment = Segment::new(["a", "b"]);
         segment
@@ -152,7 +152,7 @@ fn backup_stays_while_it_hears_its_master_in_either_family() {
 }
 
 #[test]
-fn a_dual_stack_master_that_is_preempted_is_no_second_master() {
+fn preempted_master_with_both_families_is_no_second_master() {
     let mut segment = Segment::new(["a", "b"]);
     for name in ["a", "b"] {
         segment.sysctl(name, Sysctl::Preempt, 1);
@@ -171,7 +171,7 @@ fn a_dual_stack_master_that_is_preempted_is_no_second_master() {
     assert_eq!(segment.holders("192.0.2.100"), ["a"]);
     assert_eq!(segment.notices("a"), []);
 
-    // Whoever does not yield is one.
+    // A host that does not yield is a second master.
     segment.cut("a", "b", true);
     segment.run(seconds(10));
     let second_master = |notice: &Notice| matches!(notice, Notice::TwoMasters { .. });
@@ -188,7 +188,7 @@ fn equal_hosts_that_advertise_from_the_virtual_address_settle() {
                 .ifconfig(name, &format!("carp0 vhid 1 carpdev eth0 {addresses}"))
                 .unwrap();
         }
-        // All become MASTER at one moment, with the same words.
+        // All become MASTER at the same time, with equal advertisements.
         segment.run(seconds(3) + millis(1));
         assert_eq!(segment.masters("carp0"), ["c"]);
         segment.log();
@@ -196,14 +196,17 @@ fn equal_hosts_that_advertise_from_the_virtual_address_settle() {
         assert_eq!(segment.log(), [""; 0]);
         for name in ["a", "b", "c"] {
             let notices = segment.notices(name);
-            let said_loop = |notice: &Notice| matches!(notice, Notice::BadPacket { text, .. } if text.contains("our own"));
-            assert!(!notices.iter().any(said_loop), "{notices:?}");
+            let is_loop = |notice: &Notice| match notice {
+                Notice::BadPacket { text, .. } => text.contains("our own"),
+                _ => false,
+            };
+            assert!(!notices.iter().any(is_loop), "{notices:?}");
         }
     }
 }
 
 #[test]
-fn loop_is_noticed_by_a_host_that_advertises_from_the_virtual_address() {
+fn loop_is_detected_by_a_host_that_uses_the_virtual_address() {
     let mut segment = Segment::new(["a"]);
     segment.relink("a", |link| link.addresses.clear());
     segment

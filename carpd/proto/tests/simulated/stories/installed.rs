@@ -1,4 +1,4 @@
-//! Settings out of a configuration file: what differs changes, and nothing else.
+//! Settings of a configuration file: only differences change anything.
 
 use carp_proto::{
     Answer, Change, DeviceName, ForcedState, Refusal, RefusalKind, Request, Settings, StateName,
@@ -17,14 +17,14 @@ fn install(segment: &mut Segment, settings: Settings) -> Result<Answer, Refusal>
     segment.request(0, &request)
 }
 
-/// What carp0 has on host a.
+/// Settings of carp0 on host a.
 fn settings(segment: &Segment) -> Settings {
     let unit = "carp0".parse().unwrap();
     segment.engine("a").settings(unit).unwrap().clone()
 }
 
 #[test]
-fn installing_what_is_there_already_is_noticed_by_nobody() {
+fn install_of_the_present_settings_changes_nothing() {
     let mut segment = pair();
     let (same, before) = (settings(&segment), segment.status("a", "carp0"));
     segment.sent.clear();
@@ -36,7 +36,7 @@ fn installing_what_is_there_already_is_noticed_by_nobody() {
 }
 
 #[test]
-fn what_differs_is_changed_and_a_master_stays_one() {
+fn install_of_other_settings_keeps_a_master() {
     let mut segment = pair();
     let mut other = settings(&segment);
     other.advskew = 7_u64.try_into().unwrap();
@@ -48,7 +48,7 @@ fn what_differs_is_changed_and_a_master_stays_one() {
 }
 
 #[test]
-fn a_physical_interface_that_is_not_there_yet_is_waited_for() {
+fn install_waits_for_a_missing_physical_interface() {
     let mut segment = Segment::new(["a"]);
     segment.pull_out("a", true);
     let unit = "carp0".parse().unwrap();
@@ -64,7 +64,7 @@ fn a_physical_interface_that_is_not_there_yet_is_waited_for() {
     install(&mut segment, settings).unwrap();
     segment.run(seconds(10));
     assert_eq!(segment.status("a", "carp0").state, StateName::Init);
-    // Somebody who is there to hear it is told at once.
+    // An administrator is told at once.
     let unit = Some("carp1".parse().unwrap());
     let refusal = segment.request(0, &Request::Create { unit, changes });
     assert_eq!(refusal.unwrap_err().kind, RefusalKind::NoDevice);
@@ -75,7 +75,7 @@ fn a_physical_interface_that_is_not_there_yet_is_waited_for() {
 }
 
 #[test]
-fn a_state_is_nothing_that_is_configured() {
+fn install_refuses_a_state() {
     let state = [Change::State(ForcedState::Master)];
     let refusal = Settings::configured("carp0".parse().unwrap(), &state).unwrap_err();
     assert_eq!(refusal.kind, RefusalKind::InvalidArgument);

@@ -1,4 +1,4 @@
-//! What a group does, as stories of who is MASTER when, and why.
+//! Stories of groups: the transitions of the hosts, with times and reasons.
 
 mod announcing;
 mod balancing;
@@ -28,7 +28,7 @@ const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// The first example of carp(4), ten seconds after its start.
+/// First example of carp(4), ten seconds after its start.
 fn pair() -> Segment {
     let mut segment = Segment::new(["a", "b"]);
     segment.ifconfig("a", A).unwrap();

@@ -8,7 +8,7 @@ use super::{headers, millis, pair, seconds};
 use crate::segment::Segment;
 
 #[test]
-fn arp_requests_are_shared_out_by_their_source() {
+fn arp_requests_are_balanced_by_their_source() {
     let mut segment = Segment::new(["a", "b", "client"]);
     for (name, one, two) in [("a", 0, 100), ("b", 100, 0)] {
         segment.sysctl(name, Sysctl::ArpBalance, 1);
@@ -74,7 +74,7 @@ fn changes_of_settings_postpone_no_takeover() {
 }
 
 #[test]
-fn shorter_wait_counts_from_what_was_heard_last() {
+fn shorter_wait_counts_from_the_last_advertisement() {
     let mut segment = pair();
     segment.ifconfig("b", "carp0 advbase 3").unwrap();
     segment.crash("a");
@@ -89,7 +89,7 @@ fn shorter_wait_counts_from_what_was_heard_last() {
 }
 
 #[test]
-fn a_new_vhid_bows_out_with_the_old_one() {
+fn new_vhid_bows_out_with_the_old_one() {
     let mut segment = pair();
     segment.sent.clear();
     segment.ifconfig("a", "carp0 vhid 2").unwrap();
@@ -115,7 +115,7 @@ fn a_new_vhid_bows_out_with_the_old_one() {
 }
 
 #[test]
-fn a_group_changes_its_password_without_two_masters() {
+fn group_changes_its_password_without_two_masters() {
     let mut segment = pair();
     segment.ifconfig_all("carp0 accept_pass new");
     segment.run(seconds(2));
@@ -132,32 +132,32 @@ fn a_group_changes_its_password_without_two_masters() {
 }
 
 #[test]
-fn a_wrong_password_makes_two_masters_and_both_say_so() {
+fn wrong_password_makes_two_masters_and_both_report_it() {
     let mut segment = pair();
     segment.ifconfig("b", "carp0 pass wrong").unwrap();
     segment.run(seconds(10));
     assert_eq!(segment.masters("carp0"), ["a", "b"]);
     for name in ["a", "b"] {
         let notices = segment.notices(name);
-        let said = |notice: &Notice| {
+        let is_expected = |notice: &Notice| {
             matches!(notice, Notice::BadPacket { text, .. }
             if text == "the password or the addresses differ from ours")
         };
-        assert!(notices.iter().any(said), "{notices:?}");
+        assert!(notices.iter().any(is_expected), "{notices:?}");
     }
 }
 
 #[test]
-fn a_peer_that_lacks_an_address_is_told_by_which() {
+fn peer_that_lacks_an_address_is_reported_with_the_address() {
     let mut segment = pair();
     segment.ifconfig("b", "carp0 192.0.2.101/24").unwrap();
     segment.run(seconds(10));
     let notices = segment.notices("b");
-    let said = |notice: &Notice| {
+    let is_expected = |notice: &Notice| {
         matches!(notice, Notice::BadPacket { text, .. }
         if text == "the password is ours, but the sender lacks the address 192.0.2.101")
     };
-    assert!(notices.iter().any(said), "{notices:?}");
+    assert!(notices.iter().any(is_expected), "{notices:?}");
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn address_that_no_host_can_have_is_refused() {
 }
 
 #[test]
-fn a_line_that_fails_anywhere_changes_nothing() {
+fn command_line_that_fails_changes_nothing() {
     let mut segment = Segment::new(["a"]);
     segment
         .ifconfig("a", "carp0 vhid 1 192.0.2.100/24")
@@ -245,7 +245,7 @@ fn a_line_that_fails_anywhere_changes_nothing() {
 }
 
 #[test]
-fn an_address_added_to_a_master_is_live_and_announced_at_once() {
+fn address_added_to_a_master_is_live_and_announced_at_once() {
     let mut segment = pair();
     segment.sent.clear();
     segment.ifconfig("a", "carp0 192.0.2.101/24").unwrap();
@@ -264,7 +264,7 @@ fn an_address_added_to_a_master_is_live_and_announced_at_once() {
 }
 
 #[test]
-fn settings_apply_as_one_line() {
+fn changes_of_one_command_line_apply_together() {
     let mut segment = pair();
     let unit = "carp0".parse().unwrap();
     let changes = vec![

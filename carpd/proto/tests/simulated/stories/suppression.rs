@@ -1,4 +1,4 @@
-//! Preemption, suppressed by what is wrong with a host.
+//! Suppression of preemption by the problems of a host.
 
 use carp_proto::{Notice, Request, Sysctl};
 
@@ -53,7 +53,7 @@ fn all_groups_fail_over_together_when_one_cable_is_pulled() {
 }
 
 #[test]
-fn without_preempt_a_demoted_master_is_still_relieved() {
+fn demoted_master_is_replaced_without_preempt() {
     let mut segment = pair();
     segment
         .ifconfig("a", "carp1 vhid 9 198.51.100.9/24 carpdev eth0")
@@ -69,7 +69,7 @@ fn without_preempt_a_demoted_master_is_still_relieved() {
     );
 }
 
-/// A group of hosts with these settings, all suppressed, ten seconds after its start.
+/// Group with these settings, all hosts suppressed, ten seconds after its start.
 fn suppressed_group(lines: [&str; 2]) -> Segment {
     let mut segment = Segment::new(["a", "b"]);
     for (host, line) in lines.iter().enumerate() {
@@ -124,7 +124,7 @@ fn suppressed_backup_leaves_a_slower_but_healthy_master_alone() {
 }
 
 #[test]
-fn rival_is_answered_once_in_the_shorter_interval() {
+fn master_answers_a_rival_once_in_the_shorter_interval() {
     let mut segment = Segment::new(["a", "b"]);
     segment
         .ifconfig("a", "carp0 vhid 1 advbase 10 192.0.2.100/24")
@@ -135,7 +135,7 @@ fn rival_is_answered_once_in_the_shorter_interval() {
     segment.request(1, &suppress("conntrackd")).unwrap();
     segment.run(seconds(60));
     segment.log();
-    // The first answer is lost; the one to the next advertisement is not.
+    // The first answer is lost. The answer to the next advertisement arrives.
     segment.ifconfig("b", "carp0 state master").unwrap();
     segment.cut("a", "b", true);
     segment.run(seconds(1));
@@ -152,7 +152,7 @@ fn suppress(who: &str) -> Request {
 }
 
 #[test]
-fn every_cause_of_suppression_adds_one_and_takes_its_own_back() {
+fn each_cause_adds_one_and_removes_one() {
     let mut segment = Segment::with_two_wires(["a"]);
     segment
         .ifconfig("a", "carp0 vhid 1 192.0.2.100/24")
@@ -183,7 +183,7 @@ fn every_cause_of_suppression_adds_one_and_takes_its_own_back() {
 }
 
 #[test]
-fn a_host_that_cannot_send_suppresses_preemption_until_it_can() {
+fn host_that_cannot_send_suppresses_preemption_until_it_can() {
     let mut segment = Segment::new(["a"]);
     segment.ifconfig("a", A).unwrap();
     segment.run(seconds(5));
@@ -201,7 +201,7 @@ fn a_host_that_cannot_send_suppresses_preemption_until_it_can() {
     segment.run(seconds(10));
     assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
     assert_eq!(segment.status("a", "carp0").effective_advskew, 0);
-    let told: Vec<bool> = segment
+    let reports: Vec<bool> = segment
         .notices("a")
         .iter()
         .filter_map(|notice| {
@@ -212,10 +212,10 @@ fn a_host_that_cannot_send_suppresses_preemption_until_it_can() {
             }
         })
         .collect();
-    assert_eq!(told, [false, true]);
+    assert_eq!(reports, [false, true]);
 }
 
-/// A pair with preempt on.
+/// Pair with preempt on.
 fn preempting_pair() -> Segment {
     let mut segment = pair();
     for name in ["a", "b"] {
@@ -225,7 +225,7 @@ fn preempting_pair() -> Segment {
 }
 
 #[test]
-fn backup_that_could_not_send_comes_back_once_it_can() {
+fn preferred_host_that_could_not_send_returns_once_it_can() {
     let mut segment = preempting_pair();
     segment.mute("a", true);
     segment.run(seconds(5));
@@ -263,7 +263,7 @@ fn host_that_still_cannot_send_tries_less_and_less_often() {
     assert_eq!(segment.engine("a").get(Sysctl::SuppressPreempt), 0);
 }
 
-/// The three kinds of causes.
+/// Kinds of causes.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     Cable,
@@ -272,9 +272,9 @@ enum Trouble {
 }
 
 #[test]
-fn preferred_host_comes_back_after_each_cause_in_each_state() {
+fn preferred_host_returns_after_each_cause_in_each_state() {
     for trouble in [Trouble::Cable, Trouble::Sending, Trouble::Holder] {
-        // What happens to it meanwhile: nothing, a forced state, INIT, or its peer dies.
+        // An event during the cause: none, a forced state, INIT, or the death of the peer.
         for meanwhile in ["", "carp0 state master", "carp0 down", "crash"] {
             let mut segment = preempting_pair();
             let mut held = None;
@@ -323,7 +323,7 @@ fn preferred_host_comes_back_after_each_cause_in_each_state() {
 }
 
 #[test]
-fn an_interface_that_is_not_configured_suppresses_nothing() {
+fn interface_without_settings_suppresses_nothing() {
     let mut segment = Segment::new(["a"]);
     segment
         .ifconfig("a", "carp0 vhid 1 192.0.2.100/24")
@@ -339,7 +339,7 @@ fn an_interface_that_is_not_configured_suppresses_nothing() {
 }
 
 #[test]
-fn what_could_not_be_sent_is_forgotten_in_init() {
+fn failures_to_send_are_forgotten_in_init() {
     let mut segment = Segment::new(["a"]);
     segment.ifconfig("a", A).unwrap();
     segment.run(seconds(5));
@@ -358,7 +358,7 @@ fn what_could_not_be_sent_is_forgotten_in_init() {
 }
 
 #[test]
-fn a_demoted_host_that_took_over_at_a_bow_out_does_not_yield_to_the_bow_out_of_the_other_family() {
+fn demoted_host_ignores_the_bow_out_of_the_other_family() {
     let mut segment = Segment::new(["a", "b"]);
     segment
         .ifconfig("a", "carp0 vhid 1 192.0.2.100/24 2001:db8::100/64")

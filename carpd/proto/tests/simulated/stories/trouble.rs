@@ -1,4 +1,4 @@
-//! Hosts that die, freeze or lose their clock, and others on the wire.
+//! Hosts that die, freeze or lose their clock, and foreign traffic on the wire.
 
 use carp_proto::wire::carp::Header;
 use carp_proto::wire::ethernet::{ETHERTYPE_IPV4, Frame};
@@ -9,7 +9,7 @@ use super::{millis, pair, seconds};
 use crate::segment::{Faults, Segment};
 
 #[test]
-fn a_killed_daemon_loses_its_addresses_before_the_backup_takes_them() {
+fn killed_daemon_loses_its_addresses_before_the_backup_has_them() {
     let mut segment = pair();
     segment.kill("a");
     for _ in 0..500 {
@@ -20,7 +20,7 @@ fn a_killed_daemon_loses_its_addresses_before_the_backup_takes_them() {
 }
 
 #[test]
-fn a_frozen_master_yields_when_it_goes_on() {
+fn frozen_master_yields_when_it_continues() {
     let mut segment = pair();
     segment.freeze("a", true);
     segment.run(seconds(10));
@@ -38,7 +38,7 @@ fn a_frozen_master_yields_when_it_goes_on() {
 }
 
 #[test]
-fn a_backup_that_wakes_up_listens_before_it_takes_over() {
+fn backup_that_wakes_up_listens_before_it_takes_over() {
     let mut segment = pair();
     segment.freeze("b", true);
     segment.run(seconds(10));
@@ -57,7 +57,7 @@ fn a_backup_that_wakes_up_listens_before_it_takes_over() {
 }
 
 #[test]
-fn advertisement_that_was_queued_before_a_pause_makes_no_master() {
+fn advertisement_queued_before_a_pause_makes_no_master() {
     let mut segment = pair();
     segment.sysctl("a", Sysctl::Preempt, 1);
     segment.freeze("a", true);
@@ -76,7 +76,7 @@ fn advertisement_that_was_queued_before_a_pause_makes_no_master() {
 }
 
 #[test]
-fn bow_out_that_was_queued_before_a_pause_makes_no_master() {
+fn bow_out_queued_before_a_pause_makes_no_master() {
     let mut segment = pair();
     segment.freeze("b", true);
     segment.ifconfig("a", "carp0 down").unwrap();
@@ -93,7 +93,7 @@ fn bow_out_that_was_queued_before_a_pause_makes_no_master() {
 }
 
 #[test]
-fn a_wall_clock_that_steps_changes_nothing() {
+fn step_of_the_wall_clock_changes_no_state() {
     let mut segment = pair();
     for offset in [-86_400_000_000, 3_600_000_000, 0] {
         segment.step_clock("a", offset);
@@ -104,9 +104,9 @@ fn a_wall_clock_that_steps_changes_nothing() {
 }
 
 #[test]
-fn vrrp_on_the_same_wire_changes_no_state_and_a_colliding_group_is_named() {
+fn vrrp_changes_no_state_and_a_colliding_group_is_reported() {
     let mut segment = pair();
-    // VRRPv2, group 1, priority 100, of keepalived.
+    // keepalived: VRRPv2, group 1, priority 100.
     let vrrp = [
         0x21, 0x01, 0x64, 0x01, 0x00, 0x01, 0x39, 0x5e, 192, 0, 2, 50, 0, 0, 0, 0, 0, 0, 0, 0,
     ];
@@ -138,7 +138,7 @@ fn vrrp_on_the_same_wire_changes_no_state_and_a_colliding_group_is_named() {
 }
 
 #[test]
-fn a_network_loop_is_noticed_and_changes_no_state() {
+fn network_loop_is_reported_and_changes_no_state() {
     let mut segment = pair();
     segment.faults = Faults {
         echo: true,
@@ -148,16 +148,16 @@ fn a_network_loop_is_noticed_and_changes_no_state() {
     segment.run(seconds(10));
     assert_eq!(segment.log(), [""; 0]);
     let notices = segment.notices("a");
-    let said = |notice: &Notice| {
+    let is_expected = |notice: &Notice| {
         matches!(notice, Notice::BadPacket { text, .. }
         if text.contains("network loop"))
     };
-    assert!(notices.iter().any(said), "{notices:?}");
+    assert!(notices.iter().any(is_expected), "{notices:?}");
     assert_eq!(segment.masters("carp0"), ["a"]);
 }
 
 #[test]
-fn a_replayed_advertisement_keeps_no_dead_master_alive_in_strict_mode() {
+fn replayed_advertisement_keeps_no_dead_master_in_strict_mode() {
     let mut segment = pair();
     segment.sysctl("b", Sysctl::Replay, 2);
     segment.run(seconds(5));
@@ -171,7 +171,7 @@ fn a_replayed_advertisement_keeps_no_dead_master_alive_in_strict_mode() {
 }
 
 #[test]
-fn in_strict_mode_a_masters_own_words_from_elsewhere_do_not_make_it_yield() {
+fn own_advertisement_from_another_source_is_refused_in_strict_mode() {
     let mut segment = pair();
     segment.sysctl("a", Sysctl::Replay, 2);
     segment.run(seconds(5));
@@ -188,7 +188,7 @@ fn in_strict_mode_a_masters_own_words_from_elsewhere_do_not_make_it_yield() {
 }
 
 #[test]
-fn strict_replay_mode_survives_a_change_of_master_among_clocks_that_differ() {
+fn strict_mode_fails_over_between_clocks_that_differ() {
     let mut segment = Segment::new(["a", "b", "c"]);
     segment.step_clock("a", 20_000_000);
     segment.step_clock("b", -20_000_000);
@@ -205,7 +205,7 @@ fn strict_replay_mode_survives_a_change_of_master_among_clocks_that_differ() {
 }
 
 #[test]
-fn an_interface_that_is_pulled_out_takes_its_virtual_host_down_and_up_again() {
+fn interface_that_is_pulled_out_stops_its_virtual_host() {
     let mut segment = pair();
     segment.pull_out("a", true);
     segment.run(seconds(5));
@@ -226,7 +226,7 @@ fn an_interface_that_is_pulled_out_takes_its_virtual_host_down_and_up_again() {
 }
 
 #[test]
-fn a_frozen_master_that_wakes_up_to_frames_first_does_not_answer_them() {
+fn frozen_master_does_not_answer_queued_frames() {
     let mut segment = pair();
     segment.freeze("a", true);
     segment.run(seconds(10));
