@@ -9,7 +9,7 @@ use carp_proto::{Instant, Now};
 use super::{Happening, Segment, fates};
 
 /// Fields that decide nothing, or contain digests, which differ in each advertisement.
-const LEFT_OUT: [&str; 14] = [
+const LEFT_OUT: [&str; 13] = [
     "counters: ",
     "known_from: ",
     "unattributed: ",
@@ -20,7 +20,6 @@ const LEFT_OUT: [&str; 14] = [
     "sent: ",
     "touched: ",
     "changes: ",
-    "ahead: ",
     "last_holder: ",
     "links: ",
     "since: ",
