@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_of_a_master_continue_above_those_sealed_after_the_save() {
+    fn master_counters_continue_above_those_sealed_after_a_save() {
         let master = saved(StateName::Master);
         // Nine seconds later, by a clock that was set back by an hour.
         let now = at(14_000, 0);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_of_a_backup_continue_at_the_save_unless_its_addresses_are_leased() {
+    fn backup_counters_continue_at_the_save_unless_leased() {
         let backup = saved(StateName::Backup);
         let now = at(14_000, 0);
         assert_eq!(sealed_until(&backup, sealed(0), false, now), sealed(0));
