@@ -123,18 +123,18 @@ fn finish(state: &Hmac<Sha1>, counter: u64) -> [u8; 20] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn vhid(number: u64) -> Vhid {
+    pub(crate) fn vhid(number: u64) -> Vhid {
         Vhid::try_from(number).unwrap()
     }
 
-    fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+    pub(crate) fn addresses(texts: &[&str]) -> Vec<IpAddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
-    fn digests(texts: &[&str]) -> Digests {
+    pub(crate) fn digests(texts: &[&str]) -> Digests {
         Digests::new(
             &Key::password(b"secret").unwrap(),
             vhid(1),

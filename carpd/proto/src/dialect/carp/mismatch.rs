@@ -87,22 +87,7 @@ impl fmt::Display for Mismatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn vhid(number: u64) -> Vhid {
-        Vhid::try_from(number).unwrap()
-    }
-
-    fn addresses(texts: &[&str]) -> Vec<IpAddr> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
-    }
-
-    fn digests(texts: &[&str]) -> Digests {
-        Digests::new(
-            &Key::password(b"secret").unwrap(),
-            vhid(1),
-            &addresses(texts),
-        )
-    }
+    use crate::dialect::carp::digest::tests::{addresses, digests, vhid};
 
     #[test]
     fn mismatch_names_the_addresses_that_the_peer_lacks() {
