@@ -18,10 +18,7 @@ impl Vhost {
     /// Moves the master-down deadline after a change of the own parameters.
     pub(super) fn adjust_wait(&mut self, watch: Watch, env: &Env<'_>) {
         let Watch { master_down, .. } = watch.recomputed(self.own_wait(env));
-        self.state = State::Backup(Watch {
-            master_down: master_down.max(env.now.instant),
-            ..watch
-        });
+        self.state = State::Backup(watch.with_master_down(master_down.max(env.now.instant)));
     }
 
     /// Restarts the master-down timer.

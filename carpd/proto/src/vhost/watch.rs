@@ -37,6 +37,11 @@ impl OwnWait {
 }
 
 impl Watch {
+    /// The same watch with another deadline for the master.
+    pub(super) const fn with_master_down(self, master_down: Instant) -> Self {
+        Self { master_down, ..self }
+    }
+
     /// Watch that begins at `now`.
     pub(super) fn starting(now: Instant, theirs: Option<Interval>, own: OwnWait) -> Self {
         Self {
