@@ -39,7 +39,10 @@ impl OwnWait {
 impl Watch {
     /// The same watch with another deadline for the master.
     pub(super) const fn with_master_down(self, master_down: Instant) -> Self {
-        Self { master_down, ..self }
+        Self {
+            master_down,
+            ..self
+        }
     }
 
     /// Watch that begins at `now`.
