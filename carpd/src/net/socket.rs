@@ -18,7 +18,7 @@ use rustix::net::netdevice::index_to_name;
 use socket2::{Domain, SockAddr, SockFilter, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// Bytes, as the kernel accounts for them: room for some 20,000 advertisements, so that a burst of
 /// bad ones does not push out the good, nor does a flood while others have the processor.
@@ -29,6 +29,20 @@ const PRIORITY: u32 = 7;
 
 /// Bytes of a thread that only closes a socket.
 const STACK: usize = 64 << 10;
+
+/// Logs that `device` cannot be received on. Of one that is gone the protocol says so.
+pub(crate) fn report(device: IfIndex, error: &io::Error) {
+    if is_gone(error) {
+        debug!(%device, "cannot receive: {error}");
+    } else {
+        warn!("cannot receive on interface {device}: {error}");
+    }
+}
+
+/// Whether there is no such interface (any more).
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO))
+}
 
 /// Frames that came in on one interface and passed a filter.
 #[derive(Debug)]

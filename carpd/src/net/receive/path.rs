@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use carp_proto::{Family, Instant};
 
-use super::heard::{Heard, Side};
+use super::pairing::{Heard, Side};
 use super::probe::{self, Kind};
 
 /// How often something is looked at that depends on the time.

@@ -1,5 +1,14 @@
 //! All physical interfaces that carry carp interfaces, read fairly and in bounded portions.
 
+mod filter;
+mod interface;
+mod memberships;
+mod pairing;
+mod path;
+pub(crate) mod probe;
+#[cfg(test)]
+mod tests;
+
 use core::ops::Range;
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -8,9 +17,9 @@ use std::task::{Context, Poll, Waker};
 
 use carp_proto::{Family, IfIndex, Instant, SendFailure};
 
-use super::port::Port;
-use super::socket::Sender;
+use self::interface::Port;
 use crate::clock::Clock;
+use crate::net::socket::Sender;
 
 /// Longer than any frame a device hands up.
 const FRAME_MAX: usize = 65536 + 14;

@@ -26,7 +26,7 @@ impl Memberships {
     pub(super) fn join(device: IfIndex) -> Self {
         let v4 = join_v4(device)
             .inspect_err(|error| {
-                if super::is_gone(error) {
+                if crate::net::socket::is_gone(error) {
                     debug!(%device, "cannot join {GROUP_V4}: {error}");
                 } else {
                     warn!(%device, "cannot join {GROUP_V4}: {error}");

@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 use carp_proto::{Family, IfIndex, Instant, Mac};
 use tracing::{debug, info, warn};
 
-use super::ears::{self, Ears, Why};
+use super::path::{self, Ears, Why};
 use super::filter;
-use super::heard::Side;
+use super::pairing::Side;
 use super::memberships::{GROUP_V4, GROUP_V6, Memberships};
-use super::ports::{Batch, Order};
+use super::{Batch, Order};
 use super::probe::{self, Secret};
-use super::socket::{Receiver, Sender};
+use crate::net::socket::{Receiver, Sender};
 
 /// How many frames one socket may deliver before the next has its turn.
 const TURN: usize = 8;
@@ -107,8 +107,8 @@ impl Port {
         }
         for order in self.ears.tick(now) {
             match order {
-                ears::Order::Listen(on) => orders.push(Order::Listen { device, on }),
-                ears::Order::Probe(number) => {
+                path::Order::Listen(on) => orders.push(Order::Listen { device, on }),
+                path::Order::Probe(number) => {
                     let frames = self.families.iter();
                     let frames = frames
                         .map(|family| probe::build(device, self.secret, number, *family))
@@ -119,7 +119,7 @@ impl Port {
                         frames,
                     });
                 }
-                ears::Order::Explain(why) => explain(&sender.name_of(device), why),
+                path::Order::Explain(why) => explain(&sender.name_of(device), why),
             }
         }
         self.follow(now);
@@ -246,7 +246,7 @@ impl Port {
                     debug!(device = %self.device, "cannot open the tap: {error}");
                 }
                 Err(error) => {
-                    super::report(self.device, &error);
+                    crate::net::socket::report(self.device, &error);
                     self.is_reported = true;
                 }
             }

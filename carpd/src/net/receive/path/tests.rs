@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use carp_proto::{Family, Instant};
 
-use super::super::heard::Side;
+use super::super::pairing::Side;
 use super::{Ears, Order, Phase, Why};
 
 const TICK: Duration = Duration::from_millis(100);
