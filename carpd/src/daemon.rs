@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::coalescing::Coalescing;
 use crate::fairness::{self, Fairness, QUEUE_TURN};
 use crate::kernel::{self, Awaited};
-use crate::net::{self, Batch, Ports};
+use crate::net::{self, Batch, Receivers, Sender};
 use crate::publish::{Ask, LoopEnd, News, Publisher, Running};
 use crate::realtime::Priority;
 use crate::settling::Settling;
@@ -80,9 +80,9 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (ports, alarm) = {
+    let (sender, alarm) = {
         let _inside = runtime.enter();
-        (Ports::open()?, Alarm::new()?)
+        (Sender::open()?, Alarm::new()?)
     };
     let Ends {
         published: LoopEnd { publisher, asks },
@@ -98,7 +98,8 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         clock: Clock,
         alarm,
         engine: Engine::new(),
-        ports,
+        receivers: Receivers::new(),
+        sender,
         kernel,
         publisher,
         past,
@@ -124,7 +125,8 @@ struct Daemon {
     clock: Clock,
     alarm: Alarm,
     engine: Engine,
-    ports: Ports,
+    receivers: Receivers,
+    sender: Sender,
     kernel: kernel::Handle,
     publisher: Publisher,
     past: Option<Past>,
@@ -167,7 +169,7 @@ impl Daemon {
             }
             tokio::select! {
                 biased;
-                () = self.ports.recv(&mut batch, self.clock) => {
+                () = self.receivers.recv(&mut batch, self.clock) => {
                     self.packets(&batch);
                     if !batch.is_full() {
                         let now = self.clock.now().instant;
@@ -192,13 +194,13 @@ impl Daemon {
             None => {
                 self.handle(Input::Request(STOP, Request::Stop));
                 // Closing takes milliseconds, during which the kernel thread works.
-                drop(self.ports);
+                drop((self.receivers, self.sender));
                 let end = self.kernel.finish();
                 tell_last(end, kernel_news, self.withheld, &mut self.publisher).await
             }
             Some(Stop::GiveBack) => {
                 self.handle(Input::Request(STOP, Request::Stop));
-                drop(self.ports);
+                drop((self.receivers, self.sender));
                 let end = self.kernel.finish();
                 let given_back =
                     tell_last(end, kernel_news, self.withheld, &mut self.publisher).await;
@@ -223,7 +225,7 @@ impl Daemon {
         let deadlines = [
             self.engine.deadline(),
             self.catch_up,
-            self.ports.deadline(),
+            self.receivers.deadline(),
             self.settling.deadline(),
             self.withheld.deadline(),
             self.saving.deadline(&self.engine),
@@ -262,7 +264,7 @@ impl Daemon {
                 self.resume(&leases);
             }
             kernel::News::Link(link) => {
-                self.ports.changed(link.index, self.clock.now().instant);
+                self.receivers.changed(link.index, self.clock.now().instant);
                 self.handle(Input::Link(link));
             }
             kernel::News::LinkGone(index) => self.handle(Input::LinkGone(index)),
@@ -270,17 +272,18 @@ impl Daemon {
             kernel::News::Taken { unit, number } => {
                 // Another host may have taken over since. Announcements behind its advertisement
                 // would lead switches back here.
-                if self.ports.recv_now(batch, self.clock) {
+                if self.receivers.recv_now(batch, self.clock) {
                     self.packets(batch);
                 }
                 self.handle(Input::Taken { unit, number });
             }
-            kernel::News::Ear { device, ear } => {
-                self.ports.ear_is(device, ear, self.clock.now().instant);
+            kernel::News::HelperDevices { interface, devices } => {
+                self.receivers
+                    .helpers_changed(interface, devices, self.clock.now().instant);
             }
-            kernel::News::Probed(device, number) => {
+            kernel::News::ProbeSent(interface, number) => {
                 let now = self.clock.now().instant;
-                self.ports.probe_sent(device, number, now);
+                self.receivers.probe_sent(interface, number, now);
             }
             kernel::News::Refused {
                 unit,
@@ -365,8 +368,8 @@ impl Daemon {
             .expire(now.instant, &self.engine, &mut self.publisher);
         self.withheld.expire(now.instant, &mut self.publisher);
         let families_of_masters = |device| self.engine.families_of_masters(device);
-        for order in self.ports.tick(now.instant, families_of_masters) {
-            self.kernel.help_to_hear(order);
+        for request in self.receivers.tick(now.instant, families_of_masters) {
+            self.kernel.help_to_receive(request);
         }
         self.saving.tick(&mut self.engine, now);
     }
@@ -414,19 +417,19 @@ impl Daemon {
                 Action::Work(work) => self.work(work),
                 Action::Attach(device) => {
                     self.kernel.attach(device);
-                    let outcome = self.ports.attach(device);
+                    let outcome = self.receivers.attach(device);
                     report(device, outcome);
                 }
                 Action::Detach(device) => {
-                    self.ports.detach(device);
+                    self.receivers.detach(device);
                     self.kernel.detach(device);
                 }
                 Action::ListenArp { device, on } => {
-                    let outcome = self.ports.listen_arp(device, on);
+                    let outcome = self.receivers.listen_arp(device, on);
                     report(device, outcome);
                 }
                 Action::Created(unit) | Action::Updated(unit) => {
-                    self.ports.roles_may_change(now.instant + ROLES_DELAY);
+                    self.receivers.roles_may_change(now.instant + ROLES_DELAY);
                     updated.insert(unit);
                 }
                 Action::Changed(transition) => {
@@ -434,12 +437,12 @@ impl Daemon {
                         StateName::Master => ROLES_DELAY,
                         StateName::Init | StateName::Backup => Duration::ZERO,
                     };
-                    self.ports.roles_may_change(now.instant + pause);
+                    self.receivers.roles_may_change(now.instant + pause);
                     concerned.insert(transition.unit);
                     self.tell_transition(transition, now);
                 }
                 Action::Destroyed(unit) => {
-                    self.ports.roles_may_change(now.instant + ROLES_DELAY);
+                    self.receivers.roles_may_change(now.instant + ROLES_DELAY);
                     updated.remove(&unit);
                     concerned.insert(unit);
                     self.tell(News::Gone(unit));
@@ -482,7 +485,7 @@ impl Daemon {
             .iter()
             .map(|(_, device, frame)| (*device, frame.as_slice()))
             .collect();
-        let results = self.ports.send_all(&frames);
+        let results = self.sender.send_all(&frames);
         let units = leaving.drain(..).map(|(unit, _, _)| unit);
         sent.extend(
             units

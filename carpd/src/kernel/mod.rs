@@ -10,9 +10,9 @@ mod adopt;
 mod bystanders;
 mod conf;
 mod devices;
-mod ears;
 mod filter;
 mod gateways;
+mod helpers;
 mod master;
 mod mend;
 mod monitor;
@@ -40,7 +40,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::clock::Clock;
-use crate::net::{Order, Sender};
+use crate::net::{HelperRequest, Sender};
 use crate::realtime::Priority;
 use netlink::Netlink;
 use progress::{Done, Progress};
@@ -81,16 +81,16 @@ pub(crate) enum News {
         /// That of the work.
         number: u32,
     },
-    /// The devices that [`Order::Listen`] asked for.
-    Ear {
-        /// The physical interface.
-        device: IfIndex,
-        /// One for frames from virtual MACs, and one for those from all others; `None` if they
-        /// cannot be made.
-        ear: Option<[IfIndex; 2]>,
+    /// The helper devices of a physical interface, after [`HelperRequest::SetUp`].
+    HelperDevices {
+        /// Number of the physical interface.
+        interface: IfIndex,
+        /// Numbers of the devices, which are up: for frames from virtual MACs, and for all others.
+        /// `None` if they cannot be made.
+        devices: Option<[IfIndex; 2]>,
     },
-    /// The probe of this number was sent.
-    Probed(IfIndex, u64),
+    /// The probe with this number was sent, for this physical interface.
+    ProbeSent(IfIndex, u64),
     /// The kernel would not have a device or an address.
     Refused {
         /// For whom.
@@ -138,9 +138,9 @@ enum Job {
     Renew(Vec<(Unit, u32)>, Instant),
     Attach(IfIndex),
     Detach(IfIndex),
-    /// Whether an ear is needed.
-    Listen(IfIndex, bool),
-    /// Its number, and frames without a destination.
+    /// Helper devices of a physical interface: up or down.
+    SetUpHelpers(IfIndex, bool),
+    /// The number of the probe, and frames without a destination.
     Probe(IfIndex, u64, Vec<Vec<u8>>),
     Sweep,
     Keep,
@@ -210,17 +210,17 @@ impl Handle {
         self.push(Job::Detach(device), Clock.now().instant);
     }
 
-    /// Makes devices that get copies of advertisements, or sets them up, and says which they are
-    /// with [`News::Ear`]; or sets them down after a while. Sends a probe from the device of a
-    /// MASTER, and says so with [`News::Probed`]; nothing if there is none.
-    pub(crate) fn help_to_hear(&self, order: Order) {
-        let job = match order {
-            Order::Listen { device, on } => Job::Listen(device, on),
-            Order::Probe {
-                device,
+    /// Sets helper devices up and reports them with [`News::HelperDevices`], or sets them down after a
+    /// while. Or sends a probe from the device of a MASTER and reports that with [`News::ProbeSent`];
+    /// without a MASTER it does nothing.
+    pub(crate) fn help_to_receive(&self, request: HelperRequest) {
+        let job = match request {
+            HelperRequest::SetUp { interface, up } => Job::SetUpHelpers(interface, up),
+            HelperRequest::Probe {
+                interface,
                 number,
                 frames,
-            } => Job::Probe(device, number, frames),
+            } => Job::Probe(interface, number, frames),
         };
         self.push(job, Clock.now().instant);
     }

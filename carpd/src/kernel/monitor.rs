@@ -474,8 +474,8 @@ mod tests {
                 | News::Found(_)
                 | News::Ready
                 | News::Taken { .. }
-                | News::Ear { .. }
-                | News::Probed(..)
+                | News::HelperDevices { .. }
+                | News::ProbeSent(..)
                 | News::Refused { .. }
                 | News::Granted { .. }
                 | News::Confirmed(_) => "?".to_owned(),

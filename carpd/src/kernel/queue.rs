@@ -50,7 +50,7 @@ impl Queue {
             Job::Sweep
             | Job::Attach(_)
             | Job::Detach(_)
-            | Job::Listen(..)
+            | Job::SetUpHelpers(..)
             | Job::Probe(..)
             | Job::Keep
             | Job::Confirm(..) => self.prompt.push_back(job),
@@ -83,7 +83,9 @@ impl Queue {
     pub(super) fn pop_last(&mut self) -> Option<Job> {
         loop {
             let job = self.pop()?;
-            if let Job::Work(Work::Ensure { .. } | Work::Take { .. }, _) | Job::Listen(..) = job {
+            if let Job::Work(Work::Ensure { .. } | Work::Take { .. }, _) | Job::SetUpHelpers(..) =
+                job
+            {
                 continue;
             }
             return Some(job);
@@ -108,7 +110,7 @@ impl Queue {
             | Job::Renew(..)
             | Job::Attach(_)
             | Job::Detach(_)
-            | Job::Listen(..)
+            | Job::SetUpHelpers(..)
             | Job::Probe(..)
             | Job::Sweep
             | Job::Keep
@@ -232,7 +234,7 @@ mod tests {
             other @ (Job::Work(..)
             | Job::Attach(_)
             | Job::Detach(_)
-            | Job::Listen(..)
+            | Job::SetUpHelpers(..)
             | Job::Probe(..)
             | Job::Sweep
             | Job::Keep

@@ -44,10 +44,10 @@ pub(super) struct Worker {
     pub(super) leftovers: Leftovers,
     /// The sysctls that cannot be set here, as was said.
     pub(super) unsettable: BTreeSet<Sysctl>,
-    /// The ear of each physical interface that has had one, by their numbers.
-    pub(super) ears: BTreeMap<IfIndex, [u32; 2]>,
-    /// Where none could be made, as was said.
-    pub(super) earless: BTreeSet<IfIndex>,
+    /// The numbers of the helper devices of each physical interface that has had any.
+    pub(super) helpers: BTreeMap<IfIndex, [u32; 2]>,
+    /// Physical interfaces whose helper devices could not be made, which the log has said.
+    pub(super) without_helpers: BTreeSet<IfIndex>,
     /// Whether the next carpd shall find everything as it is.
     keep: bool,
 }
@@ -107,10 +107,10 @@ const LEAVING_TOGETHER: usize = 64;
 pub(super) enum Chore {
     Down(Unit),
     Remove(Unit),
-    /// Sets the ear of a physical interface down.
-    Hush(IfIndex),
-    /// The ear of this number.
-    Delete(u32),
+    /// Sets the helper devices of a physical interface down.
+    SetHelpersDown(IfIndex),
+    /// Deletes the helper device with this number.
+    DeleteHelper(u32),
     /// The device of this number, which is not the unit's any more.
     Discard(Unit, u32),
     /// Asks again for the device that the kernel refused.
@@ -143,8 +143,8 @@ impl Worker {
             bystanders: Bystanders::default(),
             leftovers: Leftovers::default(),
             unsettable: BTreeSet::new(),
-            ears: BTreeMap::new(),
-            earless: BTreeSet::new(),
+            helpers: BTreeMap::new(),
+            without_helpers: BTreeSet::new(),
             keep: false,
         };
         let mut leases = None;
@@ -260,10 +260,10 @@ impl Worker {
         match job {
             Job::Attach(device) => self.attach(device).await,
             Job::Detach(device) => {
-                self.drop_ear(device);
+                self.drop_helpers(device);
                 self.sysctls.detach(device, &self.netlink).await;
             }
-            Job::Listen(device, on) => self.listen(device, on).await,
+            Job::SetUpHelpers(interface, up) => self.set_up_helpers(interface, up).await,
             Job::Probe(device, number, frames) => self.probe(device, number, frames),
             Job::Sweep => self.sweep().await,
             Job::Keep => self.keep = true,
@@ -336,8 +336,8 @@ impl Worker {
 
     pub(super) fn put_off(&mut self, chore: Chore) {
         let rest = match chore {
-            Chore::Down(_) | Chore::Discard(..) | Chore::Hush(_) => REST,
-            Chore::Remove(_) | Chore::Delete(_) | Chore::Confirm(_) => SHORT_REST,
+            Chore::Down(_) | Chore::Discard(..) | Chore::SetHelpersDown(_) => REST,
+            Chore::Remove(_) | Chore::DeleteHelper(_) | Chore::Confirm(_) => SHORT_REST,
             Chore::Retry(unit) => self.pause_before_retry(unit),
         };
         let start = tokio::time::Instant::now() + rest;
@@ -370,8 +370,8 @@ impl Worker {
         self.chores.retain(|(_, chore)| match chore {
             Chore::Down(other) | Chore::Remove(other) => *other != unit,
             Chore::Discard(..)
-            | Chore::Hush(_)
-            | Chore::Delete(_)
+            | Chore::SetHelpersDown(_)
+            | Chore::DeleteHelper(_)
             | Chore::Retry(_)
             | Chore::Confirm(_) => true,
         });
@@ -385,8 +385,8 @@ impl Worker {
                 Chore::Remove(_)
                 | Chore::Down(_)
                 | Chore::Discard(..)
-                | Chore::Hush(_)
-                | Chore::Delete(_)
+                | Chore::SetHelpersDown(_)
+                | Chore::DeleteHelper(_)
                 | Chore::Retry(_)
                 | Chore::Confirm(_),
                 _,
@@ -408,14 +408,14 @@ impl Worker {
         let result = match chore {
             Chore::Retry(unit) => return self.retry(unit).await,
             Chore::Confirm(awaited) => return self.tell(News::Confirmed(awaited)),
-            Chore::Discard(_, index) | Chore::Delete(index) => {
+            Chore::Discard(_, index) | Chore::DeleteHelper(index) => {
                 devices::delete(netlink, index).await
             }
             Chore::Down(unit) => match self.device(unit) {
                 Some(device) => devices::set_down(netlink, device.index).await,
                 None => return,
             },
-            Chore::Hush(device) => match self.ears.get(&device) {
+            Chore::SetHelpersDown(interface) => match self.helpers.get(&interface) {
                 Some([one, other]) => {
                     let first = devices::set_down(netlink, *one).await;
                     first.and(devices::set_down(netlink, *other).await)

@@ -1,11 +1,7 @@
-//! Sockets: advertisements and ARP requests in, frames out.
-//!
-//! Packet sockets see frames before netfilter, reverse-path filtering and macvlan devices can take
-//! them, so receiving is complete whatever the host's firewall does. One on a physical interface is
-//! passed by all that the host forwards: [`receive`] says when another one will do.
+//! Packet sockets of the protocol loop: advertisements and ARP requests in, frames out.
 
 mod receive;
 mod socket;
 
-pub(crate) use receive::{Batch, Order, Ports, probe};
+pub(crate) use receive::{Batch, HelperRequest, Receivers, helper_mac, virtual_macs};
 pub(crate) use socket::{Sender, report};

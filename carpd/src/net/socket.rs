@@ -1,4 +1,4 @@
-//! Packet sockets on tokio.
+//! Packet sockets.
 #![expect(
     unsafe_code,
     reason = "no safe crate has sockaddr_ll or a sound AsyncFd constructor"
@@ -20,17 +20,17 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracing::{debug, warn};
 
-/// Bytes, as the kernel accounts for them: room for some 20,000 advertisements, so that a burst of
-/// bad ones does not push out the good, nor does a flood while others have the processor.
+/// Size in bytes, as the kernel counts them, of the receive buffer: some 20,000 advertisements, so that
+/// neither a burst of bad ones nor a flood while carpd waits for the processor displaces good ones.
 const RECEIVE_BUFFER: usize = 16 << 20;
 
-/// `TC_PRIO_CONTROL`: before all other traffic in the default queueing discipline.
+/// `TC_PRIO_CONTROL`, which the default queueing discipline sends before all other traffic.
 const PRIORITY: u32 = 7;
 
-/// Bytes of a thread that only closes a socket.
-const STACK: usize = 64 << 10;
+/// Stack size in bytes of a thread that only closes a socket.
+const CLOSING_STACK: usize = 64 << 10;
 
-/// Logs that `device` cannot be received on. Of one that is gone the protocol says so.
+/// Logs that carpd cannot receive on an interface. If the interface is gone, the protocol reports that.
 pub(crate) fn report(device: IfIndex, error: &io::Error) {
     if is_gone(error) {
         debug!(%device, "cannot receive: {error}");
@@ -39,23 +39,23 @@ pub(crate) fn report(device: IfIndex, error: &io::Error) {
     }
 }
 
-/// Whether there is no such interface (any more).
+/// Returns true for an error that means that the interface does not exist, or not any more.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO))
 }
 
-/// Frames that came in on one interface and passed a filter.
+/// Receiver of the frames that arrive on one interface and pass a filter.
 #[derive(Debug)]
 pub(super) struct Receiver(AsyncFd<Socket>);
 
 impl Receiver {
-    /// Listens on `device` for what `filter` accepts.
+    /// Receives frames on `device` that `filter` accepts.
     ///
     /// # Errors
     /// Those of the system calls: `EPERM` without `CAP_NET_RAW`, `ENODEV` if there is no such
     /// interface.
     pub(super) fn open(device: IfIndex, filter: &[SockFilter]) -> io::Result<Self> {
-        // Protocol 0 receives nothing, so no frame comes in before the filter is in place.
+        // With protocol 0 the socket receives nothing until the filter is in place.
         let socket = Socket::new_raw(Domain::PACKET, Type::RAW.nonblocking().cloexec(), None)?;
         socket.attach_filter(filter)?;
         ignore_outgoing(&socket)?;
@@ -65,14 +65,14 @@ impl Receiver {
             debug!(%device, "cannot enlarge the receive buffer: {error}");
         }
         socket.bind(&link_layer(device, libc::ETH_P_ALL)?)?;
-        // SAFETY: `AsyncFd` asks that the descriptor stay the same, open one until it is
-        // deregistered. The `Socket` moves into the `AsyncFd`, nobody else can close or replace
-        // its descriptor, and `AsyncFd` deregisters before it drops what it holds.
+        // SAFETY: `AsyncFd` requires that the descriptor stays the same, open one until it is
+        // deregistered. The `Socket` moves into the `AsyncFd`, no other code can close or replace
+        // its descriptor, and `AsyncFd` deregisters the descriptor before it drops the `Socket`.
         let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?;
         Ok(Self(socket))
     }
 
-    /// Has the interface get frames for these groups, for as long as this is open.
+    /// Has the interface receive frames for these groups while the socket is open.
     ///
     /// # Errors
     /// Those of the system calls.
@@ -91,20 +91,25 @@ impl Receiver {
         Ok(())
     }
 
-    /// Closes the socket, elsewhere.
+    /// Returns the name of an interface; `None` if it is gone.
+    pub(super) fn name_of(&self, device: IfIndex) -> Option<String> {
+        index_to_name(self.0.get_ref(), device.0).ok()
+    }
+
+    /// Closes the socket on a thread of its own.
     pub(super) fn close(self) {
         close(self.0.into_inner());
     }
 
-    /// What became of the socket while nothing came in, such as `ENETDOWN`, once: of an error alone
-    /// nobody who waits for frames is told.
+    /// Returns an error of the socket, such as `ENETDOWN`, once: an error alone does not wake a task that
+    /// waits for frames.
     pub(super) fn take_error(&self) -> Option<io::Error> {
         self.0.get_ref().take_error().unwrap_or_else(Some)
     }
 
-    /// Reads one frame into `buffer` and says how long it is; a longer one is cut.
+    /// Reads one frame into `buffer`, which cuts a longer one, and returns its length.
     ///
-    /// Pending, if the runtime has not been told of a frame; if `certain`, there is none.
+    /// Pending means that the runtime does not know of a frame; if `certain`, that there is none.
     ///
     /// # Errors
     /// `ENETDOWN`, once, when the interface goes down or away.
@@ -129,12 +134,12 @@ impl Receiver {
     }
 }
 
-/// Sends whole Ethernet frames, source address included, on any interface; never waits.
+/// Sender of whole Ethernet frames, with their source address, on any interface. It never waits.
 #[derive(Debug)]
 pub(crate) struct Sender(Socket);
 
 impl Sender {
-    /// Opens the socket; it receives nothing.
+    /// Opens the socket, which receives nothing.
     ///
     /// # Errors
     /// Those of the system calls: `EPERM` without `CAP_NET_RAW`.
@@ -146,18 +151,13 @@ impl Sender {
         Ok(Self(socket))
     }
 
-    /// Closes the socket, elsewhere.
+    /// Closes the socket on a thread of its own.
     pub(crate) fn close(self) {
         close(self.0);
     }
 
-    /// The name of an interface, or its number if it is gone.
-    pub(super) fn name_of(&self, device: IfIndex) -> String {
-        index_to_name(&self.0, device.0).unwrap_or_else(|_| device.to_string())
-    }
-
-    /// Hands frames to the kernel in their order and gives what became of each. They leave by one
-    /// system call: a peer that reacts to the first within microseconds still comes behind the last.
+    /// Hands frames to the kernel in their order, and returns the result of each. One system call sends
+    /// them, so that the reply of a peer to the first, within microseconds, follows the last.
     ///
     /// # Errors
     /// [`SendFailure::NoMemory`] if queues are full, [`SendFailure::Refused`] for the rest.
@@ -175,12 +175,12 @@ impl Sender {
         results
     }
 
-    /// Sends frames until one cannot be sent, and gives their number.
+    /// Sends frames until one cannot be sent, and returns their number.
     ///
     /// # Errors
-    /// The first one cannot be sent.
+    /// The first frame cannot be sent.
     fn send_some(&self, frames: &[(IfIndex, &[u8])]) -> io::Result<usize> {
-        let sendable = frames.iter().take(AT_ONCE);
+        let sendable = frames.iter().take(MAX_FRAMES_PER_CALL);
         let addresses: Vec<SockAddr> = sendable
             .map_while(|(device, _)| link_layer(*device, 0).ok())
             .collect();
@@ -221,10 +221,10 @@ impl Sender {
     }
 }
 
-/// At most so many frames leave by one system call.
-const AT_ONCE: usize = 64;
+/// Limit of frames that one system call sends.
+const MAX_FRAMES_PER_CALL: usize = 64;
 
-/// What a failure to send on `device` is to the protocol.
+/// Converts an error to what the protocol counts.
 fn failure(device: IfIndex, error: &io::Error) -> SendFailure {
     debug!(%device, "cannot send: {error}");
     match error.raw_os_error() {
@@ -233,25 +233,25 @@ fn failure(device: IfIndex, error: &io::Error) -> SendFailure {
     }
 }
 
-/// Closes a packet socket on a thread of its own: the kernel waits for all processors before it lets
-/// one go (`packet_release()`), for milliseconds.
+/// Closes a packet socket on a thread of its own, because that takes milliseconds: the kernel waits for
+/// all processors (`packet_release()`).
 fn close(socket: Socket) {
     let closing = thread::Builder::new()
         .name("close".to_owned())
-        .stack_size(STACK)
+        .stack_size(CLOSING_STACK)
         .spawn(move || drop(socket));
     if let Err(error) = closing {
-        debug!("closed here, for want of a thread: {error}");
+        debug!("cannot start a thread to close a socket: {error}");
     }
 }
 
-/// packet(7), `PACKET_IGNORE_OUTGOING`: what this host sends is not looped back to us.
+/// packet(7), `PACKET_IGNORE_OUTGOING`: the socket does not receive what this host sends.
 fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
     let on: libc::c_int = 1;
     set_option(socket, libc::PACKET_IGNORE_OUTGOING, &on)
 }
 
-/// packet(7): `T` is what the option `name` takes, a plain structure of the C library's.
+/// Sets an option of packet(7). `T` is the plain structure of the C library that the option takes.
 fn set_option<T: Copy>(socket: &Socket, name: libc::c_int, value: &T) -> io::Result<()> {
     // SAFETY: the pointer and the length describe `value`, which outlives the call.
     let result = unsafe {

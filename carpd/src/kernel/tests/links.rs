@@ -159,8 +159,8 @@ fn our_own_devices_and_addresses_are_not_told() {
                 | News::LinkGone(_)
                 | News::Ready
                 | News::Taken { .. }
-                | News::Ear { .. }
-                | News::Probed(..)
+                | News::HelperDevices { .. }
+                | News::ProbeSent(..)
                 | News::Refused { .. }
                 | News::Gateways(_)
                 | News::Granted { .. }

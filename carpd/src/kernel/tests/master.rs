@@ -291,8 +291,8 @@ fn a_lease_does_not_wait_for_the_devices_of_others() {
                 News::Found(_)
                 | News::Link(_)
                 | News::LinkGone(_)
-                | News::Ear { .. }
-                | News::Probed(..)
+                | News::HelperDevices { .. }
+                | News::ProbeSent(..)
                 | News::Gateways(_)
                 | News::Granted { .. }
                 | News::Taken { .. }

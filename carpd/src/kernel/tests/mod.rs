@@ -4,7 +4,7 @@ mod adopt;
 mod backup;
 mod crash;
 mod devices;
-mod ears;
+mod helpers;
 pub(crate) mod lab;
 mod links;
 mod master;
@@ -69,8 +69,8 @@ impl Kernel {
                 News::Link(link) => kernel.links.push(link),
                 News::LinkGone(_) | News::Gateways(_) => {}
                 early @ (News::Taken { .. }
-                | News::Ear { .. }
-                | News::Probed(..)
+                | News::HelperDevices { .. }
+                | News::ProbeSent(..)
                 | News::Refused { .. }
                 | News::Granted { .. }
                 | News::Confirmed(_)) => panic!("{early:?}"),
@@ -139,8 +139,8 @@ impl Kernel {
                 News::Found(_)
                 | News::Link(_)
                 | News::LinkGone(_)
-                | News::Ear { .. }
-                | News::Probed(..)
+                | News::HelperDevices { .. }
+                | News::ProbeSent(..)
                 | News::Gateways(_)
                 | News::Granted { .. }
                 | News::Taken { .. }

@@ -1,4 +1,4 @@
-//! One physical interface that carries carp interfaces, with the sockets that hear it.
+//! Sockets of one physical interface that carries carp interfaces.
 
 use core::net::IpAddr;
 use std::collections::BTreeSet;
@@ -8,125 +8,127 @@ use std::task::{Context, Poll};
 use carp_proto::{Family, IfIndex, Instant, Mac};
 use tracing::{debug, info, warn};
 
-use super::path::{self, Ears, Why};
+use super::batch::Batch;
 use super::filter;
-use super::pairing::Side;
+use super::helpers::HelperRequest;
 use super::memberships::{GROUP_V4, GROUP_V6, Memberships};
-use super::{Batch, Order};
+use super::pairing::Source;
+use super::path::{DirectReason, ReceivePath, Step};
 use super::probe::{self, Secret};
-use crate::net::socket::{Receiver, Sender};
+use crate::net::socket::{self, Receiver};
 
-/// How many frames one socket may deliver before the next has its turn.
+/// Number of frames that one socket may deliver before the turn of the next.
 const TURN: usize = 8;
 
+/// One attached physical interface.
 #[derive(Debug)]
-pub(super) struct Port {
-    pub(super) device: IfIndex,
-    ears: Ears,
-    tap: Option<Receiver>,
-    /// For frames from virtual MACs, and for those from all others.
-    ear: Option<[Receiver; 2]>,
-    /// The devices of the ear, while there are some.
-    ear_devices: Option<[IfIndex; 2]>,
-    /// Families that are in use.
+pub(super) struct Interface {
+    pub(super) index: IfIndex,
+    path: ReceivePath,
+    direct: Option<Receiver>,
+    /// Sockets on the helper devices: one for frames from virtual MACs, one for all others.
+    helpers: Option<[Receiver; 2]>,
+    /// Numbers of the helper devices while they are up.
+    helper_devices: Option<[IfIndex; 2]>,
+    /// Address families in use.
     families: BTreeSet<Family>,
     secret: Secret,
-    /// That the tap cannot be opened was logged.
+    /// Set once the log has said that the direct socket cannot be opened.
     is_reported: bool,
     arp: Option<Receiver>,
     memberships: Memberships,
 }
 
-impl Port {
-    /// Starts to receive advertisements on `device`.
+impl Interface {
+    /// Starts to receive advertisements.
     ///
     /// # Errors
     /// Those of the system calls, such as `ENODEV`.
-    pub(super) fn open(device: IfIndex) -> io::Result<Self> {
+    pub(super) fn open(index: IfIndex) -> io::Result<Self> {
         Ok(Self {
-            device,
-            ears: Ears::new(),
-            tap: Some(Receiver::open(device, &filter::carp())?),
-            ear: None,
-            ear_devices: None,
+            index,
+            path: ReceivePath::new(),
+            direct: Some(Receiver::open(index, &filter::carp())?),
+            helpers: None,
+            helper_devices: None,
             families: BTreeSet::new(),
             secret: Secret::new(),
             is_reported: false,
             arp: None,
-            memberships: Memberships::join(device),
+            memberships: Memberships::join(index),
         })
     }
 
     pub(super) fn changed(&mut self, now: Instant) {
-        self.memberships.renew(self.device);
-        self.ears.doubt(now);
-        self.follow(now);
+        self.memberships.renew(self.index);
+        self.path.check_again(now);
+        self.open_and_close(now);
     }
 
     pub(super) fn listen_arp(&mut self, on: bool) -> io::Result<()> {
         if !on {
             self.arp = None;
         } else if self.arp.is_none() {
-            self.arp = Some(Receiver::open(self.device, &filter::ARP_REQUESTS)?);
+            self.arp = Some(Receiver::open(self.index, &filter::ARP_REQUESTS)?);
         }
         Ok(())
     }
 
-    pub(super) fn masters(&mut self, families: BTreeSet<Family>, now: Instant) {
+    pub(super) fn use_families(&mut self, families: BTreeSet<Family>, now: Instant) {
         self.families.clone_from(&families);
-        self.ears.want(families, now);
-        self.follow(now);
+        self.path.use_families(families, now);
+        self.open_and_close(now);
     }
 
-    pub(super) fn ear_is(&mut self, devices: Option<[IfIndex; 2]>, now: Instant) {
-        self.ear_devices = devices;
-        for part in self.ear.take().into_iter().flatten() {
-            part.close();
+    pub(super) fn helpers_changed(&mut self, devices: Option<[IfIndex; 2]>, now: Instant) {
+        self.helper_devices = devices;
+        for socket in self.helpers.take().into_iter().flatten() {
+            socket.close();
         }
         if devices.is_some() {
-            self.ears.ear_is_there(now);
+            self.path.helpers_are_up(now);
         } else {
-            self.ears.ear_is_gone(now);
+            self.path.helpers_are_lost(now);
         }
-        self.follow(now);
+        self.open_and_close(now);
     }
 
     pub(super) fn probe_sent(&mut self, number: u64, now: Instant) {
-        self.ears.probe_sent(number, now);
+        self.path.probe_sent(number, now);
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.ears.deadline()
+        self.path.deadline()
     }
 
-    pub(super) fn tick(&mut self, sender: &Sender, now: Instant, orders: &mut Vec<Order>) {
-        let device = self.device;
-        let mut parts = self.ear.iter().flatten();
-        if let Some(error) = parts.find_map(Receiver::take_error) {
-            self.lose_ear(&error, now);
+    pub(super) fn tick(&mut self, now: Instant, requests: &mut Vec<HelperRequest>) {
+        let interface = self.index;
+        let mut sockets = self.helpers.iter().flatten();
+        if let Some(error) = sockets.find_map(Receiver::take_error) {
+            self.lose_helpers(&error, now);
         }
-        for order in self.ears.tick(now) {
-            match order {
-                path::Order::Listen(on) => orders.push(Order::Listen { device, on }),
-                path::Order::Probe(number) => {
-                    let frames = self.families.iter();
-                    let frames = frames
-                        .map(|family| probe::build(device, self.secret, number, *family))
+        for step in self.path.tick(now) {
+            match step {
+                Step::UseHelpers(up) => requests.push(HelperRequest::SetUp { interface, up }),
+                Step::Probe(number) => {
+                    let families = self.families.iter();
+                    let frames = families
+                        .map(|family| probe::build(interface, self.secret, number, *family))
                         .collect();
-                    orders.push(Order::Probe {
-                        device,
+                    requests.push(HelperRequest::Probe {
+                        interface,
                         number,
                         frames,
                     });
                 }
-                path::Order::Explain(why) => explain(&sender.name_of(device), why),
+                Step::Explain(reason) => explain(&self.name(), reason),
             }
         }
-        self.follow(now);
+        self.open_and_close(now);
     }
 
-    /// Reads from each socket as much as it may, if `certain` also what the runtime has not been told
-    /// of; gives how many frames that were.
+    /// Reads from each socket up to its share; if `certain`, including frames that the runtime does
+    /// not know of yet.
     pub(super) fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
@@ -134,10 +136,9 @@ impl Port {
         batch: &mut Batch,
         now: Instant,
         certain: bool,
-    ) -> usize {
-        let before = batch.read();
-        for side in [Side::Tap, Side::Ear] {
-            self.poll_side(side, cx, buffer, batch, now, certain);
+    ) {
+        for source in [Source::Direct, Source::Helpers] {
+            self.poll_source(source, cx, buffer, batch, now, certain);
         }
         if let Some(socket) = &self.arp {
             for _ in 0..TURN {
@@ -146,20 +147,19 @@ impl Port {
                 }
                 match socket.poll_recv(cx, buffer, false) {
                     Poll::Ready(Ok(length)) => {
-                        batch.push(self.device, buffer.get(..length).unwrap_or_default());
+                        batch.push(self.index, buffer.get(..length).unwrap_or_default());
                     }
-                    Poll::Ready(Err(error)) => debug!(device = %self.device, "receive: {error}"),
+                    Poll::Ready(Err(error)) => debug!(device = %self.index, "receive: {error}"),
                     Poll::Pending => break,
                 }
             }
         }
-        self.follow(now);
-        batch.read() - before
+        self.open_and_close(now);
     }
 
-    fn poll_side(
+    fn poll_source(
         &mut self,
-        side: Side,
+        source: Source,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
         batch: &mut Batch,
@@ -170,35 +170,35 @@ impl Port {
             if batch.is_full() {
                 return;
             }
-            let asked = self.ears.asks(side);
-            let certain = certain || asked;
-            let read = match side {
-                Side::Tap => self
-                    .tap
+            let drains = self.path.is_to_be_drained(source);
+            let certain = certain || drains;
+            let read = match source {
+                Source::Direct => self
+                    .direct
                     .as_ref()
-                    .map(|tap| tap.poll_recv(cx, buffer, certain)),
-                Side::Ear => self
-                    .ear
+                    .map(|socket| socket.poll_recv(cx, buffer, certain)),
+                Source::Helpers => self
+                    .helpers
                     .as_ref()
-                    .map(|ear| poll_either(ear, cx, buffer, certain)),
+                    .map(|sockets| poll_either(sockets, cx, buffer, certain)),
             };
             match read {
                 None => return,
                 Some(Poll::Ready(Ok(length))) => {
                     let frame = buffer.get(..length).unwrap_or_default();
-                    if self.hears(side, frame, now) {
-                        batch.push(self.device, frame);
+                    if self.is_new(source, frame, now) {
+                        batch.push(self.index, frame);
                     } else {
-                        batch.pass_over();
+                        batch.skip();
                     }
                 }
-                Some(Poll::Ready(Err(error))) => match side {
-                    Side::Tap => debug!(device = %self.device, "receive: {error}"),
-                    Side::Ear => self.lose_ear(&error, now),
+                Some(Poll::Ready(Err(error))) => match source {
+                    Source::Direct => debug!(device = %self.index, "receive: {error}"),
+                    Source::Helpers => self.lose_helpers(&error, now),
                 },
                 Some(Poll::Pending) => {
-                    if asked {
-                        self.ears.is_empty(side, now);
+                    if drains {
+                        self.path.drained(source, now);
                     }
                     return;
                 }
@@ -206,100 +206,118 @@ impl Port {
         }
     }
 
-    fn lose_ear(&mut self, error: &io::Error, now: Instant) {
-        debug!(device = %self.device, "the ear is broken: {error}");
-        self.ear_is(None, now);
+    fn lose_helpers(&mut self, error: &io::Error, now: Instant) {
+        debug!(device = %self.index, "cannot receive on the helper devices: {error}");
+        self.helpers_changed(None, now);
     }
 
-    fn hears(&mut self, side: Side, frame: &[u8], now: Instant) -> bool {
-        if side == Side::Ear && probe::is_from_ear(frame) {
+    /// Returns true for a frame that is to be handed on: no probe, and not received before by the
+    /// other source.
+    fn is_new(&mut self, source: Source, frame: &[u8], now: Instant) -> bool {
+        if source == Source::Helpers && probe::is_from_helper(frame) {
             if let Some((number, family)) = probe::read(frame, self.secret) {
-                self.ears.probe_heard(number, family);
+                self.path.probe_received(number, family);
             }
             return false;
         }
-        self.ears.hears(side, frame, now)
+        self.path.is_new(source, frame, now)
     }
 
-    /// Opens and shuts sockets as it has to be: the one that is needed more is opened first.
-    fn follow(&mut self, now: Instant) {
-        if self.ears.opens(Side::Ear)
-            && self.ear.is_none()
-            && let Some(devices) = self.ear_devices
+    /// Opens and closes sockets as the path requires. A socket closes only while the other source has
+    /// one, so that carpd goes on receiving if memory or descriptors are exhausted.
+    fn open_and_close(&mut self, now: Instant) {
+        if self.path.uses(Source::Helpers)
+            && self.helpers.is_none()
+            && let Some(devices) = self.helper_devices
         {
-            match open_ear(devices) {
-                Ok(ear) => self.ear = Some(ear),
+            match open_helpers(devices) {
+                Ok(sockets) => self.helpers = Some(sockets),
                 Err(error) => {
-                    debug!(device = %self.device, "cannot open the ear: {error}");
-                    self.ear_devices = None;
-                    self.ears.ear_is_gone(now);
+                    debug!(device = %self.index, "cannot open the helper devices: {error}");
+                    self.helper_devices = None;
+                    self.path.helpers_are_lost(now);
                 }
             }
         }
-        if self.ears.opens(Side::Tap) && self.tap.is_none() {
-            match Receiver::open(self.device, &filter::carp()) {
-                Ok(tap) => {
-                    self.tap = Some(tap);
+        if self.path.uses(Source::Direct) && self.direct.is_none() {
+            match Receiver::open(self.index, &filter::carp()) {
+                Ok(socket) => {
+                    self.direct = Some(socket);
                     self.is_reported = false;
                 }
                 Err(error) if self.is_reported => {
-                    debug!(device = %self.device, "cannot open the tap: {error}");
+                    debug!(device = %self.index, "cannot open the direct socket: {error}");
                 }
                 Err(error) => {
-                    crate::net::socket::report(self.device, &error);
+                    socket::report(self.index, &error);
                     self.is_reported = true;
                 }
             }
         }
-        // Whatever cannot be opened for want of memory or descriptors, something goes on hearing.
-        let (has_tap, has_ear) = (self.tap.is_some(), self.ear.is_some());
-        let tap = self.tap.take_if(|_| has_ear && !self.ears.opens(Side::Tap));
-        let ear = self.ear.take_if(|_| has_tap && !self.ears.opens(Side::Ear));
-        for socket in tap.into_iter().chain(ear.into_iter().flatten()) {
+        let (has_direct, has_helpers) = (self.direct.is_some(), self.helpers.is_some());
+        let direct = self
+            .direct
+            .take_if(|_| has_helpers && !self.path.uses(Source::Direct));
+        let helpers = self
+            .helpers
+            .take_if(|_| has_direct && !self.path.uses(Source::Helpers));
+        for socket in direct.into_iter().chain(helpers.into_iter().flatten()) {
             socket.close();
         }
     }
+
+    /// Returns the interface's name, or its number if it is gone.
+    fn name(&self) -> String {
+        let name = self
+            .direct
+            .as_ref()
+            .and_then(|socket| socket.name_of(self.index));
+        name.unwrap_or_else(|| self.index.to_string())
+    }
 }
 
-fn open_ear([virtual_macs, others]: [IfIndex; 2]) -> io::Result<[Receiver; 2]> {
-    let ear = [
+fn open_helpers([virtual_macs, others]: [IfIndex; 2]) -> io::Result<[Receiver; 2]> {
+    let sockets = [
         Receiver::open(virtual_macs, &filter::carp_and_probes())?,
-        Receiver::open(others, &filter::carp_from_others())?,
+        Receiver::open(others, &filter::carp_not_from_virtual_macs())?,
     ];
     let groups = [IpAddr::V4(GROUP_V4), IpAddr::V6(GROUP_V6)].map(Mac::multicast_of);
-    let [_, second] = &ear;
+    let [_, second] = &sockets;
     second.join(others, &groups)?;
-    Ok(ear)
+    Ok(sockets)
 }
 
 /// Pending if both are.
 fn poll_either(
-    ear: &[Receiver; 2],
+    sockets: &[Receiver; 2],
     cx: &mut Context<'_>,
     buffer: &mut [u8],
     certain: bool,
 ) -> Poll<io::Result<usize>> {
-    let [first, second] = ear;
+    let [first, second] = sockets;
     match first.poll_recv(cx, buffer, certain) {
         Poll::Pending => second.poll_recv(cx, buffer, certain),
         ready @ Poll::Ready(_) => ready,
     }
 }
 
-fn explain(name: &str, why: Why) {
-    const COST: &str = "each packet that comes in there goes on passing a socket of carpd's, \
-                        which takes 0.1 microseconds or less";
-    match why {
-        Why::NoAnswer => warn!(
-            "{name}: something at its ingress hook drops IP protocol 112; carpd hears it \
+/// Logs why the direct socket stays open.
+fn explain(name: &str, reason: DirectReason) {
+    const COST: &str = "each packet that arrives there still passes a socket of carpd, which takes \
+                        0.1 microseconds or less";
+    match reason {
+        DirectReason::ProbeLost => warn!(
+            "{name}: something at its ingress hook drops IP protocol 112; carpd receives it \
              nevertheless, but {COST}. Accept it there: see nft list hooks device {name} and \
              tc filter show dev {name} ingress"
         ),
-        Why::Missed => warn!(
-            "{name}: an advertisement did not come through its ingress hook; carpd heard it \
+        DirectReason::AdvertisementLost => warn!(
+            "{name}: an advertisement did not pass its ingress hook; carpd received it \
              nevertheless, but {COST}. Accept IP protocol 112 there: see nft list hooks device \
              {name} and tc filter show dev {name} ingress"
         ),
-        Why::Unicast => info!("{name}: a peer there advertises to this host alone: {COST}"),
+        DirectReason::UnicastPeer => {
+            info!("{name}: a peer there advertises to this host alone: {COST}");
+        }
     }
 }

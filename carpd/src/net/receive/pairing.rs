@@ -1,4 +1,4 @@
-//! Frames that two sockets hear on one wire, each of which is to be handed on once.
+//! Pairing of the frames that two sources receive from one wire, so that each is handed on once.
 
 use core::time::Duration;
 use std::collections::hash_map::RandomState;
@@ -7,23 +7,25 @@ use std::hash::BuildHasher as _;
 
 use carp_proto::Instant;
 
-/// How long the second of tap and ear may take to hear what the first has heard.
-pub(super) const LAG: Duration = Duration::from_secs(1);
+/// Limit for the time between the arrivals of one frame at both sources.
+pub(super) const MAX_LAG: Duration = Duration::from_secs(1);
 
-/// One of two sockets on the same wire.
+/// Source of frames of one wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Tap,
-    Ear,
+pub(super) enum Source {
+    /// The direct socket.
+    Direct,
+    /// The two helper devices.
+    Helpers,
 }
 
-/// What one socket has heard and the other one not yet: equal frames as often as they came.
+/// Frames that one source has received and the other not yet. Equal frames count as often as they came.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
+pub(super) struct Unpaired {
     hasher: RandomState,
-    /// Who waits for the other one, by what the frame hashes to.
-    waiting: HashMap<u64, (Side, VecDeque<u64>)>,
-    /// In the order in which they came, those that wait no more included.
+    /// By hash of the frame: the source that has received it, and numbers in `frames`.
+    waiting: HashMap<u64, (Source, VecDeque<u64>)>,
+    /// In order of arrival, including frames that were paired since.
     frames: VecDeque<Frame>,
     next: u64,
 }
@@ -33,11 +35,11 @@ struct Frame {
     number: u64,
     hash: u64,
     at: Instant,
-    /// Whether it says something about the ear if that does not hear it.
-    judged: bool,
+    /// Set if the helper devices have lost an advertisement unless they receive this frame.
+    is_evidence: bool,
 }
 
-impl Heard {
+impl Unpaired {
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
@@ -46,11 +48,11 @@ impl Heard {
         self.frames.len()
     }
 
-    /// `true` if the other one has heard an equal frame that waits for this.
-    pub(super) fn cancel(&mut self, side: Side, frame: &[u8]) -> bool {
+    /// Pairs `frame` with an equal one of the other source. Returns false if there is none.
+    pub(super) fn pair(&mut self, source: Source, frame: &[u8]) -> bool {
         let hash = self.hasher.hash_one(frame);
         match self.waiting.get_mut(&hash) {
-            Some((by, numbers)) if *by != side => {
+            Some((first, numbers)) if *first != source => {
                 numbers.pop_front();
                 if numbers.is_empty() {
                     self.waiting.remove(&hash);
@@ -61,25 +63,30 @@ impl Heard {
         }
     }
 
-    pub(super) fn note(&mut self, side: Side, frame: &[u8], judged: bool, now: Instant) {
+    /// Adds a frame that waits for an equal one of the other source.
+    pub(super) fn add(&mut self, source: Source, frame: &[u8], is_evidence: bool, now: Instant) {
         let (number, hash) = (self.next, self.hasher.hash_one(frame));
         self.next += 1;
-        let (_, numbers) = self.waiting.entry(hash).or_insert((side, VecDeque::new()));
+        let (_, numbers) = self
+            .waiting
+            .entry(hash)
+            .or_insert((source, VecDeque::new()));
         numbers.push_back(number);
         self.frames.push_back(Frame {
             number,
             hash,
             at: now,
-            judged,
+            is_evidence,
         });
     }
 
-    /// Waits no longer for what should have come by now; `true` if any of it was judged.
-    pub(super) fn forget(&mut self, now: Instant, ear_empty: Instant) -> bool {
-        let mut missed = false;
+    /// Removes frames that have waited too long, and returns true if that proves a loss. Copies may wait
+    /// in the sockets of the helper devices, which had no frame left at `helpers_drained`.
+    pub(super) fn expire(&mut self, now: Instant, helpers_drained: Instant) -> bool {
+        let mut is_lost = false;
         while let Some(&frame) = self.frames.front() {
-            // The ear's copy may wait in its socket until that was empty.
-            if now.since(frame.at) < LAG || (frame.judged && ear_empty < frame.at + LAG / 2) {
+            let may_be_queued = frame.is_evidence && helpers_drained < frame.at + MAX_LAG / 2;
+            if now.since(frame.at) < MAX_LAG || may_be_queued {
                 break;
             }
             self.frames.pop_front();
@@ -90,31 +97,35 @@ impl Heard {
                 if numbers.is_empty() {
                     self.waiting.remove(&frame.hash);
                 }
-                missed |= frame.judged;
+                is_lost |= frame.is_evidence;
             }
         }
-        missed
+        is_lost
     }
 
-    /// Whether anything that says something about the ear still waits for it.
-    pub(super) fn is_judging(&self) -> bool {
+    /// Returns true while a frame waits that is evidence.
+    pub(super) fn has_evidence(&self) -> bool {
         let waits = |frame: &Frame| {
             let waiting = self.waiting.get(&frame.hash);
             waiting.is_some_and(|(_, numbers)| numbers.contains(&frame.number))
         };
-        self.frames.iter().any(|frame| frame.judged && waits(frame))
+        self.frames
+            .iter()
+            .any(|frame| frame.is_evidence && waits(frame))
     }
 
-    /// Nothing of this says anything any more.
-    pub(super) fn unjudge(&mut self) {
+    /// Takes all waiting frames for no evidence of a loss.
+    pub(super) fn discard_evidence(&mut self) {
         for frame in &mut self.frames {
-            frame.judged = false;
+            frame.is_evidence = false;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use core::iter::repeat_n;
+
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -122,31 +133,32 @@ mod tests {
 
     const NOW: Instant = Instant::from_micros(1_000_000);
 
-    fn hear(heard: &mut Heard, side: Side, frame: u8) -> bool {
-        let handed_on = !heard.cancel(side, &[frame]);
-        if handed_on {
-            heard.note(side, &[frame], side == Side::Tap, NOW);
+    /// Returns true if the frame is handed on.
+    fn receive(unpaired: &mut Unpaired, source: Source, frame: u8) -> bool {
+        let is_new = !unpaired.pair(source, &[frame]);
+        if is_new {
+            unpaired.add(source, &[frame], source == Source::Direct, NOW);
         }
-        handed_on
+        is_new
     }
 
     proptest! {
-        /// Whatever comes how often, and whoever is ahead of the other by how much.
+        /// Frames of any number, in any order of the sources.
         #[test]
-        fn what_both_hear_is_handed_on_as_often_as_it_came(
+        fn frame_that_both_receive_is_handed_on_as_often_as_it_came(
             wire in vec(0..4_u8, 0..40),
             order in vec(any::<bool>(), 0..80),
         ) {
-            let mut heard = Heard::default();
-            let (mut tap, mut ear) = (wire.iter(), wire.iter());
+            let mut unpaired = Unpaired::default();
+            let (mut direct, mut helpers) = (wire.iter(), wire.iter());
             let mut handed_on = Vec::new();
-            for tap_first in order.into_iter().chain(core::iter::repeat_n(true, 40)).chain(core::iter::repeat_n(false, 40)) {
-                let (side, next) = if tap_first {
-                    (Side::Tap, tap.next())
+            for is_direct in order.into_iter().chain(repeat_n(true, 40)).chain(repeat_n(false, 40)) {
+                let (source, next) = if is_direct {
+                    (Source::Direct, direct.next())
                 } else {
-                    (Side::Ear, ear.next())
+                    (Source::Helpers, helpers.next())
                 };
-                if let Some(frame) = next && hear(&mut heard, side, *frame) {
+                if let Some(frame) = next && receive(&mut unpaired, source, *frame) {
                     handed_on.push(*frame);
                 }
             }
@@ -154,43 +166,46 @@ mod tests {
             expected.sort_unstable();
             handed_on.sort_unstable();
             prop_assert_eq!(handed_on, expected);
-            prop_assert!(heard.waiting.is_empty());
-            prop_assert!(!heard.forget(NOW + LAG, NOW + LAG));
-            prop_assert!(heard.is_empty());
+            prop_assert!(unpaired.waiting.is_empty());
+            prop_assert!(!unpaired.expire(NOW + MAX_LAG, NOW + MAX_LAG));
+            prop_assert!(unpaired.is_empty());
         }
 
-        /// What only one of them hears is handed on by that one, each time.
         #[test]
-        fn what_one_of_them_misses_is_handed_on_nevertheless(
+        fn frame_that_one_source_misses_is_handed_on_each_time(
             wire in vec((0..4_u8, any::<bool>(), any::<bool>()), 0..40),
         ) {
-            let mut heard = Heard::default();
-            for (frame, tap, ear) in wire {
+            let mut unpaired = Unpaired::default();
+            for (frame, by_direct, by_helpers) in wire {
                 let mut times = 0;
-                for (side, hears) in [(Side::Tap, tap), (Side::Ear, ear)] {
-                    if hears && hear(&mut heard, side, frame) {
+                for (source, receives) in [(Source::Direct, by_direct), (Source::Helpers, by_helpers)] {
+                    if receives && receive(&mut unpaired, source, frame) {
                         times += 1;
                     }
                 }
-                // What one has missed before, an equal one can take the place of.
-                prop_assert!(times <= usize::from(tap) + usize::from(ear));
-                let missed = heard.forget(NOW + LAG, NOW + LAG);
-                prop_assert_eq!(missed, tap && !ear);
-                prop_assert_eq!(times, usize::from(tap || ear));
+                // An equal frame can take the place of one that was missed before.
+                prop_assert!(times <= usize::from(by_direct) + usize::from(by_helpers));
+                let is_lost = unpaired.expire(NOW + MAX_LAG, NOW + MAX_LAG);
+                prop_assert_eq!(is_lost, by_direct && !by_helpers);
+                prop_assert_eq!(times, usize::from(by_direct || by_helpers));
             }
         }
     }
 
     #[test]
-    fn nothing_is_missed_before_the_ear_has_been_read() {
-        let mut heard = Heard::default();
-        hear(&mut heard, Side::Tap, 1);
-        assert!(!heard.forget(NOW + LAG, NOW));
-        assert!(!hear(&mut heard, Side::Ear, 1), "it was there all the time");
-        hear(&mut heard, Side::Tap, 1);
-        hear(&mut heard, Side::Tap, 1);
-        hear(&mut heard, Side::Ear, 1);
-        assert!(heard.forget(NOW + LAG, NOW + LAG), "one of two");
-        assert!(heard.is_empty() && heard.waiting.is_empty());
+    fn frame_is_not_lost_before_the_helpers_have_been_read() {
+        let mut unpaired = Unpaired::default();
+        receive(&mut unpaired, Source::Direct, 1);
+        assert!(!unpaired.expire(NOW + MAX_LAG, NOW));
+        let is_new = receive(&mut unpaired, Source::Helpers, 1);
+        assert!(!is_new, "it was in the socket all the time");
+        receive(&mut unpaired, Source::Direct, 1);
+        receive(&mut unpaired, Source::Direct, 1);
+        receive(&mut unpaired, Source::Helpers, 1);
+        assert!(
+            unpaired.expire(NOW + MAX_LAG, NOW + MAX_LAG),
+            "one of two was lost"
+        );
+        assert!(unpaired.is_empty() && unpaired.waiting.is_empty());
     }
 }

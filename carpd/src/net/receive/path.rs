@@ -1,13 +1,10 @@
-//! Whether a physical interface is heard by its tap or by its ear, as values: no socket, no clock.
+//! Receive path of a physical interface, without sockets and clocks: which sockets are open, and which
+//! frames are handed on.
 //!
-//! The *tap* is a packet socket on the physical interface: it hears everything, and every packet
-//! that the host forwards passes it. The *ear* is a pair of them on macvlan devices that the
-//! kernel gives copies of what comes from a virtual MAC, and of what is for the groups: free for
-//! all others, and behind what is at the ingress hook of the physical interface.
-//!
-//! **Invariant:** the tap is shut only while every virtual host is MASTER and the ear is proved: it
-//! hears probes on the receive path of the physical interface, of each family in use, and missed
-//! nothing that the tap heard beside it. A frame is handed on once, by whichever hears it first.
+//! **Invariant:** the direct socket is closed only while every virtual host is MASTER and the helper
+//! devices are proved: they receive probes of each address family in use, on the receive path of the
+//! physical interface, and they missed nothing that the direct socket received beside them. A frame is
+//! handed on once, from the source that receives it first.
 
 #[cfg(test)]
 mod tests;
@@ -17,275 +14,280 @@ use std::collections::BTreeSet;
 
 use carp_proto::{Family, Instant};
 
-use super::pairing::{Heard, Side};
-use super::probe::{self, Kind};
+use super::pairing::{Source, Unpaired};
+use super::probe::{self, Reach};
 
-/// How often something is looked at that depends on the time.
-const PACE: Duration = Duration::from_millis(200);
+/// Interval of everything here that depends on the time.
+const TICK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long tap and ear are open together before the ear is believed, at least: longer than the
-/// interval of most advertisements.
-const OVERLAP: Duration = Duration::from_millis(1500);
+/// Time for which both sources are compared, at least, before the helper devices are relied on: longer
+/// than the interval of most advertisements.
+const MIN_OVERLAP: Duration = Duration::from_millis(1500);
 
-/// How often that is done again, for what no probe shows.
-const WATCH: Duration = Duration::from_secs(30);
+/// Interval of further comparisons, which find what no probe can show.
+const COMPARISON_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How often the ear is probed.
-const PROBE: Duration = Duration::from_secs(1);
+/// Interval of probes.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a probe may be on its way.
-const ANSWER: Duration = Duration::from_millis(400);
+/// Limit for the arrival of a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// The ear is believed for so long after the last probe that was heard.
-const BELIEF: Duration = Duration::from_secs(3);
+/// Time for which a received probe proves that the helper devices receive.
+const PROOF_LIFETIME: Duration = Duration::from_secs(3);
 
-/// How long the tap stays open after a probe was not heard, or more was heard than can be compared,
+/// Time for which the direct socket stays open after a probe was lost, or after more frames arrived than
+/// can be compared.
 const SHORT_DISTRUST: Duration = Duration::from_secs(10);
 
-/// and after the ear missed an advertisement.
-const DISTRUST: Duration = Duration::from_secs(600);
+/// Time for which the direct socket stays open after the helper devices missed an advertisement.
+const LONG_DISTRUST: Duration = Duration::from_secs(600);
 
-/// How long to wait before the device of an ear is asked for again.
-const RETRY: Duration = Duration::from_secs(5);
+/// Interval of requests for helper devices.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// So many frames may wait to be heard a second time.
-const MOST: usize = 16384;
+/// Limit of frames that one source has received and the other not yet.
+const MAX_UNPAIRED: usize = 16384;
 
-/// What is to be done besides opening and shutting sockets.
+/// What is due, besides opening and closing sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    /// The device of the ear is needed, or not any more.
-    Listen(bool),
-    /// The probe of this number is to be sent.
+pub(super) enum Step {
+    /// The helper devices are needed; or, if false, they are not needed any more.
+    UseHelpers(bool),
+    /// The probe with this number is to be sent.
     Probe(u64),
-    /// The tap stays open although it could be shut: for whoever looks after this host.
-    Explain(Why),
+    /// The log is to say why the direct socket stays open.
+    Explain(DirectReason),
 }
 
-/// Why the tap stays open.
+/// Reason for the direct socket to stay open while every virtual host is MASTER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// The ear does not hear its probes.
-    NoAnswer,
-    /// The ear missed an advertisement.
-    Missed,
-    /// A peer advertises to this host alone.
-    Unicast,
+pub(super) enum DirectReason {
+    /// The helper devices do not receive their probes.
+    ProbeLost,
+    /// The helper devices missed an advertisement.
+    AdvertisementLost,
+    /// A peer advertises to this host alone, which no helper device receives.
+    UnicastPeer,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The tap alone.
-    Tap,
-    /// Both, to prove the ear.
+    /// The direct socket alone receives.
+    Direct,
+    /// Both receive, to prove the helper devices.
     Both { since: Instant },
-    /// The ear alone.
-    Ear { since: Instant },
+    /// The helper devices alone receive.
+    Helpers { since: Instant },
 }
 
-/// Which sockets of a physical interface are to be open, and which frames are handed on.
+/// Receive path of one physical interface.
 #[derive(Debug)]
-pub(super) struct Ears {
-    /// Families in use, while every virtual host is MASTER; none: the tap alone.
-    wanted: BTreeSet<Family>,
+pub(super) struct ReceivePath {
+    /// Address families in use while every virtual host is MASTER; otherwise empty, and the direct
+    /// socket alone receives.
+    families: BTreeSet<Family>,
     phase: Phase,
-    /// A socket that is shut when it is empty.
-    lingering: Option<Side>,
-    /// The tap has been empty since both are open: all it hears now the ear can hear, too.
-    warm: bool,
-    /// When the ear was last empty.
-    ear_empty: Instant,
+    /// Source that is not used any more and closes once it has no frame left.
+    closing: Option<Source>,
+    /// Set once the direct socket had no frame left since both are open. All frames it receives from
+    /// then on, the helper devices can receive, too.
+    direct_is_drained: bool,
+    /// Last time at which the helper devices had no frame left.
+    helpers_drained: Instant,
     probe: Option<Probe>,
     last_probe: u64,
-    /// When the last probe that was heard was asked for; none since both are open.
+    /// Time of the request for the last probe that was received; none since both are open.
     proved: Option<Instant>,
     distrusted_until: Instant,
-    explained: bool,
-    heard: Heard,
-    /// When the device of the ear is to be asked for; `None` while it is there.
-    ask: Option<Instant>,
-    /// When something was to be looked at again.
+    is_explained: bool,
+    unpaired: Unpaired,
+    /// Time of the next request for the helper devices; `None` while they are up.
+    retry: Option<Instant>,
+    /// Time of the next tick.
     due: Instant,
-    orders: Vec<Order>,
+    steps: Vec<Step>,
 }
 
 #[derive(Debug)]
 struct Probe {
     number: u64,
-    asked: Instant,
+    requested: Instant,
     sent: Option<Instant>,
     missing: BTreeSet<Family>,
 }
 
-impl Ears {
-    /// The tap alone.
+impl ReceivePath {
+    /// The direct socket alone receives.
     pub(super) fn new() -> Self {
         Self {
-            wanted: BTreeSet::new(),
-            phase: Phase::Tap,
-            lingering: None,
-            warm: false,
-            ear_empty: Instant::ZERO,
+            families: BTreeSet::new(),
+            phase: Phase::Direct,
+            closing: None,
+            direct_is_drained: false,
+            helpers_drained: Instant::ZERO,
             probe: None,
             last_probe: 0,
             proved: None,
             distrusted_until: Instant::ZERO,
-            explained: false,
-            heard: Heard::default(),
-            ask: None,
+            is_explained: false,
+            unpaired: Unpaired::default(),
+            retry: None,
             due: Instant::ZERO,
-            orders: Vec::new(),
+            steps: Vec::new(),
         }
     }
 
-    /// Every virtual host is MASTER, and these families are in use; or, if there is none, a
-    /// virtual host is not.
-    pub(super) fn want(&mut self, families: BTreeSet<Family>, now: Instant) {
-        if families == self.wanted {
+    /// Follows a change of roles: every virtual host is MASTER and uses these families, or, without
+    /// any family, a virtual host is not MASTER.
+    pub(super) fn use_families(&mut self, families: BTreeSet<Family>, now: Instant) {
+        if families == self.families {
             return;
         }
-        self.wanted = families;
-        if self.wanted.is_empty() {
-            self.tap_alone();
-            self.ask = None;
-            self.orders.push(Order::Listen(false));
-        } else if self.phase == Phase::Tap {
-            self.ask = Some(now);
+        self.families = families;
+        if self.families.is_empty() {
+            self.use_direct();
+            self.retry = None;
+            self.steps.push(Step::UseHelpers(false));
+        } else if self.phase == Phase::Direct {
+            self.retry = Some(now);
         } else {
-            self.doubt(now);
+            self.check_again(now);
         }
     }
 
-    /// The device of the ear is there, and up.
-    pub(super) fn ear_is_there(&mut self, now: Instant) {
-        if self.phase == Phase::Tap && !self.wanted.is_empty() {
-            self.ask = None;
-            self.both(now);
+    /// Starts to prove the helper devices, which are up.
+    pub(super) fn helpers_are_up(&mut self, now: Instant) {
+        if self.phase == Phase::Direct && !self.families.is_empty() {
+            self.retry = None;
+            self.use_both(now);
         }
     }
 
-    /// The ear is broken, or its device is gone or down.
-    pub(super) fn ear_is_gone(&mut self, now: Instant) {
-        self.tap_alone();
-        self.lingering = None;
-        if !self.wanted.is_empty() {
-            self.ask = Some(now + RETRY);
+    /// Relies on the direct socket: the helper devices are down, gone or cannot be read.
+    pub(super) fn helpers_are_lost(&mut self, now: Instant) {
+        self.use_direct();
+        self.closing = None;
+        if !self.families.is_empty() {
+            self.retry = Some(now + RETRY_INTERVAL);
         }
     }
 
-    /// Something has changed, perhaps what the ear hears: it has to be proved again.
-    pub(super) fn doubt(&mut self, now: Instant) {
-        if self.phase != Phase::Tap {
-            self.both(now);
+    /// Proves the helper devices again, after a change that may affect what they receive.
+    pub(super) fn check_again(&mut self, now: Instant) {
+        if self.phase != Phase::Direct {
+            self.use_both(now);
         }
     }
 
-    /// Whether a socket is to be open.
-    pub(super) fn opens(&self, side: Side) -> bool {
+    /// Returns true if the sockets of `source` are to be open.
+    pub(super) fn uses(&self, source: Source) -> bool {
         let alone = match self.phase {
-            Phase::Tap => Some(Side::Tap),
-            Phase::Ear { .. } => Some(Side::Ear),
+            Phase::Direct => Some(Source::Direct),
+            Phase::Helpers { .. } => Some(Source::Helpers),
             Phase::Both { .. } => None,
         };
-        alone.is_none_or(|alone| alone == side) || self.lingering == Some(side)
+        alone.is_none_or(|alone| alone == source) || self.closing == Some(source)
     }
 
-    /// A socket has heard `frame`; `true` if it is to be handed on.
-    pub(super) fn hears(&mut self, side: Side, frame: &[u8], now: Instant) -> bool {
+    /// Returns true if `frame` is to be handed on, and false if the other source has received it
+    /// before.
+    pub(super) fn is_new(&mut self, source: Source, frame: &[u8], now: Instant) -> bool {
         let both = matches!(self.phase, Phase::Both { .. });
-        let compared = both || self.lingering.is_some();
-        if !compared && self.heard.is_empty() {
+        let compares = both || self.closing.is_some();
+        if !compares && self.unpaired.is_empty() {
             return true;
         }
-        if self.heard.cancel(side, frame) {
+        if self.unpaired.pair(source, frame) {
             return false;
         }
-        let kind = probe::kind(frame);
-        if both && side == Side::Tap && kind == Kind::Unicast {
-            self.distrust(DISTRUST, Why::Unicast, now);
+        let reach = probe::reach(frame);
+        if both && source == Source::Direct && reach == Reach::DirectOnly {
+            self.distrust(LONG_DISTRUST, DirectReason::UnicastPeer, now);
         }
-        if compared {
-            let judged = both && self.warm && side == Side::Tap && kind == Kind::Any;
-            self.heard.note(side, frame, judged, now);
-            if self.heard.len() > MOST {
-                self.tap_alone();
+        if compares {
+            let is_direct = source == Source::Direct;
+            let is_evidence = both && self.direct_is_drained && is_direct && reach == Reach::Both;
+            self.unpaired.add(source, frame, is_evidence, now);
+            if self.unpaired.len() > MAX_UNPAIRED {
+                self.use_direct();
                 self.distrusted_until = self.distrusted_until.max(now + SHORT_DISTRUST);
-                self.ask = Some(now + RETRY);
+                self.retry = Some(now + RETRY_INTERVAL);
             }
         }
         true
     }
 
-    /// Whether it matters that a socket is empty, so that it has to be read to be sure.
-    pub(super) fn asks(&self, side: Side) -> bool {
+    /// Returns true if `source` has to be read until no frame is left, because that changes the path.
+    pub(super) fn is_to_be_drained(&self, source: Source) -> bool {
         let both = matches!(self.phase, Phase::Both { .. });
-        let waits = match side {
-            Side::Tap => both && !self.warm,
-            Side::Ear => both || self.is_waiting() || !self.heard.is_empty(),
+        let waits = match source {
+            Source::Direct => both && !self.direct_is_drained,
+            Source::Helpers => both || self.awaits_probe() || !self.unpaired.is_empty(),
         };
-        waits || self.lingering == Some(side)
+        waits || self.closing == Some(source)
     }
 
-    /// There was nothing more to read from a socket, surely.
-    pub(super) fn is_empty(&mut self, side: Side, now: Instant) {
-        match side {
-            Side::Ear => self.ear_empty = now,
-            Side::Tap => self.warm = true,
+    /// Follows that `source` had no frame left, for certain.
+    pub(super) fn drained(&mut self, source: Source, now: Instant) {
+        match source {
+            Source::Direct => self.direct_is_drained = true,
+            Source::Helpers => self.helpers_drained = now,
         }
-        if self.lingering == Some(side) {
-            self.lingering = None;
+        if self.closing == Some(source) {
+            self.closing = None;
         }
     }
 
-    /// The probe of this number was sent.
+    /// Expects the probe with this number, which was just sent.
     pub(super) fn probe_sent(&mut self, number: u64, now: Instant) {
         if let Some(probe) = self.probe.as_mut().filter(|probe| probe.number == number) {
             probe.sent = Some(now);
         }
     }
 
-    /// The ear has heard the probe of this number.
-    pub(super) fn probe_heard(&mut self, number: u64, family: Family) {
+    /// Notes that the helper devices have received the probe with this number.
+    pub(super) fn probe_received(&mut self, number: u64, family: Family) {
         if let Some(probe) = self.probe.as_mut().filter(|probe| probe.number == number) {
             probe.missing.remove(&family);
             if probe.missing.is_empty() {
-                self.proved = Some(probe.asked);
+                self.proved = Some(probe.requested);
             }
         }
     }
 
-    /// When [`tick`](Self::tick) is wanted; `None` if nothing depends on the time.
+    /// Returns the time of the next [`tick`](Self::tick); `None` if nothing depends on the time.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        if !self.orders.is_empty() {
+        if !self.steps.is_empty() {
             Some(Instant::ZERO)
-        } else if self.phase == Phase::Tap && self.heard.is_empty() {
-            self.ask
+        } else if self.phase == Phase::Direct && self.unpaired.is_empty() {
+            self.retry
         } else {
             Some(self.due)
         }
     }
 
-    /// Does what is due, and says what is to be done.
-    pub(super) fn tick(&mut self, now: Instant) -> Vec<Order> {
-        self.due = now + PACE;
-        if self.heard.forget(now, self.ear_empty) && self.phase != Phase::Tap {
-            self.doubt(now);
-            self.distrust(DISTRUST, Why::Missed, now);
+    /// Does what is due, and returns the steps that are not done here.
+    pub(super) fn tick(&mut self, now: Instant) -> Vec<Step> {
+        self.due = now + TICK_INTERVAL;
+        let is_lost = self.unpaired.expire(now, self.helpers_drained);
+        if is_lost && self.phase != Phase::Direct {
+            self.check_again(now);
+            self.distrust(LONG_DISTRUST, DirectReason::AdvertisementLost, now);
         }
-        if self.ask.is_some_and(|at| at <= now) {
-            self.ask = Some(now + RETRY);
-            self.orders.push(Order::Listen(true));
+        if self.retry.is_some_and(|at| at <= now) {
+            self.retry = Some(now + RETRY_INTERVAL);
+            self.steps.push(Step::UseHelpers(true));
         }
-        if self.phase != Phase::Tap {
-            self.judge_probe(now);
-            self.judge(now);
-            self.probe_again(now);
+        if self.phase != Phase::Direct {
+            self.notice_lost_probe(now);
+            self.change_phase(now);
+            self.request_probe(now);
         }
-        core::mem::take(&mut self.orders)
+        core::mem::take(&mut self.steps)
     }
 
-    /// What the last probe says.
-    fn judge_probe(&mut self, now: Instant) {
+    fn notice_lost_probe(&mut self, now: Instant) {
         let Some(Probe {
             sent: Some(sent),
             ref missing,
@@ -294,85 +296,89 @@ impl Ears {
         else {
             return;
         };
-        // It may wait in the socket until then.
-        let due = sent + ANSWER;
-        if !missing.is_empty() && now >= due && self.ear_empty >= due {
-            self.both(now);
-            self.distrust(SHORT_DISTRUST, Why::NoAnswer, now);
+        // Until then it may wait in the socket.
+        let due = sent + PROBE_TIMEOUT;
+        if !missing.is_empty() && now >= due && self.helpers_drained >= due {
+            self.use_both(now);
+            self.distrust(SHORT_DISTRUST, DirectReason::ProbeLost, now);
         }
     }
 
-    fn judge(&mut self, now: Instant) {
+    fn change_phase(&mut self, now: Instant) {
+        let is_proved = self.proved.is_some_and(|at| now.since(at) < PROOF_LIFETIME);
         match self.phase {
-            Phase::Tap => {}
+            Phase::Direct => {}
             Phase::Both { since } => {
-                let proved = self.proved.is_some_and(|at| now.since(at) < BELIEF);
-                let long_enough = now.since(since) >= OVERLAP && self.ear_empty >= since;
-                let believed = proved && long_enough && self.warm && now >= self.distrusted_until;
-                if believed && !self.heard.is_judging() {
-                    self.phase = Phase::Ear { since: now };
-                    self.lingering = Some(Side::Tap);
-                    self.explained = false;
+                let is_compared = now.since(since) >= MIN_OVERLAP && self.helpers_drained >= since;
+                let is_trusted = now >= self.distrusted_until;
+                if is_proved
+                    && is_compared
+                    && is_trusted
+                    && self.direct_is_drained
+                    && !self.unpaired.has_evidence()
+                {
+                    self.phase = Phase::Helpers { since: now };
+                    self.closing = Some(Source::Direct);
+                    self.is_explained = false;
                 }
             }
-            Phase::Ear { since } => {
-                let proved = self.proved.is_some_and(|at| now.since(at) < BELIEF);
-                if !proved || now.since(since) >= WATCH {
-                    self.both(now);
+            Phase::Helpers { since } => {
+                if !is_proved || now.since(since) >= COMPARISON_INTERVAL {
+                    self.use_both(now);
                 }
             }
         }
     }
 
-    fn probe_again(&mut self, now: Instant) {
-        let wait = self
+    fn request_probe(&mut self, now: Instant) {
+        let is_early = self
             .probe
             .as_ref()
-            .is_some_and(|probe| now.since(probe.asked) < PROBE);
-        if !wait && !self.is_waiting() {
+            .is_some_and(|probe| now.since(probe.requested) < PROBE_INTERVAL);
+        if !is_early && !self.awaits_probe() {
             self.last_probe += 1;
             self.probe = Some(Probe {
                 number: self.last_probe,
-                asked: now,
+                requested: now,
                 sent: None,
-                missing: self.wanted.clone(),
+                missing: self.families.clone(),
             });
-            self.orders.push(Order::Probe(self.last_probe));
+            self.steps.push(Step::Probe(self.last_probe));
         }
     }
 
-    /// Whether the ear has yet to hear a probe that was sent.
-    fn is_waiting(&self) -> bool {
+    /// Returns true if a probe was sent that the helper devices have not received yet.
+    fn awaits_probe(&self) -> bool {
         let waits = |probe: &Probe| probe.sent.is_some() && !probe.missing.is_empty();
         self.probe.as_ref().is_some_and(waits)
     }
 
-    fn distrust(&mut self, time: Duration, why: Why, now: Instant) {
+    fn distrust(&mut self, time: Duration, reason: DirectReason, now: Instant) {
         self.distrusted_until = self.distrusted_until.max(now + time);
-        if !self.explained {
-            self.explained = true;
-            self.orders.push(Order::Explain(why));
+        if !self.is_explained {
+            self.is_explained = true;
+            self.steps.push(Step::Explain(reason));
         }
     }
 
-    fn both(&mut self, now: Instant) {
+    fn use_both(&mut self, now: Instant) {
         self.due = now;
         self.phase = Phase::Both { since: now };
-        self.lingering = None;
-        self.warm = false;
+        self.closing = None;
+        self.direct_is_drained = false;
         self.probe = None;
         self.proved = None;
     }
 
-    fn tap_alone(&mut self) {
-        self.lingering = match self.phase {
-            Phase::Tap => self.lingering,
-            // What the ear heard before there was a tap.
-            Phase::Ear { .. } => Some(Side::Ear),
-            Phase::Both { since } => (self.ear_empty < since).then_some(Side::Ear),
+    fn use_direct(&mut self) {
+        self.closing = match self.phase {
+            Phase::Direct => self.closing,
+            // They may have frames from before the direct socket was open.
+            Phase::Helpers { .. } => Some(Source::Helpers),
+            Phase::Both { since } => (self.helpers_drained < since).then_some(Source::Helpers),
         };
-        self.phase = Phase::Tap;
+        self.phase = Phase::Direct;
         self.probe = None;
-        self.heard.unjudge();
+        self.unpaired.discard_evidence();
     }
 }

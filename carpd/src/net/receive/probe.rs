@@ -1,67 +1,50 @@
-//! Frames that show whether an ear hears: like advertisements, but sent from one macvlan device to
-//! itself, which the kernel performs by receiving them on the physical interface; they are never
-//! on the wire.
+//! Probes, which show whether the helper devices receive. A probe looks like an advertisement. A carp
+//! device sends it to its own MAC, so the kernel receives it on the physical interface, and it never
+//! reaches the wire.
 //!
-//! Should one get there nevertheless, because somebody else changes the mode of the device at that
-//! moment: it is for no virtual host (vhid 0), and its source is nobody's MAC.
+//! If another program changes the mode of the device at that moment, a probe can reach the wire. It does
+//! no harm: it is for no virtual host (vhid 0), and no host has its source MAC.
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use carp_proto::{Family, IfIndex, Mac};
+use carp_proto::{Family, IfIndex};
 
-/// How the MAC of every ear begins: administered locally.
-pub(super) const PREFIX: [u8; 4] = [0x02, 0x63, 0x61, 0x72];
+use super::helpers::{PREFIX, helper_mac};
 
 const ETHERNET: usize = 14;
 const GROUPS: [[u8; 6]; 2] = [[0x01, 0, 0x5e, 0, 0, 0x12], [0x33, 0x33, 0, 0, 0, 0x12]];
 const VERSION_AND_TYPE: u8 = 0x21;
 const AUTHLEN: u8 = 7;
 
-/// Who can hear a frame.
+/// Sources that can receive a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Every ear: whole, and from a virtual MAC or for a group.
-    Any,
-    /// No ear, and it looks like an advertisement of CARP: to a host, from its own MAC.
-    Unicast,
-    /// What says nothing about an ear.
-    Other,
+pub(super) enum Reach {
+    /// Both: a whole packet from a virtual MAC or for a group.
+    Both,
+    /// The direct socket alone, of what looks like an advertisement: from a host's own MAC to another's.
+    DirectOnly,
+    /// Unknown: the frame proves nothing.
+    Unknown,
 }
 
-/// From where the first part of an ear gets copies, besides probes: the virtual MACs of CARP and
-/// of VRRP.
-pub(crate) fn heard_from() -> impl Iterator<Item = Mac> {
-    [1, 2]
-        .into_iter()
-        .flat_map(|group| (0..=u8::MAX).map(move |vhid| Mac([0x00, 0x00, 0x5e, 0x00, group, vhid])))
-}
-
-/// The MAC of the ear on `device`.
-pub(crate) fn ear_mac(device: IfIndex) -> Mac {
-    let [a, b, c, d] = PREFIX;
-    let [.., high, low] = device.0.to_be_bytes();
-    Mac([a, b, c, d, high, low])
-}
-
-/// What nobody else can know.
+/// Random number that tells our probes from forged ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Secret(u64);
 
 impl Secret {
-    /// A new one.
     pub(super) fn new() -> Self {
         Self(RandomState::new().hash_one(0))
     }
 }
 
-/// A probe for the ear on `device`; whoever sends it puts the destination in.
-pub(super) fn build(device: IfIndex, secret: Secret, number: u64, family: Family) -> Vec<u8> {
+/// Builds a probe for the helper devices of a physical interface. The sender fills in the destination.
+pub(super) fn build(interface: IfIndex, secret: Secret, number: u64, family: Family) -> Vec<u8> {
     let mut frame = vec![0; 6];
-    frame.extend(ear_mac(device).0);
+    frame.extend(helper_mac(interface).0);
     match family {
         Family::V4 => {
             frame.extend([0x08, 0x00, 0x45, 0x10, 0, 56, 0, 0, 0x40, 0, 255, 112]);
-            // Its checksum: nothing in it changes.
+            // The checksum is a constant, as the header is.
             frame.extend([0x9b, 0x33, 0, 0, 0, 0, 224, 0, 0, 18]);
         }
         Family::V6 => {
@@ -77,25 +60,26 @@ pub(super) fn build(device: IfIndex, secret: Secret, number: u64, family: Family
     frame
 }
 
-/// Which of our probes it is.
+/// Returns the number and address family of a probe of ours.
 pub(super) fn read(frame: &[u8], secret: Secret) -> Option<(u64, Family)> {
     let (family, carp) = payload(frame)?;
     let number = carp.get(8..16)?.try_into().ok()?;
-    let other = carp.get(16..24)?;
-    (source(frame)?.starts_with(&PREFIX) && other == secret.0.to_be_bytes())
+    let theirs = carp.get(16..24)?;
+    (source(frame)?.starts_with(&PREFIX) && theirs == secret.0.to_be_bytes())
         .then_some((u64::from_be_bytes(number), family))
 }
 
-/// Whether it is from the MAC of an ear.
-pub(super) fn is_from_ear(frame: &[u8]) -> bool {
+/// Returns true if the source of `frame` is the MAC of a helper device.
+pub(super) fn is_from_helper(frame: &[u8]) -> bool {
     source(frame).is_some_and(|source| source.starts_with(&PREFIX))
 }
 
-pub(super) fn kind(frame: &[u8]) -> Kind {
+/// Returns the sources that can receive `frame`.
+pub(super) fn reach(frame: &[u8]) -> Reach {
     let Some((source, (family, carp))) = source(frame).zip(payload(frame)) else {
-        return Kind::Other;
+        return Reach::Unknown;
     };
-    // The kernel puts fragments together before an ear gets them.
+    // The kernel reassembles fragments before a helper device receives them.
     let fragment = frame.get(ETHERNET + 6..ETHERNET + 8).unwrap_or_default();
     if family == Family::V4
         && fragment
@@ -103,22 +87,22 @@ pub(super) fn kind(frame: &[u8]) -> Kind {
             .zip([0x3f, 0xff])
             .any(|(byte, mask)| byte & mask != 0)
     {
-        return Kind::Other;
+        return Reach::Unknown;
     }
     let to_a_group = GROUPS.iter().any(|group| frame.starts_with(group));
-    if heard_from_group(source) || to_a_group {
-        Kind::Any
+    if is_virtual(source) || to_a_group {
+        Reach::Both
     } else if carp.len() >= 36
         && carp.first() == Some(&VERSION_AND_TYPE)
         && carp.get(3) == Some(&AUTHLEN)
     {
-        Kind::Unicast
+        Reach::DirectOnly
     } else {
-        Kind::Other
+        Reach::Unknown
     }
 }
 
-fn heard_from_group(source: &[u8]) -> bool {
+fn is_virtual(source: &[u8]) -> bool {
     matches!(source, [0x00, 0x00, 0x5e, 0x00, 1 | 2, _])
 }
 
@@ -126,7 +110,7 @@ fn source(frame: &[u8]) -> Option<&[u8]> {
     frame.get(6..12)
 }
 
-/// What comes after the IP header.
+/// Returns the address family, and what follows the IP header.
 fn payload(frame: &[u8]) -> Option<(Family, &[u8])> {
     let packet = frame.get(ETHERNET..)?;
     let (family, header) = match packet.first()? >> 4 {

@@ -1,16 +1,16 @@
-//! An interface of which the tap and the ear are simulated, and the clock.
+//! A receive path with simulated sockets, helper devices and clock.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
 
 use carp_proto::{Family, Instant};
 
-use super::super::pairing::Side;
-use super::{Ears, Order, Phase, Why};
+use super::super::pairing::Source;
+use super::{DirectReason, Phase, ReceivePath, Step};
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// From its source MAC to its payload an advertisement.
+/// Returns a frame with the source MAC, length and header of an advertisement.
 fn advertisement(last_of_mac: u8, mark: u8) -> Vec<u8> {
     let mut frame = vec![0x01, 0x00, 0x5e, 0, 0, 0x12, 0, 0, 0x5e, 0, 1, last_of_mac];
     frame.extend([0x08, 0x00, 0x45, 0x10, 0, 56, 0, 0, 0x40, 0, 255, 112, 0, 0]);
@@ -27,76 +27,78 @@ fn unicast(mark: u8) -> Vec<u8> {
 }
 
 struct Host {
-    ears: Ears,
+    path: ReceivePath,
     now: Instant,
-    /// What is between the wire and the ear.
+    /// Families that do not reach the helper devices.
     dropped: BTreeSet<Family>,
-    /// Whether the kernel thread is busy with something else.
-    busy: bool,
-    explained: Vec<Why>,
-    listens: Vec<bool>,
+    /// Set while the kernel thread sends no probe.
+    is_busy: bool,
+    explained: Vec<DirectReason>,
+    /// Requests for the helper devices.
+    requested: Vec<bool>,
     handed_on: usize,
 }
 
 impl Host {
     fn new() -> Self {
         Self {
-            ears: Ears::new(),
+            path: ReceivePath::new(),
             now: Instant::from_micros(50_000_000),
             dropped: BTreeSet::new(),
-            busy: false,
+            is_busy: false,
             explained: Vec::new(),
-            listens: Vec::new(),
+            requested: Vec::new(),
             handed_on: 0,
         }
     }
 
     fn master_of(families: &[Family]) -> Self {
         let mut host = Self::new();
-        host.want(families);
+        host.use_families(families);
         host
     }
 
-    fn want(&mut self, families: &[Family]) {
-        self.ears.want(families.iter().copied().collect(), self.now);
+    fn use_families(&mut self, families: &[Family]) {
+        self.path
+            .use_families(families.iter().copied().collect(), self.now);
     }
 
     fn families(&self) -> Vec<Family> {
-        self.ears.wanted.iter().copied().collect()
+        self.path.families.iter().copied().collect()
     }
 
     fn tick(&mut self) {
         self.now = self.now + TICK;
         self.read();
-        if self.ears.deadline().is_some_and(|due| due <= self.now) {
-            for order in self.ears.tick(self.now) {
-                match order {
-                    Order::Listen(true) => {
-                        self.listens.push(true);
-                        self.ears.ear_is_there(self.now);
+        if self.path.deadline().is_some_and(|due| due <= self.now) {
+            for step in self.path.tick(self.now) {
+                match step {
+                    Step::UseHelpers(true) => {
+                        self.requested.push(true);
+                        self.path.helpers_are_up(self.now);
                     }
-                    Order::Listen(false) => self.listens.push(false),
-                    Order::Probe(number) if !self.busy => {
-                        self.ears.probe_sent(number, self.now);
+                    Step::UseHelpers(false) => self.requested.push(false),
+                    Step::Probe(number) if !self.is_busy => {
+                        self.path.probe_sent(number, self.now);
                         for family in self.families() {
                             if !self.dropped.contains(&family) {
-                                self.ears.probe_heard(number, family);
+                                self.path.probe_received(number, family);
                             }
                         }
                     }
-                    Order::Probe(_) => {}
-                    Order::Explain(why) => self.explained.push(why),
+                    Step::Probe(_) => {}
+                    Step::Explain(reason) => self.explained.push(reason),
                 }
             }
         }
         self.read();
     }
 
-    /// Both sockets until they are empty.
+    /// Reads from both sources until no frame is left.
     fn read(&mut self) {
-        for side in [Side::Tap, Side::Ear] {
-            if self.ears.opens(side) {
-                self.ears.is_empty(side, self.now);
+        for source in [Source::Direct, Source::Helpers] {
+            if self.path.uses(source) {
+                self.path.drained(source, self.now);
             }
         }
     }
@@ -108,20 +110,20 @@ impl Host {
         }
     }
 
-    /// A frame on the wire, heard by whoever can.
-    fn comes(&mut self, frame: &[u8], by_ear: bool) {
-        for (side, hears) in [(Side::Tap, true), (Side::Ear, by_ear)] {
-            if hears && self.ears.opens(side) && self.ears.hears(side, frame, self.now) {
+    /// Sends a frame to both sources, or to the direct socket alone.
+    fn arrive(&mut self, frame: &[u8], at_helpers: bool) {
+        for (source, receives) in [(Source::Direct, true), (Source::Helpers, at_helpers)] {
+            if receives && self.path.uses(source) && self.path.is_new(source, frame, self.now) {
                 self.handed_on += 1;
             }
         }
     }
 
     fn is_free(&self) -> bool {
-        !self.ears.opens(Side::Tap)
+        !self.path.uses(Source::Direct)
     }
 
-    /// How long it takes until the tap is shut; `None` if that takes too long.
+    /// Returns the time until the direct socket closes; `None` if that takes too long.
     fn until_free(&mut self) -> Option<Duration> {
         let begin = self.now;
         while self.now < begin + Duration::from_secs(1000) {
@@ -138,27 +140,27 @@ const V4: &[Family] = &[Family::V4];
 const BOTH: &[Family] = &Family::ALL;
 
 #[test]
-fn a_backup_hears_with_its_tap_alone() {
+fn backup_uses_the_direct_socket_alone() {
     let mut host = Host::new();
     host.pass(Duration::from_secs(100));
-    assert!(host.ears.opens(Side::Tap) && !host.ears.opens(Side::Ear));
-    assert_eq!(host.ears.deadline(), None);
-    assert!(host.listens.is_empty());
+    assert!(host.path.uses(Source::Direct) && !host.path.uses(Source::Helpers));
+    assert_eq!(host.path.deadline(), None);
+    assert!(host.requested.is_empty());
 }
 
 #[test]
-fn a_master_hears_with_its_ear_as_soon_as_that_is_proved() {
+fn master_uses_helpers_alone_once_they_are_proved() {
     let mut host = Host::master_of(BOTH);
     assert!(host.until_free().unwrap() < Duration::from_secs(3));
-    assert!(host.ears.opens(Side::Ear));
+    assert!(host.path.uses(Source::Helpers));
     for mark in 0..100 {
-        host.comes(&advertisement(1, mark), true);
+        host.arrive(&advertisement(1, mark), true);
         host.tick();
     }
     assert_eq!(host.handed_on, 100);
     assert_eq!(host.explained, []);
 
-    // At most every twentieth second the tap is open, too.
+    // The direct socket is open for at most one second in fifteen.
     let mut taxed = 0;
     for _ in 0..6000 {
         host.tick();
@@ -168,37 +170,47 @@ fn a_master_hears_with_its_ear_as_soon_as_that_is_proved() {
 }
 
 #[test]
-fn who_becomes_backup_opens_the_tap_at_once_and_shuts_the_ear_when_it_is_empty() {
+fn new_backup_opens_the_direct_socket_and_drains_the_helpers() {
     let mut host = Host::master_of(V4);
     host.until_free().unwrap();
-    host.want(&[]);
-    assert!(host.ears.opens(Side::Tap) && host.ears.opens(Side::Ear));
-    // Between the two it was heard by both, and before by the ear.
-    assert!(host.ears.hears(Side::Tap, &advertisement(1, 2), host.now));
-    assert!(host.ears.hears(Side::Ear, &advertisement(1, 1), host.now));
-    assert!(!host.ears.hears(Side::Ear, &advertisement(1, 2), host.now));
+    host.use_families(&[]);
+    assert!(host.path.uses(Source::Direct) && host.path.uses(Source::Helpers));
+    // Both have received the frame with mark 2, and the helper devices another one before.
+    assert!(
+        host.path
+            .is_new(Source::Direct, &advertisement(1, 2), host.now)
+    );
+    assert!(
+        host.path
+            .is_new(Source::Helpers, &advertisement(1, 1), host.now)
+    );
+    assert!(
+        !host
+            .path
+            .is_new(Source::Helpers, &advertisement(1, 2), host.now)
+    );
     host.tick();
-    assert!(!host.ears.opens(Side::Ear));
-    assert_eq!(host.listens, [true, false]);
+    assert!(!host.path.uses(Source::Helpers));
+    assert_eq!(host.requested, [true, false]);
     host.pass(Duration::from_secs(5));
-    assert_eq!(host.ears.deadline(), None);
+    assert_eq!(host.path.deadline(), None);
 }
 
 #[test]
-fn one_family_proves_nothing_for_the_other() {
+fn probe_of_one_family_proves_nothing_for_the_other() {
     let mut host = Host::master_of(V4);
     host.dropped = [Family::V6].into();
     host.until_free().unwrap();
-    host.want(BOTH);
+    host.use_families(BOTH);
     assert!(!host.is_free(), "at once");
     assert_eq!(host.until_free(), None);
-    assert_eq!(host.explained, [Why::NoAnswer], "once");
+    assert_eq!(host.explained, [DirectReason::ProbeLost], "once");
     host.dropped.clear();
     assert!(host.until_free().unwrap() < Duration::from_secs(15));
 }
 
 #[test]
-fn an_ear_that_becomes_deaf_is_noticed_in_two_seconds() {
+fn helpers_that_receive_nothing_are_noticed_in_two_seconds() {
     let mut host = Host::master_of(V4);
     host.until_free().unwrap();
     for pause in 0..20 {
@@ -215,102 +227,102 @@ fn an_ear_that_becomes_deaf_is_noticed_in_two_seconds() {
 }
 
 #[test]
-fn nothing_is_believed_that_was_not_probed() {
+fn helpers_are_not_relied_on_without_a_probe() {
     let mut host = Host::master_of(V4);
-    host.busy = true;
+    host.is_busy = true;
     assert_eq!(host.until_free(), None);
-    host.busy = false;
+    host.is_busy = false;
     host.until_free().unwrap();
-    host.busy = true;
+    host.is_busy = true;
     host.pass(Duration::from_secs(5));
     assert!(!host.is_free());
     assert_eq!(host.explained, [], "the kernel thread had no time");
 }
 
 #[test]
-fn an_advertisement_that_the_ear_misses_keeps_the_tap_open() {
+fn lost_advertisement_keeps_the_direct_socket_open() {
     let mut host = Host::master_of(V4);
     host.pass(Duration::from_secs(1));
-    host.comes(&advertisement(1, 1), false);
+    host.arrive(&advertisement(1, 1), false);
     assert!(host.until_free().unwrap() > Duration::from_secs(600));
-    assert_eq!(host.explained, [Why::Missed]);
+    assert_eq!(host.explained, [DirectReason::AdvertisementLost]);
     assert_eq!(host.handed_on, 1);
 }
 
 #[test]
-fn a_peer_that_advertises_to_this_host_alone_keeps_the_tap_open() {
+fn unicast_peer_keeps_the_direct_socket_open() {
     let mut host = Host::master_of(V4);
     host.pass(Duration::from_secs(1));
     for mark in 0..200 {
-        host.comes(&unicast(mark), false);
+        host.arrive(&unicast(mark), false);
         host.pass(Duration::from_secs(1));
         assert!(!host.is_free());
     }
     assert_eq!((host.handed_on, host.explained.len()), (200, 1));
-    assert_eq!(host.explained, [Why::Unicast]);
+    assert_eq!(host.explained, [DirectReason::UnicastPeer]);
 
-    // One that comes later is heard within half a minute.
+    // If such a peer starts later, it is received within half a minute.
     let mut host = Host::master_of(V4);
     host.until_free().unwrap();
     host.pass(Duration::from_secs(1));
     while host.handed_on == 0 {
         assert!(host.now < Instant::from_micros(90_000_000));
-        host.comes(&unicast(1), false);
+        host.arrive(&unicast(1), false);
         host.pass(Duration::from_secs(1));
     }
 }
 
 #[test]
-fn what_else_only_the_tap_hears_says_nothing() {
+fn frame_that_helpers_never_receive_proves_no_loss() {
     let mut host = Host::master_of(V4);
     host.pass(Duration::from_secs(1));
     let mut fragment = advertisement(1, 1);
     fragment[20] = 0x20;
-    host.comes(&fragment, false);
+    host.arrive(&fragment, false);
     let mut vrrp = unicast(1);
     vrrp[34 + 3] = 1;
-    host.comes(&vrrp, false);
+    host.arrive(&vrrp, false);
     assert!(host.until_free().unwrap() < Duration::from_secs(5));
     assert_eq!(host.explained, []);
 }
 
 #[test]
-fn what_the_tap_had_before_there_was_an_ear_says_nothing() {
+fn frame_from_before_the_helpers_were_up_proves_no_loss() {
     let mut host = Host::master_of(V4);
-    while host.ears.phase == Phase::Tap {
+    while host.path.phase == Phase::Direct {
         host.now = host.now + TICK;
-        for order in host.ears.tick(host.now) {
-            assert_eq!(order, Order::Listen(true));
-            host.ears.ear_is_there(host.now);
+        for step in host.path.tick(host.now) {
+            assert_eq!(step, Step::UseHelpers(true));
+            host.path.helpers_are_up(host.now);
         }
     }
-    host.comes(&advertisement(1, 1), false);
+    host.arrive(&advertisement(1, 1), false);
     host.pass(Duration::from_secs(2));
     assert!(host.until_free().unwrap() < Duration::from_secs(5));
     assert_eq!(host.explained, []);
 }
 
 #[test]
-fn an_ear_that_is_gone_is_asked_for_again() {
+fn lost_helpers_are_requested_again() {
     let mut host = Host::master_of(V4);
     host.until_free().unwrap();
-    host.ears.ear_is_gone(host.now);
-    assert!(host.ears.opens(Side::Tap) && !host.ears.opens(Side::Ear));
+    host.path.helpers_are_lost(host.now);
+    assert!(host.path.uses(Source::Direct) && !host.path.uses(Source::Helpers));
     assert!(host.until_free().unwrap() < Duration::from_secs(10));
-    assert_eq!(host.listens, [true, true]);
+    assert_eq!(host.requested, [true, true]);
 }
 
 #[test]
-fn more_than_can_be_compared_is_left_to_the_tap() {
+fn flood_is_left_to_the_direct_socket() {
     let mut host = Host::master_of(V4);
     host.pass(Duration::from_secs(1));
     for number in 0..40_000_u32 {
         let [_, _, high, low] = number.to_be_bytes();
         let mut frame = advertisement(1, high);
         frame.push(low);
-        host.comes(&frame, false);
+        host.arrive(&frame, false);
     }
     assert_eq!(host.handed_on, 40_000);
-    assert!(host.ears.opens(Side::Tap) && !host.ears.opens(Side::Ear));
+    assert!(host.path.uses(Source::Direct) && !host.path.uses(Source::Helpers));
     assert!(host.until_free().unwrap() > Duration::from_secs(10));
 }

@@ -1,23 +1,25 @@
-//! The helper devices: nothing leaves from them, whoever sends, from their first moment on.
+//! Helper devices send nothing, from their first moment on, whichever program tries to.
 
 use carp_proto::IfIndex;
 
 use super::super::News;
 use super::lab::{eventually, on_a_cable, run, succeeds};
 use super::{Kernel, eth0};
-use crate::net::{Order, Sender};
+use crate::net::{HelperRequest, Sender};
 
-/// How many times the devices are made: what is not set by then is so for some 0.1 ms each time.
+/// Number of times that the devices are made. A setting that came late would be missing for some 0.1 ms
+/// each time.
 const TIMES: u32 = 30;
 
-/// The helper devices of `eth0`, once they are up.
-async fn listen(kernel: &mut Kernel) -> [IfIndex; 2] {
-    let device = eth0();
-    let order = Order::Listen { device, on: true };
-    kernel.handle.help_to_hear(order);
+/// Returns the helper devices of `eth0`, once they are up.
+async fn set_up(kernel: &mut Kernel) -> [IfIndex; 2] {
+    kernel.handle.help_to_receive(HelperRequest::SetUp {
+        interface: eth0(),
+        up: true,
+    });
     loop {
-        if let News::Ear { ear, .. } = kernel.news().await {
-            return ear.expect("helper devices");
+        if let News::HelperDevices { devices, .. } = kernel.news().await {
+            return devices.expect("helper devices");
         }
     }
 }
@@ -31,7 +33,7 @@ fn mac_of(device: &str) -> String {
     mac.expect("a MAC").to_owned()
 }
 
-/// Who has 192.0.2.2, the host's own address? RFC 826, from this MAC to all.
+/// Builds an ARP request for 192.0.2.2, the host's own address, from this MAC to all (RFC 826).
 fn request(from: [u8; 6]) -> Vec<u8> {
     let frame: [&[u8]; 8] = [
         &[0xff; 6],
@@ -47,7 +49,7 @@ fn request(from: [u8; 6]) -> Vec<u8> {
 }
 
 #[test]
-fn helper_devices_answer_no_arp_request_from_their_first_moment_on() {
+fn helper_devices_never_answer_arp_requests() {
     on_a_cable(async |lab| {
         let mut kernel = Kernel::start().await;
         let own = mac_of("eth0");
@@ -55,7 +57,7 @@ fn helper_devices_answer_no_arp_request_from_their_first_moment_on() {
         let asking = lab.repeat_from_peer(request([0x02, 0, 0, 0, 0, 0x77]));
         for _ in 0..TIMES {
             kernel.handle.attach(eth0());
-            listen(&mut kernel).await;
+            set_up(&mut kernel).await;
             kernel.handle.detach(eth0());
             let name = format!("carpany{}", eth0());
             eventually("the device has gone", || {
@@ -69,16 +71,16 @@ fn helper_devices_answer_no_arp_request_from_their_first_moment_on() {
 }
 
 #[test]
-fn nothing_leaves_a_helper_device_whoever_sends() {
+fn helper_device_sends_nothing_for_any_program() {
     on_a_cable(async |lab| {
-        // Locally administered, and on no other device.
+        // Locally administered, and the MAC of no device.
         const MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x78];
         let mut kernel = Kernel::start().await;
-        let devices = listen(&mut kernel).await;
+        let devices = set_up(&mut kernel).await;
         let capture = lab.capture("ether src 02:00:00:00:00:78");
         let sender = Sender::open().unwrap();
         for device in devices {
-            // It fails, as the queue has no room.
+            // This fails, because the queue has no room.
             sender.send_all(&[(device, &request(MAC))]);
         }
         assert_eq!(capture.stop(), Vec::<String>::new());
