@@ -10,7 +10,8 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::netlink::{Change, Netlink, Refused};
+use super::netlink::{Change, Netlink};
+use super::netlink_error::NetlinkError;
 use super::routes;
 
 /// `IFA_PROTO` of every address of ours, by which they are known again: CARP's own IP protocol
@@ -65,16 +66,16 @@ pub(super) fn put(index: u32, placed: Placed, lease: u32) -> Change {
 ///
 /// # Errors
 /// What the kernel answers.
-pub(super) async fn add(
+pub(super) fn add(
     netlink: &Netlink,
     index: u32,
     placed: Placed,
     lease: u32,
-) -> Result<bool, Refused> {
+) -> Result<bool, NetlinkError> {
     let message = RouteNetlinkMessage::NewAddress(leased(index, placed, lease));
-    match netlink.change(message, NLM_F_CREATE | NLM_F_EXCL).await {
+    match netlink.change((message, NLM_F_CREATE | NLM_F_EXCL)) {
         Ok(()) => Ok(true),
-        Err(Refused {
+        Err(NetlinkError {
             errno: libc::EEXIST,
             ..
         }) => Ok(false),
@@ -89,9 +90,9 @@ pub(super) fn take_away(index: u32, placed: Placed) -> Change {
 }
 
 /// What was to be taken away is so too if its lease has run out, or its interface is gone.
-pub(super) fn is_away(result: Result<(), Refused>) -> Result<(), Refused> {
+pub(super) fn is_away(result: Result<(), NetlinkError>) -> Result<(), NetlinkError> {
     match result {
-        Err(Refused {
+        Err(NetlinkError {
             errno: libc::EADDRNOTAVAIL | libc::ENODEV,
             ..
         }) => Ok(()),
@@ -104,12 +105,10 @@ pub(super) fn is_away(result: Result<(), Refused>) -> Result<(), Refused> {
 ///
 /// # Errors
 /// What the kernel answers.
-pub(super) async fn sweep(netlink: &Netlink) -> Result<(), Refused> {
-    for message in netlink.addresses().await? {
+pub(super) fn sweep(netlink: &Netlink) -> Result<(), NetlinkError> {
+    for message in netlink.addresses()? {
         if is_virtual(&message) {
-            netlink
-                .change(RouteNetlinkMessage::DelAddress(message), 0)
-                .await?;
+            netlink.change((RouteNetlinkMessage::DelAddress(message), 0))?;
         }
     }
     Ok(())

@@ -12,7 +12,8 @@ use tracing::{debug, warn};
 
 use super::conf::Conf;
 use super::devices::{self, Seen};
-use super::netlink::{Netlink, Refused};
+use super::netlink::Netlink;
+use super::netlink_error::NetlinkError;
 use super::sysctls::ARP_IGNORE;
 use super::worker::{Device, Held, State, Worker};
 use super::{addresses, mend};
@@ -55,8 +56,10 @@ impl Worker {
     ///
     /// # Errors
     /// What the kernel answers.
-    pub(super) async fn adopt(&mut self) -> Result<BTreeSet<Lease>, Refused> {
-        let (links, all) = (self.netlink.links().await?, self.netlink.addresses().await?);
+    pub(super) fn adopt(&mut self) -> Result<BTreeSet<Lease>, NetlinkError> {
+        let mut links = Vec::new();
+        self.netlink.each_link(|link| links.push(link.clone()))?;
+        let all = self.netlink.addresses()?;
         let mut found = self.find_devices(&links);
         let mut leases = BTreeSet::new();
         for message in all {
@@ -162,7 +165,7 @@ impl Worker {
     }
 
     /// Removes what was found and nobody has asked for.
-    pub(super) async fn sweep(&mut self) {
+    pub(super) fn sweep(&mut self) {
         let Leftovers {
             units,
             strays,
@@ -171,7 +174,7 @@ impl Worker {
         for message in addresses {
             if !self.is_held_on_parent(&message) {
                 let message = RouteNetlinkMessage::DelAddress(message);
-                if let Err(error) = self.netlink.change(message, 0).await {
+                if let Err(error) = self.netlink.change((message, 0)) {
                     debug!("cannot remove an address left behind: {error}");
                 }
             }
@@ -179,7 +182,7 @@ impl Worker {
         // At once, if it may be: one by one takes longer.
         if !units.is_empty() && units.len() == self.units.len() {
             self.units.clear();
-            if let Err(error) = devices::delete_all(&self.netlink).await {
+            if let Err(error) = devices::delete_all(&self.netlink) {
                 warn!("cannot remove devices left behind: {error}");
             }
         }
@@ -197,11 +200,11 @@ impl Worker {
             self.discard(unit, device.index);
         }
         for index in strays {
-            if let Err(error) = devices::delete(&self.netlink, index).await {
+            if let Err(error) = devices::delete(&self.netlink, index) {
                 warn!("cannot remove a device left behind: {error}");
             }
         }
-        self.sysctls.sweep(&self.netlink).await;
+        self.sysctls.sweep(&self.netlink);
     }
 
     fn is_held_on_parent(&self, message: &AddressMessage) -> bool {
@@ -218,11 +221,11 @@ impl Worker {
 }
 
 /// Removes everything that a carpd left behind of which nothing is known.
-pub(super) async fn remove_everything(netlink: &Netlink) {
-    if let Err(error) = devices::delete_all(netlink).await {
+pub(super) fn remove_everything(netlink: &Netlink) {
+    if let Err(error) = devices::delete_all(netlink) {
         warn!("cannot remove devices left behind: {error}");
     }
-    if let Err(error) = addresses::sweep(netlink).await {
+    if let Err(error) = addresses::sweep(netlink) {
         warn!("cannot remove addresses left behind: {error}");
     }
 }

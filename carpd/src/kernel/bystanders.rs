@@ -32,15 +32,15 @@ impl Bystanders {
 
 impl Worker {
     /// Sets the sysctls of a physical interface, and names everything that loses by that.
-    pub(super) async fn attach(&mut self, interface: IfIndex) {
-        self.sysctls.attach(interface, &self.netlink).await;
-        self.name_silenced(interface).await;
-        self.name_guests().await;
+    pub(super) fn attach(&mut self, interface: IfIndex) {
+        self.sysctls.attach(interface, &self.netlink);
+        self.name_silenced(interface);
+        self.name_guests();
     }
 
     /// Names the addresses of other interfaces for which a physical interface answered ARP
     /// requests before its `arp_ignore` was changed. One interface has `changed`.
-    pub(super) async fn name_silenced(&mut self, changed: IfIndex) {
+    pub(super) fn name_silenced(&mut self, changed: IfIndex) {
         let physical: Vec<IfIndex> = self.sysctls.answering_less().collect();
         for interface in physical {
             let lost = self.own.elsewhere_in_subnets_of(interface, changed);
@@ -52,7 +52,7 @@ impl Worker {
             let Some((first, rest)) = fresh.split_first() else {
                 continue;
             };
-            let Some(name) = self.netlink.name_of(interface).await else {
+            let Some(name) = self.netlink.name_of(interface) else {
                 continue;
             };
             let more = match rest.len() {
@@ -68,7 +68,7 @@ impl Worker {
 
     /// Names the devices of others on a physical interface that carries carp interfaces: they get
     /// no frame that leaves by that interface.
-    pub(super) async fn name_guests(&mut self) {
+    pub(super) fn name_guests(&mut self) {
         let attached: BTreeSet<IfIndex> = self.sysctls.attached().collect();
         let Bystanders {
             guests,
@@ -79,7 +79,7 @@ impl Worker {
             if !attached.contains(interface) || !named_guests.insert(*number) {
                 continue;
             }
-            let Some(name) = self.netlink.name_of(*interface).await else {
+            let Some(name) = self.netlink.name_of(*interface) else {
                 continue;
             };
             warn!(

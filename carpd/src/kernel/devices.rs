@@ -16,7 +16,8 @@ use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkMacVlan, LinkMessageBuilder, LinkUnspec};
 
-use super::netlink::{Change, Netlink, Refused};
+use super::netlink::{Change, Netlink};
+use super::netlink_error::NetlinkError;
 use super::sysctls::{ARP_ANNOUNCE_OWN, ARP_IGNORE_OTHERS, Sysctl};
 
 /// `IFLA_GROUP` of all our devices, "carp" in ASCII: by it they are known again after a crash,
@@ -156,8 +157,8 @@ pub(super) enum Found {
 ///
 /// # Errors
 /// What the kernel answers.
-pub(super) async fn find(netlink: &Netlink, unit: Unit) -> Result<Found, Refused> {
-    Ok(match netlink.link_named(&unit.to_string()).await? {
+pub(super) fn find(netlink: &Netlink, unit: Unit) -> Result<Found, NetlinkError> {
+    Ok(match netlink.link_named(&unit.to_string())? {
         None => Found::Nothing,
         Some(link) if is_ours(&link) => {
             let mut device = Device {
@@ -182,22 +183,20 @@ pub(super) async fn find(netlink: &Netlink, unit: Unit) -> Result<Found, Refused
 ///
 /// # Errors
 /// What the kernel answers.
-pub(super) async fn create(
+pub(super) fn create(
     netlink: &Netlink,
     unit: Unit,
     parent: IfIndex,
     mac: Mac,
-) -> Result<(), Refused> {
+) -> Result<(), NetlinkError> {
     let message = LinkMacVlan::new(&unit.to_string(), parent.0, MacVlanMode::Source)
         .address(mac.0.to_vec())
         .link_group(GROUP)
         .build();
-    netlink
-        .change(
-            RouteNetlinkMessage::NewLink(message),
-            NLM_F_CREATE | NLM_F_EXCL,
-        )
-        .await
+    netlink.change((
+        RouteNetlinkMessage::NewLink(message),
+        NLM_F_CREATE | NLM_F_EXCL,
+    ))
 }
 
 /// Lets the device hear everything that is for its MAC or for all.
@@ -286,52 +285,45 @@ pub(super) fn release(index: u32) -> Change {
 }
 
 /// Gives the device a name.
-///
-/// # Errors
-/// What the kernel answers.
-pub(super) async fn rename(netlink: &Netlink, index: u32, name: &str) -> Result<(), Refused> {
+pub(super) fn rename(index: u32, name: &str) -> Change {
     let message = LinkUnspec::new_with_index(index).name(name).build();
-    change(netlink, message).await
+    (RouteNetlinkMessage::NewLink(message), 0)
 }
 
 /// Gives the device a MAC.
-///
-/// # Errors
-/// What the kernel answers.
-pub(super) async fn set_mac(netlink: &Netlink, index: u32, mac: Mac) -> Result<(), Refused> {
+pub(super) fn set_mac(index: u32, mac: Mac) -> Change {
     let message = LinkUnspec::new_with_index(index).address(mac.0.to_vec());
-    change(netlink, message.build()).await
+    (RouteNetlinkMessage::NewLink(message.build()), 0)
 }
 
 /// Gives the device an MTU.
-///
-/// # Errors
-/// What the kernel answers.
-pub(super) async fn set_mtu(netlink: &Netlink, index: u32, mtu: u32) -> Result<(), Refused> {
-    change(netlink, LinkUnspec::new_with_index(index).mtu(mtu).build()).await
+pub(super) fn set_mtu(index: u32, mtu: u32) -> Change {
+    let message = LinkUnspec::new_with_index(index).mtu(mtu).build();
+    (RouteNetlinkMessage::NewLink(message), 0)
 }
 
 /// Sets the device down, which takes milliseconds; nothing if it is gone.
 ///
 /// # Errors
 /// What the kernel answers.
-pub(super) async fn set_down(netlink: &Netlink, index: u32) -> Result<(), Refused> {
-    gone_is_fine(change(netlink, LinkUnspec::new_with_index(index).down().build()).await)
+pub(super) fn set_down(netlink: &Netlink, index: u32) -> Result<(), NetlinkError> {
+    let message = LinkUnspec::new_with_index(index).down().build();
+    gone_is_fine(netlink.change((RouteNetlinkMessage::NewLink(message), 0)))
 }
 
 /// Removes the device, which takes tens of milliseconds; nothing if it is gone.
 ///
 /// # Errors
 /// What the kernel answers.
-pub(super) async fn delete(netlink: &Netlink, index: u32) -> Result<(), Refused> {
-    delete_matching(netlink, LinkUnspec::new_with_index(index).build()).await
+pub(super) fn delete(netlink: &Netlink, index: u32) -> Result<(), NetlinkError> {
+    delete_matching(netlink, LinkUnspec::new_with_index(index).build())
 }
 
 /// Removes every device of ours.
 ///
 /// # Errors
 /// What the kernel answers.
-pub(super) async fn delete_all(netlink: &Netlink) -> Result<(), Refused> {
+pub(super) fn delete_all(netlink: &Netlink) -> Result<(), NetlinkError> {
     let (mut ours, mut others) = (Vec::new(), false);
     netlink.each_link(|link| {
         if is_ours(link) {
@@ -342,11 +334,10 @@ pub(super) async fn delete_all(netlink: &Netlink) -> Result<(), Refused> {
     })?;
     if !others && ours.len() > 1 {
         let group = LinkUnspec::new_with_index(0).link_group(GROUP).build();
-        let message = RouteNetlinkMessage::DelLink(group);
-        return gone_is_fine(netlink.change_now(message, 0));
+        return delete_matching(netlink, group);
     }
     for index in ours {
-        delete(netlink, index).await?;
+        delete(netlink, index)?;
     }
     Ok(())
 }
@@ -429,21 +420,15 @@ fn bytes_of(attribute: &DefaultNla) -> Vec<u8> {
     bytes
 }
 
-async fn change(netlink: &Netlink, message: LinkMessage) -> Result<(), Refused> {
-    netlink
-        .change(RouteNetlinkMessage::NewLink(message), 0)
-        .await
-}
-
-async fn delete_matching(netlink: &Netlink, message: LinkMessage) -> Result<(), Refused> {
+fn delete_matching(netlink: &Netlink, message: LinkMessage) -> Result<(), NetlinkError> {
     let message = RouteNetlinkMessage::DelLink(message);
-    gone_is_fine(netlink.change(message, 0).await)
+    gone_is_fine(netlink.change((message, 0)))
 }
 
 /// A device goes with its parent, and then whatever was to become of it has become of it.
-pub(super) fn gone_is_fine(result: Result<(), Refused>) -> Result<(), Refused> {
+pub(super) fn gone_is_fine(result: Result<(), NetlinkError>) -> Result<(), NetlinkError> {
     match result {
-        Err(Refused {
+        Err(NetlinkError {
             errno: libc::ENODEV,
             ..
         }) => Ok(()),

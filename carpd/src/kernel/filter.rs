@@ -14,7 +14,7 @@ use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 use rtnetlink::sys::{Socket, SocketAddr};
 use tracing::{debug, warn};
 
-use super::netlink::{DATAGRAM, HEADER, messages};
+use super::datagram::{self, HEADER, messages};
 
 /// The pause after all rules were read, in multiples of the time that this took.
 const PAUSE: u32 = 200;
@@ -124,7 +124,7 @@ fn ask(socket: &Socket, kind: u16, flags: u16) -> io::Result<()> {
 /// Reads messages, as their kind and what is behind `struct nfgenmsg`, until one is the last. The
 /// kernel has answered when sendmsg(2) returns: nothing is waited for.
 fn receive(socket: &Socket, mut is_last: impl FnMut(u16, &[u8]) -> bool) -> io::Result<()> {
-    let mut buffer = Vec::with_capacity(DATAGRAM);
+    let mut buffer = Vec::with_capacity(datagram::MAX_SIZE);
     loop {
         buffer.clear();
         socket.recv(&mut buffer, libc::MSG_DONTWAIT)?;

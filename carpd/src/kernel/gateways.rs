@@ -9,7 +9,8 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::netlink::{Netlink, Refused};
+use super::netlink::Netlink;
+use super::netlink_error::NetlinkError;
 
 /// Addresses to which no route leads but the default one: RFC 7600 section 5.5, RFC 6666.
 const NOWHERE: [IpAddr; 2] = [
@@ -23,9 +24,9 @@ impl Netlink {
     ///
     /// # Errors
     /// The connection broke.
-    pub(super) fn default_gateways(&self) -> Result<BTreeSet<Gateway>, Refused> {
+    pub(super) fn default_gateways(&self) -> Result<BTreeSet<Gateway>, NetlinkError> {
         let mut gateways = BTreeSet::new();
-        self.ask(NOWHERE.map(route_to).to_vec(), |answer| {
+        self.get(NOWHERE.map(route_to).to_vec(), |answer| {
             // A refusal is that there is no route.
             if let Ok(RouteNetlinkMessage::NewRoute(route)) = answer {
                 gateways.extend(gateways_of(route));

@@ -19,7 +19,8 @@ use tracing::{debug, warn};
 
 use super::News;
 use super::devices::{self, GROUP};
-use super::netlink::{Netlink, Refused};
+use super::netlink::Netlink;
+use super::netlink_error::NetlinkError;
 use super::sysctls::{ARP_IGNORE_ALL, Sysctl};
 use super::worker::{Chore, Worker};
 use crate::net::{helper_mac, virtual_macs};
@@ -35,7 +36,7 @@ const SETTINGS: [(Sysctl, i32); 2] = [
 impl Worker {
     /// Sets the helper devices of a physical interface up, or makes them, and reports their numbers; or
     /// sets them down later, because that holds the routing lock for milliseconds.
-    pub(super) async fn set_up_helpers(&mut self, interface: IfIndex, up: bool) {
+    pub(super) fn set_up_helpers(&mut self, interface: IfIndex, up: bool) {
         self.cancel(Chore::SetHelpersDown(interface));
         if !up {
             if self.helpers.contains_key(&interface) {
@@ -46,7 +47,7 @@ impl Worker {
         let known = self.helpers.get(&interface).copied();
         let devices = match known.map(|pair| self.set_up(pair)) {
             Some(Ok(())) => known,
-            Some(Err(_)) | None => match self.make_helpers(interface).await {
+            Some(Err(_)) | None => match self.make_helpers(interface) {
                 Ok(pair) => Some(pair),
                 Err(error) => {
                     if self.without_helpers.insert(interface) {
@@ -102,8 +103,8 @@ impl Worker {
         }
     }
 
-    async fn make_helpers(&mut self, interface: IfIndex) -> Result<[u32; 2], String> {
-        let words = |error: Refused| error.to_string();
+    fn make_helpers(&mut self, interface: IfIndex) -> Result<[u32; 2], String> {
+        let words = |error: NetlinkError| error.to_string();
         let macs = virtual_macs().chain([helper_mac(interface)]);
         let macs = macs.map(|Mac(bytes)| InfoMacVlan::MacAddr(bytes)).collect();
         let [first, second] = names_of(interface);
@@ -113,37 +114,35 @@ impl Worker {
             .address(helper_mac(interface).0.to_vec());
         let of_others = LinkMacVlan::new(&second, interface.0, MacVlanMode::Vepa);
         let pair = [
-            self.make_helper(&first, of_virtual_macs).await?,
-            self.make_helper(&second, of_others).await?,
+            self.make_helper(&first, of_virtual_macs)?,
+            self.make_helper(&second, of_others)?,
         ];
         self.set_up(pair).map_err(words)?;
         Ok(pair)
     }
 
-    async fn make_helper(
+    fn make_helper(
         &self,
         name: &str,
         message: LinkMessageBuilder<LinkMacVlan>,
     ) -> Result<u32, String> {
-        let words = |error: Refused| error.to_string();
-        match find(&self.netlink, name).await.map_err(words)? {
+        let words = |error: NetlinkError| error.to_string();
+        match find(&self.netlink, name).map_err(words)? {
             Found::Nothing => {}
             // Left by the previous instance, or by a failure to make the other one.
-            Found::Ours(device) => devices::delete(&self.netlink, device)
-                .await
-                .map_err(words)?,
+            Found::Ours(device) => devices::delete(&self.netlink, device).map_err(words)?,
             Found::Foreign => return Err(format!("{name} is there, and carpd has not made it")),
         }
         let message = RouteNetlinkMessage::NewLink(message.mtu(MTU).link_group(GROUP).build());
-        let made = self.netlink.change(message, NLM_F_CREATE | NLM_F_EXCL);
-        made.await.map_err(words)?;
-        match find(&self.netlink, name).await.map_err(words)? {
+        let made = self.netlink.change((message, NLM_F_CREATE | NLM_F_EXCL));
+        made.map_err(words)?;
+        match find(&self.netlink, name).map_err(words)? {
             Found::Ours(device) => Ok(device),
             Found::Nothing | Found::Foreign => Err(format!("another program has removed {name}")),
         }
     }
 
-    fn set_up(&self, pair: [u32; 2]) -> Result<(), Refused> {
+    fn set_up(&self, pair: [u32; 2]) -> Result<(), NetlinkError> {
         for index in pair {
             // They are silent before they are up.
             let changes = vec![devices::mute(index), devices::configure(index, &SETTINGS)];
@@ -165,8 +164,8 @@ enum Found {
     Foreign,
 }
 
-async fn find(netlink: &Netlink, name: &str) -> Result<Found, Refused> {
-    Ok(match netlink.link_named(name).await? {
+fn find(netlink: &Netlink, name: &str) -> Result<Found, NetlinkError> {
+    Ok(match netlink.link_named(name)? {
         None => Found::Nothing,
         Some(link) if devices::is_ours(&link) => Found::Ours(link.header.index),
         Some(_) => Found::Foreign,

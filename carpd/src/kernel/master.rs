@@ -10,7 +10,8 @@ use tracing::warn;
 use super::addresses::Placed;
 use super::conf::Conf;
 use super::devices::DISABLE_IPV6;
-use super::netlink::{Change, Refused};
+use super::netlink::Change;
+use super::netlink_error::NetlinkError;
 use super::sysctls::{ARP_IGNORE, ARP_IGNORE_ALL, ARP_IGNORE_OTHERS, Sysctl};
 use super::worker::{Device, Held, State, Worker};
 use super::{News, addresses, devices};
@@ -23,7 +24,7 @@ impl Worker {
     /// The addresses first, then the ears: ARP is answered once all is there. Nothing at all if
     /// their lease is over: whoever asked was stopped, or this thread was. Gives whether the kernel
     /// was asked for the addresses.
-    pub(super) async fn take(
+    pub(super) fn take(
         &mut self,
         unit: Unit,
         place: Place,
@@ -39,10 +40,10 @@ impl Worker {
         self.give_up_others(unit, place, &wanted);
         let index = match place {
             Place::Parent(parent) => {
-                self.keep_native(unit, parent, &mut wanted).await;
+                self.keep_native(unit, parent, &mut wanted);
                 parent.0
             }
-            Place::Device | Place::SilentDevice => match self.wake(unit, place).await {
+            Place::Device | Place::SilentDevice => match self.wake(unit, place) {
                 Some(device) => {
                     self.prepare(unit, &device, &mut wanted);
                     device.index
@@ -110,8 +111,8 @@ impl Worker {
     }
 
     /// An address that the physical interface has by itself is never leased nor taken away.
-    async fn keep_native(&mut self, unit: Unit, parent: IfIndex, wanted: &mut Vec<VirtualAddress>) {
-        let native: Vec<IpAddr> = match self.netlink.addresses().await {
+    fn keep_native(&mut self, unit: Unit, parent: IfIndex, wanted: &mut Vec<VirtualAddress>) {
+        let native: Vec<IpAddr> = match self.netlink.addresses() {
             Ok(messages) => messages
                 .iter()
                 .filter(|message| message.header.index == parent.0)
@@ -127,7 +128,7 @@ impl Worker {
         // `fib_inetaddr_event()`
         if wanted.iter().any(is_v4)
             && !native.iter().any(IpAddr::is_ipv4)
-            && let Some(name) = self.netlink.name_of(parent).await
+            && let Some(name) = self.netlink.name_of(parent)
         {
             let what = format!(
                 "{name} has no IPv4 address of its own: when this host becomes backup, the kernel \
@@ -139,7 +140,7 @@ impl Worker {
 
     /// The unit's device, up and with the IPv4 sysctls that depend on what it is to do; made anew
     /// if somebody else has removed it.
-    async fn wake(&mut self, unit: Unit, place: Place) -> Option<Device> {
+    fn wake(&mut self, unit: Unit, place: Place) -> Option<Device> {
         let Some(device) = self.device(unit) else {
             // The reason is known where the kernel refused the device.
             let is_refused = |state: &State| state.refused.contains_key(&None);
@@ -150,13 +151,13 @@ impl Worker {
         };
         match self.rouse(&device, place) {
             Ok(()) => Some(device),
-            Err(Refused {
+            Err(NetlinkError {
                 errno: libc::ENODEV,
                 ..
             }) => {
                 warn!("{unit}: somebody has removed the device, making it anew");
                 self.units.entry(unit).or_default().held = None;
-                self.ensure(unit, device.parent, device.mac).await;
+                self.ensure(unit, device.parent, device.mac);
                 let device = self.device(unit)?;
                 if let Err(error) = self.rouse(&device, place) {
                     self.refuse(unit, None, error.to_string());
@@ -171,7 +172,7 @@ impl Worker {
         }
     }
 
-    fn rouse(&self, device: &Device, place: Place) -> Result<(), Refused> {
+    fn rouse(&self, device: &Device, place: Place) -> Result<(), NetlinkError> {
         let mut settings = vec![(ARP_IGNORE, arp_ignore(place))];
         // As follow_forwarding() does.
         if let Ok(theirs) = FORWARDING_V4.read(&device.parent_name) {
@@ -214,7 +215,7 @@ impl Worker {
 
     /// Makes the leases of everything that these units hold start anew, and mends what somebody
     /// else has removed.
-    pub(super) async fn renew(&mut self, leases: &[(Unit, u32)], asked: Instant) {
+    pub(super) fn renew(&mut self, leases: &[(Unit, u32)], asked: Instant) {
         let now = Clock.now().instant;
         let mut changes = Vec::new();
         let mut renewed = Vec::new();
@@ -246,8 +247,7 @@ impl Worker {
                 continue;
             };
             if answers.iter().any(is_gone) {
-                self.take(unit, held.place, held.addresses, held.until)
-                    .await;
+                self.take(unit, held.place, held.addresses, held.until);
             } else {
                 self.judge(unit, &held.addresses, answers.into_iter());
             }
@@ -259,7 +259,7 @@ impl Worker {
         &mut self,
         unit: Unit,
         addresses: &[VirtualAddress],
-        answers: impl Iterator<Item = Result<(), Refused>>,
+        answers: impl Iterator<Item = Result<(), NetlinkError>>,
     ) {
         for (address, answer) in addresses.iter().zip(answers) {
             match answer {
@@ -418,17 +418,17 @@ fn is_v4(address: &VirtualAddress) -> bool {
     Family::of(address.address) == Family::V4
 }
 
-fn report(unit: Unit, address: VirtualAddress, taken_away: Result<(), Refused>) {
+fn report(unit: Unit, address: VirtualAddress, taken_away: Result<(), NetlinkError>) {
     if let Err(error) = addresses::is_away(taken_away) {
         warn!("{unit}: cannot take {} away: {error}", address.address);
     }
 }
 
 /// Whether the interface is gone.
-const fn is_gone(answer: &Result<(), Refused>) -> bool {
+const fn is_gone(answer: &Result<(), NetlinkError>) -> bool {
     matches!(
         answer,
-        Err(Refused {
+        Err(NetlinkError {
             errno: libc::ENODEV,
             ..
         })

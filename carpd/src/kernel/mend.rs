@@ -17,7 +17,8 @@ use tracing::{debug, warn};
 use super::conf::Conf;
 use super::devices::{self, DISABLE_IPV6, Seen};
 use super::filter::Filter;
-use super::netlink::{Change, Refused};
+use super::netlink::Change;
+use super::netlink_error::NetlinkError;
 use super::sysctls::{self, Sysctl};
 use super::worker::{Device, Held, State, Worker};
 use super::{addresses, master};
@@ -232,21 +233,21 @@ async fn until(moment: Option<tokio::time::Instant>) {
 
 impl Worker {
     /// Has looked at what `sighting` is about, if it is ours; routes follow at once.
-    pub(super) async fn sight(&mut self, sighting: Sighting) {
+    pub(super) fn sight(&mut self, sighting: Sighting) {
         self.mending.sightings.add(&sighting);
         if let Sighting::Own(interface, own) = sighting {
             self.follow_own(interface, own);
-            self.name_silenced(interface).await;
+            self.name_silenced(interface);
         } else if let Sighting::Guest(number, guest) = sighting {
             self.bystanders.follow(number, guest);
-            self.name_guests().await;
+            self.name_guests();
         } else {
             self.mending.wake();
         }
     }
 
     /// Looks at one suspect, and puts right what others have done to it.
-    pub(super) async fn mend(&mut self) {
+    pub(super) fn mend(&mut self) {
         if self.mending.suspects.is_empty() {
             self.find_suspects();
         }
@@ -256,12 +257,12 @@ impl Worker {
         };
         let mut wanted = suspect;
         if wanted.device {
-            match self.mend_device(unit).await {
+            match self.mend_device(unit) {
                 Ok(changed) => wanted.everything |= changed,
                 Err(error) => debug!("{unit}: cannot look after the device: {error}"),
             }
         }
-        self.mend_addresses(unit, &wanted).await;
+        self.mend_addresses(unit, &wanted);
     }
 
     fn find_suspects(&mut self) {
@@ -274,7 +275,7 @@ impl Worker {
     }
 
     /// `true` if addresses may have gone with what was done to the device.
-    async fn mend_device(&mut self, unit: Unit) -> Result<bool, Refused> {
+    fn mend_device(&mut self, unit: Unit) -> Result<bool, NetlinkError> {
         let Some(device) = self.device(unit) else {
             return Ok(false);
         };
@@ -290,13 +291,13 @@ impl Worker {
         let Some(seen) = found.remove(&device.index) else {
             let what = "somebody has deleted the device: made anew";
             self.mending.say(&unit.to_string(), "device", &what);
-            self.remake(unit, &device).await;
+            self.remake(unit, &device);
             return Ok(false);
         };
         if parent.mtu >= IPV6_LEAST_MTU && seen.mtu < IPV6_LEAST_MTU {
             // Made larger it would begin to talk before its sysctls can be set.
-            devices::delete(&self.netlink, device.index).await?;
-            self.remake(unit, &device).await;
+            devices::delete(&self.netlink, device.index)?;
+            self.remake(unit, &device);
             return Ok(false);
         }
         if let Some(state) = self.units.get_mut(&unit)
@@ -304,25 +305,25 @@ impl Worker {
         {
             device.parent_name.clone_from(&parent.name);
         }
-        self.set_back(unit, &device, &seen).await?;
+        self.set_back(unit, &device, &seen)?;
         if seen.mtu != parent.mtu {
-            devices::set_mtu(&self.netlink, device.index, parent.mtu).await?;
+            self.change(devices::set_mtu(device.index, parent.mtu))?;
         }
         Ok(!seen.is_up())
     }
 
     /// Name, MAC, mode and up are as they have to be.
-    async fn set_back(&mut self, unit: Unit, device: &Device, seen: &Seen) -> Result<(), Refused> {
+    fn set_back(&mut self, unit: Unit, device: &Device, seen: &Seen) -> Result<(), NetlinkError> {
         let (name, held) = (unit.to_string(), self.held_on_device(unit));
         if seen.name != name {
             let what = format!("somebody has renamed the device to {}: set back", seen.name);
             self.mending.say(&name, "name", &what);
-            devices::rename(&self.netlink, device.index, &name).await?;
+            self.change(devices::rename(device.index, &name))?;
         }
         if seen.mac != Some(device.mac) {
             let what = "somebody has changed the device's MAC: set back";
             self.mending.say(&name, "mac", &what);
-            devices::set_mac(&self.netlink, device.index, device.mac).await?;
+            self.change(devices::set_mac(device.index, device.mac))?;
         }
         if held && !seen.is_up() {
             let what = "somebody has taken the device down: up again";
@@ -348,7 +349,7 @@ impl Worker {
     }
 
     /// What else keeps a device from answering.
-    fn set_flags_back(&mut self, name: &str, index: u32, seen: &Seen) -> Result<(), Refused> {
+    fn set_flags_back(&mut self, name: &str, index: u32, seen: &Seen) -> Result<(), NetlinkError> {
         if seen.flags.contains(LinkFlags::Noarp) {
             let what = "somebody has turned the device's ARP off: on again";
             self.mending.say(name, "arp", &what);
@@ -379,23 +380,22 @@ impl Worker {
         Ok(())
     }
 
-    fn change(&self, (message, flags): Change) -> Result<(), Refused> {
-        self.netlink.change_now(message, flags)
+    fn change(&self, change: Change) -> Result<(), NetlinkError> {
+        self.netlink.change(change)
     }
 
-    async fn remake(&mut self, unit: Unit, device: &Device) {
+    fn remake(&mut self, unit: Unit, device: &Device) {
         let held = self
             .units
             .get_mut(&unit)
             .and_then(|state| state.held.take());
-        self.ensure(unit, device.parent, device.mac).await;
+        self.ensure(unit, device.parent, device.mac);
         if let Some(held) = held {
-            self.take(unit, held.place, held.addresses, held.until)
-                .await;
+            self.take(unit, held.place, held.addresses, held.until);
         }
     }
 
-    async fn mend_addresses(&mut self, unit: Unit, suspect: &Suspect) {
+    fn mend_addresses(&mut self, unit: Unit, suspect: &Suspect) {
         let Some(held) = self.state(unit).and_then(|state| state.held.clone()) else {
             return;
         };
@@ -412,10 +412,7 @@ impl Worker {
             if lease == 0 {
                 break;
             }
-            match self
-                .put_back(unit, index, held.place, *address, lease)
-                .await
-            {
+            match self.put_back(unit, index, held.place, *address, lease) {
                 Ok(true) => missing.push(address.address),
                 Ok(false) => {}
                 Err(error) => debug!("{unit}: cannot put {} back: {error}", address.address),
@@ -437,27 +434,27 @@ impl Worker {
     }
 
     /// `true` if it was missing.
-    async fn put_back(
+    fn put_back(
         &mut self,
         unit: Unit,
         index: u32,
         place: Place,
         address: VirtualAddress,
         lease: u32,
-    ) -> Result<bool, Refused> {
+    ) -> Result<bool, NetlinkError> {
         let placed = self.placed(unit, place, address);
-        let result = addresses::add(&self.netlink, index, placed, lease).await;
+        let result = addresses::add(&self.netlink, index, placed, lease);
         match (place, &result) {
             // Disabling IPv6 takes the addresses away and lets no new one in.
             (
                 Place::Device | Place::SilentDevice,
-                Err(Refused {
+                Err(NetlinkError {
                     errno: libc::EACCES,
                     ..
                 }),
             ) => {
                 self.set_sysctl_back(index, &unit.to_string(), DISABLE_IPV6, 0);
-                addresses::add(&self.netlink, index, placed, lease).await
+                addresses::add(&self.netlink, index, placed, lease)
             }
             _ => result,
         }

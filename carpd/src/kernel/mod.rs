@@ -9,6 +9,7 @@ mod addresses;
 mod adopt;
 mod bystanders;
 mod conf;
+mod datagram;
 mod devices;
 mod filter;
 mod gateways;
@@ -17,6 +18,7 @@ mod master;
 mod mend;
 mod monitor;
 mod netlink;
+mod netlink_error;
 mod progress;
 mod queue;
 mod retry;
@@ -274,7 +276,7 @@ fn run(
         let monitor = monitor::Connection::open()?;
         let sender = Sender::open()?;
         if started() {
-            let mut worker = Worker::start(options, netlink, sender, news.clone()).await;
+            let mut worker = Worker::start(options, netlink, sender, news.clone());
             let (tell, sightings) = unbounded_channel();
             let monitor = tokio::spawn(monitor::run(monitor, news, tell));
             worker.run(jobs, work_done, sightings).await;

@@ -20,7 +20,8 @@ use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use super::mend::Sighting;
-use super::netlink::{Netlink, Refused};
+use super::netlink::Netlink;
+use super::netlink_error::NetlinkError;
 use super::{News, addresses, devices, gateways};
 
 /// Bytes, as the kernel accounts for them: room for some 10,000 changes.
@@ -165,7 +166,7 @@ async fn follow(
     view: &mut View,
     tell: Tell<'_>,
     ready: &mut bool,
-) -> Result<(), Refused> {
+) -> Result<(), NetlinkError> {
     let news = tell.news;
     view.read(&connection.netlink)?;
     view.report(tell);
@@ -193,7 +194,7 @@ async fn follow(
             return Ok(());
         }
     }
-    Err(Refused::broken())
+    Err(NetlinkError::broken(&io::ErrorKind::BrokenPipe.into()))
 }
 
 /// Who is told.
@@ -222,7 +223,7 @@ struct View {
 
 impl View {
     /// Everything anew.
-    fn read(&mut self, netlink: &Netlink) -> Result<(), Refused> {
+    fn read(&mut self, netlink: &Netlink) -> Result<(), NetlinkError> {
         self.forget_all();
         netlink.each_link(|link| self.see_link(link))?;
         netlink.each_address(|address| self.see_address(address))
@@ -327,7 +328,7 @@ impl View {
     }
 
     /// Tells of the gateways of default routes, if they are not as they were told before.
-    fn report_gateways(&mut self, netlink: &Netlink, tell: Tell<'_>) -> Result<(), Refused> {
+    fn report_gateways(&mut self, netlink: &Netlink, tell: Tell<'_>) -> Result<(), NetlinkError> {
         self.has_new_route = false;
         let gateways = netlink.default_gateways()?;
         if gateways != self.gateways {

@@ -8,7 +8,7 @@ use netlink_packet_route::link::LinkAttribute;
 use tracing::{debug, warn};
 
 use super::devices::{self, Seen};
-use super::netlink::Refused;
+use super::netlink_error::NetlinkError;
 use super::worker::{Chore, Worker};
 
 /// The pause before the first retry; each one is twice as long as the one before,
@@ -35,7 +35,7 @@ impl Worker {
     }
 
     /// Asks again for the device that `unit` shall have.
-    pub(super) async fn retry(&mut self, unit: Unit) {
+    pub(super) fn retry(&mut self, unit: Unit) {
         let Some(state) = self.units.get_mut(&unit) else {
             return;
         };
@@ -43,7 +43,7 @@ impl Worker {
             return;
         };
         state.retries = state.retries.saturating_add(1);
-        self.ensure(unit, parent, mac).await;
+        self.ensure(unit, parent, mac);
     }
 
     /// Sets a new device up. Another one of ours that still has its MAC on the same physical
@@ -52,24 +52,24 @@ impl Worker {
     ///
     /// # Errors
     /// What the kernel answers.
-    pub(super) async fn set_up_first(
+    pub(super) fn set_up_first(
         &mut self,
         unit: Unit,
         index: u32,
         parent: IfIndex,
         mac: Mac,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), NetlinkError> {
         let mut result = self.first_up(unit, index);
-        if let Err(Refused {
+        if let Err(NetlinkError {
             errno: libc::EADDRINUSE,
             ..
         }) = result
         {
-            self.evict(index, parent, mac).await;
+            self.evict(index, parent, mac);
             result = self.first_up(unit, index);
         }
         if result.is_err()
-            && let Err(error) = devices::delete(&self.netlink, index).await
+            && let Err(error) = devices::delete(&self.netlink, index)
         {
             debug!("cannot remove the device of number {index}: {error}");
         }
@@ -78,10 +78,10 @@ impl Worker {
 
     /// Why the kernel refused a device on `parent`. A bridge or a bond takes all that comes in on
     /// its ports (`netdev_rx_handler_register()`), and the kernel's own word for it is "busy".
-    pub(super) async fn reason(&self, refused: &Refused, parent: &Seen) -> String {
+    pub(super) fn reason(&self, refused: &NetlinkError, parent: &Seen) -> String {
         let master = parent.master.filter(|_| refused.errno == libc::EBUSY);
         let master = match master {
-            Some(index) => self.netlink.name_of(IfIndex(index)).await,
+            Some(index) => self.netlink.name_of(IfIndex(index)),
             None => None,
         };
         master.map_or_else(
@@ -91,7 +91,7 @@ impl Worker {
     }
 
     /// Removes every other device of ours with this MAC on `parent`.
-    async fn evict(&mut self, new: u32, parent: IfIndex, mac: Mac) {
+    fn evict(&mut self, new: u32, parent: IfIndex, mac: Mac) {
         let mut others = Vec::new();
         let seen = self.netlink.each_link(|link| {
             let on_parent = link.attributes.contains(&LinkAttribute::Link(parent.0));
@@ -114,7 +114,7 @@ impl Worker {
                     state.device = None;
                 }
             }
-            if let Err(error) = devices::delete(&self.netlink, index).await {
+            if let Err(error) = devices::delete(&self.netlink, index) {
                 warn!("cannot remove the device of number {index}, which has {mac}: {error}");
             }
         }

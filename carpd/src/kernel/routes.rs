@@ -25,7 +25,8 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use tracing::debug;
 
 use super::devices::Seen;
-use super::netlink::{Change, Refused};
+use super::netlink::Change;
+use super::netlink_error::NetlinkError;
 use super::worker::Worker;
 use super::{addresses, master};
 use crate::clock::Clock;
@@ -268,10 +269,10 @@ fn to(index: u32, table: u32, prefix: IpNet) -> RouteMessage {
 }
 
 /// It is there, or not there, as it shall be.
-fn report(unit: Unit, answer: Result<(), Refused>) {
+fn report(unit: Unit, answer: Result<(), NetlinkError>) {
     match answer {
         Ok(())
-        | Err(Refused {
+        | Err(NetlinkError {
             errno: libc::EEXIST | libc::ESRCH | libc::ENODEV,
             ..
         }) => {}

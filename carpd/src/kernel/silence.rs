@@ -6,7 +6,7 @@ use carp_proto::Unit;
 use tracing::{debug, warn};
 
 use super::devices::{self, DISABLE_IPV6};
-use super::netlink::Refused;
+use super::netlink_error::NetlinkError;
 use super::sysctls::Sysctl;
 use super::worker::Worker;
 
@@ -26,21 +26,20 @@ impl Worker {
     }
 
     /// Sets a device up that nothing leaves and that has all its sysctls before.
-    pub(super) fn first_up(&self, unit: Unit, index: u32) -> Result<(), Refused> {
+    pub(super) fn first_up(&self, unit: Unit, index: u32) -> Result<(), NetlinkError> {
         let changes = vec![
             devices::generate_no_address(index),
             devices::mute(index),
             devices::configure(index, devices::all_settings()),
         ];
         let mut answers = self.netlink.change_all(changes).into_iter();
-        // Refused where there is no IPv6.
+        // NetlinkError where there is no IPv6.
         answers.next();
         if let Some(Err(error)) = answers.next() {
             warn!("{unit}: cannot keep others from sending from the device: {error}");
         }
         answers.collect::<Result<(), _>>()?;
-        let (message, flags) = devices::up(index);
-        self.netlink.change_now(message, flags)
+        self.netlink.change(devices::up(index))
     }
 
     /// Sets what a device that was found has while it is deaf.
@@ -58,8 +57,9 @@ impl Worker {
     /// and is named once for all devices: IPv6 may be missing, or /proc/sys may be read-only.
     pub(super) fn set(&mut self, index: u32, name: &str, sysctl: Sysctl, value: i32) -> bool {
         let result = if sysctl.number().is_some() {
-            let (message, flags) = devices::configure(index, &[(sysctl, value)]);
-            let answer = self.netlink.change_now(message, flags);
+            let answer = self
+                .netlink
+                .change(devices::configure(index, &[(sysctl, value)]));
             answer.map_err(|error| error.to_string())
         } else {
             match sysctl.write(name, value) {

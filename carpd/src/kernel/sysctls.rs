@@ -262,12 +262,12 @@ impl Kept {
     }
 
     /// Sets what `device` needs and keeps what was there.
-    pub(super) async fn attach(&mut self, device: IfIndex, netlink: &Netlink) {
+    pub(super) fn attach(&mut self, device: IfIndex, netlink: &Netlink) {
         self.left.remove(&device);
         if self.devices.contains_key(&device) {
             return;
         }
-        let Some(name) = netlink.name_of(device).await else {
+        let Some(name) = netlink.name_of(device) else {
             return;
         };
         let mut changes = Vec::new();
@@ -339,23 +339,23 @@ impl Kept {
     }
 
     /// Puts the old values of `device` back, unless somebody else has changed them since.
-    pub(super) async fn detach(&mut self, device: IfIndex, netlink: &Netlink) {
+    pub(super) fn detach(&mut self, device: IfIndex, netlink: &Netlink) {
         if let Some(changes) = self.devices.remove(&device) {
-            put_back(device, &changes, netlink).await;
+            put_back(device, &changes, netlink);
         }
     }
 
     /// [`detach`](Self::detach) for those that were attached by another carpd and not by us.
-    pub(super) async fn sweep(&mut self, netlink: &Netlink) {
+    pub(super) fn sweep(&mut self, netlink: &Netlink) {
         for device in core::mem::take(&mut self.left) {
-            self.detach(device, netlink).await;
+            self.detach(device, netlink);
         }
     }
 
     /// [`detach`](Self::detach) for all that are attached.
-    pub(super) async fn release_all(&mut self, netlink: &Netlink) {
+    pub(super) fn release_all(&mut self, netlink: &Netlink) {
         for (device, changes) in core::mem::take(&mut self.devices) {
-            put_back(device, &changes, netlink).await;
+            put_back(device, &changes, netlink);
         }
     }
 }
@@ -374,8 +374,8 @@ fn write(device: IfIndex, name: &str, changes: &[Old], netlink: &Netlink) -> boo
     is_free
 }
 
-async fn put_back(device: IfIndex, changes: &[Old], netlink: &Netlink) {
-    let Some(name) = netlink.name_of(device).await else {
+fn put_back(device: IfIndex, changes: &[Old], netlink: &Netlink) {
+    let Some(name) = netlink.name_of(device) else {
         return;
     };
     let mut settings = Vec::new();
@@ -406,8 +406,7 @@ fn set(device: IfIndex, name: &str, settings: Vec<(Sysctl, i32)>, netlink: &Netl
     if settings.is_empty() {
         return;
     }
-    let (message, flags) = devices::configure(device.0, &settings);
-    if let Err(error) = netlink.change_now(message, flags) {
+    if let Err(error) = netlink.change(devices::configure(device.0, &settings)) {
         for (sysctl, value) in settings {
             warn!("cannot set {} of {name} to {value}: {error}", sysctl.key);
         }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use carp_proto::{IfIndex, Instant, Mac, Place, Unit, VirtualAddress, Work};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::yield_now;
 use tokio::time::sleep_until;
 use tracing::{debug, warn};
 
@@ -15,7 +16,8 @@ use super::adopt::{self, Leftovers};
 use super::bystanders::Bystanders;
 use super::devices::{Found, Seen};
 use super::mend::{Mending, Sighting, Turn};
-use super::netlink::{Netlink, Refused};
+use super::netlink::Netlink;
+use super::netlink_error::NetlinkError;
 use super::progress::Done;
 use super::queue::Queue;
 use super::routes::Own;
@@ -121,7 +123,7 @@ pub(super) enum Chore {
 
 impl Worker {
     /// Makes what the carpd before left behind its own if it shall, and removes it otherwise.
-    pub(super) async fn start(
+    pub(super) fn start(
         options: Options,
         netlink: Netlink,
         sender: Sender,
@@ -151,21 +153,21 @@ impl Worker {
         if options.adopt {
             leases = worker
                 .adopt()
-                .await
                 .inspect_err(|error| warn!("cannot see what was left behind: {error}"))
                 .ok();
         }
         if leases.is_none() {
             worker.units.clear();
-            adopt::remove_everything(&worker.netlink).await;
-            worker.sysctls.release_all(&worker.netlink).await;
+            adopt::remove_everything(&worker.netlink);
+            worker.sysctls.release_all(&worker.netlink);
         }
         worker.tell(News::Found(leases.unwrap_or_default()));
         worker
     }
 
     /// Works until nothing more is asked for and all is done. What others do to our
-    /// devices is looked at while nothing else is to be done.
+    /// devices is looked at while nothing else is to be done. After everything that can take long,
+    /// the monitor has its turn.
     pub(super) async fn run(
         &mut self,
         mut jobs: UnboundedReceiver<Job>,
@@ -175,12 +177,16 @@ impl Worker {
         loop {
             // What was asked for because of these comes after them.
             while let Ok(sighting) = sightings.try_recv() {
-                self.sight(sighting).await;
+                self.sight(sighting);
             }
             self.collect(&mut jobs);
             if let Some(job) = self.next_job() {
-                self.perform(job).await;
+                let is_slow = matches!(job, Job::Work(Work::Ensure { .. }, _));
+                self.perform(job);
                 done.one();
+                if is_slow {
+                    yield_now().await;
+                }
                 continue;
             }
             if self.ending {
@@ -193,12 +199,18 @@ impl Worker {
                     Some(job) => self.queue.push(job),
                     None => self.ending = true,
                 },
-                chore = next(&mut self.chores) => self.do_chore(chore).await,
-                Some(sighting) = sightings.recv() => self.sight(sighting).await,
-                turn = self.mending.turn() => match turn {
-                    Turn::Suspects => self.mend().await,
-                    Turn::Sysctls => self.check_sysctls(),
-                },
+                chore = next(&mut self.chores) => {
+                    self.do_chore(chore);
+                    yield_now().await;
+                }
+                Some(sighting) = sightings.recv() => self.sight(sighting),
+                turn = self.mending.turn() => {
+                    match turn {
+                        Turn::Suspects => self.mend(),
+                        Turn::Sysctls => self.check_sysctls(),
+                    }
+                    yield_now().await;
+                }
             }
         }
     }
@@ -250,22 +262,22 @@ impl Worker {
         if let Some(since) = self.bowed_out {
             sleep_until(since + LAST_REST).await;
         }
-        if let Err(error) = devices::delete_all(&self.netlink).await {
+        if let Err(error) = devices::delete_all(&self.netlink) {
             warn!("cannot remove our devices: {error}");
         }
-        self.sysctls.release_all(&self.netlink).await;
+        self.sysctls.release_all(&self.netlink);
     }
 
-    pub(super) async fn perform(&mut self, job: Job) {
+    pub(super) fn perform(&mut self, job: Job) {
         match job {
-            Job::Attach(device) => self.attach(device).await,
+            Job::Attach(device) => self.attach(device),
             Job::Detach(device) => {
                 self.drop_helpers(device);
-                self.sysctls.detach(device, &self.netlink).await;
+                self.sysctls.detach(device, &self.netlink);
             }
-            Job::SetUpHelpers(interface, up) => self.set_up_helpers(interface, up).await,
+            Job::SetUpHelpers(interface, up) => self.set_up_helpers(interface, up),
             Job::Probe(device, number, frames) => self.probe(device, number, frames),
-            Job::Sweep => self.sweep().await,
+            Job::Sweep => self.sweep(),
             Job::Keep => self.keep = true,
             Job::Confirm(of, awaited) => self.confirm(of, awaited),
             Job::Work(Work::Ensure { unit, parent, mac }, _) => {
@@ -276,7 +288,7 @@ impl Worker {
                 state.refused.clear();
                 state.wanted = Some((parent, mac));
                 state.retries = 0;
-                self.ensure(unit, parent, mac).await;
+                self.ensure(unit, parent, mac);
             }
             Job::Work(
                 Work::Take {
@@ -306,14 +318,14 @@ impl Worker {
                     return;
                 }
                 let until = asked + Duration::from_secs(lease.into());
-                if self.take(unit, place, addresses, until).await {
+                if self.take(unit, place, addresses, until) {
                     self.tell(News::Taken { unit, number });
                 }
             }
             Job::Work(Work::Renew { unit, lease }, asked) => {
-                self.renew(&[(unit, lease)], asked).await;
+                self.renew(&[(unit, lease)], asked);
             }
-            Job::Renew(leases, asked) => self.renew(&leases, asked).await,
+            Job::Renew(leases, asked) => self.renew(&leases, asked),
             Job::Work(Work::Leave { unit }, _) => self.leave(unit),
             Job::Work(
                 Work::BowOut {
@@ -403,22 +415,22 @@ impl Worker {
         self.chores.retain(|(_, other)| *other != chore);
     }
 
-    async fn do_chore(&mut self, chore: Chore) {
+    fn do_chore(&mut self, chore: Chore) {
         let netlink = &self.netlink;
         let result = match chore {
-            Chore::Retry(unit) => return self.retry(unit).await,
+            Chore::Retry(unit) => return self.retry(unit),
             Chore::Confirm(awaited) => return self.tell(News::Confirmed(awaited)),
             Chore::Discard(_, index) | Chore::DeleteHelper(index) => {
-                devices::delete(netlink, index).await
+                devices::delete(netlink, index)
             }
             Chore::Down(unit) => match self.device(unit) {
-                Some(device) => devices::set_down(netlink, device.index).await,
+                Some(device) => devices::set_down(netlink, device.index),
                 None => return,
             },
             Chore::SetHelpersDown(interface) => match self.helpers.get(&interface) {
                 Some([one, other]) => {
-                    let first = devices::set_down(netlink, *one).await;
-                    first.and(devices::set_down(netlink, *other).await)
+                    let first = devices::set_down(netlink, *one);
+                    first.and(devices::set_down(netlink, *other))
                 }
                 None => return,
             },
@@ -427,7 +439,7 @@ impl Worker {
                 self.mending.forget(unit);
                 self.cancel(Chore::Retry(unit));
                 match self.units.remove(&unit).and_then(|state| state.device) {
-                    Some(device) => devices::delete(&self.netlink, device.index).await,
+                    Some(device) => devices::delete(&self.netlink, device.index),
                     None => return,
                 }
             }
@@ -438,9 +450,9 @@ impl Worker {
     }
 
     /// The device exists, is deaf and up, and has no addresses.
-    pub(super) async fn ensure(&mut self, unit: Unit, parent: IfIndex, mac: Mac) {
+    pub(super) fn ensure(&mut self, unit: Unit, parent: IfIndex, mac: Mac) {
         self.leave(unit);
-        match self.make(unit, parent, mac).await {
+        match self.make(unit, parent, mac) {
             Ok((device, ipv6_off)) => {
                 let state = self.units.entry(unit).or_default();
                 state.device = Some(device);
@@ -460,15 +472,10 @@ impl Worker {
     }
 
     /// The device, and whether it is known to be without IPv6.
-    async fn make(
-        &mut self,
-        unit: Unit,
-        parent: IfIndex,
-        mac: Mac,
-    ) -> Result<(Device, bool), String> {
-        let words = |error: Refused| error.to_string();
+    fn make(&mut self, unit: Unit, parent: IfIndex, mac: Mac) -> Result<(Device, bool), String> {
+        let words = |error: NetlinkError| error.to_string();
         let gone = || format!("interface {parent} is gone");
-        let link = self.netlink.link_numbered(parent.0).await.ok().flatten();
+        let link = self.netlink.link_numbered(parent.0).ok().flatten();
         let link = link.ok_or_else(gone)?;
         let seen = Seen::of(&link);
         let parent_name = seen.name.clone();
@@ -478,13 +485,11 @@ impl Worker {
                  use the interface below it, or lladdr parent"
             ));
         }
-        let reusable = match devices::find(&self.netlink, unit).await.map_err(words)? {
+        let reusable = match devices::find(&self.netlink, unit).map_err(words)? {
             Found::Nothing => None,
             Found::Ours(device) if device.is_on(parent, mac) => Some(device),
             Found::Ours(device) => {
-                devices::delete(&self.netlink, device.index)
-                    .await
-                    .map_err(words)?;
+                devices::delete(&self.netlink, device.index).map_err(words)?;
                 None
             }
             Found::Foreign => {
@@ -497,10 +502,10 @@ impl Worker {
         let device = if let Some(device) = reusable {
             device
         } else {
-            if let Err(error) = devices::create(&self.netlink, unit, parent, mac).await {
-                return Err(self.reason(&error, &seen).await);
+            if let Err(error) = devices::create(&self.netlink, unit, parent, mac) {
+                return Err(self.reason(&error, &seen));
             }
-            match devices::find(&self.netlink, unit).await.map_err(words)? {
+            match devices::find(&self.netlink, unit).map_err(words)? {
                 Found::Ours(device) => device,
                 Found::Nothing | Found::Foreign => {
                     return Err(format!("somebody else has removed {unit}"));
@@ -509,7 +514,6 @@ impl Worker {
         };
         let ipv6_off = is_new && self.silence(unit, device.index);
         self.set_up_first(unit, device.index, parent, mac)
-            .await
             .map_err(words)?;
         let device = Device {
             index: device.index,

@@ -79,10 +79,6 @@ pub(super) async fn work_and_be_killed(run_dir: &RunDir) {
         };
         worker.perform(Job::Work(ensure, Clock.now().instant)).await;
     }
-    worker
-        .perform(take(0, Place::Device, &["192.0.2.1/24", "2001:db8::1/64"]))
-        .await;
-    worker
-        .perform(take(2, Place::Parent(eth0()), &["192.0.2.3/24"]))
-        .await;
+    worker.perform(take(0, Place::Device, &["192.0.2.1/24", "2001:db8::1/64"]));
+    worker.perform(take(2, Place::Parent(eth0()), &["192.0.2.3/24"]));
 }

@@ -49,7 +49,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// Limit of frames that one source has received and the other not yet.
 const MAX_UNPAIRED: usize = 16384;
 
-/// What is due, besides opening and closing sockets.
+/// Step that is due, besides opening and closing sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// The helper devices are needed; or, if false, they are not needed any more.
