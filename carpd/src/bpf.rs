@@ -1,8 +1,8 @@
-//! Instructions of classic BPF programs, which the kernel runs on what it hands to a socket.
+//! Instructions of classic BPF programs, which the kernel runs on everything that it hands to a socket.
 
 use socket2::SockFilter;
 
-// linux/bpf_common.h: class, size or operation, and mode or source in one.
+// linux/bpf_common.h: class, size or operation, and mode or source.
 pub(crate) const LOAD_WORD: u16 = 0x20;
 pub(crate) const LOAD_HALF: u16 = 0x28;
 pub(crate) const LOAD_BYTE: u16 = 0x30;
@@ -15,12 +15,12 @@ pub(crate) const IF_EQUAL: u16 = 0x15;
 pub(crate) const IF_GREATER: u16 = 0x25;
 pub(crate) const RETURN: u16 = 0x06;
 
-/// An instruction; a jump skips `then` or `otherwise` instructions.
+/// Returns an instruction. A jump skips `then` or `otherwise` instructions.
 pub(crate) const fn instruction(code: u16, then: u8, otherwise: u8, k: u32) -> SockFilter {
     SockFilter::new(code, then, otherwise, k)
 }
 
-/// The address of what the kernel knows of the packet: `SKF_AD_*`.
+/// Returns the address of a property that the kernel knows of a packet: `SKF_AD_*`.
 pub(crate) const fn ancillary(offset: i32) -> u32 {
     (libc::SKF_AD_OFF + offset).cast_unsigned()
 }

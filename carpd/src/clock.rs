@@ -1,5 +1,6 @@
-//! The only reader of a clock.
+//! Clock of the protocol.
 
+mod moved;
 #[cfg(test)]
 mod tests;
 
@@ -8,21 +9,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use carp_proto::{Instant, Now, UnixTime};
 use rustix::time::{ClockId, clock_gettime};
 
-#[cfg(test)]
-use self::tests::moved;
+use self::moved::moved;
 
-/// Tells the time to the protocol.
+/// Clock of the protocol, monotonic and wall clock.
 ///
-/// Its monotonic clock counts while the machine is suspended (`CLOCK_BOOTTIME`), so that a host
-/// that wakes up knows that it has been away.
+/// The monotonic clock runs while the machine is suspended (`CLOCK_BOOTTIME`), so that a host that wakes
+/// up knows how long it has slept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock;
 
 impl Clock {
-    /// Both clocks now. A wall clock before 1970 counts as 1970.
+    /// Reads both clocks. A wall clock before 1970 counts as 1970.
     #[expect(
         clippy::unused_self,
-        reason = "who reads the clock must have been given it"
+        reason = "code that reads the clock must have been given it"
     )]
     pub(crate) fn now(self) -> Now {
         let wall = SystemTime::now()
@@ -36,54 +36,33 @@ impl Clock {
         }
     }
 
-    /// How long it is until `deadline`; zero if it has passed.
+    /// Returns the time until `deadline`; zero if it has passed.
     pub(crate) fn until(self, deadline: Instant) -> Duration {
         deadline.since(self.now().instant)
     }
 
-    /// What `CLOCK_BOOTTIME` says at `at`.
+    /// Returns the time of `CLOCK_BOOTTIME` at `at`.
     #[expect(
         clippy::unused_self,
-        reason = "who reads the clock must have been given it"
+        reason = "code that reads the clock must have been given it"
     )]
     pub(crate) fn boottime(self, at: Instant) -> Duration {
         Duration::from_micros(at.micros()).saturating_sub(moved().suspended)
     }
 
-    /// How long the machine was suspended since it was booted.
+    /// Returns the time for which the machine was suspended since boot.
     #[expect(
         clippy::unused_self,
-        reason = "who reads the clock must have been given it"
+        reason = "code that reads the clock must have been given it"
     )]
     pub(crate) fn suspended(self) -> Duration {
-        // In this order it cannot seem to have been suspended for longer than it was.
+        // In the other order the result could be too large.
         let whole = Self::since_boot();
         whole.saturating_sub(read(ClockId::Monotonic))
     }
 
     fn since_boot() -> Duration {
         read(ClockId::Boottime).saturating_add(moved().suspended)
-    }
-}
-
-/// How far the clocks are from the machine's own.
-#[derive(Clone, Copy, Debug, Default)]
-struct Moved {
-    /// The wall clock.
-    later: Duration,
-    /// The wall clock too.
-    earlier: Duration,
-    /// The monotonic one.
-    suspended: Duration,
-}
-
-/// Not at all: only a test that sets clocks may not do it to the machine.
-#[cfg(not(test))]
-const fn moved() -> Moved {
-    Moved {
-        later: Duration::ZERO,
-        earlier: Duration::ZERO,
-        suspended: Duration::ZERO,
     }
 }
 

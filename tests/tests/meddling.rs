@@ -71,39 +71,39 @@ fn changes_to_a_masters_device_are_reverted_and_logged() -> Result<()> {
     let deeds = [
         (
             "ip address delete 192.168.1.5/24 dev carp0",
-            "carp0: somebody has removed 192.168.1.5: put back, but not others' routes by way of it",
+            "carp0: another program has removed 192.168.1.5: put back, but not others' routes by way of it",
         ),
         (
             "ip link set carp0 down",
-            "carp0: somebody has taken the device down: up again",
+            "carp0: another program has taken the device down: up again",
         ),
         (
             "ip link set carp0 type macvlan mode private",
-            "carp0: somebody has changed the device's mode: set back",
+            "carp0: another program has changed the device's mode: set back",
         ),
         (
             "ip link set carp0 address 02:00:00:00:00:99",
-            "carp0: somebody has changed the device's MAC: set back",
+            "carp0: another program has changed the device's MAC: set back",
         ),
         (
             "ip link set carp0 name other0",
-            "carp0: somebody has renamed the device to other0: set back",
+            "carp0: another program has renamed the device to other0: set back",
         ),
         (
             "ip link set carp0 arp off",
-            "carp0: somebody has turned the device's ARP off: on again",
+            "carp0: another program has turned the device's ARP off: on again",
         ),
         (
             "ip link set carp0 multicast off",
-            "carp0: somebody has turned the device's multicast off: on again",
+            "carp0: another program has turned the device's multicast off: on again",
         ),
         (
             "ip link set carp0 protodown on",
-            "carp0: somebody has set the device's protodown: ended",
+            "carp0: another program has set the device's protodown: ended",
         ),
         (
             "ip link set carp0 master br0",
-            "carp0: somebody has made the device another's port: taken out",
+            "carp0: another program has made the device another's port: taken out",
         ),
         (
             "sysctl -qw net.ipv4.conf.all.arp_filter=1",
@@ -111,27 +111,27 @@ fn changes_to_a_masters_device_are_reverted_and_logged() -> Result<()> {
         ),
         (
             "ip link delete carp0",
-            "carp0: somebody has deleted the device: made anew",
+            "carp0: another program has deleted the device: made anew",
         ),
         (
             "sysctl -qw net.ipv4.conf.eth0.arp_ignore=0",
-            "eth0: somebody has set net.ipv4.conf.eth0.arp_ignore to 0: set back to 1",
+            "eth0: another program has set net.ipv4.conf.eth0.arp_ignore to 0: set back to 1",
         ),
         (
             "sysctl -qw net.ipv4.conf.eth0.arp_announce=0",
-            "eth0: somebody has set net.ipv4.conf.eth0.arp_announce to 0: set back to 2",
+            "eth0: another program has set net.ipv4.conf.eth0.arp_announce to 0: set back to 2",
         ),
         (
             "sysctl -qw net.ipv4.conf.carp0.rp_filter=1",
-            "carp0: somebody has changed net.ipv4.conf.carp0.rp_filter: set back to 2",
+            "carp0: another program has changed net.ipv4.conf.carp0.rp_filter: set back to 2",
         ),
         (
             "sysctl -qw net.ipv6.conf.carp0.disable_ipv6=1",
-            "carp0: somebody has changed net.ipv6.conf.carp0.disable_ipv6: set back to 0",
+            "carp0: another program has changed net.ipv6.conf.carp0.disable_ipv6: set back to 0",
         ),
         (
             "sysctl -qw net.ipv6.conf.carp0.accept_ra=2",
-            "carp0: somebody has changed net.ipv6.conf.carp0.accept_ra: set back to 0",
+            "carp0: another program has changed net.ipv6.conf.carp0.accept_ra: set back to 0",
         ),
     ];
     for (deed, line) in deeds {
@@ -196,7 +196,7 @@ fn deleted_device_of_a_backup_is_replaced_and_stays_silent() -> Result<()> {
             },
         )?;
     }
-    carpd.wait_for_log("carp0: somebody has deleted the device: made anew")?;
+    carpd.wait_for_log("carp0: another program has deleted the device: made anew")?;
     carpd.wait_for_state("carp0", "BACKUP", Duration::ZERO)
 }
 
@@ -212,7 +212,7 @@ fn address_on_the_physical_interface_is_restored_too() -> Result<()> {
     wait_until("eth0 has the address", MARGIN, has_it)?;
     host.run("ip address delete 192.168.1.1/32 dev eth0")?;
     wait_until("it is back", MARGIN, has_it)?;
-    carpd.wait_for_log("carp0: somebody has removed 192.168.1.1: put back")
+    carpd.wait_for_log("carp0: another program has removed 192.168.1.1: put back")
 }
 
 #[test]
@@ -231,7 +231,9 @@ fn repeated_meddling_is_logged_with_the_number_held_back() -> Result<()> {
     }
     carpd.wait_for_log("times more since it was last said)")?;
     let log = carpd.log()?;
-    let lines = log.matches("somebody has removed 192.168.1.5").count();
+    let lines = log
+        .matches("another program has removed 192.168.1.5")
+        .count();
     println!("removed {deeds} times, said {lines} times");
     ensure!(deeds > 4 && lines == 2, "{deeds} times:\n{log}");
     Ok(())
@@ -254,7 +256,7 @@ fn return_of_a_killed_carpd_blames_no_other_program() -> Result<()> {
         carpd.wait_for_state("carp0", "MASTER", master_down(1, 0))?;
         thread::sleep(TWO_ROUNDS);
         let log = carpd.log()?;
-        ensure!(!log.contains("somebody has"), "{log}");
+        ensure!(!log.contains("another program has"), "{log}");
     }
     Ok(())
 }
@@ -289,7 +291,7 @@ fn read_only_sysctls_are_set_by_netlink_without_blame() -> Result<()> {
     })?;
     ping(&peer, "192.168.1.1", 30)?;
     let log = carpd.log()?;
-    ensure!(!log.contains("somebody has"), "{log}");
+    ensure!(!log.contains("another program has"), "{log}");
     assert_eq!(log.matches("accept_ra").count(), 1, "{log}");
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The clocks that carpd reads jump, and the machine seems to have been suspended, while carpd runs
-//! as it always does. The machine's own clocks are not touched: what carpd reads is that much off.
+//! Clocks that jump, and a machine that seems to have been suspended, while carpd runs as usual. The
+//! machine's clocks are not changed: carpd adds a difference to what it reads.
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,35 +10,18 @@ use anyhow::{Context as _, Result, ensure};
 use carp_tests::{Capture, Carpd, Pair, master_down};
 use clap::Parser as _;
 
+use super::moved::{FILE, Moved};
 use super::*;
 use crate::options::Options;
 
-/// Names the file that says how far off the clocks are; without it they are the machine's.
-const CLOCKS: &str = "CARPD_TEST_CLOCKS";
-
-/// Makes the story's executable carpd, with these arguments.
+/// Environment variable that makes the test's executable carpd, with these arguments.
 const ARGUMENTS: &str = "CARPD_TEST_ARGUMENTS";
 
 const ADDRESS: &str = "192.168.1.1";
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-pub(super) fn moved() -> Moved {
-    let Some(file) = env::var_os(CLOCKS) else {
-        return Moved::default();
-    };
-    let text = fs::read_to_string(file).unwrap();
-    let mut seconds = text
-        .split_whitespace()
-        .map(|word| Duration::from_secs_f64(word.parse().unwrap()));
-    Moved {
-        later: seconds.next().unwrap(),
-        earlier: seconds.next().unwrap(),
-        suspended: seconds.next().unwrap(),
-    }
-}
-
-/// The file, as the story writes it.
+/// File with the differences.
 struct Clocks(PathBuf);
 
 impl Clocks {
@@ -50,8 +33,8 @@ impl Clocks {
         fs::rename(new, &self.0).context("the clocks")
     }
 
-    /// As after so many hours of sleep, in all. carpd's timer goes off, as it would: it is set anew
-    /// when something else has woken carpd.
+    /// Sets the clocks as after so many hours of sleep. A request then wakes carpd, which sets its timer
+    /// anew, so that the timer expires as after a real sleep.
     fn suspend(&self, carpd: &Carpd, hours: u32) -> Result<()> {
         self.set(Moved {
             later: HOUR * hours,
@@ -62,18 +45,18 @@ impl Clocks {
     }
 }
 
-/// A pair whose A is this very executable, so that its clocks can be set.
+/// Returns a pair in which A is this executable, so that its clocks can be set.
 fn pair() -> Result<(Pair, Clocks)> {
     let mut pair = Pair::new()?;
     let clocks = Clocks(pair.lab.path("clocks"));
     clocks.set(Moved::default())?;
     let script = pair.lab.path("carpd-with-clocks");
     let (file, own) = (clocks.0.display(), env::current_exe()?);
-    let story = "clock::tests::clocks_jump_by_hours_and_the_machine_is_suspended";
+    let story = "clock::tests::group_recovers_from_clock_jumps_and_suspension";
     fs::write(
         &script,
         format!(
-            "#!/bin/sh\nexport {CLOCKS}={file} {ARGUMENTS}=\"$*\"\n\
+            "#!/bin/sh\nexport {FILE}={file} {ARGUMENTS}=\"$*\"\n\
              exec {} --exact {story} --nocapture --test-threads 1\n",
             own.display()
         ),
@@ -89,8 +72,8 @@ fn pair() -> Result<(Pair, Clocks)> {
     Ok((pair, clocks))
 }
 
-/// For longer than a backup waits, A advertises and nobody changes state.
-fn goes_on(pair: &Pair) -> Result<()> {
+/// Checks that A advertises and no state changes for longer than a backup waits.
+fn state_stays(pair: &Pair) -> Result<()> {
     let changes = || -> Result<[u64; 2]> {
         Ok([
             pair.a.counter("carp0", "ostates")?,
@@ -115,7 +98,7 @@ fn as_carpd(arguments: OsString) {
 }
 
 #[test]
-fn clocks_jump_by_hours_and_the_machine_is_suspended() -> Result<()> {
+fn group_recovers_from_clock_jumps_and_suspension() -> Result<()> {
     if let Some(arguments) = env::var_os(ARGUMENTS) {
         as_carpd(arguments);
         return Ok(());
@@ -135,7 +118,7 @@ fn clocks_jump_by_hours_and_the_machine_is_suspended() -> Result<()> {
     };
     for moved in [here, later, earlier] {
         clocks.set(moved)?;
-        goes_on(&pair)?;
+        state_stays(&pair)?;
         pair.recovers_with_a(ADDRESS, before)?;
     }
     let counters: Vec<u64> = capture
@@ -154,37 +137,37 @@ fn clocks_jump_by_hours_and_the_machine_is_suspended() -> Result<()> {
     pair.a
         .wait_for_log("s ahead of the clock, which was set back: they start again at the clock")?;
 
-    // Nobody has renewed the addresses' lease for an hour: what A has is perhaps another's.
+    // The lease was not renewed for an hour, so that another host may have the addresses.
     clocks.suspend(&pair.a, 1)?;
     pair.a
         .wait_for_log("carp0: MASTER -> BACKUP (was stopped for longer than a backup waits)")?;
     pair.recovers(ADDRESS, before)?;
 
-    // Of a BACKUP that wakes up nobody else hears anything.
+    // A BACKUP that wakes up sends nothing.
     pair.a.carpctl("carp0 state backup")?;
     pair.b
         .wait_for_state("carp0", "MASTER", master_down(1, 100))?;
     pair.a.wait_for_state("carp0", "BACKUP", Duration::ZERO)?;
-    let said = pair.a.counter("carp0", "opackets")?;
+    let sent = pair.a.counter("carp0", "opackets")?;
     clocks.suspend(&pair.a, 2)?;
     pair.b.wait_for_counter("carp0", "opackets", 5)?;
     ensure!(
-        pair.a.counter("carp0", "opackets")? == said,
-        "A has spoken: {}",
+        pair.a.counter("carp0", "opackets")? == sent,
+        "A has sent: {}",
         reason(&pair.a)?
     );
     pair.recovers(ADDRESS, before)
 }
 
 #[test]
-fn clock_that_was_ahead_leaves_no_second_master_in_strict_replay_mode() -> Result<()> {
+fn clock_that_was_ahead_leaves_no_second_master() -> Result<()> {
     let (pair, clocks) = pair()?;
     let right = Moved::default();
     for carpd in [&pair.a, &pair.b] {
         carpd.carpctl("sysctl net.inet.carp.replay=2 net.inet.carp.replay_window=2")?;
     }
     for later in [2 * HOUR, Duration::from_millis(2500)] {
-        goes_on(&pair)?;
+        state_stays(&pair)?;
         clocks.set(Moved { later, ..right })?;
         // B refuses what is sealed outside of the window.
         let wait = master_down(1, 100) + later.min(Duration::from_secs(3));
@@ -194,6 +177,6 @@ fn clock_that_was_ahead_leaves_no_second_master_in_strict_replay_mode() -> Resul
         pair.b
             .wait_for_state("carp0", "BACKUP", Duration::from_secs(2))?;
     }
-    goes_on(&pair)?;
+    state_stays(&pair)?;
     pair.a.wait_for_state("carp0", "MASTER", Duration::ZERO)
 }

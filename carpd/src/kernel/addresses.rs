@@ -1,5 +1,4 @@
-//! Virtual addresses in the kernel: each with a lease, and with the route to its prefix if it shall
-//! have one.
+//! Virtual addresses in the kernel: each has a lease, and the route to its prefix if there is to be one.
 
 use core::net::IpAddr;
 
@@ -12,28 +11,32 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::netlink::{Change, Netlink};
 use super::netlink_error::NetlinkError;
-use super::routes;
 
-/// `IFA_PROTO` of every address of ours, by which they are known again: CARP's own IP protocol
-/// number. Kernels before 5.18 do not keep it.
+/// `IFA_PROTO` of every virtual address, by which it is recognised: CARP's IP protocol number. Kernels
+/// before 5.18 do not keep it.
 const PROTOCOL: AddressProtocol = AddressProtocol::Other(PROTOCOL_NUMBER);
 
-/// The same as a number.
+/// Metric of the routes to the prefixes of virtual addresses: worse than that of every route of the
+/// kernel, of DHCP clients and of network managers, so that the host's own route to the same prefix is
+/// used while there is one.
+pub(super) const METRIC: u32 = 11_200_000;
+
+/// [`PROTOCOL`] as a number.
 pub(super) const PROTOCOL_NUMBER: u8 = 112;
 
-/// How an address is in the kernel.
+/// Virtual address in the form that it has in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Placed {
     address: VirtualAddress,
-    /// Whether the kernel makes the route to its prefix.
-    brings_route: bool,
+    /// Set if the kernel makes the route to its prefix.
+    has_route: bool,
 }
 
 impl Placed {
-    /// `is_routed` says whether there shall be a route to its prefix.
+    /// Places `address`. If `is_routed`, there is to be a route to its prefix.
     ///
-    /// An IPv4 address on a physical interface is alone in its prefix: one of the host's own that
-    /// came later would be its secondary one, without a route, and be removed with it
+    /// An IPv4 address on a physical interface is alone in its prefix. Otherwise one of the host's own
+    /// that came later would be its secondary address, without a route, and would be removed with it
     /// (`inet_insert_ifa()`, `inet_del_ifa()`).
     pub(super) const fn new(place: Place, address: VirtualAddress, is_routed: bool) -> Self {
         match (place, address.address) {
@@ -42,30 +45,30 @@ impl Placed {
                     prefix: 32,
                     ..address
                 },
-                brings_route: false,
+                has_route: false,
             },
             (Place::Parent(_) | Place::Device | Place::SilentDevice, _) => Self {
                 address,
-                brings_route: is_routed,
+                has_route: is_routed,
             },
         }
     }
 }
 
-/// Adds `address` to the interface numbered `index`, or makes its lease start anew.
+/// Adds an address to the device with number `index`, or renews its lease.
 ///
-/// At each such request for an IPv6 address the kernel reports the interface's multicast groups
-/// again, whatever the flags (`net/ipv6/addrconf.c`, `inet6_rtm_newaddr()`, which by way of
-/// `ipv6_find_idev()` comes to `ipv6_mc_up()`). They are the groups that it is in.
+/// At each such request for an IPv6 address the kernel reports again the multicast groups that the
+/// device has joined (`net/ipv6/addrconf.c`: `inet6_rtm_newaddr()` calls `ipv6_find_idev()`, which calls
+/// `ipv6_mc_up()`).
 pub(super) fn put(index: u32, placed: Placed, lease: u32) -> Change {
     let message = RouteNetlinkMessage::NewAddress(leased(index, placed, lease));
     (message, NLM_F_CREATE | NLM_F_REPLACE)
 }
 
-/// Adds `address` to the interface numbered `index` if it is not there; `true` if it was not.
+/// Adds an address to the device with number `index`, unless it is there. Returns true if it was missing.
 ///
 /// # Errors
-/// What the kernel answers.
+/// The refusal of the kernel.
 pub(super) fn add(
     netlink: &Netlink,
     index: u32,
@@ -75,10 +78,7 @@ pub(super) fn add(
     let message = RouteNetlinkMessage::NewAddress(leased(index, placed, lease));
     match netlink.change((message, NLM_F_CREATE | NLM_F_EXCL)) {
         Ok(()) => Ok(true),
-        Err(NetlinkError {
-            errno: libc::EEXIST,
-            ..
-        }) => Ok(false),
+        Err(error) if error.errno == libc::EEXIST => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -89,22 +89,19 @@ pub(super) fn take_away(index: u32, placed: Placed) -> Change {
     (RouteNetlinkMessage::DelAddress(message), 0)
 }
 
-/// What was to be taken away is so too if its lease has run out, or its interface is gone.
+/// Takes for success that the lease of an address has ended before it is taken away, or that its device
+/// is gone.
 pub(super) fn is_away(result: Result<(), NetlinkError>) -> Result<(), NetlinkError> {
     match result {
-        Err(NetlinkError {
-            errno: libc::EADDRNOTAVAIL | libc::ENODEV,
-            ..
-        }) => Ok(()),
+        Err(error) if matches!(error.errno, libc::EADDRNOTAVAIL | libc::ENODEV) => Ok(()),
         result => result,
     }
 }
 
-/// Takes away every address of ours that is on no device of ours, as a crashed carpd leaves them
-/// on physical interfaces.
+/// Takes every virtual address away that a previous instance has left on a physical interface.
 ///
 /// # Errors
-/// What the kernel answers.
+/// The refusal of the kernel.
 pub(super) fn sweep(netlink: &Netlink) -> Result<(), NetlinkError> {
     for message in netlink.addresses()? {
         if is_virtual(&message) {
@@ -114,14 +111,14 @@ pub(super) fn sweep(netlink: &Netlink) -> Result<(), NetlinkError> {
     Ok(())
 }
 
-/// Whether carpd put the address there.
+/// Returns true if carpd has added the address.
 pub(super) fn is_virtual(message: &AddressMessage) -> bool {
     message
         .attributes
         .contains(&AddressAttribute::Protocol(PROTOCOL))
 }
 
-/// The address itself, `IFA_LOCAL` before `IFA_ADDRESS`, which on a point-to-point link is the
+/// Returns the address: `IFA_LOCAL` if there is one, because on a point-to-point link `IFA_ADDRESS` is the
 /// peer's.
 pub(super) fn own(message: &AddressMessage) -> Option<DeviceAddress> {
     let mut address: Option<IpAddr> = None;
@@ -139,7 +136,7 @@ pub(super) fn own(message: &AddressMessage) -> Option<DeviceAddress> {
     })
 }
 
-/// All flags; the header has room for the first eight only.
+/// Returns all flags, of which the header has only the first eight.
 pub(super) fn flags(message: &AddressMessage) -> AddressFlags {
     message
         .attributes
@@ -172,22 +169,19 @@ fn plain(index: u32, VirtualAddress { address, prefix }: VirtualAddress) -> Addr
 }
 
 fn leased(index: u32, placed: Placed, lease: u32) -> AddressMessage {
-    let Placed {
-        address,
-        brings_route,
-    } = placed;
+    let Placed { address, has_route } = placed;
     let mut message = plain(index, address);
     let mut cache = CacheInfo::default();
     cache.ifa_valid = lease;
-    let mut flags = if brings_route {
+    let mut flags = if has_route {
         AddressFlags::empty()
     } else {
         AddressFlags::Noprefixroute
     };
     match address.address {
         IpAddr::V4(_) => cache.ifa_preferred = lease,
-        // Preferred for no time, so that no new connection of this host starts from it (RFC 6724
-        // §5 rule 3); no duplicate address detection, which would find the other members.
+        // It is never preferred, so that no new connection of this host starts from it (RFC 6724 §5
+        // rule 3). Duplicate address detection is off: it would find the other hosts of the group.
         IpAddr::V6(_) => {
             message.header.flags = AddressHeaderFlags::Nodad;
             flags |= AddressFlags::Nodad;
@@ -197,7 +191,7 @@ fn leased(index: u32, placed: Placed, lease: u32) -> AddressMessage {
         AddressAttribute::Flags(flags),
         AddressAttribute::CacheInfo(cache),
         AddressAttribute::Protocol(PROTOCOL),
-        AddressAttribute::RoutePriority(routes::METRIC),
+        AddressAttribute::RoutePriority(METRIC),
     ]);
     message
 }

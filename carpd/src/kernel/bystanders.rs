@@ -1,5 +1,5 @@
-//! Warns of addresses and devices of this host that lose something while a physical interface
-//! carries carp interfaces. The log names each once.
+//! Warnings about addresses and devices of this host that carpd affects while a physical interface carries
+//! carp interfaces. The log names each once.
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,19 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use carp_proto::IfIndex;
 use tracing::warn;
 
-use super::worker::Worker;
+use super::holdings::Holdings;
 
-/// Devices that may lose, and the names that the log has had.
+/// Addresses and devices that carpd may affect, and those that the log has named.
 #[derive(Debug, Default)]
 pub(super) struct Bystanders {
-    /// The macvlan and macvtap devices of others: their number, what they are on, their name.
+    /// Macvlan and macvtap devices of other programs: number, physical interface, name.
     guests: BTreeMap<u32, (IfIndex, String)>,
     named_guests: BTreeSet<u32>,
     named_addresses: BTreeSet<(IfIndex, IpAddr)>,
 }
 
 impl Bystanders {
-    /// The device of this number is on an interface, or `None`: gone.
+    /// Follows a change of the guest with this number, which has this physical interface and name, or is
+    /// gone.
     pub(super) fn follow(&mut self, number: u32, guest: Option<(IfIndex, String)>) {
         if let Some(guest) = guest {
             self.guests.insert(number, guest);
@@ -28,31 +29,21 @@ impl Bystanders {
             self.named_guests.remove(&number);
         }
     }
-}
 
-impl Worker {
-    /// Sets the sysctls of a physical interface, and names everything that loses by that.
-    pub(super) fn attach(&mut self, interface: IfIndex) {
-        self.sysctls.attach(interface, &self.netlink);
-        self.name_silenced(interface);
-        self.name_guests();
-    }
-
-    /// Names the addresses of other interfaces for which a physical interface answered ARP
-    /// requests before its `arp_ignore` was changed. One interface has `changed`.
-    pub(super) fn name_silenced(&mut self, changed: IfIndex) {
-        let physical: Vec<IfIndex> = self.sysctls.answering_less().collect();
-        for interface in physical {
-            let lost = self.own.elsewhere_in_subnets_of(interface, changed);
-            let named = &mut self.bystanders.named_addresses;
-            let fresh: Vec<IpAddr> = lost
+    /// Names the addresses of other interfaces for which a physical interface answered ARP requests
+    /// before carpd set its `arp_ignore`. The addresses of one interface have `changed`.
+    pub(super) fn name_silenced(&mut self, changed: IfIndex, holdings: &Holdings) {
+        for interface in holdings.attached.answering_less() {
+            let lost = holdings.own.elsewhere_in_subnets_of(interface, changed);
+            let named = &mut self.named_addresses;
+            let new: Vec<IpAddr> = lost
                 .into_iter()
                 .filter(|address| named.insert((interface, *address)))
                 .collect();
-            let Some((first, rest)) = fresh.split_first() else {
+            let Some((first, rest)) = new.split_first() else {
                 continue;
             };
-            let Some(name) = self.netlink.name_of(interface) else {
+            let Some(name) = holdings.netlink.name_of(interface) else {
                 continue;
             };
             let more = match rest.len() {
@@ -66,20 +57,15 @@ impl Worker {
         }
     }
 
-    /// Names the devices of others on a physical interface that carries carp interfaces: they get
-    /// no frame that leaves by that interface.
-    pub(super) fn name_guests(&mut self) {
-        let attached: BTreeSet<IfIndex> = self.sysctls.attached().collect();
-        let Bystanders {
-            guests,
-            named_guests,
-            ..
-        } = &mut self.bystanders;
-        for (number, (interface, guest)) in guests {
-            if !attached.contains(interface) || !named_guests.insert(*number) {
+    /// Names the guests of physical interfaces that carry carp interfaces: they receive no frame that
+    /// leaves by that interface.
+    pub(super) fn name_guests(&mut self, holdings: &Holdings) {
+        let attached: BTreeSet<IfIndex> = holdings.attached.all().collect();
+        for (number, (interface, guest)) in &self.guests {
+            if !attached.contains(interface) || !self.named_guests.insert(*number) {
                 continue;
             }
-            let Some(name) = self.netlink.name_of(*interface) else {
+            let Some(name) = holdings.netlink.name_of(*interface) else {
                 continue;
             };
             warn!(

@@ -1,4 +1,4 @@
-//! Where this host's default routes lead.
+//! Gateways of the default routes of this host.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeSet;
@@ -12,22 +12,22 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::netlink::Netlink;
 use super::netlink_error::NetlinkError;
 
-/// Addresses to which no route leads but the default one: RFC 7600 section 5.5, RFC 6666.
-const NOWHERE: [IpAddr; 2] = [
+/// Addresses to which only a default route leads: RFC 7600 section 5.5, RFC 6666.
+const PROBES: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 8)),
     IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1)),
 ];
 
 impl Netlink {
-    /// The gateways of the default routes by which this host sends, in its main table or where its
-    /// rules lead. Two requests, however many routes there are.
+    /// Returns the gateways of the default routes that this host uses, in its main table or in the
+    /// tables of its rules. That takes two requests, with any number of routes.
     ///
     /// # Errors
-    /// The connection broke.
+    /// The connection is broken.
     pub(super) fn default_gateways(&self) -> Result<BTreeSet<Gateway>, NetlinkError> {
         let mut gateways = BTreeSet::new();
-        self.get(NOWHERE.map(route_to).to_vec(), |answer| {
-            // A refusal is that there is no route.
+        self.get(PROBES.map(route_to).to_vec(), |answer| {
+            // A refusal means that there is no route.
             if let Ok(RouteNetlinkMessage::NewRoute(route)) = answer {
                 gateways.extend(gateways_of(route));
             }
@@ -36,12 +36,12 @@ impl Netlink {
     }
 }
 
-/// Whether a change of this route may be one of [`Netlink::default_gateways`].
+/// Returns true for a route whose change can change [`Netlink::default_gateways`].
 pub(super) const fn is_default(route: &RouteMessage) -> bool {
     route.header.destination_prefix_length == 0
 }
 
-/// Asks for the route to `address` as it is in its table.
+/// Returns a request for the route to `address` as it is in its table.
 fn route_to(address: IpAddr) -> RouteNetlinkMessage {
     let (address_family, prefix, to) = match address {
         IpAddr::V4(address) => (AddressFamily::Inet, 32, RouteAddress::Inet(address)),
@@ -58,7 +58,7 @@ fn route_to(address: IpAddr) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetRoute(message)
 }
 
-/// Those of a default route; none of another one.
+/// Returns the gateways of a default route; none for another one.
 fn gateways_of(route: &RouteMessage) -> Vec<Gateway> {
     if !is_default(route) || route.header.kind != RouteType::Unicast {
         return Vec::new();

@@ -19,7 +19,7 @@ use rtnetlink::sys::{Socket, SocketAddr};
 use tracing::debug;
 
 use super::datagram::{self, messages};
-use super::devices::Seen;
+use super::device_report::DeviceReport;
 use super::netlink_error::NetlinkError;
 
 /// Limit of changes in one system call: their refusals fit into [`RECEIVE_BUFFER`].
@@ -175,7 +175,7 @@ impl Netlink {
     /// Returns the name of an interface; `None` if it is gone.
     pub(super) fn name_of(&self, interface: IfIndex) -> Option<String> {
         let link = self.link_numbered(interface.0).ok()??;
-        Some(Seen::of(&link).name)
+        Some(DeviceReport::of(&link).name)
     }
 
     /// Asks for several objects with one system call. The kernel sends one message for each, or a

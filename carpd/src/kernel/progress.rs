@@ -1,4 +1,4 @@
-//! Whether the kernel thread does what is asked of it.
+//! Progress of the kernel thread, by which the protocol loop notices that it hangs.
 
 use core::cell::Cell;
 use core::time::Duration;
@@ -7,25 +7,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use carp_proto::Instant;
 
-/// Counts what was asked, on the asking thread.
+/// Counter of requests, on the requesting thread.
 #[derive(Debug)]
 pub(super) struct Progress {
-    asked: Cell<u64>,
+    requested: Cell<u64>,
     done: Arc<AtomicU64>,
-    /// How much was done when something was last seen to be done.
+    /// Number of done requests when that number was last seen to change.
     seen: Cell<u64>,
     since: Cell<Instant>,
 }
 
-/// Counts what was done, on the working thread.
+/// Counter of done requests, on the working thread.
 #[derive(Debug)]
 pub(super) struct Done(Arc<AtomicU64>);
 
-/// Nothing asked yet.
+/// Returns both counters at zero.
 pub(super) fn start() -> (Progress, Done) {
     let done = Arc::new(AtomicU64::new(0));
     let progress = Progress {
-        asked: Cell::new(0),
+        requested: Cell::new(0),
         done: Arc::clone(&done),
         seen: Cell::new(0),
         since: Cell::new(Instant::ZERO),
@@ -34,20 +34,20 @@ pub(super) fn start() -> (Progress, Done) {
 }
 
 impl Progress {
-    /// Something more is asked. Gives how long nothing was done although something was asked.
-    pub(super) fn ask(&self, now: Instant) -> Duration {
+    /// Counts a request. Returns the time for which no request was done although there was one.
+    pub(super) fn request(&self, now: Instant) -> Duration {
         let done = self.done.load(Ordering::Relaxed);
-        if done != self.seen.get() || done == self.asked.get() {
+        if done != self.seen.get() || done == self.requested.get() {
             self.seen.set(done);
             self.since.set(now);
         }
-        self.asked.set(self.asked.get().wrapping_add(1));
+        self.requested.set(self.requested.get().wrapping_add(1));
         now.since(self.since.get())
     }
 }
 
 impl Done {
-    /// One more.
+    /// Counts a done request.
     pub(super) fn one(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -58,15 +58,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_waits_counts() {
+    fn only_waiting_requests_count() {
         let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
         let (progress, done) = start();
-        assert_eq!(progress.ask(at(10)), Duration::ZERO);
+        assert_eq!(progress.request(at(10)), Duration::ZERO);
         done.one();
-        assert_eq!(progress.ask(at(20)), Duration::ZERO, "nothing waited");
-        assert_eq!(progress.ask(at(22)), Duration::from_secs(2));
+        assert_eq!(progress.request(at(20)), Duration::ZERO, "nothing waited");
+        assert_eq!(progress.request(at(22)), Duration::from_secs(2));
         done.one();
-        assert_eq!(progress.ask(at(25)), Duration::ZERO, "something was done");
-        assert_eq!(progress.ask(at(29)), Duration::from_secs(4));
+        assert_eq!(
+            progress.request(at(25)),
+            Duration::ZERO,
+            "something was done"
+        );
+        assert_eq!(progress.request(at(29)), Duration::from_secs(4));
     }
 }

@@ -1,30 +1,54 @@
-//! In which order work is done: what keeps or ends an address before what makes a device.
+//! Order of kernel work: work that keeps or ends an address comes before work that makes a device. A
+//! device takes milliseconds to make, so that thousands take many seconds, and meanwhile the leases of
+//! other carp interfaces would end.
 //!
-//! **Invariant:** all work for one unit is done in the order in which it was asked for, and so is
-//! all work that is not for a unit. A device takes milliseconds to make, thousands of them take
-//! many seconds, and the leases of those that are up would run out meanwhile.
+//! **Invariant:** all work for one carp interface is done in the order of the requests, and so is all work
+//! for none.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use carp_proto::{Instant, Unit, Work};
+use carp_proto::{IfIndex, Instant, Unit, Work};
 
-use super::Job;
+use super::news::Awaited;
 
-/// What is still to be done.
+/// One entry of the queue.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Work, with the time of the request.
+    Work(Work, Instant),
+    /// [`Work::Renew`] for several carp interfaces.
+    Renew(Vec<(Unit, u32)>, Instant),
+    /// Sets the sysctls of a physical interface.
+    Attach(IfIndex),
+    /// Puts the sysctls of a physical interface back.
+    Detach(IfIndex),
+    /// Sets the helper devices of a physical interface up or down.
+    SetUpHelpers(IfIndex, bool),
+    /// Sends the probe with this number: frames without a destination.
+    Probe(IfIndex, u64, Vec<Vec<u8>>),
+    /// Removes what the previous instance left.
+    Sweep,
+    /// Leaves everything as it is when the thread ends.
+    Keep,
+    /// Confirms the work of one carp interface, or of all.
+    Confirm(Option<Unit>, Awaited),
+}
+
+/// Work that is to be done.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// Done first.
+    /// Work that is done first.
     prompt: VecDeque<Job>,
-    /// Making devices, and whatever was asked for later and must come after it.
+    /// Making of devices, and later work that must follow it.
     slow: VecDeque<Job>,
-    /// How many entries of `slow` each unit has.
+    /// Number of entries in `slow` of each carp interface.
     waiting: BTreeMap<Unit, usize>,
-    /// How many times each unit is still to leave.
+    /// Number of [`Work::Leave`] of each carp interface.
     leaves: BTreeMap<Unit, usize>,
 }
 
 impl Queue {
-    /// Appends a job behind those that it must not overtake.
+    /// Appends a job after those that it must not overtake.
     pub(super) fn push(&mut self, job: Job) {
         match job {
             Job::Work(Work::Renew { unit, lease }, asked) => {
@@ -45,7 +69,7 @@ impl Queue {
                 }
             }
             Job::Confirm(of, _) if self.is_waiting(of) => self.slow.push_back(job),
-            // It removes whatever nobody has asked for by then.
+            // It removes what no work has asked for by then.
             Job::Sweep if !self.slow.is_empty() => self.slow.push_back(job),
             Job::Sweep
             | Job::Attach(_)
@@ -57,14 +81,14 @@ impl Queue {
         }
     }
 
-    /// Whether work for this unit, or for any, waits for devices.
+    /// Returns true if work of this carp interface waits for devices; with `None`, work of any.
     fn is_waiting(&self, of: Option<Unit>) -> bool {
         of.map_or(!self.waiting.is_empty(), |unit| {
             self.waiting.contains_key(&unit)
         })
     }
 
-    /// The next one.
+    /// Returns the next job.
     pub(super) fn pop(&mut self) -> Option<Job> {
         let job = self.prompt.pop_front().or_else(|| self.pop_slow())?;
         if let Job::Work(Work::Leave { unit }, _) = &job {
@@ -73,13 +97,13 @@ impl Queue {
         Some(job)
     }
 
-    /// Whether what was just popped for `unit` is out of date: it leaves later.
+    /// Returns true if the job that was just popped is out of date, because `unit` leaves later.
     pub(super) fn is_leaving(&self, unit: Unit) -> bool {
         self.leaves.contains_key(&unit)
     }
 
-    /// The next one for whoever is about to end and to take everything back: making anything is
-    /// not worth while any more, but who was MASTER bows out.
+    /// Returns the next job of a thread that is about to end and undo all changes: it makes and takes
+    /// nothing more, but a MASTER still bows out.
     pub(super) fn pop_last(&mut self) -> Option<Job> {
         loop {
             let job = self.pop()?;
@@ -92,8 +116,8 @@ impl Queue {
         }
     }
 
-    /// Who leaves next, one after the other with nothing between but what goes with it, and that it
-    /// is confirmed.
+    /// Returns the carp interfaces that leave next, up to the first job that does not belong to leaving
+    /// and is no confirmation.
     pub(super) fn leaving(&self) -> impl Iterator<Item = Unit> {
         let run = self.prompt.iter().take_while(|job| {
             matches!(
@@ -126,7 +150,7 @@ impl Queue {
         Some(job)
     }
 
-    /// Where taking the addresses still waits for the device, their lease starts anew with it.
+    /// Renews the lease in a [`Work::Take`] that still waits for its device.
     fn push_renewals(&mut self, leases: Vec<(Unit, u32)>, asked: Instant) {
         let (waiting, prompt): (Vec<_>, Vec<_>) = leases
             .into_iter()
@@ -141,7 +165,7 @@ impl Queue {
                 }
             }
         }
-        // Also without any: what was asked for is counted, and so is what is done.
+        // Even without any, because requests and done work are counted.
         self.prompt.push_back(Job::Renew(prompt, asked));
     }
 }
@@ -169,9 +193,8 @@ const fn unit_of(work: &Work) -> Unit {
 
 #[cfg(test)]
 mod tests {
-    use carp_proto::{IfIndex, Mac, Place, RequestId};
+    use carp_proto::{Mac, Place, RequestId};
 
-    use super::super::Awaited;
     use super::*;
 
     fn carp(number: u16) -> Unit {
@@ -257,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_is_leaving_until_that_is_done() {
+    fn interface_is_leaving_until_that_is_done() {
         let mut queue = Queue::default();
         for job in [take(1), leave(1), take(1), ensure(2), take(2), leave(2)] {
             queue.push(job);
@@ -282,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn no_address_waits_for_the_devices_of_others() {
+    fn addresses_do_not_wait_for_devices_of_other_interfaces() {
         let jobs = [ensure(1), ensure(2), take(3), leave(4)];
         let renewal = Job::Renew(vec![(carp(3), 3)], at(2));
         let order = order(queue(jobs.into_iter().chain([renewal])));
@@ -297,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_one_unit_keeps_its_order() {
+    fn work_of_one_interface_keeps_its_order() {
         let jobs = [
             ensure(1),
             take(1),
@@ -312,7 +335,7 @@ mod tests {
         while let Some(job) = queue.pop() {
             done.push(short(&job));
             if done.len() == 6 {
-                // Nothing of the unit waits any more.
+                // No job of the interface waits any more.
                 queue.push(leave(1));
             }
         }
@@ -330,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn confirmation_follows_the_work_of_its_unit_and_of_no_other() {
+    fn confirmation_follows_the_work_of_its_interface_alone() {
         let confirm = |of: Option<u16>, number| {
             let awaited = Awaited::Request(RequestId(number));
             Job::Confirm(of.map(carp), awaited)
@@ -355,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_reaches_who_still_waits_for_its_device() {
+    fn renewal_extends_the_lease_of_a_take_that_waits() {
         let renewal = Job::Renew(vec![(carp(1), 5), (carp(2), 5)], at(10));
         let order = order(queue([ensure(1), take(1), renewal]));
         assert_eq!(
@@ -365,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn who_ends_makes_nothing_more_and_still_bows_out() {
+    fn ending_thread_makes_nothing_and_still_bows_out() {
         let jobs = [ensure(1), take(1), leave(1), bow_out(1), Job::Sweep];
         let mut queue = queue(jobs);
         let last: Vec<_> =
@@ -374,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_leave_together_are_known_together() {
+    fn leaving_interfaces_are_known_together() {
         let confirmed = Job::Confirm(Some(carp(1)), Awaited::News(carp(1), 1));
         let jobs = [leave(1), bow_out(1), confirmed, leave(2), take(3), leave(4)];
         let queue = queue(jobs);

@@ -1,4 +1,4 @@
-//! A carpd that goes on with what the one before left in the kernel.
+//! Adoption of what the previous instance left in the kernel.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::{Kernel, RunDir, addresses_of, carp, eth0, mac};
 
 const ALL: [&str; 2] = ["192.0.2.1/24", "2001:db8::1/64"];
 
-/// What the kernel tells of addresses and links meanwhile.
+/// Recorder of the changes of addresses and links that the kernel reports.
 struct Monitor(Child);
 
 impl Monitor {
@@ -22,7 +22,7 @@ impl Monitor {
             .spawn()
             .unwrap();
         let monitor = Self(child);
-        // It listens once it has its socket.
+        // It records once it has its socket.
         let sockets = format!("/proc/{}/fd", monitor.0.id());
         eventually("ip monitor listens", || {
             let targets = std::fs::read_dir(&sockets).unwrap();
@@ -41,7 +41,7 @@ impl Monitor {
 }
 
 #[test]
-fn a_master_keeps_its_addresses_without_a_moment_in_between() {
+fn master_keeps_its_addresses_without_a_gap() {
     on_a_cable(async |lab| {
         let run_dir = RunDir::new();
         work_and_be_killed(&run_dir).await;
@@ -62,7 +62,7 @@ fn a_master_keeps_its_addresses_without_a_moment_in_between() {
         kernel.handle.sweep();
         assert_eq!(kernel.settle().await, Vec::<String>::new());
         assert!(lab.peer_succeeds("ping -c 1 -W 2 192.0.2.1"));
-        // The device of carp1, which nobody asked for, goes when nothing else is to be done.
+        // No work asked for carp1, whose device is removed when there is no other work.
         eventually("carp1 is gone", || !succeeds("ip link show dev carp1"));
         let told = monitor.stop();
         let gone: Vec<&str> = told
@@ -86,7 +86,7 @@ fn a_master_keeps_its_addresses_without_a_moment_in_between() {
 }
 
 #[test]
-fn sysctls_that_the_previous_version_did_not_set_are_set() {
+fn sysctls_that_an_older_version_did_not_set_are_set() {
     on_a_cable(async |_lab| {
         let run_dir = RunDir::new();
         work_and_be_killed(&run_dir).await;
@@ -97,14 +97,14 @@ fn sysctls_that_the_previous_version_did_not_set_are_set() {
         let mut kernel = Kernel::adopt_in(run_dir).await;
         kernel.take(0, Place::Device, &ALL, 30);
         assert_eq!(kernel.settle().await, Vec::<String>::new());
-        // Before anybody looks after what others have changed.
+        // The first inspection comes later.
         assert_eq!(run(&format!("cat {device}/medium_id")), "-1\n");
         assert_eq!(get("ipv4/conf/carp0/arp_filter"), 0);
     });
 }
 
 #[test]
-fn what_nobody_asks_for_is_removed() {
+fn leftovers_without_work_are_removed() {
     on_a_cable(async |_lab| {
         let run_dir = RunDir::new();
         work_and_be_killed(&run_dir).await;
@@ -121,7 +121,7 @@ fn what_nobody_asks_for_is_removed() {
 }
 
 #[test]
-fn a_backup_keeps_its_device_and_loses_what_it_has_no_right_to() {
+fn backup_keeps_its_device_and_loses_its_addresses() {
     on_a_cable(async |lab| {
         let run_dir = RunDir::new();
         work_and_be_killed(&run_dir).await;
@@ -137,7 +137,7 @@ fn a_backup_keeps_its_device_and_loses_what_it_has_no_right_to() {
 }
 
 #[test]
-fn a_device_that_shall_be_another_one_is_replaced() {
+fn device_with_another_mac_is_replaced() {
     on_a_cable(async |_lab| {
         let run_dir = RunDir::new();
         work_and_be_killed(&run_dir).await;
@@ -147,7 +147,7 @@ fn a_device_that_shall_be_another_one_is_replaced() {
             parent: eth0(),
             mac: mac(7),
         });
-        // And this one has moved to the physical interface.
+        // The addresses of carp1 move to the physical interface.
         kernel.take(1, Place::Parent(eth0()), &["192.0.2.5/24"], 30);
         kernel.handle.sweep();
         kernel.settle().await;
@@ -159,11 +159,11 @@ fn a_device_that_shall_be_another_one_is_replaced() {
 }
 
 #[test]
-fn one_that_died_on_its_way_to_master_is_no_master() {
+fn instance_that_died_on_the_way_to_master_is_no_master() {
     on_a_cable(async |lab| {
         let run_dir = RunDir::new();
         work_and_be_killed(&run_dir).await;
-        // Addresses first, ears last: it had come as far as this.
+        // It died when it had added the addresses, and its device was still deaf.
         run("ip link set carp0 type macvlan mode source");
         let mut kernel = Kernel::adopt_in(run_dir).await;
         let on_device = |on| matches!(on, LeasedOn::Device { .. });
@@ -179,7 +179,7 @@ fn one_that_died_on_its_way_to_master_is_no_master() {
 }
 
 #[test]
-fn one_that_is_told_to_keep_leaves_everything_but_for_as_long_as_the_lease() {
+fn kept_addresses_stay_as_long_as_their_lease() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.handle.attach(eth0());
@@ -197,5 +197,28 @@ fn one_that_is_told_to_keep_leaves_everything_but_for_as_long_as_the_lease() {
         let kernel = Kernel::adopt_in(run_dir).await;
         assert!(kernel.leases.is_empty());
         kernel.finish().await;
+    });
+}
+
+#[test]
+fn addresses_that_all_moved_to_the_parent_are_renewed() {
+    on_a_cable(async |_lab| {
+        let run_dir = RunDir::new();
+        work_and_be_killed(&run_dir).await;
+        let mut kernel = Kernel::adopt_in(run_dir).await;
+        for (unit, address) in [(0, "192.0.2.1/24"), (1, "192.0.2.5/24")] {
+            kernel.take(unit, Place::Parent(eth0()), &[address], 30);
+        }
+        kernel.handle.sweep();
+        kernel.handle.renew(vec![(carp(0), 300), (carp(1), 300)]);
+        assert_eq!(kernel.settle().await, Vec::<String>::new());
+        eventually("both devices are gone", || {
+            !succeeds("ip link show dev carp0") && !succeeds("ip link show dev carp1")
+        });
+        for address in ["192.0.2.1", "192.0.2.5"] {
+            let shown = run(&format!("ip -o address show dev eth0 to {address}"));
+            let is_renewed = (280..=300).any(|left| shown.contains(&format!("_lft {left}sec")));
+            assert!(is_renewed, "{shown}");
+        }
     });
 }

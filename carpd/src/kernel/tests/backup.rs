@@ -1,4 +1,4 @@
-//! A BACKUP's device: deaf, mute and without addresses.
+//! Device of a BACKUP: deaf, mute and without addresses.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::{Kernel, addresses_of, carp, eth0};
 const ALL: [&str; 3] = ["192.0.2.1/24", "192.0.2.7/32", "2001:db8::1/64"];
 
 #[test]
-fn it_answers_nothing_neither_before_nor_after_it_was_master() {
+fn backup_answers_nothing_before_and_after_it_was_master() {
     on_a_cable(async |lab| {
         let mut kernel = Kernel::start().await;
         kernel.handle.attach(eth0());
@@ -21,7 +21,7 @@ fn it_answers_nothing_neither_before_nor_after_it_was_master() {
             assert_eq!(lab.who_has("192.0.2.1"), Vec::<String>::new(), "{round}");
             lab.on_peer("ip neighbour replace 192.0.2.1 lladdr 00:00:5e:00:01:01 dev eth0");
             assert!(!lab.peer_succeeds("ping -c 1 -W 1 192.0.2.1"), "{round}");
-            // Not even for an address that the host has.
+            // It does not answer for an own address of the host either.
             lab.on_peer("ip neighbour replace 192.0.2.2 lladdr 00:00:5e:00:01:01 dev eth0");
             assert!(!lab.peer_succeeds("ping -c 1 -W 1 192.0.2.2"), "{round}");
             lab.on_peer("ip neighbour flush dev eth0");
@@ -33,7 +33,7 @@ fn it_answers_nothing_neither_before_nor_after_it_was_master() {
 }
 
 #[test]
-fn it_forwards_nothing_that_is_flooded_to_it() {
+fn backup_forwards_no_flooded_packet() {
     on_a_cable(async |lab| {
         set("ipv4/ip_forward", 1);
         run("ip link add far0 type veth peer name far1");
@@ -62,9 +62,9 @@ fn it_forwards_nothing_that_is_flooded_to_it() {
 }
 
 #[test]
-fn it_says_nothing_with_the_virtual_mac() {
+fn backup_sends_nothing_with_the_virtual_mac() {
     on_a_cable(async |lab| {
-        // Every temptation to join further groups.
+        // A router joins further groups.
         set("ipv6/conf/all/forwarding", 1);
         set("ipv4/ip_forward", 1);
         let mut kernel = Kernel::start().await;
@@ -82,14 +82,14 @@ fn it_says_nothing_with_the_virtual_mac() {
         assert_ne!(
             capture.stop(),
             Vec::<String>::new(),
-            "a MASTER tells its groups"
+            "a MASTER reports its groups"
         );
 
         kernel.leave(0);
         kernel.settle().await;
         let capture = lab.capture("ether src 00:00:5e:00:01:01");
         std::thread::sleep(Duration::from_millis(1500));
-        // The carrier comes back: another occasion to tell.
+        // When the carrier comes back, the kernel reports groups again.
         lab.on_peer("ip link set eth0 down");
         lab.on_peer("ip link set eth0 up");
         std::thread::sleep(Duration::from_millis(1500));
@@ -98,7 +98,7 @@ fn it_says_nothing_with_the_virtual_mac() {
 }
 
 #[test]
-fn it_leaves_within_milliseconds() {
+fn master_leaves_without_setting_its_device_down() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);
@@ -112,12 +112,13 @@ fn it_leaves_within_milliseconds() {
             times.push(start.elapsed());
         }
         times.sort();
-        assert!(times[10] < Duration::from_millis(10), "{times:?}");
+        // Setting a device down takes 7 to 28 ms each time, and as much again to set it up.
+        assert!(times[0] < Duration::from_millis(7), "{times:?}");
     });
 }
 
 #[test]
-fn going_down_waits_and_is_forgotten_if_the_unit_is_needed_again() {
+fn setting_a_device_down_waits_and_is_cancelled_by_new_work() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);

@@ -1,18 +1,20 @@
-//! What a carpd that was killed leaves in the kernel, and what the next one makes of it.
+//! Removal of what a killed instance has left in the kernel.
 
 use carp_proto::{Place, Work};
 use tokio::sync::mpsc::unbounded_channel;
 
+use super::super::attached::Attached;
+use super::super::holdings::Holdings;
 use super::super::netlink::Netlink;
+use super::super::queue::Job;
 use super::super::worker::Worker;
-use super::super::{Job, Options};
 use super::lab::{on_a_cable, run, succeeds};
 use super::{Kernel, RunDir, addresses_of, carp, eth0, mac, virtual_addresses};
 use crate::clock::Clock;
 use crate::net::Sender;
 
 #[test]
-fn the_next_one_removes_everything_and_nothing_else() {
+fn next_instance_removes_everything_of_the_killed_one() {
     on_a_cable(async |_lab| {
         let run_dir = RunDir::new();
         work_and_be_killed(&run_dir).await;
@@ -35,7 +37,7 @@ fn the_next_one_removes_everything_and_nothing_else() {
 }
 
 #[test]
-fn a_stranger_in_our_link_group_is_spared() {
+fn foreign_device_in_our_link_group_is_left_alone() {
     on_a_cable(async |_lab| {
         let run_dir = RunDir::new();
         work_and_be_killed(&run_dir).await;
@@ -48,18 +50,14 @@ fn a_stranger_in_our_link_group_is_spared() {
     });
 }
 
-/// Two devices, one of them MASTER, and an address on the physical interface; then the end,
-/// without any cleaning up.
+/// Makes two devices, one of them of a MASTER, and an address on the physical interface, and leaves them.
 pub(super) async fn work_and_be_killed(run_dir: &RunDir) {
     let netlink = Netlink::connect().unwrap();
-    let options = Options {
-        run_dir: run_dir.0.clone(),
-        adopt: false,
-        realtime: None,
-    };
+    let attached = Attached::load(&run_dir.0.join("sysctls"), &netlink);
     let (news, _) = unbounded_channel();
-    let mut worker = Worker::start(options, netlink, Sender::open().unwrap(), news).await;
-    worker.perform(Job::Attach(eth0())).await;
+    let holdings = Holdings::new(netlink, Sender::open().unwrap(), news, attached);
+    let mut worker = Worker::start(holdings, false);
+    worker.perform(Job::Attach(eth0()));
     let take = |unit, place, addresses: &[&str]| {
         let addresses = virtual_addresses(addresses);
         let take = Work::Take {
@@ -77,7 +75,7 @@ pub(super) async fn work_and_be_killed(run_dir: &RunDir) {
             parent: eth0(),
             mac: mac(unit),
         };
-        worker.perform(Job::Work(ensure, Clock.now().instant)).await;
+        worker.perform(Job::Work(ensure, Clock.now().instant));
     }
     worker.perform(take(0, Place::Device, &["192.0.2.1/24", "2001:db8::1/64"]));
     worker.perform(take(2, Place::Parent(eth0()), &["192.0.2.3/24"]));

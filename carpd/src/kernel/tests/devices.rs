@@ -1,4 +1,4 @@
-//! The carp devices among others: whose they are, and what happens when somebody meddles.
+//! Carp devices among those of other programs, and changes by other programs.
 
 use carp_proto::{IfIndex, Mac, Place, Work};
 
@@ -6,7 +6,7 @@ use super::lab::{eventually, index_of, on_a_cable, run, succeeds};
 use super::{Kernel, addresses_of, carp, mac};
 
 #[test]
-fn a_foreign_interface_of_that_name_is_left_alone() {
+fn foreign_interface_with_that_name_is_left_alone() {
     on_a_cable(async |_lab| {
         run("ip link add carp0 type veth peer name other");
         let before = run("ip -o link show dev carp0");
@@ -24,7 +24,7 @@ fn a_foreign_interface_of_that_name_is_left_alone() {
 }
 
 #[test]
-fn a_new_mac_or_parent_makes_a_new_device() {
+fn new_mac_or_physical_interface_makes_a_new_device() {
     on_a_cable(async |_lab| {
         run("ip link add eth1 type veth peer name other && ip link set eth1 up");
         let mut kernel = Kernel::start().await;
@@ -57,7 +57,7 @@ fn a_new_mac_or_parent_makes_a_new_device() {
 }
 
 #[test]
-fn a_device_that_somebody_removed_is_made_anew_with_its_addresses() {
+fn removed_device_is_made_anew_with_its_addresses() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);
@@ -72,7 +72,7 @@ fn a_device_that_somebody_removed_is_made_anew_with_its_addresses() {
 }
 
 #[test]
-fn addresses_that_somebody_removed_come_back_by_themselves() {
+fn removed_addresses_are_put_back() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);
@@ -84,7 +84,7 @@ fn addresses_that_somebody_removed_come_back_by_themselves() {
 }
 
 #[test]
-fn a_device_is_removed_and_a_removal_is_forgotten_if_it_is_needed_again() {
+fn removal_of_a_device_is_cancelled_by_new_work() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);
@@ -106,7 +106,7 @@ fn a_device_is_removed_and_a_removal_is_forgotten_if_it_is_needed_again() {
 }
 
 #[test]
-fn a_clean_stop_leaves_nothing_behind() {
+fn clean_stop_leaves_nothing_behind() {
     on_a_cable(async |_lab| {
         let links = || run("ip -o link show | cut -d: -f2");
         let before = (links(), run("ip -o address show dev eth0 scope global"));
@@ -130,7 +130,7 @@ fn a_clean_stop_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_the_kernel_refuses_is_told_once_for_each_take() {
+fn refusal_is_reported_once_for_each_take() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.handle.work(Work::Ensure {
@@ -156,7 +156,7 @@ fn what_the_kernel_refuses_is_told_once_for_each_take() {
 }
 
 #[test]
-fn a_device_goes_with_its_parent() {
+fn device_is_gone_with_its_physical_interface() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);

@@ -1,4 +1,4 @@
-//! Two hosts on one cable, in network namespaces of their own.
+//! Two hosts on one cable, each in a network namespace.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -15,8 +15,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::net::Sender;
 
-/// Real time that anything may take before a test has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// Limit for everything that a test waits for.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `eth0` of the host under test (`192.0.2.2`, `2001:db8::2`) is cabled to `eth0` of a peer
 /// (`192.0.2.9`, `2001:db8::9`).
@@ -26,7 +26,7 @@ pub(crate) struct Lab {
     peer: String,
 }
 
-/// Runs `story` on a thread in the host's namespace, and removes everything afterwards.
+/// Runs `story` on a thread in the namespace of the host, and removes both namespaces afterwards.
 pub(crate) fn on_a_cable<F: Future<Output = ()>>(story: impl FnOnce(Lab) -> F + Send + 'static) {
     let outcome = thread::spawn(move || {
         let lab = Lab::build();
@@ -72,17 +72,17 @@ impl Lab {
         lab
     }
 
-    /// What `command` prints on the peer; it must succeed.
+    /// Runs a command on the peer, which must succeed, and returns its output.
     pub(crate) fn on_peer(&self, command: &str) -> String {
         run(&format!("ip netns exec {} {command}", self.peer))
     }
 
-    /// Whether `command` succeeds on the peer.
+    /// Returns true if a command succeeds on the peer.
     pub(crate) fn peer_succeeds(&self, command: &str) -> bool {
         succeeds(&format!("ip netns exec {} {command}", self.peer))
     }
 
-    /// Starts to write down what the peer receives and `filter` accepts.
+    /// Starts to capture the frames that the peer receives and `filter` accepts.
     pub(crate) fn capture(&self, filter: &str) -> Capture {
         let mut child = shell(&format!(
             "exec ip netns exec {} tcpdump --immediate-mode -l -n -e -Q in -i eth0 {filter}",
@@ -120,7 +120,7 @@ impl Lab {
         assert_eq!(sender.send_all(&[(index, frame)]), [Ok(())]);
     }
 
-    /// Sends a frame from the peer's `eth0` again and again until it is stopped.
+    /// Sends a frame from the peer's `eth0` repeatedly until it is stopped.
     pub(crate) fn repeat_from_peer(&self, frame: Vec<u8>) -> Repeater {
         let peer = self.peer.clone();
         let done = Arc::new(AtomicBool::new(false));
@@ -129,8 +129,8 @@ impl Lab {
             enter(&peer);
             let (sender, index) = (Sender::open().unwrap(), index_of("eth0"));
             let (mut sent, start) = (0, Instant::now());
-            while !stop.load(Ordering::Relaxed) && start.elapsed() < 6 * PATIENCE {
-                // A queue without room is a pause.
+            while !stop.load(Ordering::Relaxed) && start.elapsed() < 6 * TIMEOUT {
+                // If the queue is full, the next attempt follows.
                 sent += u32::from(sender.send_all(&[(index, &frame)]) == [Ok(())]);
             }
             sent
@@ -138,7 +138,7 @@ impl Lab {
         Repeater { done, thread }
     }
 
-    /// The link-layer address that the peer has for `address`, if it has one.
+    /// Returns the link-layer address of `address` in the peer's neighbour table.
     pub(crate) fn neighbour(&self, address: &str) -> Option<String> {
         let table = self.on_peer(&format!("ip neighbour show {address} dev eth0"));
         let mut words = table
@@ -147,9 +147,9 @@ impl Lab {
         words.nth(1).map(str::to_owned)
     }
 
-    /// All link-layer addresses that answer an ARP request of the peer's, each once.
+    /// Returns all link-layer addresses that answer an ARP request of the peer, each once.
     pub(crate) fn who_has(&self, address: &str) -> Vec<String> {
-        // It fails if nobody answers, which is an answer too.
+        // arping(8) fails if no host answers.
         let command = format!(
             "ip netns exec {} arping -b -c 2 -w 1 -I eth0 {address} || true",
             self.peer
@@ -173,7 +173,7 @@ impl Drop for Lab {
     }
 }
 
-/// Sends until it is stopped, or for a minute.
+/// Thread that sends until it is stopped, or for a minute.
 #[derive(Debug)]
 pub(crate) struct Repeater {
     done: Arc<AtomicBool>,
@@ -181,14 +181,14 @@ pub(crate) struct Repeater {
 }
 
 impl Repeater {
-    /// Ends it. Gives how many frames were sent.
+    /// Stops, and returns the number of frames sent.
     pub(crate) fn stop(self) -> u32 {
         self.done.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
 }
 
-/// A running tcpdump.
+/// Running tcpdump.
 #[derive(Debug)]
 pub(crate) struct Capture {
     child: Child,
@@ -196,9 +196,9 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// Stops, and gives back a line for every frame.
+    /// Stops, and returns a line for each frame.
     pub(crate) fn stop(mut self) -> Vec<String> {
-        // Frames on their way through the kernel reach tcpdump first.
+        // Frames that are still in the kernel reach tcpdump in this time.
         thread::sleep(Duration::from_millis(100));
         let child = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(child, rustix::process::Signal::INT).unwrap();
@@ -219,13 +219,13 @@ impl Capture {
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        // It has ended, unless the test has failed.
+        // This fails if it has ended, as it has unless the test failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What `command` prints in the namespace of this thread; it must succeed.
+/// Runs a command in the namespace of this thread, which must succeed, and returns its output.
 #[track_caller]
 pub(crate) fn run(command: &str) -> String {
     let output = shell(command).output().unwrap();
@@ -237,7 +237,7 @@ pub(crate) fn run(command: &str) -> String {
     text
 }
 
-/// Whether `command` succeeds in the namespace of this thread.
+/// Returns true if a command succeeds in the namespace of this thread.
 pub(crate) fn succeeds(command: &str) -> bool {
     shell(command).output().unwrap().status.success()
 }
@@ -247,7 +247,7 @@ pub(crate) fn set(path: &str, value: u8) {
     std::fs::write(format!("/proc/sys/net/{path}"), value.to_string()).unwrap();
 }
 
-/// A sysctl in the namespace of this thread.
+/// Reads a sysctl in the namespace of this thread.
 pub(crate) fn get(path: &str) -> u8 {
     std::fs::read_to_string(format!("/proc/sys/net/{path}"))
         .unwrap()
@@ -256,20 +256,20 @@ pub(crate) fn get(path: &str) -> u8 {
         .unwrap()
 }
 
-/// The number of an interface in the namespace of this thread.
+/// Returns the number of an interface in the namespace of this thread.
 pub(crate) fn index_of(name: &str) -> IfIndex {
     let text = run(&format!("ip -o link show dev {name}"));
     IfIndex(text.split(':').next().unwrap().parse().unwrap())
 }
 
-/// Waits until something holds that comes about by itself.
+/// Waits until a condition holds, and returns the time that took.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
     while !holds() {
         assert!(
-            start.elapsed() < PATIENCE,
-            "not so for {PATIENCE:?}: {what}"
+            start.elapsed() < TIMEOUT,
+            "not true within {TIMEOUT:?}: {what}"
         );
         thread::sleep(Duration::from_millis(20));
     }

@@ -1,4 +1,4 @@
-//! What is told of links and addresses.
+//! Reports of links and addresses.
 
 use carp_proto::{IfIndex, Link, Mac, Place};
 
@@ -6,7 +6,7 @@ use super::super::News;
 use super::lab::{on_a_cable, run};
 use super::{Kernel, eth0};
 
-/// What is told of `index` next, once `holds` is true of it.
+/// Returns the next report of a link for which `holds` returns true.
 async fn next(kernel: &mut Kernel, index: IfIndex, holds: impl Fn(&Link) -> bool) -> Link {
     loop {
         if let News::Link(link) = kernel.news().await
@@ -26,7 +26,7 @@ fn addresses(link: &Link) -> Vec<String> {
 }
 
 #[test]
-fn all_links_are_told_with_their_addresses_before_ready() {
+fn all_links_are_reported_with_addresses_before_ready() {
     on_a_cable(async |_lab| {
         run("ip link set eth0 mtu 1400");
         run("ip link add tun0 type veth peer name other && ip link set tun0 multicast off");
@@ -57,7 +57,7 @@ fn all_links_are_told_with_their_addresses_before_ready() {
 }
 
 #[test]
-fn changes_are_told_as_they_come() {
+fn changes_of_a_link_are_reported() {
     on_a_cable(async |lab| {
         let mut kernel = Kernel::start().await;
         let index = eth0();
@@ -67,15 +67,15 @@ fn changes_are_told_as_they_come() {
         next(&mut kernel, index, Link::works).await;
 
         run("ip address add 198.51.100.1/24 dev eth0");
-        let told = next(&mut kernel, index, |link| {
+        let reported = next(&mut kernel, index, |link| {
             addresses(link).contains(&"198.51.100.1/24".to_owned())
         });
-        told.await;
+        reported.await;
         run("ip address delete 198.51.100.1/24 dev eth0");
-        let told = next(&mut kernel, index, |link| {
+        let reported = next(&mut kernel, index, |link| {
             !addresses(link).contains(&"198.51.100.1/24".to_owned())
         });
-        told.await;
+        reported.await;
 
         run("ip link set eth0 address 02:00:00:00:00:77");
         next(&mut kernel, index, |link| {
@@ -96,7 +96,7 @@ fn changes_are_told_as_they_come() {
 }
 
 #[test]
-fn a_port_that_is_closed_has_no_carrier() {
+fn closed_port_has_no_carrier() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         let index = eth0();
@@ -110,7 +110,7 @@ fn a_port_that_is_closed_has_no_carrier() {
 }
 
 #[test]
-fn an_address_is_told_once_it_can_be_used() {
+fn address_is_reported_once_it_is_usable() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         run("ip address add 2001:db8::77/64 dev eth0");
@@ -126,7 +126,7 @@ fn an_address_is_told_once_it_can_be_used() {
 }
 
 #[test]
-fn our_own_devices_and_addresses_are_not_told() {
+fn own_devices_and_addresses_are_not_reported() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);
@@ -137,7 +137,7 @@ fn our_own_devices_and_addresses_are_not_told() {
             &["192.0.2.3/24", "2001:db8::3/64"],
             30,
         );
-        // What comes after them is told after them.
+        // A later link is reported after them.
         kernel.settle().await;
         run("ip link add after0 type veth peer name other");
         loop {

@@ -1,4 +1,4 @@
-//! A MASTER's addresses: what they look like, who hears of them, and how long they stay.
+//! Addresses of a MASTER: their form, the replies for them, and the time that they stay.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{Awaited, Kernel, News, addresses_of, carp, eth0, mac};
 const VIRTUAL_MAC: &str = "00:00:5e:00:01:01";
 
 #[test]
-fn its_addresses_have_a_lease_and_a_route_worse_than_the_host_has() {
+fn addresses_have_a_lease_and_a_route_of_a_worse_metric() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);
@@ -44,7 +44,7 @@ fn its_addresses_have_a_lease_and_a_route_worse_than_the_host_has() {
         let way = run("ip route get 192.0.2.9; ip -6 route get 2001:db8::9");
         assert!(!way.contains("carp0"), "{way}");
 
-        // They come back with the addresses, and go with them.
+        // The routes are put back and removed with the addresses.
         run("ip address flush dev carp0");
         eventually("the routes are back", || {
             run("ip route show dev carp0").contains("192.0.2.0/24")
@@ -58,7 +58,7 @@ fn its_addresses_have_a_lease_and_a_route_worse_than_the_host_has() {
 }
 
 #[test]
-fn its_virtual_mac_alone_answers() {
+fn virtual_mac_alone_answers() {
     on_a_cable(async |lab| {
         let mut kernel = Kernel::start().await;
         kernel.handle.attach(eth0());
@@ -95,7 +95,7 @@ fn its_virtual_mac_alone_answers() {
 }
 
 #[test]
-fn its_host_never_asks_with_a_virtual_address() {
+fn host_sends_no_arp_request_from_a_virtual_address() {
     on_a_cable(async |lab| {
         let mut kernel = Kernel::start().await;
         kernel.handle.attach(eth0());
@@ -119,7 +119,7 @@ fn its_host_never_asks_with_a_virtual_address() {
 }
 
 #[test]
-fn its_addresses_go_by_themselves_unless_the_lease_is_renewed() {
+fn addresses_end_with_a_lease_that_is_not_renewed() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);
@@ -140,7 +140,7 @@ fn its_addresses_go_by_themselves_unless_the_lease_is_renewed() {
 }
 
 #[test]
-fn the_others_survive_when_the_first_address_is_removed() {
+fn other_addresses_stay_when_the_first_is_removed() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);
@@ -159,7 +159,7 @@ fn the_others_survive_when_the_first_address_is_removed() {
 }
 
 #[test]
-fn a_prefix_can_be_changed() {
+fn prefix_can_be_changed() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);
@@ -173,7 +173,7 @@ fn a_prefix_can_be_changed() {
 }
 
 #[test]
-fn the_kernel_does_not_answer_where_carpd_balances() {
+fn kernel_answers_no_arp_request_on_a_silent_device() {
     on_a_cable(async |lab| {
         let mut kernel = Kernel::start().await;
         kernel.handle.attach(eth0());
@@ -182,7 +182,7 @@ fn the_kernel_does_not_answer_where_carpd_balances() {
         kernel.settle().await;
         assert_eq!(lab.who_has("192.0.2.1"), Vec::<String>::new());
 
-        // But what is sent to the virtual MAC arrives.
+        // Packets to the virtual MAC arrive.
         lab.on_peer(&format!(
             "ip neighbour add 192.0.2.1 lladdr {VIRTUAL_MAC} dev eth0"
         ));
@@ -195,7 +195,7 @@ fn the_kernel_does_not_answer_where_carpd_balances() {
 }
 
 #[test]
-fn it_forwards_exactly_if_the_physical_interface_does() {
+fn device_forwards_exactly_if_the_physical_interface_does() {
     on_a_cable(async |_lab| {
         set("ipv4/conf/eth0/forwarding", 1);
         set("ipv6/conf/eth0/forwarding", 1);
@@ -215,7 +215,7 @@ fn it_forwards_exactly_if_the_physical_interface_does() {
 }
 
 #[test]
-fn an_ipv6_address_is_refused_in_plain_words_where_ipv6_is_disabled() {
+fn ipv6_address_is_refused_where_ipv6_is_disabled() {
     on_a_cable(async |_lab| {
         set("ipv6/conf/eth0/disable_ipv6", 1);
         let mut kernel = Kernel::start().await;
@@ -234,7 +234,7 @@ fn an_ipv6_address_is_refused_in_plain_words_where_ipv6_is_disabled() {
 }
 
 #[test]
-fn leases_renewed_together_are_each_renewed_or_refused_by_themselves() {
+fn lease_of_a_removed_device_does_not_stop_other_renewals() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         for unit in 0..3 {
@@ -243,7 +243,7 @@ fn leases_renewed_together_are_each_renewed_or_refused_by_themselves() {
             kernel.take(unit, Place::Device, &[&address], 4);
         }
         assert_eq!(kernel.settle().await, Vec::<String>::new());
-        // Whoever is not MASTER, or is no more, is passed over.
+        // Interfaces that are not MASTER, or do not exist, are passed over.
         kernel.ensure(3);
         run("ip link delete carp1");
         let units = [0, 1, 2, 3, 4].map(|unit| (carp(unit), 30));
@@ -264,14 +264,14 @@ fn leases_renewed_together_are_each_renewed_or_refused_by_themselves() {
 }
 
 #[test]
-fn a_lease_does_not_wait_for_the_devices_of_others() {
+fn renewal_does_not_wait_for_other_devices() {
     const OTHERS: u16 = 200;
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);
         kernel.take(0, Place::Device, &["192.0.2.1/24"], 30);
         kernel.settle().await;
-        // The last of them is told of, since it is refused.
+        // The last of them is reported, because the kernel refuses it.
         let (parent, nowhere) = (eth0(), IfIndex(u32::MAX >> 1));
         for unit in 1..=OTHERS {
             kernel.handle.work(Work::Ensure {
@@ -302,7 +302,7 @@ fn a_lease_does_not_wait_for_the_devices_of_others() {
         let shown = run("ip -o address show dev carp0");
         let renewed = (280..=300).any(|left| shown.contains(&format!("valid_lft {left}sec")));
         assert!(renewed, "{shown}");
-        // Nor does the end: what is about to be removed is not made.
+        // The end does not wait either: devices that would be removed at once are not made.
         kernel.finish().await;
         assert!(!succeeds("ip link show dev carp0") && !succeeds("ip link show dev carp1"));
     });

@@ -1,4 +1,4 @@
-//! The kernel thread at work, in network namespaces, judged by the system's own tools.
+//! Tests of the kernel thread in network namespaces. The system's own tools check its work.
 
 mod adopt;
 mod backup;
@@ -21,15 +21,15 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 use super::{Awaited, Handle, News, Options, start};
-use lab::PATIENCE;
+use lab::TIMEOUT;
 
-/// A kernel thread in the namespace of the calling thread.
+/// Kernel thread in the namespace of the calling thread.
 struct Kernel {
     handle: Handle,
     news: UnboundedReceiver<News>,
-    /// The links told before [`News::Ready`].
+    /// Links that were sent before [`News::Ready`].
     links: Vec<Link>,
-    /// What was found.
+    /// Leases that were found.
     leases: BTreeSet<Lease>,
     run_dir: RunDir,
 }
@@ -43,7 +43,7 @@ impl Kernel {
         Self::start_as(run_dir, false).await
     }
 
-    /// Goes on with what another one left behind.
+    /// Adopts what the previous instance left.
     async fn adopt_in(run_dir: RunDir) -> Self {
         Self::start_as(run_dir, true).await
     }
@@ -102,15 +102,15 @@ impl Kernel {
     }
 
     async fn news(&mut self) -> News {
-        timeout(PATIENCE, self.news.recv())
+        timeout(TIMEOUT, self.news.recv())
             .await
             .expect("news in time")
             .expect("a living thread")
     }
 
-    /// Waits until the queue is done, and says what was refused meanwhile.
+    /// Waits until all queued work is done, and returns what was refused meanwhile.
     async fn settle(&mut self) -> Vec<String> {
-        // Only what is for one unit is done in order.
+        // Only the work of one interface is done in order.
         let mut markers: BTreeSet<u16> = (0..10).chain([999]).collect();
         for unit in &markers {
             let marker = Awaited::Request(RequestId(u64::from(*unit)));
@@ -157,7 +157,7 @@ impl Kernel {
     }
 }
 
-/// A directory of our own.
+/// Directory of one test.
 struct RunDir(PathBuf);
 
 impl RunDir {
@@ -210,7 +210,7 @@ fn virtual_addresses(texts: &[&str]) -> Vec<VirtualAddress> {
         .collect()
 }
 
-/// What `ip` says of each address of `device`.
+/// Returns the line of ip(8) for each address of `device`.
 fn addresses_of(device: &str) -> Vec<String> {
     lab::run(&format!("ip -o address show dev {device}"))
         .lines()

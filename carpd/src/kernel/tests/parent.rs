@@ -8,7 +8,7 @@ use super::lab::{eventually, on_a_cable, run};
 use super::{Kernel, addresses_of, carp, eth0};
 
 #[test]
-fn they_are_leased_there_and_taken_away_again() {
+fn addresses_are_leased_on_the_parent_and_taken_away() {
     on_a_cable(async |lab| {
         let mut kernel = Kernel::start().await;
         kernel.handle.attach(eth0());
@@ -34,7 +34,7 @@ fn they_are_leased_there_and_taken_away_again() {
 }
 
 #[test]
-fn an_address_of_its_own_stays_its_own() {
+fn own_address_of_the_parent_is_not_leased() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.take(

@@ -1,4 +1,4 @@
-//! What never leaves from a device, whoever sends, and for what it answers.
+//! Frames that a carp device never sends, and addresses for which it answers.
 
 use carp_proto::{Place, Work};
 
@@ -7,34 +7,34 @@ use super::{Kernel, addresses_of, carp, eth0};
 
 const VIRTUAL_MAC: &str = "00:00:5e:00:01:01";
 
-/// How many frames the peer gets from the virtual MAC when a program of others asks for the peer.
-fn leaves(lab: &Lab) -> usize {
+/// Returns the number of frames with the virtual MAC that reach the peer when another program looks for it.
+fn frames_sent(lab: &Lab) -> usize {
     let capture = lab.capture(&format!("ether src {VIRTUAL_MAC}"));
-    // It fails where nobody answers, as a deaf device hears nobody.
+    // arping(8) fails on a deaf device, which receives no reply.
     run("arping -D -c 2 -w 1 -I carp0 192.0.2.9 || true");
     capture.stop().len()
 }
 
 #[test]
-fn nothing_leaves_a_backups_device_whoever_sends() {
+fn device_of_a_backup_sends_nothing_for_any_program() {
     on_a_cable(async |lab| {
         let mut kernel = Kernel::start().await;
         kernel.ensure(0);
         kernel.settle().await;
-        assert_eq!(leaves(&lab), 0, "it was never MASTER");
+        assert_eq!(frames_sent(&lab), 0, "it was never MASTER");
         for _ in 0..2 {
             kernel.take(0, Place::Device, &["192.0.2.1/24"], 30);
             assert_eq!(kernel.settle().await, Vec::<String>::new());
-            assert!(leaves(&lab) > 0, "a MASTER's frames are not held back");
+            assert!(frames_sent(&lab) > 0, "a MASTER sends");
             kernel.leave(0);
             kernel.settle().await;
-            assert_eq!(leaves(&lab), 0, "it has left");
+            assert_eq!(frames_sent(&lab), 0, "it has left");
         }
     });
 }
 
 #[test]
-fn a_master_that_forwards_is_no_arp_proxy() {
+fn master_that_forwards_is_no_arp_proxy() {
     on_a_cable(async |lab| {
         set("ipv4/ip_forward", 1);
         set("ipv4/conf/all/proxy_arp", 1);
@@ -56,7 +56,7 @@ fn a_master_that_forwards_is_no_arp_proxy() {
 }
 
 #[test]
-fn what_a_device_inherits_does_not_silence_it() {
+fn inherited_arp_filter_does_not_silence_a_device() {
     on_a_cable(async |lab| {
         set("ipv4/conf/default/arp_filter", 1);
         let mut kernel = Kernel::start().await;
@@ -69,7 +69,7 @@ fn what_a_device_inherits_does_not_silence_it() {
 }
 
 #[test]
-fn addresses_that_move_to_the_physical_interface_leave_no_device_behind() {
+fn addresses_moved_to_the_physical_interface_leave_no_device() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         let addresses = ["192.0.2.1/24", "2001:db8::1/64"];

@@ -1,4 +1,4 @@
-//! Sysctls of physical interfaces: set while attached, put back afterwards.
+//! Sysctls of physical interfaces: set while the interface is attached, put back afterwards.
 
 use super::crash::work_and_be_killed;
 use super::lab::{get, index_of, on_a_cable, run, set};
@@ -17,7 +17,7 @@ fn tag_of(device: &str) -> i32 {
 }
 
 #[test]
-fn they_are_set_while_attached_and_put_back_when_detached() {
+fn sysctls_are_set_while_attached_and_put_back_after_that() {
     on_a_cable(async |_lab| {
         run("ip link set eth0 down && ip link set eth0 name eth0.7 && ip link set eth0.7 up");
         set("ipv4/conf/eth0.7/arp_announce", 1);
@@ -40,7 +40,7 @@ fn they_are_set_while_attached_and_put_back_when_detached() {
 }
 
 #[test]
-fn what_is_strict_enough_is_not_touched_and_what_somebody_changed_stays() {
+fn stricter_and_later_values_of_an_administrator_stay() {
     on_a_cable(async |_lab| {
         set("ipv4/conf/eth0/arp_ignore", 2);
         let mut kernel = Kernel::start().await;
@@ -54,7 +54,7 @@ fn what_is_strict_enough_is_not_touched_and_what_somebody_changed_stays() {
 }
 
 #[test]
-fn a_clean_stop_puts_them_back() {
+fn clean_stop_puts_sysctls_back() {
     on_a_cable(async |_lab| {
         let mut kernel = Kernel::start().await;
         kernel.handle.attach(eth0());
@@ -66,7 +66,7 @@ fn a_clean_stop_puts_them_back() {
 }
 
 #[test]
-fn they_are_put_back_after_a_crash_whatever_became_of_the_run_directory() {
+fn sysctls_are_put_back_after_a_crash_without_any_file() {
     on_a_cable(async |_lab| {
         set("ipv4/conf/eth0/arp_announce", 1);
         work_and_be_killed(&RunDir::new()).await;
@@ -82,7 +82,7 @@ fn they_are_put_back_after_a_crash_whatever_became_of_the_run_directory() {
 }
 
 #[test]
-fn somebody_elses_tag_stays() {
+fn tag_of_another_program_stays() {
     on_a_cable(async |_lab| {
         set("ipv4/conf/eth0/tag", 7);
         let mut kernel = Kernel::start().await;
@@ -95,9 +95,9 @@ fn somebody_elses_tag_stays() {
 }
 
 #[test]
-fn a_file_of_an_older_version_is_heeded() {
+fn file_of_an_older_version_is_read() {
     on_a_cable(async |_lab| {
-        // As a carpd that was killed leaves it.
+        // A killed instance leaves it so.
         let run_dir = RunDir::new();
         let file = run_dir.0.join("sysctls");
         let index = eth0();

@@ -1,9 +1,8 @@
-//! Warns of nft(8)'s rules for the reverse path. They drop packets that come in on a carp device
-//! where the way back is by the physical interface, and nothing else shows that.
+//! Warning about rules of nft(8) for the reverse path. They drop packets that arrive on a carp device if
+//! replies leave by the physical interface, and nothing else shows that.
 //!
-//! Every two seconds carpd reads the number of the ruleset. If that has changed, carpd reads all
-//! rules; thousands of them take milliseconds, and a pause follows. Rules of iptables-legacy(8) are
-//! not seen.
+//! carpd reads the number of the ruleset, and all rules if that has changed. Thousands of rules take
+//! milliseconds, and a pause follows. carpd does not see rules of iptables-legacy(8).
 
 use core::time::Duration;
 use std::io;
@@ -16,46 +15,46 @@ use tracing::{debug, warn};
 
 use super::datagram::{self, HEADER, messages};
 
-/// The pause after all rules were read, in multiples of the time that this took.
-const PAUSE: u32 = 200;
+/// Pause after all rules were read, in multiples of the time that this took.
+const PAUSE_FACTOR: u32 = 200;
 
 /// The longest such pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// The messages of linux/netfilter/nfnetlink.h, `NFNL_SUBSYS_NFTABLES`: a rule, all rules, the
-/// ruleset's number.
+/// Messages of linux/netfilter/nfnetlink.h, `NFNL_SUBSYS_NFTABLES`: a rule, all rules, the number of the
+/// ruleset.
 const NEW_RULE: u16 = (10 << 8) | 6;
 const GET_RULE: u16 = (10 << 8) | 7;
 const NEW_GENERATION: u16 = (10 << 8) | 15;
 const GET_GENERATION: u16 = (10 << 8) | 16;
 
-/// `struct nfgenmsg`, in bytes.
+/// Size in bytes of `struct nfgenmsg`.
 const FAMILY: usize = 4;
 
-/// The packet filter of this network namespace.
+/// Packet filter of this network namespace.
 #[derive(Debug, Default)]
-pub(super) struct Filter {
+pub(super) struct PacketFilter {
     socket: Option<Socket>,
-    /// The number of the ruleset that was read last, and the earliest time for the next one.
+    /// Number of the ruleset that was read last, and the earliest time for the next.
     read: Option<(u32, tokio::time::Instant)>,
     /// Set while the ruleset has a rule for the reverse path, which the log has named.
     is_strict: bool,
 }
 
-impl Filter {
+impl PacketFilter {
     /// Reads the rules if they have changed, and warns.
     pub(super) fn check(&mut self) {
-        // Where there are modules, asking would load this one.
-        let is_there = |path| Path::new(path).exists();
-        if is_there("/proc/sys/kernel/modprobe") && !is_there("/sys/module/nf_tables") {
+        // A request would load the module.
+        let exists = |path| Path::new(path).exists();
+        if exists("/proc/sys/kernel/modprobe") && !exists("/sys/module/nf_tables") {
             return;
         }
-        if let Err(error) = self.look() {
+        if let Err(error) = self.read_if_changed() {
             debug!("cannot read the rules of nft: {error}");
         }
     }
 
-    fn look(&mut self) -> io::Result<()> {
+    fn read_if_changed(&mut self) -> io::Result<()> {
         let socket = match self.socket.take() {
             Some(socket) => socket,
             None => connect()?,
@@ -74,7 +73,7 @@ impl Filter {
                 );
             }
             self.is_strict = is_strict;
-            let pause = start.elapsed().saturating_mul(PAUSE).min(LONGEST_PAUSE);
+            let pause = start.elapsed().saturating_mul(PAUSE_FACTOR).min(MAX_PAUSE);
             self.read = Some((generation, start + pause));
         }
         self.socket = Some(socket);
@@ -121,8 +120,8 @@ fn ask(socket: &Socket, kind: u16, flags: u16) -> io::Result<()> {
     socket.send(&bytes, 0).map(drop)
 }
 
-/// Reads messages, as their kind and what is behind `struct nfgenmsg`, until one is the last. The
-/// kernel has answered when sendmsg(2) returns: nothing is waited for.
+/// Reads messages until `is_last` returns true for one: its kind, and the part after `struct nfgenmsg`.
+/// It never waits, because the kernel has answered when sendmsg(2) returns.
 fn receive(socket: &Socket, mut is_last: impl FnMut(u16, &[u8]) -> bool) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(datagram::MAX_SIZE);
     loop {
@@ -139,8 +138,8 @@ fn receive(socket: &Socket, mut is_last: impl FnMut(u16, &[u8]) -> bool) -> io::
     }
 }
 
-/// Returns true for a rule that looks for the way back to a packet's source by the interface that
-/// the packet came in by: `fib saddr . iif oif`, or iptables' `rpfilter`.
+/// Returns true for a rule that requires a route to the source of a packet by the interface on which the
+/// packet arrived: `fib saddr . iif oif`, or iptables' `rpfilter`.
 fn is_strict(rule: &[u8]) -> bool {
     const EXPRESSIONS: u16 = 4;
     const NAME: u16 = 1;
@@ -148,7 +147,7 @@ fn is_strict(rule: &[u8]) -> bool {
     const RESULT: u16 = 2;
     const FLAGS: u16 = 3;
     const MATCH_NAME: u16 = 1;
-    // The output interface's number or name.
+    // Number or name of the output interface.
     const INTERFACES: [u32; 2] = [1, 2];
     const SOURCE_AND_INPUT: u32 = 1 | 8;
     let expressions = attribute(rule, EXPRESSIONS).unwrap_or_default();
@@ -169,7 +168,7 @@ fn is_strict(rule: &[u8]) -> bool {
     })
 }
 
-/// The value of the first attribute of this kind.
+/// Returns the value of the first attribute of this kind.
 fn attribute(attributes: &[u8], kind: u16) -> Option<Vec<u8>> {
     let mut all = NlasIterator::new(attributes).filter_map(Result::ok);
     all.find(|found| found.kind() == kind)
