@@ -1,7 +1,7 @@
 //! What reads bytes that somebody else wrote: for the fuzz targets, and for their corpora as
 //! ordinary tests.
 
-pub use crate::api::fuzzed::settings;
+pub use crate::bus::fuzzed::settings;
 pub use crate::config::fuzzed::{rc_conf, sysctl_conf};
 pub use crate::state::fuzzed::state;
 

@@ -2,8 +2,8 @@
 
 mod alarm;
 mod allocator;
-mod api;
 mod bpf;
+mod bus;
 mod clock;
 mod coalescing;
 mod config;
@@ -37,7 +37,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use self::api::{Api, Places, Start};
+use self::bus::{Api, Places, Start};
 use self::clock::Clock;
 use self::config::Files;
 use self::daemon::{Ends, Stop};

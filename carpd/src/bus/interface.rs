@@ -10,11 +10,11 @@ use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, OwnedVariant, interface};
 
-use super::authorisation::{Action, Deed};
 use super::callers::Callers;
+use super::carpreq;
 use super::convert::View;
 use super::hub::{Hub, not_found};
-use super::vh;
+use super::polkit::{Action, Deed};
 use crate::settings;
 
 #[derive(Debug)]
@@ -200,7 +200,7 @@ impl InterfaceObject {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
         self.allow(Action::Configure, (connection, header)).await?;
-        let changes = vh::changes(&self.info()?, request)?;
+        let changes = carpreq::changes(&self.info()?, request)?;
         self.change(changes).await
     }
 
@@ -215,7 +215,7 @@ impl InterfaceObject {
             0 => self.hub.key(self.unit).await?.bytes().to_vec(),
             _ => Vec::new(),
         };
-        Ok((vh::row(&info, key),))
+        Ok((carpreq::row(&info, key),))
     }
 
     #[zbus(signal)]

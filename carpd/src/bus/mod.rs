@@ -12,10 +12,9 @@
 //! **Invariant:** nothing here can delay the protocol, and no client can delay another: every
 //! queue is bounded, and a client that does not read is let go.
 
-mod authorisation;
 mod board;
-mod bus;
 mod callers;
+mod carpreq;
 mod configuration;
 mod convert;
 mod emitter;
@@ -27,15 +26,16 @@ mod hub;
 mod interface;
 mod manager;
 mod masters;
-mod objects;
+mod object_manager;
 mod peer;
+mod polkit;
 mod private;
 mod socket;
 mod standing;
 mod sysctl;
+mod system;
 #[cfg(test)]
 mod tests;
-mod vh;
 
 use std::path::PathBuf;
 use std::pin::pin;
@@ -161,11 +161,11 @@ impl Api {
                     }
                     tokio::select! {
                         () = hub.closed() => {}
-                        () = bus::tried(&hub) => hub.systemd().ready(),
+                        () = system::tried(&hub) => hub.systemd().ready(),
                     }
                 },
                 self.socket.serve(&hub),
-                bus::keep(&hub, self.bus),
+                system::keep(&hub, self.bus),
                 configuration::reload_on(&hub, &mut hangups),
                 standing::keep_told(&hub),
                 masters::keep(&hub, &self.marks),

@@ -10,7 +10,7 @@ use carp_proto::{Input, Sysctl, Sysctls};
 use zbus::{Connection, OwnedVariant, Variant};
 
 use super::{Bench, START, carp0, eth0, flap, name};
-use crate::api::sysctl::property;
+use crate::bus::sysctl::property;
 
 pub(super) async fn interface(connection: &Connection) -> InterfaceProxy<'static> {
     InterfaceProxy::new(connection, names::interface_path("carp0"))

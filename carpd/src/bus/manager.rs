@@ -17,10 +17,10 @@ use zbus::{
     interface,
 };
 
-use super::authorisation::{Action, Deed, Verdict};
 use super::callers::Callers;
 use super::convert::View;
 use super::hub::{Hub, not_found, unexpected};
+use super::polkit::{Action, Deed, Verdict};
 use super::{configuration, convert, holders};
 use crate::settings;
 

@@ -21,9 +21,9 @@ use tracing::{debug, warn};
 use zbus::fdo::{DBusProxy, NameOwnerChangedStream};
 use zbus::{Connection, OwnedObjectPath, proxy};
 
-use super::bus::Presence;
 use super::hub::Hub;
 use super::standing;
+use super::system::Presence;
 
 /// systemd's name on the system bus.
 const SYSTEMD: &str = "org.freedesktop.systemd1";

@@ -9,7 +9,7 @@ use zbus::fdo::DBusProxy;
 use zbus::message::Header;
 use zbus::proxy::CacheProperties;
 
-use super::authorisation::{Deed, Questions, Verdict, is_interactive, refusal, root_alone};
+use super::polkit::{Deed, Questions, Verdict, is_interactive, refusal, root_alone};
 
 /// Who can be at the other end of a connection.
 #[derive(Clone, Debug)]

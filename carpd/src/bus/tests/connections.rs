@@ -12,8 +12,8 @@ use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
 
 use super::{Bench, PATIENCE, carp0, flap, until};
-use crate::api::peer::REST;
-use crate::api::private::PrivateSocket;
+use crate::bus::peer::REST;
+use crate::bus::private::PrivateSocket;
 
 #[tokio::test]
 async fn two_connections_see_the_same_and_hear_of_each_other() {

@@ -11,9 +11,9 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use super::board::Board;
-use super::bus::Presence;
 use super::convert;
 use super::peer::Peer;
+use super::system::Presence;
 use crate::config::Files;
 use crate::hooks::Hooks;
 use crate::lock::lock;

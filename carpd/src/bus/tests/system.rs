@@ -15,7 +15,7 @@ use zbus::fdo::DBusProxy;
 
 use super::connections::Place;
 use super::{Bench, PATIENCE, carp0};
-use crate::api::{Bus, bus};
+use crate::bus::{Bus, system};
 
 #[tokio::test]
 async fn the_name_is_there_with_all_objects_and_the_caller_is_known_by_its_bus() {
@@ -82,7 +82,7 @@ async fn a_bus_that_went_away_is_joined_again() {
 fn keep(bench: &Bench, daemon: &Daemon) -> JoinHandle<()> {
     let hub = Arc::clone(&bench.hub);
     let place = Bus::At(daemon.address.clone());
-    tokio::spawn(async move { bus::keep(&hub, place).await })
+    tokio::spawn(async move { system::keep(&hub, place).await })
 }
 
 /// A connection to the bus, made once somebody has our name there.

@@ -8,10 +8,10 @@ use carp_proto::{Answer, Request, Sysctl};
 use zbus::message::Header;
 use zbus::{Connection, OwnedVariant, Variant, interface};
 
-use super::authorisation::{Action, Deed};
 use super::callers::Callers;
 use super::convert;
 use super::hub::{Hub, unexpected};
+use super::polkit::{Action, Deed};
 
 /// The property that shows `sysctl`, by the name that its getter below has on the bus.
 pub(super) const fn property(sysctl: Sysctl) -> &'static str {

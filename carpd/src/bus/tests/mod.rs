@@ -1,12 +1,12 @@
 //! The API over a socket pair, in front of a real engine whose clock the tests turn.
 
-mod bus;
 mod configuration;
 mod connections;
 mod introspection;
 mod methods;
 mod refusals;
 mod signals;
+mod system;
 
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;

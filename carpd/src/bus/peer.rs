@@ -18,7 +18,7 @@ use super::callers::Callers;
 use super::hub::Hub;
 use super::interface::InterfaceObject;
 use super::manager::Manager;
-use super::objects::ObjectManager;
+use super::object_manager::ObjectManager;
 use super::socket::{self, Owner, Wanted};
 use super::sysctl::SysctlObject;
 
