@@ -5,6 +5,7 @@
 
 mod publishing;
 mod resume;
+mod settling;
 mod withheld;
 
 use std::collections::BTreeSet;
@@ -19,22 +20,17 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
-use self::publishing::tell_last;
-use self::withheld::Withheld;
+use self::publishing::Publishing;
 use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::coalescing::Coalescing;
 use crate::fairness::{self, Fairness, QUEUE_TURN};
-use crate::kernel::{self, Awaited};
+use crate::kernel;
 use crate::net::{self, Batch, Receivers, Sender};
-use crate::publish::{Ask, LoopEnd, News, Publisher, Running};
+use crate::publish::{LoopEnd, LoopRequest, News, Running};
 use crate::realtime::Priority;
-use crate::settling::Settling;
 use crate::state::{Keeper, Last, Past, Saving};
-use crate::systemd::Watchdog;
-
-/// Pause before the main thread is sent the full state again, after its queue was full.
-const CATCH_UP_INTERVAL: Duration = Duration::from_millis(100);
+use crate::systemd::watchdog::Watchdog;
 
 /// Pause after a virtual host became MASTER, so that others can follow before sockets change.
 const ROLES_DELAY: Duration = Duration::from_millis(100);
@@ -85,7 +81,10 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         (Sender::open()?, Alarm::new()?)
     };
     let Ends {
-        published: LoopEnd { publisher, asks },
+        published: LoopEnd {
+            publisher,
+            requests,
+        },
         kernel,
         kernel_news,
         past,
@@ -101,7 +100,7 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         receivers: Receivers::new(),
         sender,
         kernel,
-        publisher,
+        publishing: Publishing::new(publisher),
         past,
         saving: Saving::new(keeper),
         fairness: Fairness::default(),
@@ -109,14 +108,11 @@ pub(crate) fn start(ends: Ends) -> io::Result<JoinHandle<bool>> {
         leases: BTreeSet::new(),
         links_known: false,
         stalled: false,
-        catch_up: None,
-        settling: Settling::default(),
-        withheld: Withheld::default(),
         watchdog,
     };
     let thread = thread::Builder::new()
         .name("protocol".to_owned())
-        .spawn(move || runtime.block_on(daemon.run(asks, kernel_news, stop)))?;
+        .spawn(move || runtime.block_on(daemon.run(requests, kernel_news, stop)))?;
     realtime.map_or(Ok(()), |priority| priority.give(&thread))?;
     Ok(thread)
 }
@@ -128,31 +124,25 @@ struct Daemon {
     receivers: Receivers,
     sender: Sender,
     kernel: kernel::Handle,
-    publisher: Publisher,
+    publishing: Publishing,
     past: Option<Past>,
     saving: Saving,
     fairness: Fairness,
     coalescing: Coalescing,
     /// Leases that the kernel thread found at start.
     leases: BTreeSet<Lease>,
-    /// Whether all links are known, so that requests can be handled.
+    /// All links are known, so that requests can be handled.
     links_known: bool,
-    /// Whether the kernel thread hangs. The addresses have expired with their leases, and further
+    /// The kernel thread hangs. The addresses have expired with their leases, and further
     /// advertisements would keep other hosts from taking them.
     stalled: bool,
-    /// Time to send the main thread the full state; `None` while it is up to date.
-    catch_up: Option<Instant>,
-    /// Requests that wait for the kernel.
-    settling: Settling,
-    /// News that waits for the kernel.
-    withheld: Withheld,
     watchdog: Option<Watchdog>,
 }
 
 impl Daemon {
     async fn run(
         mut self,
-        mut asks: mpsc::Receiver<Ask>,
+        mut requests: mpsc::Receiver<LoopRequest>,
         mut kernel_news: mpsc::UnboundedReceiver<kernel::News>,
         mut stop: oneshot::Receiver<Stop>,
     ) -> bool {
@@ -176,7 +166,7 @@ impl Daemon {
                         self.coalescing.wait(now, self.deadline());
                     }
                     if self.fairness.queues_have_their_turn() {
-                        self.take_turn(&mut kernel_news, &mut asks, &mut batch);
+                        self.take_turn(&mut kernel_news, &mut requests, &mut batch);
                         match stop.try_recv() {
                             Err(TryRecvError::Empty) => {}
                             asked => break Some(asked.unwrap_or(Stop::GiveBack)),
@@ -186,7 +176,7 @@ impl Daemon {
                 Some(news) = kernel_news.recv() => self.news(news, &mut batch),
                 _ = self.alarm.expired() => self.timers(),
                 stop = &mut stop => break Some(stop.unwrap_or(Stop::GiveBack)),
-                Some(ask) = asks.recv(), if self.links_known => self.ask(ask),
+                Some(request) = requests.recv(), if self.links_known => self.request(request),
             }
         };
         match stop {
@@ -196,25 +186,24 @@ impl Daemon {
                 // Closing takes milliseconds, during which the kernel thread works.
                 drop((self.receivers, self.sender));
                 let end = self.kernel.finish();
-                tell_last(end, kernel_news, self.withheld, &mut self.publisher).await
+                self.publishing.finish(end, kernel_news).await
             }
             Some(Stop::GiveBack) => {
                 self.handle(Input::Request(STOP, Request::Stop));
                 drop((self.receivers, self.sender));
                 let end = self.kernel.finish();
-                let given_back =
-                    tell_last(end, kernel_news, self.withheld, &mut self.publisher).await;
+                let given_back = self.publishing.finish(end, kernel_news).await;
                 self.saving.end(Last::Forget).await && given_back
             }
             // The saved state is still that of the previous instance, if any.
             Some(Stop::Keep) if !self.saving.is_complete() => {
                 let end = self.kernel.keep();
-                tell_last(end, kernel_news, self.withheld, &mut self.publisher).await
+                self.publishing.finish(end, kernel_news).await
             }
             Some(Stop::Keep) => {
                 let unsaved = self.engine.take_unsaved(self.clock.now());
                 let end = self.kernel.keep();
-                let kept = tell_last(end, kernel_news, self.withheld, &mut self.publisher).await;
+                let kept = self.publishing.finish(end, kernel_news).await;
                 self.saving.end(Last::Keep(unsaved)).await && kept
             }
         }
@@ -224,10 +213,8 @@ impl Daemon {
     fn deadline(&self) -> Option<Instant> {
         let deadlines = [
             self.engine.deadline(),
-            self.catch_up,
+            self.publishing.deadline(),
             self.receivers.deadline(),
-            self.settling.deadline(),
-            self.withheld.deadline(),
             self.saving.deadline(&self.engine),
         ];
         deadlines.into_iter().flatten().min()
@@ -237,7 +224,7 @@ impl Daemon {
     fn take_turn(
         &mut self,
         kernel_news: &mut mpsc::UnboundedReceiver<kernel::News>,
-        asks: &mut mpsc::Receiver<Ask>,
+        requests: &mut mpsc::Receiver<LoopRequest>,
         batch: &mut Batch,
     ) {
         for _ in 0..QUEUE_TURN {
@@ -250,8 +237,10 @@ impl Daemon {
             if !self.links_known {
                 break;
             }
-            let Ok(ask) = asks.try_recv() else { break };
-            self.ask(ask);
+            let Ok(request) = requests.try_recv() else {
+                break;
+            };
+            self.request(request);
         }
     }
 
@@ -299,33 +288,51 @@ impl Daemon {
             kernel::News::Granted { unit, address } => {
                 self.handle(Input::Granted { unit, address });
             }
-            kernel::News::Confirmed(Awaited::News(unit, number)) => {
-                self.withheld.done(unit, number, &mut self.publisher);
-            }
-            kernel::News::Confirmed(Awaited::Request(id)) => {
-                self.settling.done(id, &self.engine, &mut self.publisher);
-            }
+            kernel::News::Confirmed(awaited) => self.publishing.confirmed(awaited, &self.engine),
         }
     }
 
-    fn ask(&mut self, ask: Ask) {
-        match ask {
-            Ask::Request(id, request) => self.handle(Input::Request(id, request)),
-            Ask::Refresh(done) => self.refresh(self.clock.now(), done),
-            Ask::Key(unit, answer) => {
+    /// Resumes with the state of the previous instance, if there is one.
+    fn resume(&mut self, leases: &BTreeSet<Lease>) {
+        let Some(Past {
+            memory,
+            leases_count,
+        }) = self.past.take()
+        else {
+            return;
+        };
+        let none = BTreeSet::new();
+        let leases = if leases_count { leases } else { &none };
+        self.handle(Input::Resume {
+            saved: memory,
+            leases,
+        });
+        self.kernel.sweep();
+        self.saving.complete();
+        resume::log(&self.engine, self.clock.now());
+    }
+
+    fn request(&mut self, request: LoopRequest) {
+        match request {
+            LoopRequest::Engine(id, request) => self.handle(Input::Request(id, request)),
+            LoopRequest::Refresh(done) => {
+                let now = self.clock.now();
+                self.publishing.refresh(&mut self.engine, now, done);
+            }
+            LoopRequest::Key(unit, answer) => {
                 // Fails if the client has disconnected.
                 let _ = answer.send(self.engine.key(unit).cloned());
             }
-            Ask::Settle(id, unit) => {
-                self.kernel.confirm(unit, Awaited::Request(id));
-                self.settling.begin(id, unit, self.clock.now().instant);
+            LoopRequest::Settle(id, unit) => {
+                let now = self.clock.now().instant;
+                self.publishing.settle(id, unit, &self.kernel, now);
             }
-            Ask::Complete => self.saving.complete(),
-            Ask::Saved(done) => {
+            LoopRequest::Complete => self.saving.complete(),
+            LoopRequest::Saved(done) => {
                 let now = self.clock.now();
                 self.saving.save_and_notify(&mut self.engine, now, done);
             }
-            Ask::Running(answer) => {
+            LoopRequest::Running(answer) => {
                 let _ = answer.send(Running::of(&self.engine));
             }
         }
@@ -361,12 +368,7 @@ impl Daemon {
         {
             self.handle_at(Input::Deadline, now);
         }
-        if self.catch_up.is_some_and(|at| at <= now.instant) {
-            self.catch_up(now);
-        }
-        self.settling
-            .expire(now.instant, &self.engine, &mut self.publisher);
-        self.withheld.expire(now.instant, &mut self.publisher);
+        self.publishing.tick(&self.engine, now);
         let families_of_masters = |device| self.engine.families_of_masters(device);
         for request in self.receivers.tick(now.instant, families_of_masters) {
             self.kernel.help_to_receive(request);
@@ -388,9 +390,7 @@ impl Daemon {
             let actions = self.engine.handle(input, now);
             self.perform(actions, now, &mut sent);
         }
-        if self.catch_up.is_none() && self.publisher.is_behind() {
-            self.catch_up = Some(now.instant + CATCH_UP_INTERVAL);
-        }
+        self.publishing.schedule_catch_up(now.instant);
     }
 
     fn perform(&mut self, actions: Vec<Action>, now: Now, sent: &mut Vec<Input<'static>>) {
@@ -439,30 +439,31 @@ impl Daemon {
                     };
                     self.receivers.roles_may_change(now.instant + pause);
                     concerned.insert(transition.unit);
-                    self.tell_transition(transition, now);
+                    self.publishing
+                        .transition(transition, &self.kernel, &self.engine, now);
                 }
                 Action::Destroyed(unit) => {
                     self.receivers.roles_may_change(now.instant + ROLES_DELAY);
                     updated.remove(&unit);
                     concerned.insert(unit);
-                    self.tell(News::Gone(unit));
+                    self.publishing.send(News::Gone(unit));
                 }
                 Action::SysctlsChanged => {
                     let values = self.engine.sysctls();
                     let suppressions = self.engine.suppressions().cloned().collect();
-                    self.tell(News::Sysctls {
+                    self.publishing.send(News::Sysctls {
                         values,
                         suppressions,
                     });
                 }
-                Action::Notice(notice) => self.tell(News::Notice(now.unix, notice)),
+                Action::Notice(notice) => {
+                    self.publishing.send(News::Notice(now.unix, notice));
+                }
                 Action::Answer(STOP, _) => {}
                 Action::Answer(id, answer) => {
-                    self.publish(&updated, now);
+                    self.publishing.interfaces(&updated, &self.engine, now);
                     concerned.append(&mut updated);
-                    let answer = News::Answer(id, answer);
-                    self.withheld
-                        .tell_behind(&concerned, answer, &mut self.publisher);
+                    self.publishing.reply(id, answer, &concerned);
                 }
             }
         }
@@ -471,7 +472,7 @@ impl Daemon {
             let stalled = self.kernel.renew(renewals);
             self.heed(stalled, lease);
         }
-        self.publish(&updated, now);
+        self.publishing.interfaces(&updated, &self.engine, now);
     }
 
     /// Sends frames together: advertisements of all families and interfaces, each with the unit that

@@ -1,5 +1,4 @@
-//! What reads bytes that somebody else wrote: for the fuzz targets, and for their corpora as
-//! ordinary tests.
+//! Fuzz targets of everything that reads bytes of other programs, and their corpora as ordinary tests.
 
 pub use crate::bus::fuzzed::settings;
 pub use crate::config::fuzzed::{rc_conf, sysctl_conf};
@@ -17,7 +16,7 @@ mod tests {
         let mut files = 0;
         for file in fs::read_dir(&directory).unwrap() {
             let path = file.unwrap().path();
-            // Shown if it fails, so that one knows which file it was.
+            // Names the file if the target fails.
             println!("{}", path.display());
             target(&fs::read(&path).unwrap());
             files += 1;
@@ -26,22 +25,22 @@ mod tests {
     }
 
     #[test]
-    fn any_rc_conf_is_read_and_what_was_read_can_be_written() {
+    fn any_rc_conf_is_read_and_can_be_written_again() {
         feed("rc_conf", super::rc_conf);
     }
 
     #[test]
-    fn any_sysctl_conf_is_read_and_what_was_read_can_be_written() {
+    fn any_sysctl_conf_is_read_and_can_be_written_again() {
         feed("sysctl_conf", super::sysctl_conf);
     }
 
     #[test]
-    fn any_run_time_state_is_read_as_it_was_written_or_refused() {
+    fn any_run_time_state_is_read_as_written_or_refused() {
         feed("state", super::state);
     }
 
     #[test]
-    fn any_settings_of_a_call_are_taken_or_refused_in_one_line() {
+    fn any_settings_of_a_call_are_accepted_or_refused_in_one_line() {
         feed("settings", super::settings);
     }
 }

@@ -8,6 +8,7 @@ mod clock;
 mod coalescing;
 mod config;
 mod daemon;
+mod events;
 mod fairness;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
@@ -15,13 +16,16 @@ mod hooks;
 mod kernel;
 mod lock;
 mod log;
+mod main_thread;
 mod net;
 mod options;
 mod privilege;
 mod publish;
+mod reactions;
 mod realtime;
+mod requests;
 mod settings;
-mod settling;
+mod snapshot;
 mod state;
 mod systemd;
 
@@ -33,17 +37,20 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use self::bus::{Api, Places, Start};
+use self::bus::private::PrivateSocket;
 use self::clock::Clock;
 use self::config::Files;
+use self::config::apply::Start;
 use self::daemon::{Ends, Stop};
 use self::hooks::Hooks;
+use self::main_thread::MainThread;
 use self::options::Options;
 use self::state::Keeper;
+use self::systemd::notify::{self, Systemd};
 
 /// Exit status after SIGUSR2, `EX_TEMPFAIL` of sysexits(3), on which a service manager starts carpd
 /// again.
@@ -92,20 +99,18 @@ fn run(options: &Options) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let (systemd, outbox, watchdog) = systemd::connect();
-        let places = Places {
-            private_socket: options.private_socket(),
+        let (systemd, outbox, watchdog) = notify::connect();
+        let path = options.private_socket();
+        let socket = path.display().to_string();
+        let main_thread = MainThread {
+            hooks: Hooks::new(options.hooks_dir(), &path),
+            socket: PrivateSocket::bind(path).with_context(|| socket.clone())?,
             bus: options.bus.clone(),
-            marks: options.run_dir.join("master"),
+            conditions: options.run_dir.join("master"),
             files: Files::new(options.config_dir.clone()),
-            hooks: Hooks::new(options.hooks_dir(), &options.private_socket()),
             systemd: systemd.clone(),
         };
-        let socket = places.private_socket.display().to_string();
-        let api = Api::open(places).with_context(|| socket.clone())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut keep = signal(SignalKind::user_defined2())?;
+        let signals = Signals::new()?;
         let hangups = signal(SignalKind::hangup())?;
 
         let place = state::Place::new(&options.run_dir);
@@ -113,7 +118,7 @@ fn run(options: &Options) -> anyhow::Result<ExitCode> {
         let start = past.as_ref().map_or(Start::Configured, |_| Start::Resumed);
         let keeper = Keeper::start(place).context("cannot start the thread for run-time state")?;
 
-        let (published, api_end) = publish::channel();
+        let (published, main_end) = publish::channel();
         let (kernel, kernel_news) = kernel::start(kernel::Options {
             run_dir: options.run_dir.clone(),
             adopt: past.is_some(),
@@ -133,33 +138,14 @@ fn run(options: &Options) -> anyhow::Result<ExitCode> {
         })
         .context("cannot start the protocol")?;
 
-        let signals = async {
-            let on_signal = if options.keep {
-                Stop::Keep
-            } else {
-                Stop::GiveBack
-            };
-            let (stop, exit) = tokio::select! {
-                _ = terminate.recv() => (on_signal, ExitCode::SUCCESS),
-                _ = interrupt.recv() => (on_signal, ExitCode::SUCCESS),
-                _ = keep.recv() => (Stop::Keep, ExitCode::from(START_AGAIN)),
-            };
-            match stop {
-                Stop::GiveBack => info!("stopping"),
-                Stop::Keep => info!("stopping, and keeping everything for the next carpd"),
-            }
-            systemd.stopping();
-            // Fails only if the loop has ended already.
-            let _ = stopper.send(stop);
-            exit
-        };
         // Serving ends with the loop, which ends on the signal or on a failure.
         let ready = || info!("carpd {} is ready on {socket}", env!("CARGO_PKG_VERSION"));
         tokio::spawn(allocator::trim_after_growth());
-        let serving = systemd::notify_during(outbox, api.serve(api_end, start, hangups, ready));
+        let serving = main_thread.run(main_end, start, hangups, ready);
+        let serving = notify::notify_during(outbox, serving);
         tokio::pin!(serving);
         let exit = tokio::select! {
-            exit = signals => {
+            exit = signals.stop(options.keep, &systemd, stopper) => {
                 serving.await;
                 exit
             }
@@ -171,6 +157,47 @@ fn run(options: &Options) -> anyhow::Result<ExitCode> {
             Err(_) => bail!("the protocol thread failed"),
         }
     })
+}
+
+/// Signals that stop carpd.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    keep: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            keep: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Waits for a signal and stops the loop, with everything in place if `keep` is set or the signal
+    /// demands it. Returns the exit status.
+    async fn stop(
+        mut self,
+        keep: bool,
+        systemd: &Systemd,
+        stopper: oneshot::Sender<Stop>,
+    ) -> ExitCode {
+        let on_signal = if keep { Stop::Keep } else { Stop::GiveBack };
+        let (stop, exit) = tokio::select! {
+            _ = self.terminate.recv() => (on_signal, ExitCode::SUCCESS),
+            _ = self.interrupt.recv() => (on_signal, ExitCode::SUCCESS),
+            _ = self.keep.recv() => (Stop::Keep, ExitCode::from(START_AGAIN)),
+        };
+        match stop {
+            Stop::GiveBack => info!("stopping"),
+            Stop::Keep => info!("stopping, and keeping everything for the next carpd"),
+        }
+        systemd.stopping();
+        // Fails only if the loop has ended already.
+        let _ = stopper.send(stop);
+        exit
+    }
 }
 
 /// Checks the configuration and prints each fault as a line on standard error.

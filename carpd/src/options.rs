@@ -6,7 +6,7 @@ use clap::Parser;
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::WorkerGuard;
 
-use crate::bus::Bus;
+use crate::bus::system::Bus;
 use crate::log;
 use crate::realtime::Priority;
 

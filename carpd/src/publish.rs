@@ -1,10 +1,10 @@
-//! The way between the protocol loop and everything else: news out, questions in.
+//! Channels between the protocol loop and the main thread: news from the loop, requests to it.
 //!
-//! The loop must never wait for anybody, so what it tells goes into a bounded queue. When that is
-//! full, news is dropped, except answers, which are kept; as soon as there is room again,
-//! [`Publisher::catch_up`] tells everything from scratch and then the answers.
+//! The loop never waits for the main thread: news goes into a bounded queue. While the queue is full,
+//! news is dropped, except replies, which are kept. As soon as there is room again,
+//! [`Publisher::catch_up`] sends the full state and then the replies.
 //!
-//! **Invariant:** an answer arrives after the news of what it caused.
+//! **Invariant:** a reply arrives after the news of what the request caused.
 
 use std::collections::BTreeMap;
 
@@ -15,46 +15,47 @@ use carp_proto::{
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-/// How much news may wait: two messages for every transition of 4,000 interfaces at once.
-const NEWS: usize = 16_384;
+/// Maximum length of the queue of news. A transition makes two entries, and thousands of interfaces can
+/// change their states at the same time.
+const NEWS_LIMIT: usize = 16_384;
 
-/// How many questions may wait.
-const ASKS: usize = 256;
+/// Maximum length of the queue of requests.
+const REQUEST_LIMIT: usize = 256;
 
-/// What the loop tells.
+/// News from the loop.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// An interface is new, or something shown of it changed.
+    /// A new interface, or a change of an existing one.
     Interface(Box<Status>),
-    /// Counters and times as they are now; told when somebody wants to see them.
+    /// Current counters and times, as [`LoopRequest::Refresh`] asks for.
     Refreshed {
-        /// The interfaces of which any moved on.
+        /// Interfaces with changed counters or times.
         interfaces: Vec<Status>,
-        /// The counters of all interfaces together.
+        /// Sum of the counters of all interfaces.
         totals: Counters,
-        /// Told once they can be seen.
+        /// Notified once the snapshot contains them.
         done: oneshot::Sender<()>,
     },
-    /// An interface is no more.
+    /// An interface was destroyed.
     Gone(Unit),
-    /// A state changed. Its interface's news comes right before.
+    /// Change of a state. The news of its interface comes immediately before.
     Changed(Transition),
-    /// A sysctl changed, or what suppresses preemption.
+    /// Change of a sysctl, or of the causes that suppress preemption.
     Sysctls {
         /// Their values.
         values: Sysctls,
         /// Every cause.
         suppressions: Vec<Suppression>,
     },
-    /// Something an operator may want to know.
+    /// Report for operators.
     Notice(UnixTime, Notice),
-    /// What became of a request.
+    /// Reply to a request.
     Answer(RequestId, Result<Answer, Refusal>),
-    /// News was dropped; this is how things are now.
+    /// Full state, after news was dropped.
     Everything(Box<Everything>),
 }
 
-/// The whole of what is shown.
+/// Full state of the engine, as far as it is published.
 #[derive(Debug, Default)]
 pub(crate) struct Everything {
     /// Every interface.
@@ -63,44 +64,45 @@ pub(crate) struct Everything {
     pub(crate) values: Sysctls,
     /// Every cause that suppresses preemption.
     pub(crate) suppressions: Vec<Suppression>,
-    /// The counters of all interfaces together.
+    /// Sum of the counters of all interfaces.
     pub(crate) totals: Counters,
-    /// When that was.
+    /// Time of the state.
     pub(crate) at: UnixTime,
 }
 
-/// What the loop is asked.
+/// Request to the loop.
 #[derive(Debug)]
-pub(crate) enum Ask {
-    /// Its answer is told as [`News::Answer`]. Numbers count up from 1.
-    Request(RequestId, Request),
-    /// Counters and times are wanted: [`News::Refreshed`].
+pub(crate) enum LoopRequest {
+    /// Request for the engine, answered with [`News::Answer`]. Numbers count up from 1.
+    Engine(RequestId, Request),
+    /// Request for current counters and times, answered with [`News::Refreshed`].
     Refresh(oneshot::Sender<()>),
-    /// The password of an interface, for root's eyes; `None` if there is no such interface.
+    /// Request for the password of an interface, which only root may see; `None` if the interface does
+    /// not exist.
     Key(Unit, oneshot::Sender<Option<Key>>),
-    /// The answer is wanted once the kernel has done what was asked of it until now, for one carp
-    /// interface or for all: what it refuses then.
+    /// Request for the kernel's refusals of one carp interface, or of all, answered with
+    /// [`News::Answer`] once the kernel has done all earlier work for it.
     Settle(RequestId, Option<Unit>),
-    /// Everything that is configured has been set up.
+    /// Report that the configuration has been set up.
     Complete,
-    /// Notified once a restart would know everything that was answered before; dropped if there is
-    /// nothing to wait for.
+    /// Request to be notified once the state of all earlier replies is saved for a restart. The sender
+    /// is dropped if there is nothing to wait for.
     Saved(oneshot::Sender<()>),
-    /// What there is to save, passwords and all.
+    /// Request for everything that the configuration files can contain.
     Running(oneshot::Sender<Running>),
 }
 
-/// What there is to save.
+/// Running configuration, with passwords.
 #[derive(Debug, Default)]
 pub(crate) struct Running {
-    /// Every interface with everything that is set on it.
+    /// Every interface with its settings.
     pub(crate) interfaces: BTreeMap<Unit, Settings>,
     /// Every sysctl that can be set, with its value.
     pub(crate) sysctls: Vec<(Sysctl, u64)>,
 }
 
 impl Running {
-    /// That of `engine`.
+    /// Returns the running configuration of `engine`.
     pub(crate) fn of(engine: &Engine) -> Self {
         let settings = |unit| Some((unit, engine.settings(unit)?.clone()));
         Self {
@@ -112,80 +114,91 @@ impl Running {
     }
 }
 
-/// The loop's end.
+/// Loop's end of the channels.
 #[derive(Debug)]
 pub(crate) struct LoopEnd {
-    /// Where news goes.
+    /// Sender of news.
     pub(crate) publisher: Publisher,
-    /// Where questions come from.
-    pub(crate) asks: mpsc::Receiver<Ask>,
+    /// Queue of requests.
+    pub(crate) requests: mpsc::Receiver<LoopRequest>,
 }
 
-/// Everybody else's end.
+/// Main thread's end of the channels.
 #[derive(Debug)]
-pub(crate) struct ApiEnd {
-    /// Where news comes from.
+pub(crate) struct MainEnd {
+    /// Queue of news.
     pub(crate) news: mpsc::Receiver<News>,
-    /// Where questions go.
-    pub(crate) asks: mpsc::Sender<Ask>,
+    /// Sender of requests.
+    pub(crate) requests: mpsc::Sender<LoopRequest>,
 }
 
-/// Both ends.
-pub(crate) fn channel() -> (LoopEnd, ApiEnd) {
-    let (sender, news) = mpsc::channel(NEWS);
-    let (asker, asks) = mpsc::channel(ASKS);
+/// Returns both ends.
+pub(crate) fn channel() -> (LoopEnd, MainEnd) {
+    let (news_sender, news) = mpsc::channel(NEWS_LIMIT);
+    let (request_sender, requests) = mpsc::channel(REQUEST_LIMIT);
     let publisher = Publisher {
-        news: sender,
-        owed: None,
+        news: news_sender,
+        kept: None,
     };
-    (LoopEnd { publisher, asks }, ApiEnd { news, asks: asker })
+    let main_end = MainEnd {
+        news,
+        requests: request_sender,
+    };
+    (
+        LoopEnd {
+            publisher,
+            requests,
+        },
+        main_end,
+    )
 }
 
-/// What tells the news.
+/// Sender of news.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     news: mpsc::Sender<News>,
-    owed: Option<Vec<(RequestId, Result<Answer, Refusal>)>>,
+    /// Replies that are kept while other news is dropped; `None` while there is room.
+    kept: Option<Vec<(RequestId, Result<Answer, Refusal>)>>,
 }
 
 impl Publisher {
-    /// Tells `news`, or drops it if the other end is far behind. Never blocks.
-    pub(crate) fn tell(&mut self, news: News) {
-        let Some(owed) = &mut self.owed else {
+    /// Sends `news`, or drops it if the queue is full. Never blocks.
+    pub(crate) fn send(&mut self, news: News) {
+        let Some(kept) = &mut self.kept else {
             match self.news.try_send(news) {
-                // With nobody left to hear it, news is nothing to worry about: we are stopping.
+                // The queue is closed while carpd stops.
                 Ok(()) | Err(TrySendError::Closed(_)) => {}
                 Err(TrySendError::Full(news)) => {
-                    self.owed = Some(Vec::new());
-                    self.tell(news);
+                    self.kept = Some(Vec::new());
+                    self.send(news);
                 }
             }
             return;
         };
         if let News::Answer(id, answer) = news {
-            owed.push((id, answer));
+            kept.push((id, answer));
         }
     }
 
-    /// Whether news was dropped that [`catch_up`](Self::catch_up) has yet to make up for.
+    /// Returns whether news was dropped, so that [`catch_up`](Self::catch_up) must be called.
     pub(crate) const fn is_behind(&self) -> bool {
-        self.owed.is_some()
+        self.kept.is_some()
     }
 
-    /// After news was dropped: tells `everything` and the answers held back, once there is room
-    /// for them. Called now and then while [`is_behind`](Self::is_behind).
+    /// Sends `everything` and the kept replies, once there is room for all of them. Call this
+    /// repeatedly while [`is_behind`](Self::is_behind).
     pub(crate) fn catch_up(&mut self, everything: impl FnOnce() -> Everything) {
-        let Some(owed) = &mut self.owed else { return };
-        let Ok(mut permits) = self.news.try_reserve_many(1 + owed.len()) else {
+        let Some(kept) = &mut self.kept else { return };
+        let Ok(mut permits) = self.news.try_reserve_many(1 + kept.len()) else {
             return;
         };
         if let Some(permit) = permits.next() {
             permit.send(News::Everything(Box::new(everything())));
         }
-        for ((id, answer), permit) in owed.drain(..).zip(permits) {
+        for ((id, answer), permit) in kept.drain(..).zip(permits) {
             permit.send(News::Answer(id, answer));
         }
-        self.owed = None;
+        self.kept = None;
     }
 }
 
@@ -198,22 +211,22 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_drops_news_but_no_answer_and_starts_from_scratch() {
+    fn full_queue_drops_news_but_no_reply() {
         let (
             LoopEnd { mut publisher, .. },
-            ApiEnd {
+            MainEnd {
                 news: mut reader, ..
             },
         ) = channel();
-        for _ in 0..NEWS {
-            publisher.tell(News::Gone(unit()));
+        for _ in 0..NEWS_LIMIT {
+            publisher.send(News::Gone(unit()));
         }
         assert!(!publisher.is_behind());
-        publisher.tell(News::Gone(unit()));
+        publisher.send(News::Gone(unit()));
         assert!(publisher.is_behind());
-        publisher.tell(News::Answer(RequestId(1), Ok(Answer::Done)));
+        publisher.send(News::Answer(RequestId(1), Ok(Answer::Done)));
         publisher.catch_up(Everything::default);
-        for _ in 0..NEWS {
+        for _ in 0..NEWS_LIMIT {
             assert!(matches!(reader.try_recv(), Ok(News::Gone(_))));
         }
         assert!(reader.try_recv().is_err(), "there was no room to catch up");
@@ -224,7 +237,7 @@ mod tests {
             reader.try_recv(),
             Ok(News::Answer(RequestId(1), Ok(Answer::Done)))
         ));
-        publisher.tell(News::Gone(unit()));
+        publisher.send(News::Gone(unit()));
         assert!(matches!(reader.try_recv(), Ok(News::Gone(_))));
     }
 }

@@ -1,5 +1,5 @@
-//! Who calls, and what they may do: anybody may look, root may change, and so may, on the bus, whom
-//! polkit lets.
+//! Callers and their permissions: anyone can read; changes require root or, on the bus, an authorisation
+//! by polkit.
 
 use std::sync::Arc;
 
@@ -9,63 +9,66 @@ use zbus::fdo::DBusProxy;
 use zbus::message::Header;
 use zbus::proxy::CacheProperties;
 
-use super::polkit::{Deed, Questions, Verdict, is_interactive, refusal, root_alone};
+use super::polkit::{Operation, Polkit, Verdict, is_interactive, only_root, refusal};
 
-/// Who can be at the other end of a connection.
+/// Possible callers on a connection.
 #[derive(Clone, Debug)]
 pub(super) enum Callers {
-    /// One process, of the user with this number: the socket says so.
+    /// One process of the user with this number, which the kernel reports for the socket.
     User(u32),
-    /// Whoever is on the bus: the bus says who, and polkit what they may do.
-    Bus(Arc<Questions>),
+    /// Every process on the bus. The bus reports the user of each, and polkit decides.
+    Bus(Arc<Polkit>),
 }
 
 impl Callers {
-    /// Lets pass who may do `deed`, which on the bus may wait until somebody has typed a password.
+    /// Returns if the caller may do `operation`. On the bus, this can wait until the user has typed a
+    /// password.
     ///
     /// # Errors
-    ///
-    /// [`Error::NotPermitted`] for everybody else.
-    pub(super) async fn must_be_allowed(
+    /// [`Error::NotPermitted`] for other callers.
+    pub(super) async fn authorise(
         &self,
         connection: &Connection,
         header: &Header<'_>,
-        deed: Deed<'_>,
+        operation: Operation<'_>,
     ) -> Result<(), Error> {
         let uid = self.uid(connection, header).await?;
         match self {
             _ if uid == 0 => Ok(()),
-            Self::User(_) => Err(Error::NotPermitted(root_alone(deed, uid))),
-            Self::Bus(questions) => {
+            Self::User(_) => Err(Error::NotPermitted(only_root(operation, uid))),
+            Self::Bus(polkit) => {
                 let interactive = is_interactive(header);
-                let verdict = questions.ask(connection, header, uid, deed, interactive);
+                let verdict = polkit.check(connection, header, uid, operation, interactive);
                 match verdict.await? {
                     Verdict::Yes => Ok(()),
                     verdict @ (Verdict::Challenge | Verdict::No) => {
-                        Err(refusal(deed, uid, verdict, interactive))
+                        Err(refusal(operation, uid, verdict, interactive))
                     }
                 }
             }
         }
     }
 
-    /// Whether the caller may do `deed`, or could after typing a password. Nobody is asked for one.
+    /// Returns whether the caller may do `operation`, or could after typing a password. polkit does not
+    /// ask for one.
     ///
     /// # Errors
-    ///
-    /// [`Error::NotPermitted`] if the bus does not know who calls.
+    /// [`Error::NotPermitted`] if the bus does not know the caller.
     pub(super) async fn can(
         &self,
         connection: &Connection,
         header: &Header<'_>,
-        deed: Deed<'_>,
+        operation: Operation<'_>,
     ) -> Result<Verdict, Error> {
         let uid = self.uid(connection, header).await?;
         match self {
             _ if uid == 0 => Ok(Verdict::Yes),
             Self::User(_) => Ok(Verdict::No),
-            Self::Bus(questions) => {
-                match questions.ask(connection, header, uid, deed, false).await {
+            Self::Bus(polkit) => {
+                match polkit
+                    .check(connection, header, uid, operation, false)
+                    .await
+                {
                     Err(Error::NotPermitted(_)) => Ok(Verdict::No),
                     answer => answer,
                 }
@@ -73,11 +76,10 @@ impl Callers {
         }
     }
 
-    /// The caller's user.
+    /// Returns the caller's user.
     ///
     /// # Errors
-    ///
-    /// [`Error::NotPermitted`] if the bus does not know.
+    /// [`Error::NotPermitted`] if the bus does not know the caller.
     pub(super) async fn uid(
         &self,
         connection: &Connection,

@@ -1,4 +1,4 @@
-//! `SetVH` and `GetVH`: what `SIOCSVH` and `SIOCGVH` do with a `struct carpreq`.
+//! `SetVH` and `GetVH`: the ioctls `SIOCSVH` and `SIOCGVH` with their `struct carpreq`.
 
 use carp_dbus::proxy::VhRow;
 use carp_dbus::{Error, InterfaceInfo};
@@ -6,7 +6,7 @@ use carp_proto::{Advbase, Advskew, Change, ForcedState, Key, Vhid};
 
 use super::convert::state_number;
 
-/// `ip_carp.c`, `carp_ioctl()`, `case SIOCGVH`; -1 stands for no vhid there too.
+/// Returns the fields of `GetVH`, as `ip_carp.c`, `carp_ioctl()`, `case SIOCGVH`: -1 stands for no vhid.
 pub(super) fn row(info: &InterfaceInfo, key: Vec<u8>) -> VhRow {
     let vhid = if info.vhid == 0 {
         -1
@@ -17,12 +17,11 @@ pub(super) fn row(info: &InterfaceInfo, key: Vec<u8>) -> VhRow {
     (state_number(&info.state), vhid, advskew, advbase, key)
 }
 
-/// `ip_carp.c`, `carp_ioctl()`, `case SIOCSVH`: a state that is another one than now is forced
-/// unless the interface is INIT; a vhid of 0 or less stays as it is; so do advskew and advbase if
-/// neither is positive; the key is always taken.
+/// Returns the changes of `SetVH`, as `ip_carp.c`, `carp_ioctl()`, `case SIOCSVH`: another state than the
+/// present one is forced unless the interface is in INIT; a vhid of 0 or less changes nothing, nor do
+/// advskew and advbase if neither is positive; the key is always set.
 ///
 /// # Errors
-///
 /// [`Error::InvalidArgument`] for a number out of range and for a key of more than 20 bytes.
 pub(super) fn changes(info: &InterfaceInfo, row: VhRow) -> Result<Vec<Change>, Error> {
     let (state, vhid, advskew, advbase, key) = row;

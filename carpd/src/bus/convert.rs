@@ -1,4 +1,5 @@
-//! From the protocol's types to the bus's: every field and every variant, none passed over.
+//! Conversion of the protocol's types to those of the bus. Each struct is taken apart whole and each match
+//! is exhaustive, so that no new field or variant is forgotten.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,15 +7,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use carp_dbus::properties::Source;
-use carp_dbus::{AddressInfo, Error, MasterInfo, TransitionInfo};
-use carp_proto::{
-    AddressStatus, Counters, Peer, Refusal, RefusalKind, StateName, Status, Transition, UnixTime,
-    Vhid,
-};
+use carp_dbus::{AddressInfo, EventInfo, MasterInfo, TransitionInfo};
+use carp_proto::{AddressStatus, Counters, Peer, StateName, Status, Transition, UnixTime, Vhid};
 
-/// A carp interface as the bus shows it.
+use crate::events::Description;
+use crate::snapshot::Snapshot;
+
+/// Carp interface as the bus shows it.
 #[derive(Clone, Debug)]
 pub(super) struct View(pub(super) Arc<Status>);
+
+impl View {
+    /// Returns all carp interfaces in the order of their numbers.
+    pub(super) fn all(snapshot: &Snapshot) -> Vec<Self> {
+        snapshot.interfaces.values().cloned().map(Self).collect()
+    }
+}
 
 impl Source for View {
     fn name(&self) -> Cow<'_, str> {
@@ -62,7 +70,7 @@ impl Source for View {
         self.0.demotion
     }
 
-    /// A `carpdev` that was named is shown only once there is such a device.
+    /// A configured `carpdev` is shown only while the device exists.
     fn carpdev(&self) -> Cow<'_, str> {
         let device = self.0.device.as_ref();
         device.map_or("", |(_, name)| name.as_str()).into()
@@ -117,12 +125,12 @@ impl Source for View {
     }
 }
 
-/// The text of a value; empty while there is none.
+/// Returns a value as text, or the empty string.
 fn text(value: Option<impl fmt::Display>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// Counters by their names.
+/// Returns the counters by their names.
 pub(super) fn statistics(counters: &Counters) -> BTreeMap<String, u64> {
     counters
         .iter()
@@ -130,7 +138,7 @@ pub(super) fn statistics(counters: &Counters) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// The number of a state in `struct carpreq`, as `CARP_STATES` counts them.
+/// Returns the number of a state in `struct carpreq`: its place in `CARP_STATES`.
 pub(super) fn state_number(state: &str) -> i32 {
     [StateName::Init, StateName::Backup, StateName::Master]
         .iter()
@@ -139,17 +147,26 @@ pub(super) fn state_number(state: &str) -> i32 {
         .unwrap_or_default()
 }
 
-/// A refusal under its name on the bus.
-pub(super) fn refusal(Refusal { kind, message }: Refusal) -> Error {
-    match kind {
-        RefusalKind::Exists => Error::Exists(message),
-        RefusalKind::NotFound => Error::NotFound(message),
-        RefusalKind::InvalidArgument => Error::InvalidArgument(message),
-        RefusalKind::AddressNotAvailable => Error::AddressNotAvailable(message),
-        RefusalKind::NoDevice => Error::NoDevice(message),
-        RefusalKind::ReadOnly => Error::ReadOnly(message),
-        RefusalKind::Busy => Error::Busy(message),
-        RefusalKind::Kernel => Error::Failed(message),
+/// Converts an event.
+pub(super) fn event(number: u64, description: Description) -> EventInfo {
+    let Description {
+        at,
+        unit,
+        kind,
+        text,
+        details,
+        level: _,
+    } = description;
+    let details = details.into_iter();
+    EventInfo {
+        number,
+        time: at.micros(),
+        interface: unit.map(|unit| unit.to_string()).unwrap_or_default(),
+        kind: kind.to_owned(),
+        text,
+        details: details
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
     }
 }
 
@@ -170,7 +187,7 @@ fn address(status: &AddressStatus) -> AddressInfo {
 }
 
 fn master(peer: &Peer) -> MasterInfo {
-    // The demotion byte is told by the advertisement's effect alone.
+    // Clients see the effect of the demotion byte.
     let Peer {
         source,
         advbase,
@@ -187,7 +204,7 @@ fn master(peer: &Peer) -> MasterInfo {
 }
 
 fn transition(transition: &Transition) -> TransitionInfo {
-    // Whose advertisement it was is in the event, and where it was.
+    // The event contains the peer and the device.
     let Transition {
         unit: _,
         vhid: _,

@@ -1,4 +1,4 @@
-//! What the fuzz target of settings calls: bytes as the `a{sv}` of a call.
+//! Fuzz target of settings: bytes as the `a{sv}` of a call.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,10 @@ use zbus::wire::serialized::{Context, Data};
 
 use crate::settings::{changes, read};
 
-/// Takes `bytes` for the settings of an interface, as they come with a call. What cannot be is
-/// refused in one line of a bearable length.
+/// Reads `bytes` as the settings of an interface that come with a call.
 ///
 /// # Panics
-/// If it is not.
+/// A refusal is not one line of limited length.
 pub fn settings(bytes: &[u8]) {
     let data = Data::new(bytes, Context::new(Endian::Little, 0));
     let Ok((settings, _)) = data.deserialize::<HashMap<String, OwnedVariant>>() else {

@@ -1,7 +1,6 @@
-//! Outside holders of suppressed preemption: each is the open end of a pipe.
+//! Holders of suppressed preemption outside of carpd: each has the write end of a pipe.
 //!
-//! Whoever holds the write end holds preemption suppressed; the kernel closes it when its holder
-//! dies, and our end then reads the end of the file.
+//! The kernel closes the write end when its holder dies, and carpd then reads the end of the file.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,30 +8,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carp_dbus::Error;
-use carp_proto::{Answer, HolderId, Request};
+use carp_proto::{HolderId, Request};
 use tokio::net::unix::pipe::Receiver;
 use tracing::{debug, warn};
 
-use super::hub::{Hub, unexpected};
+use crate::requests::Requests;
 
-/// How long to wait before letting go is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Pause before releasing a holder again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Suppresses preemption until every copy of the returned descriptor is closed.
 ///
 /// # Errors
-///
-/// As [`Hub::request`]; [`Error::Failed`] if there are no descriptors left.
-pub(super) async fn hold(hub: &Arc<Hub>, who: String, why: String) -> Result<OwnedFd, Error> {
+/// As [`Requests::request`]; [`Error::Failed`] if no descriptors are left.
+pub(super) async fn hold(
+    requests: &Arc<Requests>,
+    who: String,
+    why: String,
+) -> Result<OwnedFd, Error> {
     let (ours, theirs) = pipe().map_err(|error| Error::Failed(format!("no pipe: {error}")))?;
     let label = who.clone();
-    match hub.request(Request::Suppress { who, why }).await? {
-        Answer::Held(id) => {
-            tokio::spawn(watch(Arc::clone(hub), ours, id, label));
-            Ok(theirs)
-        }
-        Answer::Done | Answer::Created(_) | Answer::Old(_) => Err(unexpected()),
-    }
+    let holder = requests.suppress(who, why).await?;
+    tokio::spawn(release_when_closed(
+        Arc::clone(requests),
+        ours,
+        holder,
+        label,
+    ));
+    Ok(theirs)
 }
 
 fn pipe() -> io::Result<(Receiver, OwnedFd)> {
@@ -40,22 +43,27 @@ fn pipe() -> io::Result<(Receiver, OwnedFd)> {
     Ok((Receiver::from_owned_fd(ours.into())?, theirs.into()))
 }
 
-async fn watch(hub: Arc<Hub>, pipe: Receiver, id: HolderId, who: String) {
+async fn release_when_closed(
+    requests: Arc<Requests>,
+    pipe: Receiver,
+    holder: HolderId,
+    who: String,
+) {
     closed(&pipe).await;
-    debug!("{who} lets go of suppressed preemption");
+    debug!("{who}: releases preemption");
     loop {
-        match hub.request(Request::Release(id)).await {
+        match requests.request(Request::Release(holder)).await {
             Ok(_) | Err(Error::NotFound(_)) => return,
-            Err(error) => warn!("{who} let go of suppressed preemption, but: {error}"),
+            Err(error) => warn!("{who}: cannot release preemption: {error}; trying again"),
         }
         tokio::select! {
-            () = hub.closed() => return,
-            () = tokio::time::sleep(PAUSE) => {}
+            () = requests.ended() => return,
+            () = tokio::time::sleep(RETRY_INTERVAL) => {}
         }
     }
 }
 
-/// Waits until nobody can write any more; what is written means nothing.
+/// Waits until the write end is closed. Written bytes are ignored.
 async fn closed(pipe: &Receiver) {
     let mut ignored = [0; 64];
     while pipe.readable().await.is_ok() {

@@ -13,81 +13,77 @@ use zbus::{Connection, OwnedVariant, interface};
 use super::callers::Callers;
 use super::carpreq;
 use super::convert::View;
-use super::hub::{Hub, not_found};
-use super::polkit::{Action, Deed};
+use super::polkit::{Action, Operation};
+use crate::requests::{Requests, not_found};
 use crate::settings;
+use crate::snapshot::SharedSnapshot;
 
 #[derive(Debug)]
 pub(super) struct InterfaceObject {
-    hub: Arc<Hub>,
-    callers: Callers,
-    unit: Unit,
+    pub(super) snapshot: SharedSnapshot,
+    pub(super) requests: Arc<Requests>,
+    pub(super) callers: Callers,
+    pub(super) unit: Unit,
 }
 
 impl InterfaceObject {
-    pub(super) const fn new(hub: Arc<Hub>, callers: Callers, unit: Unit) -> Self {
-        Self { hub, callers, unit }
-    }
-
-    /// The interface as it is now.
+    /// Returns the interface as published.
     fn info(&self) -> Result<InterfaceInfo, Error> {
-        let status = self.hub.board().interfaces.get(&self.unit).cloned();
+        let status = self.snapshot.lock().interfaces.get(&self.unit).cloned();
         status
             .map(|status| InterfaceInfo::of(&View(status)))
             .ok_or_else(|| not_found(self.unit))
     }
 
-    /// One of its properties that clients are told of when they change.
-    fn show<T>(&self, what: impl FnOnce(&InterfaceInfo) -> T) -> Result<T, Error> {
-        self.info().map(|info| what(&info))
+    /// Returns a property whose changes are announced.
+    fn show<T>(&self, property: impl FnOnce(&InterfaceInfo) -> T) -> Result<T, Error> {
+        self.info().map(|info| property(&info))
     }
 
-    /// One that they are not told of, or not of all of it.
-    async fn show_fresh<T>(&self, what: impl FnOnce(&InterfaceInfo) -> T) -> Result<T, Error> {
-        self.hub.refresh().await;
-        self.show(what)
+    /// Returns a property whose changes are not announced, or not all of them.
+    async fn show_fresh<T>(&self, property: impl FnOnce(&InterfaceInfo) -> T) -> Result<T, Error> {
+        self.requests.refresh().await;
+        self.show(property)
     }
 
-    /// Lets pass who may do `action` to it.
-    async fn allow(&self, action: Action, caller: Caller<'_>) -> Result<(), Error> {
+    /// Returns if `caller` may do `action` to the interface.
+    async fn authorise(&self, action: Action, caller: Caller<'_>) -> Result<(), Error> {
         let (connection, header) = caller;
-        let deed = Deed {
+        let operation = Operation {
             action,
             verb: "change",
             object: &self.unit.to_string(),
         };
-        self.callers
-            .must_be_allowed(connection, &header, deed)
-            .await
+        self.callers.authorise(connection, &header, operation).await
     }
 
-    /// Applies settings on behalf of `caller`, if it may do that.
+    /// Applies settings if `caller` may do that.
     async fn apply(&self, caller: Caller<'_>, settings: Vec<Setting>) -> Result<(), Error> {
-        let state_alone = settings
+        let is_state = settings
             .iter()
             .all(|setting| matches!(setting, Setting::Up(_) | Setting::State(_)));
-        let action = if state_alone {
+        let action = if is_state {
             Action::State
         } else {
             Action::Configure
         };
-        self.allow(action, caller).await?;
+        self.authorise(action, caller).await?;
         let changes = settings::changes(&self.unit.to_string(), settings)?;
         self.change(changes).await
     }
 
     async fn change(&self, changes: Vec<Change>) -> Result<(), Error> {
-        self.hub
+        self.requests
             .request(Request::Configure {
                 unit: self.unit,
                 changes,
             })
             .await?;
-        self.hub.settle(Some(self.unit)).await
+        self.requests.settle(Some(self.unit)).await
     }
 }
 
-/// Where a call came from.
+/// Origin of a call.
 type Caller<'a> = (&'a Connection, Header<'a>);
 
 #[interface(name = "org.carpd1.Interface", introspection_docs = false)]
@@ -199,7 +195,8 @@ impl InterfaceObject {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        self.allow(Action::Configure, (connection, header)).await?;
+        self.authorise(Action::Configure, (connection, header))
+            .await?;
         let changes = carpreq::changes(&self.info()?, request)?;
         self.change(changes).await
     }
@@ -212,7 +209,7 @@ impl InterfaceObject {
     ) -> Result<(VhRow,), Error> {
         let info = self.info()?;
         let key = match self.callers.uid(connection, &header).await? {
-            0 => self.hub.key(self.unit).await?.bytes().to_vec(),
+            0 => self.requests.key(self.unit).await?.bytes().to_vec(),
             _ => Vec::new(),
         };
         Ok((carpreq::row(&info, key),))

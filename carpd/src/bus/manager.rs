@@ -8,7 +8,7 @@ use carp_dbus::names::interface_path;
 use carp_dbus::properties::{Announced, PROPERTIES, Source as _};
 use carp_dbus::row::{Columns, Row};
 use carp_dbus::{Error, EventRow, one_line};
-use carp_proto::{Answer, Request, Unit};
+use carp_proto::{Request, Unit};
 use serde::ser::{Error as _, Serialize, SerializeSeq as _, Serializer};
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
@@ -18,30 +18,25 @@ use zbus::{
 };
 
 use super::callers::Callers;
-use super::convert::View;
-use super::hub::{Hub, not_found, unexpected};
-use super::polkit::{Action, Deed, Verdict};
-use super::{configuration, convert, holders};
+use super::convert::{self, View};
+use super::holders;
+use super::polkit::{Action, Operation, Verdict};
+use crate::config::apply::Configurator;
+use crate::requests::{Requests, not_found};
 use crate::settings;
+use crate::snapshot::SharedSnapshot;
 
 #[derive(Debug)]
 pub(super) struct Manager {
-    hub: Arc<Hub>,
-    callers: Callers,
-    version: &'static str,
+    pub(super) snapshot: SharedSnapshot,
+    pub(super) requests: Arc<Requests>,
+    pub(super) configurator: Arc<Configurator>,
+    pub(super) callers: Callers,
 }
 
 impl Manager {
-    pub(super) const fn new(hub: Arc<Hub>, callers: Callers) -> Self {
-        Self {
-            hub,
-            callers,
-            version: env!("CARGO_PKG_VERSION"),
-        }
-    }
-
-    /// Lets pass who may `verb` `object`.
-    async fn allow(
+    /// Returns if the caller may `verb` `object`.
+    async fn authorise(
         &self,
         action: Action,
         verb: &'static str,
@@ -49,12 +44,12 @@ impl Manager {
         connection: &Connection,
         header: &Header<'_>,
     ) -> Result<(), Error> {
-        let deed = Deed {
+        let operation = Operation {
             action,
             verb,
             object,
         };
-        self.callers.must_be_allowed(connection, header, deed).await
+        self.callers.authorise(connection, header, operation).await
     }
 }
 
@@ -72,16 +67,12 @@ impl Manager {
             "carp" => None,
             name => Some(unit(name).map_err(Error::InvalidArgument)?),
         };
-        self.allow(Action::Configure, "create", name, connection, &header)
+        self.authorise(Action::Configure, "create", name, connection, &header)
             .await?;
         let changes = settings::changes(name, settings::read(name, settings)?)?;
-        match self.hub.request(Request::Create { unit, changes }).await? {
-            Answer::Created(unit) => {
-                self.hub.settle(Some(unit)).await?;
-                path(unit)
-            }
-            Answer::Done | Answer::Old(_) | Answer::Held(_) => Err(unexpected()),
-        }
+        let unit = self.requests.create(unit, changes).await?;
+        self.requests.settle(Some(unit)).await?;
+        path(unit)
     }
 
     async fn destroy_interface(
@@ -91,16 +82,16 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Error> {
         let unit = unit(name).map_err(Error::NotFound)?;
-        self.allow(Action::Configure, "destroy", name, connection, &header)
+        self.authorise(Action::Configure, "destroy", name, connection, &header)
             .await?;
-        self.hub.request(Request::Destroy(unit)).await?;
-        self.hub.settle(Some(unit)).await
+        self.requests.request(Request::Destroy(unit)).await?;
+        self.requests.settle(Some(unit)).await
     }
 
     #[zbus(out_args("interface"))]
     fn get_interface(&self, name: &str) -> Result<OwnedObjectPath, Error> {
         let unit = unit(name).map_err(Error::NotFound)?;
-        if self.hub.board().interfaces.contains_key(&unit) {
+        if self.snapshot.lock().interfaces.contains_key(&unit) {
             path(unit)
         } else {
             Err(not_found(unit))
@@ -109,20 +100,20 @@ impl Manager {
 
     #[zbus(out_args("interfaces"))]
     async fn list_interfaces(&self) -> (Rows,) {
-        self.hub.refresh().await;
-        (Rows(self.hub.board().all()),)
+        self.requests.refresh().await;
+        (Rows(View::all(&self.snapshot.lock())),)
     }
 
     #[zbus(out_args("columns"))]
     async fn list_properties(&self, names: Vec<&str>) -> (Columns<View>,) {
-        let may_have_moved_on = PROPERTIES
+        let needs_refresh = PROPERTIES
             .iter()
             .filter(|property| property.announced != Announced::Always)
             .any(|property| names.contains(&property.name));
-        if may_have_moved_on {
-            self.hub.refresh().await;
+        if needs_refresh {
+            self.requests.refresh().await;
         }
-        let interfaces = self.hub.board().all();
+        let interfaces = View::all(&self.snapshot.lock());
         let wanted = names.into_iter().map(str::to_owned).collect();
         (Columns { interfaces, wanted },)
     }
@@ -135,7 +126,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedFd, Error> {
-        self.allow(
+        self.authorise(
             Action::Suppress,
             "suppress",
             "preemption",
@@ -143,13 +134,15 @@ impl Manager {
             &header,
         )
         .await?;
-        holders::hold(&self.hub, who, why).await.map(OwnedFd::from)
+        holders::hold(&self.requests, who, why)
+            .await
+            .map(OwnedFd::from)
     }
 
     #[zbus(out_args("suppressions"))]
     fn list_suppressions(&self) -> Vec<(String, String, u64)> {
-        let board = self.hub.board();
-        board
+        let snapshot = self.snapshot.lock();
+        snapshot
             .suppressions
             .iter()
             .map(|cause| (cause.who.clone(), cause.why.clone(), cause.since.micros()))
@@ -158,8 +151,8 @@ impl Manager {
 
     #[zbus(out_args("statistics"))]
     async fn get_statistics(&self) -> BTreeMap<String, u64> {
-        self.hub.refresh().await;
-        convert::statistics(&self.hub.board().totals)
+        self.requests.refresh().await;
+        convert::statistics(&self.snapshot.lock().totals)
     }
 
     async fn reset_statistics(
@@ -167,7 +160,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Error> {
-        self.allow(
+        self.authorise(
             Action::ResetStatistics,
             "reset",
             "the statistics",
@@ -175,7 +168,10 @@ impl Manager {
             &header,
         )
         .await?;
-        self.hub.request(Request::ResetStatistics).await.map(drop)
+        self.requests
+            .request(Request::ResetStatistics)
+            .await
+            .map(drop)
     }
 
     async fn save(
@@ -183,7 +179,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Error> {
-        self.allow(
+        self.authorise(
             Action::Save,
             "save",
             "the configuration",
@@ -191,7 +187,7 @@ impl Manager {
             &header,
         )
         .await?;
-        configuration::save(&self.hub).await
+        self.configurator.save().await
     }
 
     async fn reload(
@@ -199,7 +195,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Error> {
-        self.allow(
+        self.authorise(
             Action::Reload,
             "reload",
             "the configuration",
@@ -207,7 +203,7 @@ impl Manager {
             &header,
         )
         .await?;
-        configuration::reload(&self.hub).await
+        self.configurator.reload().await
     }
 
     #[zbus(out_args("answer"))]
@@ -218,12 +214,12 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<&'static str, Error> {
-        let deed = Deed {
+        let operation = Operation {
             action: Action::of(action)?,
             verb: "change",
             object,
         };
-        let verdict = self.callers.can(connection, &header, deed).await?;
+        let verdict = self.callers.can(connection, &header, operation).await?;
         Ok(match verdict {
             Verdict::Yes => "yes",
             Verdict::Challenge => "challenge",
@@ -234,14 +230,17 @@ impl Manager {
     #[zbus(out_args("events"))]
     fn get_events(&self, after: u64, most: u32) -> Vec<EventRow> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let board = self.hub.board();
-        let newer = board.events_after(after).take(most);
-        newer.map(EventRow::from).collect()
+        let snapshot = self.snapshot.lock();
+        let newer = snapshot.events_after(after).take(most);
+        newer
+            .map(|(number, event)| EventRow::from(convert::event(number, event)))
+            .collect()
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
+    #[expect(clippy::unused_self, reason = "zbus passes the object")]
     fn version(&self) -> &'static str {
-        self.version
+        env!("CARGO_PKG_VERSION")
     }
 
     #[zbus(signal)]
@@ -256,8 +255,8 @@ impl Manager {
     ) -> zbus::Result<()>;
 }
 
-/// What `ListInterfaces` answers. Each row is made when it is written and gone afterwards: those of
-/// thousands of interfaces would fill megabytes.
+/// Reply of `ListInterfaces`. Each row exists only while it is written: those of thousands of interfaces
+/// would fill megabytes.
 #[derive(Debug)]
 struct Rows(Vec<View>);
 

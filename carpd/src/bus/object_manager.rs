@@ -1,7 +1,7 @@
 //! `org.freedesktop.DBus.ObjectManager` of `/org/carpd1`.
 //!
-//! Not zbus's own: that one lists the path between as an object, and sends its signals while it
-//! holds the tree of objects, where a client that does not read would hold up everybody.
+//! zbus's own object manager lists the intermediate path as an object. It also sends its signals while
+//! it locks the tree of objects, so that a client that does not read would delay all others.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,20 +11,17 @@ use carp_dbus::properties::{Dictionary, Source as _, all};
 use zbus::object_server::SignalEmitter;
 use zbus::{OwnedObjectPath, fdo, interface};
 
-use super::hub::Hub;
+use super::convert::View;
+use crate::requests::Requests;
+use crate::snapshot::SharedSnapshot;
 
-/// What an object has: for each of its interfaces the properties.
+/// Properties of an object, by interface.
 type Interfaces = BTreeMap<&'static str, Dictionary>;
 
 #[derive(Debug)]
 pub(super) struct ObjectManager {
-    hub: Arc<Hub>,
-}
-
-impl ObjectManager {
-    pub(super) const fn new(hub: Arc<Hub>) -> Self {
-        Self { hub }
-    }
+    pub(super) snapshot: SharedSnapshot,
+    pub(super) requests: Arc<Requests>,
 }
 
 #[interface(
@@ -34,8 +31,8 @@ impl ObjectManager {
 impl ObjectManager {
     #[zbus(out_args("objects"))]
     async fn get_managed_objects(&self) -> fdo::Result<HashMap<OwnedObjectPath, Interfaces>> {
-        self.hub.refresh().await;
-        let interfaces = self.hub.board().all();
+        self.requests.refresh().await;
+        let interfaces = View::all(&self.snapshot.lock());
         interfaces
             .iter()
             .map(|interface| {

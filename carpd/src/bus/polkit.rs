@@ -1,4 +1,4 @@
-//! What callers ask leave for, and what polkit says to those who are not root.
+//! Operations that require authorisation, and polkit's decisions about callers that are not root.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
@@ -18,22 +18,22 @@ use zbus_polkit::policykit1::{
 
 use crate::lock::lock;
 
-/// How long polkit may take where it asks nobody; less than clients wait for us.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// Time limit of polkit's reply when it does not ask for a password. Clients wait longer for theirs.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How long somebody may take to type a password.
-const ATTENTION: Duration = Duration::from_secs(90);
+/// Time limit of polkit's reply when it asks for a password.
+const INTERACTIVE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How many questions of one user wait at once. A bus lets nobody, carpd neither, wait for more
-/// than some hundred answers, and one user shall not use them up.
-const AT_ONCE: usize = 16;
+/// Maximum number of checks that wait for polkit for the same user. A bus limits the replies that a
+/// client can wait for to some hundred, and one user must not use up those of carpd.
+const MAX_PENDING: usize = 16;
 
-/// An action of polkit's: `dbus/org.carpd1.policy` describes each.
+/// Action of polkit. `dbus/org.carpd1.policy` describes each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// Create, destroy and change interfaces.
     Configure,
-    /// Mark an interface up or down, or force its state, and nothing else.
+    /// Mark an interface up or down, or force its state.
     State,
     /// Set a sysctl.
     Sysctl,
@@ -41,14 +41,14 @@ pub(super) enum Action {
     Suppress,
     /// Write the configuration files.
     Save,
-    /// Read them again.
+    /// Read the configuration files again.
     Reload,
     /// Set all counters to zero.
     ResetStatistics,
 }
 
 impl Action {
-    /// All there are.
+    /// All actions.
     const ALL: [Self; 7] = [
         Self::Configure,
         Self::State,
@@ -59,7 +59,7 @@ impl Action {
         Self::ResetStatistics,
     ];
 
-    /// The last part of its name.
+    /// Returns the last part of the action's name.
     const fn word(self) -> &'static str {
         match self {
             Self::Configure => "configure",
@@ -72,11 +72,10 @@ impl Action {
         }
     }
 
-    /// The one whose name ends with `word`.
+    /// Returns the action whose name ends with `word`.
     ///
     /// # Errors
-    ///
-    /// [`Error::InvalidArgument`] with all there are.
+    /// [`Error::InvalidArgument`] with a list of all actions.
     pub(super) fn of(word: &str) -> Result<Self, Error> {
         let found = Self::ALL.into_iter().find(|action| action.word() == word);
         found.ok_or_else(|| {
@@ -86,57 +85,57 @@ impl Action {
     }
 }
 
-/// What somebody wants to do: `change` `carp0`.
+/// Operation that a caller asks for: `change` `carp0`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deed<'a> {
+pub(super) struct Operation<'a> {
     pub(super) action: Action,
     pub(super) verb: &'static str,
     pub(super) object: &'a str,
 }
 
-/// What polkit says.
+/// Decision about an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Yes.
+    /// Authorised.
     Yes,
-    /// After authentication, which there was none of.
+    /// Authorised after authentication.
     Challenge,
-    /// No.
+    /// Not authorised.
     No,
 }
 
-/// The questions that wait for an answer of polkit's, by user.
+/// Checks of authorisations by polkit.
 #[derive(Debug, Default)]
-pub(super) struct Questions {
-    waiting: Mutex<BTreeMap<u32, usize>>,
+pub(super) struct Polkit {
+    /// Number of checks that wait for polkit, by user.
+    pending: Mutex<BTreeMap<u32, usize>>,
     last: AtomicU64,
 }
 
-impl Questions {
-    /// Asks whether the sender of the message with this `header`, who is user `uid`, may do
-    /// `deed`. If `interactive`, somebody may be asked for a password first.
+impl Polkit {
+    /// Checks whether the sender of the message with this `header`, user `uid`, may do `operation`. If
+    /// `interactive`, polkit can ask for a password first.
     ///
     /// # Errors
-    ///
-    /// [`Error::Busy`] if the user waits for too many answers; [`Error::NotPermitted`] if there
-    /// is none.
-    pub(super) async fn ask(
+    /// [`Error::Busy`] if too many checks wait for this user; [`Error::NotPermitted`] without a reply
+    /// from polkit.
+    pub(super) async fn check(
         &self,
         connection: &Connection,
         header: &Header<'_>,
         uid: u32,
-        deed: Deed<'_>,
+        operation: Operation<'_>,
         interactive: bool,
     ) -> Result<Verdict, Error> {
-        let _place = self.wait_as(uid)?;
-        let answer = self.put(connection, header, deed, interactive).await;
+        let _pending = self.begin(uid)?;
+        let reply = self.call(connection, header, operation, interactive).await;
         let AuthorizationResult {
             is_authorized,
             is_challenge,
             ..
-        } = answer.map_err(|problem| {
-            let what = root_alone(deed, uid);
-            Error::NotPermitted(format!("{what}, as {problem}"))
+        } = reply.map_err(|problem| {
+            let refusal = only_root(operation, uid);
+            Error::NotPermitted(format!("{refusal}, as {problem}"))
         })?;
         Ok(match (is_authorized, is_challenge) {
             (true, _) => Verdict::Yes,
@@ -145,21 +144,24 @@ impl Questions {
         })
     }
 
-    /// The answer, or why there is none.
-    async fn put(
+    /// Returns polkit's reply, or the reason why there is none.
+    async fn call(
         &self,
         connection: &Connection,
         header: &Header<'_>,
-        deed: Deed<'_>,
+        operation: Operation<'_>,
         interactive: bool,
     ) -> Result<AuthorizationResult, String> {
         let subject = Subject::new_for_message_header(header).map_err(|error| error.to_string())?;
-        let action = format!("{ACTION_PREFIX}{}", deed.action.word());
-        let details = HashMap::from([("verb", deed.verb), ("object", deed.object)]);
+        let action = format!("{ACTION_PREFIX}{}", operation.action.word());
+        let details = HashMap::from([("verb", operation.verb), ("object", operation.object)]);
         let (flags, limit) = if interactive {
-            (CheckAuthorizationFlags::ALLOW_USER_INTERACTION, ATTENTION)
+            (
+                CheckAuthorizationFlags::ALLOW_USER_INTERACTION,
+                INTERACTIVE_TIMEOUT,
+            )
         } else {
-            (CheckAuthorizationFlags::empty(), PATIENCE)
+            (CheckAuthorizationFlags::empty(), REPLY_TIMEOUT)
         };
         let id = format!("carpd-{}", self.last.fetch_add(1, Ordering::Relaxed));
         let authority = AuthorityProxy::builder(connection)
@@ -168,23 +170,23 @@ impl Questions {
             .await
             .map_err(|error| error.to_string())?;
         let arguments = (&subject, &action, &details, flags, &id);
-        // Not by the proxy's own method, which has the time limit of the connection.
-        let asked = authority.inner().call_with_flags(
+        // The proxy's own method would apply the time limit of the connection.
+        let called = authority.inner().call_with_flags(
             "CheckAuthorization",
             MethodFlags::empty(),
             &arguments,
         );
-        match timeout(limit, asked).await {
+        match timeout(limit, called).await {
             Ok(Ok(Some(answer))) => Ok(answer),
             Ok(Ok(None)) => Err("polkit gave no answer".to_owned()),
-            Ok(Err(error)) => Err(in_words(&error)),
+            Ok(Err(error)) => Err(no_reply(&error)),
             Err(_) => {
-                // Without waiting: who did not answer that may not answer this.
-                let taken_back = authority
+                // Not awaited: polkit may not reply to this call either.
+                let cancelled = authority
                     .inner()
                     .call_noreply("CancelCheckAuthorization", &id);
-                if let Err(error) = taken_back.await {
-                    debug!("cannot take back what polkit was asked: {error}");
+                if let Err(error) = cancelled.await {
+                    debug!("cannot cancel a check by polkit: {error}");
                 }
                 Err(format!(
                     "polkit did not answer within {} seconds",
@@ -194,41 +196,39 @@ impl Questions {
         }
     }
 
-    fn wait_as(&self, uid: u32) -> Result<Place<'_>, Error> {
-        let mut waiting = lock(&self.waiting);
-        let count = waiting.entry(uid).or_default();
-        if *count >= AT_ONCE {
+    /// Counts a check of user `uid`.
+    fn begin(&self, uid: u32) -> Result<Pending<'_>, Error> {
+        let mut pending = lock(&self.pending);
+        let count = pending.entry(uid).or_default();
+        if *count >= MAX_PENDING {
             return Err(Error::Busy(format!(
-                "user {uid} waits for {AT_ONCE} answers of polkit's already; try again"
+                "user {uid} already waits for {MAX_PENDING} replies from polkit; try again"
             )));
         }
         *count += 1;
-        Ok(Place {
-            questions: self,
-            uid,
-        })
+        Ok(Pending { polkit: self, uid })
     }
 }
 
-/// One of the questions of a user, until it is dropped.
-struct Place<'a> {
-    questions: &'a Questions,
+/// Check that waits for polkit, until it is dropped.
+struct Pending<'a> {
+    polkit: &'a Polkit,
     uid: u32,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        let mut waiting = lock(&self.questions.waiting);
-        if let Some(count) = waiting.get_mut(&self.uid) {
+        let mut pending = lock(&self.polkit.pending);
+        if let Some(count) = pending.get_mut(&self.uid) {
             *count -= 1;
             if *count == 0 {
-                waiting.remove(&self.uid);
+                pending.remove(&self.uid);
             }
         }
     }
 }
 
-/// Whether the caller takes it that somebody is asked for a password.
+/// Returns whether the call allows polkit to ask for a password.
 pub(super) fn is_interactive(header: &Header<'_>) -> bool {
     header
         .primary()
@@ -236,10 +236,15 @@ pub(super) fn is_interactive(header: &Header<'_>) -> bool {
         .contains(Flags::ALLOW_INTERACTIVE_AUTH)
 }
 
-/// The refusal of a `deed` that polkit said something else than yes of.
-pub(super) fn refusal(deed: Deed<'_>, uid: u32, verdict: Verdict, interactive: bool) -> Error {
-    let action = format!("{ACTION_PREFIX}{}", deed.action.word());
-    let Deed { verb, object, .. } = deed;
+/// Returns the refusal of an operation that polkit did not authorise.
+pub(super) fn refusal(
+    operation: Operation<'_>,
+    uid: u32,
+    verdict: Verdict,
+    interactive: bool,
+) -> Error {
+    let action = format!("{ACTION_PREFIX}{}", operation.action.word());
+    let Operation { verb, object, .. } = operation;
     Error::NotPermitted(match verdict {
         Verdict::Challenge if interactive => format!(
             "user {uid} may {verb} {object} after authentication, of which there was none: \
@@ -254,14 +259,14 @@ pub(super) fn refusal(deed: Deed<'_>, uid: u32, verdict: Verdict, interactive: b
     })
 }
 
-/// Where nobody can allow it to others.
-pub(super) fn root_alone(deed: Deed<'_>, uid: u32) -> String {
-    let Deed { verb, object, .. } = deed;
+/// Returns the refusal of an operation where polkit cannot authorise other users.
+pub(super) fn only_root(operation: Operation<'_>, uid: u32) -> String {
+    let Operation { verb, object, .. } = operation;
     format!("only root may {verb} {object}, and the caller is user {uid}")
 }
 
-/// Why polkit gave no answer.
-fn in_words(error: &zbus::Error) -> String {
+/// Returns the reason why polkit did not reply.
+fn no_reply(error: &zbus::Error) -> String {
     if let zbus::Error::FDO(inner) = error
         && let fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_) = **inner
     {
@@ -278,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_action_is_described_to_polkit_and_in_the_manual() {
+    fn every_action_is_in_the_policy_and_in_the_manual() {
         let policy = include_str!("../../../dbus/org.carpd1.policy");
         let page = include_str!("../../../man/org.carpd1.5");
         for action in Action::ALL {
@@ -293,15 +298,15 @@ mod tests {
     }
 
     #[test]
-    fn one_user_does_not_wait_for_more_than_a_few_answers() {
-        let questions = Questions::default();
-        let places: Vec<_> = (0..AT_ONCE).map(|_| questions.wait_as(1000)).collect();
-        assert!(places.iter().all(Result::is_ok));
-        let refused = questions.wait_as(1000).map(drop).unwrap_err();
+    fn checks_that_wait_are_limited_for_each_user() {
+        let polkit = Polkit::default();
+        let checks: Vec<_> = (0..MAX_PENDING).map(|_| polkit.begin(1000)).collect();
+        assert!(checks.iter().all(Result::is_ok));
+        let refused = polkit.begin(1000).map(drop).unwrap_err();
         assert!(matches!(refused, Error::Busy(_)), "{refused}");
-        assert!(questions.wait_as(1001).is_ok(), "others can");
-        drop(places);
-        assert!(questions.wait_as(1000).is_ok());
-        assert!(questions.waiting.lock().unwrap().is_empty());
+        assert!(polkit.begin(1001).is_ok(), "another user");
+        drop(checks);
+        assert!(polkit.begin(1000).is_ok());
+        assert!(polkit.pending.lock().unwrap().is_empty());
     }
 }

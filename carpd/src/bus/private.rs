@@ -1,4 +1,4 @@
-//! The private socket: D-Bus without a bus, for root.
+//! Private socket: D-Bus without a bus, for root.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -8,6 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,39 +21,36 @@ use tracing::{debug, warn};
 use zbus::Guid;
 
 use super::callers::Callers;
-use super::hub::Hub;
-use super::peer::{self, Way};
+use super::server::{Server, Transport};
 
-/// How many clients there may be at once.
+/// Maximum number of clients.
 const CLIENTS: usize = 128;
 
-/// How long a client may take to say hello.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time limit of a client's handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long clients have to read what is left to say at the end.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// Time for clients to read their last signals when carpd stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long to wait when there are no descriptors left to accept with.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Pause before accepting again when no descriptors are left.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The listening socket; its file goes when it does.
+/// Listening socket. Its file is removed when it is dropped.
 #[derive(Debug)]
-pub(super) struct PrivateSocket {
+pub(crate) struct PrivateSocket {
     listener: UnixListener,
     path: PathBuf,
 }
 
 impl PrivateSocket {
-    /// Listens at `path`, in place of a file that a carpd left behind.
+    /// Listens at `path`, and replaces a socket that a previous instance left behind.
     ///
     /// # Errors
-    ///
-    /// [`ErrorKind::AddrInUse`] if another carpd answers there; whatever the file system says.
-    pub(super) fn bind(path: PathBuf) -> io::Result<Self> {
-        make_way(&path)?;
+    /// [`ErrorKind::AddrInUse`] if another carpd answers there; errors of the file system.
+    pub(crate) fn bind(path: PathBuf) -> io::Result<Self> {
+        remove_stale(&path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        // On Linux the file gets the mode that the socket has: there is no moment at which it is
-        // open to others.
+        // On Linux, the file gets the mode of the socket, so that other users can never open it.
         rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
         socket.bind(&SockAddr::unix(&path)?)?;
         socket.listen(CLIENTS.try_into().unwrap_or(i32::MAX))?;
@@ -61,37 +59,38 @@ impl PrivateSocket {
         Ok(Self { listener, path })
     }
 
-    /// Serves clients until the hub is closed.
-    pub(super) async fn serve(self, hub: &Arc<Hub>) {
+    /// Serves clients until `end`, and then lets them read their last signals.
+    pub(crate) async fn serve(self, server: &Arc<Server>, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
         let mut clients = JoinSet::new();
         loop {
             tokio::select! {
-                () = hub.closed() => break,
+                () = &mut end => break,
                 Some(_) = clients.join_next() => {}
                 accepted = self.listener.accept(), if clients.len() < CLIENTS => match accepted {
                     Ok((stream, _)) => {
-                        let hub = Arc::clone(hub);
+                        let server = Arc::clone(server);
                         clients.spawn(async move {
                             let uid = stream.peer_cred().map(|credentials| credentials.uid());
                             let served = match uid {
-                                Ok(uid) => welcome(&hub, stream, uid).await,
+                                Ok(uid) => welcome(&server, stream, uid).await,
                                 Err(error) => Err(error.into()),
                             };
                             if let Err(error) = served {
-                                debug!("a client of the private socket failed: {error}");
+                                debug!("private socket: a client failed: {error}");
                             }
                         });
                     }
                     Err(error) => {
                         warn!("{}: {error}", self.path.display());
-                        tokio::time::sleep(PAUSE).await;
+                        tokio::time::sleep(RETRY_INTERVAL).await;
                     }
                 },
             }
         }
         let rest = async { while clients.join_next().await.is_some() {} };
-        // Whoever does not read by then has to do without.
-        let _late = timeout(FAREWELL, rest).await.is_err();
+        // Later signals are lost.
+        let _late = timeout(STOP_TIMEOUT, rest).await.is_err();
     }
 }
 
@@ -103,8 +102,8 @@ impl Drop for PrivateSocket {
     }
 }
 
-/// Removes a socket on which nobody answers.
-fn make_way(path: &Path) -> io::Result<()> {
+/// Removes a socket on which no carpd answers.
+fn remove_stale(path: &Path) -> io::Result<()> {
     let file = match fs::symlink_metadata(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -126,16 +125,20 @@ fn make_way(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Serves one client until it is gone.
-async fn welcome(hub: &Arc<Hub>, stream: UnixStream, uid: u32) -> zbus::Result<()> {
+/// Serves one client until it disconnects.
+async fn welcome(server: &Server, stream: UnixStream, uid: u32) -> zbus::Result<()> {
     let handle = stream.as_fd().try_clone_to_owned()?;
-    let way = Way::over(stream, |builder| builder.server(Guid::generate()).p2p());
-    let opened = timeout(PATIENCE, peer::open(hub, way, Callers::User(uid))).await;
-    if let Ok(attendance) = opened {
-        attendance?.attend().await;
+    let transport = Transport::unix(stream, |builder| builder.server(Guid::generate()).p2p());
+    let opened = timeout(
+        HANDSHAKE_TIMEOUT,
+        server.open(transport, Callers::User(uid)),
+    )
+    .await;
+    if let Ok(connection) = opened {
+        connection?.serve().await;
     } else {
-        debug!("a client of the private socket never said hello");
+        debug!("private socket: a client did not finish its handshake in time");
     }
-    // Answers to a client that does not read may still wait in tasks of zbus's: this ends them.
+    // Replies to a client that does not read may still wait in tasks of zbus. This ends them.
     Ok(SockRef::from(&handle).shutdown(Shutdown::Both)?)
 }

@@ -1,8 +1,5 @@
-//! The UNIX socket under a connection, whose reader has the objects made that a call is for.
-//!
-//! zbus keeps a few kilobytes for every object on every connection: with thousands of interfaces
-//! that is megabytes a client, and most clients ask for none of these objects. So an object is
-//! made when it is first called, between the reading of the call and its handling.
+//! UNIX socket of a connection. Its reader adds the objects that a call needs, between reading the call
+//! and handling it (see [`objects`](super::objects)).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -25,44 +22,33 @@ use zbus::export::async_trait::async_trait;
 use zbus::fdo::ConnectionCredentials;
 use zbus::message::Type;
 
-use super::peer::Peer;
+use super::objects::{Needed, Objects};
 
-/// How many descriptors may come with one message, and go with one: `SCM_MAX_FD` of the kernel.
+/// Maximum number of descriptors of one message: `SCM_MAX_FD` of the kernel.
 const DESCRIPTORS: usize = 253;
 
-/// So many bytes of short messages go with one system call.
+/// Maximum size of short messages that one system call sends together, in bytes.
 const CHUNK: usize = 16 * 1024;
 
-/// The connection of a socket, as soon as it has one.
-pub(super) type Owner = Arc<SetOnce<Weak<Peer>>>;
+/// Objects of the connection that reads from the socket, once it is open.
+pub(super) type Owner = Arc<SetOnce<Weak<Objects>>>;
 
-/// The objects that a call needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// That of one interface.
-    One(carp_proto::Unit),
-    /// Those of all interfaces.
-    All,
-}
-
-impl Wanted {
-    /// Those that `message` needs besides `/org/carpd1`, which is always there.
-    fn by(message: &Message) -> Option<Self> {
-        if message.message_type() != Type::MethodCall {
-            return None;
-        }
-        let header = message.header();
-        let path = header.path()?.as_str();
-        if let Some(name) = interface_of(path) {
-            return name.parse().ok().map(Self::One);
-        }
-        let above = path == "/" || INTERFACES_PATH.strip_prefix(path)?.starts_with('/');
-        let described = above && header.member()?.as_str() == "Introspect";
-        (described || path == INTERFACES_PATH).then_some(Self::All)
+/// Returns the objects that `message` needs besides `/org/carpd1`, which always exists.
+fn needed(message: &Message) -> Option<Needed> {
+    if message.message_type() != Type::MethodCall {
+        return None;
     }
+    let header = message.header();
+    let path = header.path()?.as_str();
+    if let Some(name) = interface_of(path) {
+        return name.parse().ok().map(Needed::One);
+    }
+    let is_above = path == "/" || INTERFACES_PATH.strip_prefix(path)?.starts_with('/');
+    let is_introspected = is_above && header.member()?.as_str() == "Introspect";
+    (is_introspected || path == INTERFACES_PATH).then_some(Needed::All)
 }
 
-/// The two halves of a connection over `stream`, and where it is said whose it is.
+/// Returns the two halves of a connection over `stream`, and the cell for its objects.
 pub(super) fn split(stream: UnixStream) -> (BoxedSplit, Owner) {
     let owner = Owner::default();
     let stream = Arc::new(stream);
@@ -77,7 +63,7 @@ pub(super) fn split(stream: UnixStream) -> (BoxedSplit, Owner) {
     (halves, owner)
 }
 
-/// Reads messages.
+/// Reader of messages.
 #[derive(Debug)]
 struct Reader {
     bytes: Bytes,
@@ -97,10 +83,10 @@ impl ReadHalf for Reader {
             .bytes
             .receive_message(number, early_bytes, early_descriptors)
             .await?;
-        if let Some(wanted) = Wanted::by(&message)
-            && let Some(peer) = self.owner.wait().await.upgrade()
+        if let Some(needed) = needed(&message)
+            && let Some(objects) = self.owner.wait().await.upgrade()
         {
-            peer.fetch(wanted).await;
+            objects.provide(needed).await;
         }
         Ok(message)
     }
@@ -119,11 +105,11 @@ impl ReadHalf for Reader {
     }
 }
 
-/// Reads bytes, from which zbus makes messages.
+/// Reader of bytes, from which zbus makes messages.
 #[derive(Debug)]
 struct Bytes {
     stream: Arc<UnixStream>,
-    /// How many have come with the message so far.
+    /// Number of descriptors received with the current message.
     descriptors: usize,
 }
 
@@ -145,12 +131,12 @@ impl ReadHalf for Bytes {
     }
 }
 
-/// Writes.
+/// Writer of messages.
 #[derive(Debug)]
 struct Writer(Arc<UnixStream>);
 
 impl Writer {
-    async fn all(&mut self, mut bytes: &[u8]) -> zbus::Result<()> {
+    async fn write_all(&mut self, mut bytes: &[u8]) -> zbus::Result<()> {
         while !bytes.is_empty() {
             let sent = self.sendmsg(bytes, &[]).await?;
             bytes = bytes.get(sent..).unwrap_or_default();
@@ -167,7 +153,7 @@ impl WriteHalf for Writer {
             let data = message.data();
             let alone = !data.fds().is_empty() || data.len() >= CHUNK;
             if alone || waiting.len() + data.len() > CHUNK {
-                self.all(&waiting).await?;
+                self.write_all(&waiting).await?;
                 waiting.clear();
             }
             if alone {
@@ -176,7 +162,7 @@ impl WriteHalf for Writer {
                 waiting.extend_from_slice(data);
             }
         }
-        self.all(&waiting).await
+        self.write_all(&waiting).await
     }
 
     async fn sendmsg(
@@ -231,22 +217,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_wants_its_own_object_and_a_description_those_below() {
-        let wanted = |path: &str, member: &str| {
-            Wanted::by(&Message::method_call(path, member).build(&()).unwrap())
+    fn call_needs_its_own_object_and_introspection_those_below() {
+        let needed_by = |path: &str, member: &str| {
+            needed(&Message::method_call(path, member).build(&()).unwrap())
         };
-        let carp7 = Wanted::One("carp7".parse().unwrap());
-        assert_eq!(wanted("/org/carpd1/interface/carp7", "Up"), Some(carp7));
-        assert_eq!(wanted("/org/carpd1/interface/carp7/x", "Up"), None);
-        assert_eq!(wanted("/org/carpd1/interface/eth0", "Up"), None);
+        let carp7 = Needed::One("carp7".parse().unwrap());
+        assert_eq!(needed_by("/org/carpd1/interface/carp7", "Up"), Some(carp7));
+        assert_eq!(needed_by("/org/carpd1/interface/carp7/x", "Up"), None);
+        assert_eq!(needed_by("/org/carpd1/interface/eth0", "Up"), None);
         for above in ["/", "/org", "/org/carpd1"] {
-            assert_eq!(wanted(above, "Introspect"), Some(Wanted::All), "{above}");
-            assert_eq!(wanted(above, "GetAll"), None, "{above}");
+            assert_eq!(needed_by(above, "Introspect"), Some(Needed::All), "{above}");
+            assert_eq!(needed_by(above, "GetAll"), None, "{above}");
         }
-        assert_eq!(wanted("/org/carpd1/interface", "GetAll"), Some(Wanted::All));
-        assert_eq!(wanted("/or", "Introspect"), None);
-        assert_eq!(wanted("/net", "Introspect"), None);
+        assert_eq!(
+            needed_by("/org/carpd1/interface", "GetAll"),
+            Some(Needed::All)
+        );
+        assert_eq!(needed_by("/or", "Introspect"), None);
+        assert_eq!(needed_by("/net", "Introspect"), None);
         let signal = Message::signal("/", "org.carpd1.X", "Introspect").build(&());
-        assert_eq!(Wanted::by(&signal.unwrap()), None);
+        assert_eq!(needed(&signal.unwrap()), None);
     }
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use carp_dbus::names::{STATS, SYSCTL_PREFIX};
 use carp_dbus::{Error, number, one_line};
-use carp_proto::{Answer, Request, Sysctl};
+use carp_proto::{Sysctl, Sysctls};
 use zbus::message::Header;
 use zbus::{Connection, OwnedVariant, Variant, interface};
 
 use super::callers::Callers;
 use super::convert;
-use super::hub::{Hub, unexpected};
-use super::polkit::{Action, Deed};
+use super::polkit::{Action, Operation};
+use crate::requests::Requests;
+use crate::snapshot::SharedSnapshot;
 
-/// The property that shows `sysctl`, by the name that its getter below has on the bus.
+/// Returns the property that shows `sysctl`: its getter below, with the name that it has on the bus.
 pub(super) const fn property(sysctl: Sysctl) -> &'static str {
     match sysctl {
         Sysctl::Allow => "Allow",
@@ -26,19 +27,21 @@ pub(super) const fn property(sysctl: Sysctl) -> &'static str {
     }
 }
 
+/// Returns the value of `sysctl` as the bus shows it, where `u32::MAX` stands for any greater one.
+pub(super) fn value(sysctls: &Sysctls, sysctl: Sysctl) -> u32 {
+    u32::try_from(sysctls.get(sysctl)).unwrap_or(u32::MAX)
+}
+
 #[derive(Debug)]
 pub(super) struct SysctlObject {
-    hub: Arc<Hub>,
-    callers: Callers,
+    pub(super) snapshot: SharedSnapshot,
+    pub(super) requests: Arc<Requests>,
+    pub(super) callers: Callers,
 }
 
 impl SysctlObject {
-    pub(super) const fn new(hub: Arc<Hub>, callers: Callers) -> Self {
-        Self { hub, callers }
-    }
-
     fn value(&self, sysctl: Sysctl) -> u32 {
-        self.hub.board().sysctl(sysctl)
+        value(&self.snapshot.lock().sysctls, sysctl)
     }
 }
 
@@ -47,8 +50,8 @@ impl SysctlObject {
     #[zbus(out_args("value"))]
     async fn get(&self, name: &str) -> Result<OwnedVariant, Error> {
         if name == STATS {
-            self.hub.refresh().await;
-            let statistics = convert::statistics(&self.hub.board().totals);
+            self.requests.refresh().await;
+            let statistics = convert::statistics(&self.snapshot.lock().totals);
             return Ok(Variant::from(statistics).try_into_owned()?);
         }
         Ok(self.value(find(name)?).into())
@@ -70,21 +73,19 @@ impl SysctlObject {
         let Some(sysctl) = sysctl.filter(|sysctl| sysctl.range().is_some()) else {
             return Err(Error::ReadOnly(format!("oid '{name}' is read only")));
         };
-        let deed = Deed {
+        let operation = Operation {
             action: Action::Sysctl,
             verb: "set",
             object: name,
         };
         self.callers
-            .must_be_allowed(connection, &header, deed)
+            .authorise(connection, &header, operation)
             .await?;
         let number = number(&value)
             .ok_or_else(|| format!("{name} is a number, not {value}"))
             .map_err(|problem| Error::InvalidArgument(one_line(problem)))?;
-        match self.hub.request(Request::Set(sysctl, number)).await? {
-            Answer::Old(old) => Ok(u32::try_from(old).unwrap_or(u32::MAX).into()),
-            Answer::Done | Answer::Created(_) | Answer::Held(_) => Err(unexpected()),
-        }
+        let old = self.requests.set(sysctl, number).await?;
+        Ok(u32::try_from(old).unwrap_or(u32::MAX).into())
     }
 
     #[zbus(out_args("sysctls"))]

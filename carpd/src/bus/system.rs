@@ -1,93 +1,88 @@
-//! The bus: one connection with the name `org.carpd1`, made again whenever it is lost.
+//! Connection to the bus, with the name `org.carpd1`. carpd connects again whenever it is lost.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::str::FromStr as _;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use carp_dbus::names::BUS_NAME;
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
-use zbus::address::transport::{Transport, UnixSocket};
+use zbus::address::transport::{Transport as ZbusTransport, UnixSocket};
 use zbus::connection::Builder;
 use zbus::fdo::RequestNameFlags;
 use zbus::{Address, Connection};
 
-use super::Bus;
 use super::callers::Callers;
-use super::hub::Hub;
-use super::peer::{self, Attendance, Way};
+use super::server::{ServedConnection, Server, Transport};
 
-/// How long the bus may take to let us in.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time limit for connecting and for the name.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Between attempts: the first pause, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// First and longest pause between attempts.
+const RETRY_INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// What is wrong with a connection that carpd had.
+/// Problem of a connection that was established.
 const LOST: &str = "the connection was lost";
 
-/// Whether carpd is on the bus.
-#[derive(Clone, Debug, Default)]
-pub(super) enum Presence {
-    /// It tries for the first time.
-    #[default]
-    Trying,
-    /// It is, by this connection.
-    There(Connection),
-    /// It is not; it may try again.
-    Absent,
+/// Bus to connect to: the argument of `--bus`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Bus {
+    /// The system bus, at the address in `DBUS_SYSTEM_BUS_ADDRESS` if that is set.
+    System,
+    /// The bus at a D-Bus address.
+    At(String),
+    /// None.
+    None,
 }
 
-/// Is on `bus` until the hub is closed.
-pub(super) async fn keep(hub: &Arc<Hub>, bus: Bus) {
-    tokio::select! {
-        () = hub.closed() => {}
-        () = stay(hub, &bus) => {}
+impl FromStr for Bus {
+    type Err = zbus::Error;
+
+    fn from_str(text: &str) -> Result<Self, zbus::Error> {
+        match text {
+            "system" => Ok(Self::System),
+            "none" => Ok(Self::None),
+            address => Address::from_str(address).map(|_| Self::At(address.to_owned())),
+        }
     }
-    hub.presence().send_replace(Presence::Absent);
 }
 
-/// Waits until carpd is on the bus, or would be if the bus were there.
-pub(super) async fn tried(hub: &Hub) {
-    let mut presence = hub.presence().subscribe();
-    // The sender is in `hub`, so that waiting cannot fail.
-    let _ = presence
-        .wait_for(|presence| !matches!(presence, Presence::Trying))
-        .await;
-}
-
-/// Ends only if there is no bus to be on.
-async fn stay(hub: &Arc<Hub>, bus: &Bus) {
-    let (first, longest) = PAUSES;
+/// Stays connected to `bus`, and publishes the connection after each attempt. Ends if there is no bus.
+pub(crate) async fn stay_connected(
+    server: &Server,
+    bus: &Bus,
+    connection: &watch::Sender<Option<Connection>>,
+) {
+    let (first, longest) = RETRY_INTERVALS;
     let mut pause = first;
-    let mut told = String::new();
+    let mut logged = String::new();
     while let Some((name, address)) = target(bus) {
         let since = Instant::now();
-        let problem = match timeout(PATIENCE, enter(hub, address)).await {
-            Ok(Ok(attendance)) => {
+        let problem = match timeout(CONNECT_TIMEOUT, enter(server, address)).await {
+            Ok(Ok(served)) => {
                 info!("{BUS_NAME} is on {name}");
-                let connection = attendance.connection().clone();
-                hub.presence().send_replace(Presence::There(connection));
-                attendance.attend().await;
+                connection.send_replace(Some(served.connection().clone()));
+                served.serve().await;
                 LOST.to_owned()
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it does not answer".to_owned(),
         };
-        hub.presence().send_replace(Presence::Absent);
+        connection.send_replace(None);
         if since.elapsed() > longest {
             pause = first;
         }
-        // A host that stops ends its bus and carpd at the same time: what ends within the pause was
-        // told to, and has lost nothing.
+        // A host that shuts down stops its bus and carpd at the same time. If carpd ends within the
+        // pause, it has lost nothing.
         if problem == LOST {
             tokio::time::sleep(pause).await;
         }
-        // The private socket works without: say it once, not every half a minute.
-        if told == problem {
+        // The private socket still works, so that a lasting problem is logged once.
+        if logged == problem {
             debug!("{name}: {problem}");
         } else {
             warn!("{name}: {problem}; trying again");
@@ -95,12 +90,13 @@ async fn stay(hub: &Arc<Hub>, bus: &Bus) {
         if problem != LOST {
             tokio::time::sleep(pause).await;
         }
-        told = problem;
+        logged = problem;
         pause = (pause * 2).min(longest);
     }
+    connection.send_replace(None);
 }
 
-/// The bus's name for people, and its address.
+/// Returns the bus as log lines name it, and its address.
 fn target(bus: &Bus) -> Option<(&str, zbus::Result<Address>)> {
     match bus {
         Bus::System => Some(("the system bus", Address::system())),
@@ -109,29 +105,29 @@ fn target(bus: &Bus) -> Option<(&str, zbus::Result<Address>)> {
     }
 }
 
-/// Connects, with all objects there before the name is.
-async fn enter(hub: &Arc<Hub>, address: zbus::Result<Address>) -> zbus::Result<Attendance> {
+/// Connects, and requests the name once all objects exist.
+async fn enter(server: &Server, address: zbus::Result<Address>) -> zbus::Result<ServedConnection> {
     let address = address?;
-    let way = match path(&address) {
+    let transport = match path(&address) {
         Some(path) => {
             let stream = UnixStream::connect(path)
                 .await
                 .map_err(|error| zbus::Error::Connection(Arc::new(error), Box::new(address)))?;
-            Way::over(stream, |builder| builder)
+            Transport::unix(stream, |builder| builder)
         }
-        None => Way::other(Builder::address(address)),
+        None => Transport::other(Builder::address(address)),
     };
-    let attendance = peer::open(hub, way, Callers::Bus(Arc::default())).await?;
-    attendance
+    let served = server.open(transport, Callers::Bus(Arc::default())).await?;
+    served
         .connection()
         .request_name_with_flags(BUS_NAME, RequestNameFlags::DO_NOT_QUEUE)
         .await?;
-    Ok(attendance)
+    Ok(served)
 }
 
-/// Where the UNIX socket is; behind a zero byte the name of one that is in no file system.
+/// Returns the path of the UNIX socket, or an abstract name after a zero byte.
 fn path(address: &Address) -> Option<PathBuf> {
-    let Transport::Unix(unix) = address.transport() else {
+    let ZbusTransport::Unix(unix) = address.transport() else {
         return None;
     };
     match unix.path() {
@@ -141,7 +137,7 @@ fn path(address: &Address) -> Option<PathBuf> {
             path.push(name);
             Some(path.into())
         }
-        // Places for servers to listen at.
+        // Addresses of listening servers only.
         UnixSocket::Dir(_) | UnixSocket::TmpDir(_) | _ => None,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Functions here can wait for a disk. The protocol's thread does not call them.
 
+pub(crate) mod apply;
 mod check;
 mod files;
 #[cfg(any(test, fuzzing))]

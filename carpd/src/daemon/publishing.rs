@@ -1,63 +1,156 @@
-//! What the loop tells the main thread, and when.
+//! News for the main thread, and its order: behind the kernel's work that it reports.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
+use std::time::Duration;
 
-use carp_proto::{Now, Reason, StateName, Transition, Unit};
+use carp_proto::{
+    Answer, Engine, Instant, Now, Reason, Refusal, RequestId, StateName, Transition, Unit,
+};
 use tokio::sync::{mpsc, oneshot};
 
+use super::settling::Settling;
 use super::withheld::Withheld;
-use super::{CATCH_UP_INTERVAL, Daemon};
 use crate::kernel::{self, Awaited};
 use crate::publish::{Everything, News, Publisher};
 
-impl Daemon {
-    pub(super) fn tell(&mut self, news: News) {
-        self.withheld.tell(news, &mut self.publisher);
-    }
+/// Pause before the main thread is sent the full state again, after its queue was full.
+const CATCH_UP_INTERVAL: Duration = Duration::from_millis(100);
 
-    /// Tells a change of state: where addresses come or go with it, once they have. After a restart
-    /// they have been there all the time.
-    pub(super) fn tell_transition(&mut self, transition: Transition, now: Now) {
-        let unit = transition.unit;
-        let moves = [transition.from, transition.to].contains(&StateName::Master);
-        if moves && transition.reason != Reason::Resumed {
-            let number = self.withheld.begin(unit, now.instant);
-            self.kernel.confirm(Some(unit), Awaited::News(unit, number));
+/// Sender of news to the main thread.
+#[derive(Debug)]
+pub(super) struct Publishing {
+    publisher: Publisher,
+    /// News that waits for the kernel.
+    withheld: Withheld,
+    /// Requests that wait for the kernel.
+    settling: Settling,
+    /// Time to send the full state; `None` while no news was lost.
+    catch_up: Option<Instant>,
+}
+
+impl Publishing {
+    pub(super) fn new(publisher: Publisher) -> Self {
+        Self {
+            publisher,
+            withheld: Withheld::default(),
+            settling: Settling::default(),
+            catch_up: None,
         }
-        self.publish(&BTreeSet::from([unit]), now);
-        self.tell(News::Changed(transition));
     }
 
-    pub(super) fn publish(&mut self, units: &BTreeSet<Unit>, now: Now) {
+    /// Sends news, or queues it behind news of the same carp interface that waits for the kernel.
+    pub(super) fn send(&mut self, news: News) {
+        self.withheld.send(news, &mut self.publisher);
+    }
+
+    /// Sends the status of `units`.
+    pub(super) fn interfaces(&mut self, units: &BTreeSet<Unit>, engine: &Engine, now: Now) {
         for unit in units {
-            if let Some(status) = self.engine.status(*unit, now) {
-                self.tell(News::Interface(Box::new(status)));
+            if let Some(status) = engine.status(*unit, now) {
+                self.send(News::Interface(Box::new(status)));
             }
         }
     }
 
-    /// Tells counters and times as they are. What waits for the kernel is not shown before.
-    pub(super) fn refresh(&mut self, now: Now, done: oneshot::Sender<()>) {
-        let touched = self.engine.take_touched();
+    /// Sends a transition. If addresses come or go with it, it waits until they have. After a restart,
+    /// they have been present all the time.
+    pub(super) fn transition(
+        &mut self,
+        transition: Transition,
+        kernel: &kernel::Handle,
+        engine: &Engine,
+        now: Now,
+    ) {
+        let unit = transition.unit;
+        let moves_addresses = [transition.from, transition.to].contains(&StateName::Master);
+        if moves_addresses && transition.reason != Reason::Resumed {
+            let number = self.withheld.begin(unit, now.instant);
+            kernel.confirm(Some(unit), Awaited::News(unit, number));
+        }
+        self.interfaces(&BTreeSet::from([unit]), engine, now);
+        self.send(News::Changed(transition));
+    }
+
+    /// Sends the reply to a request, behind all news of the carp interfaces that it changed.
+    pub(super) fn reply(
+        &mut self,
+        id: RequestId,
+        answer: Result<Answer, Refusal>,
+        changed: &BTreeSet<Unit>,
+    ) {
+        let reply = News::Answer(id, answer);
+        self.withheld
+            .send_behind(changed, reply, &mut self.publisher);
+    }
+
+    /// Replies to a request once the kernel has done all earlier work for `unit`, or for all interfaces.
+    pub(super) fn settle(
+        &mut self,
+        id: RequestId,
+        unit: Option<Unit>,
+        kernel: &kernel::Handle,
+        now: Instant,
+    ) {
+        kernel.confirm(unit, Awaited::Request(id));
+        self.settling.begin(id, unit, now);
+    }
+
+    /// Sends the news or the reply that waited for this confirmation by the kernel thread.
+    pub(super) fn confirmed(&mut self, awaited: Awaited, engine: &Engine) {
+        match awaited {
+            Awaited::News(unit, number) => self.withheld.done(unit, number, &mut self.publisher),
+            Awaited::Request(id) => self.settling.done(id, engine, &mut self.publisher),
+        }
+    }
+
+    /// Sends current counters and times. Interfaces whose news waits for the kernel are not shown earlier.
+    pub(super) fn refresh(&mut self, engine: &mut Engine, now: Now, done: oneshot::Sender<()>) {
+        let touched = engine.take_touched();
         let (waiting, others): (BTreeSet<Unit>, BTreeSet<Unit>) = touched
             .into_iter()
             .partition(|unit| self.withheld.has(*unit));
-        self.publish(&waiting, now);
+        self.interfaces(&waiting, engine, now);
         let interfaces = others
             .iter()
-            .filter_map(|unit| self.engine.status(*unit, now))
+            .filter_map(|unit| engine.status(*unit, now))
             .collect();
-        self.tell(News::Refreshed {
+        self.send(News::Refreshed {
             interfaces,
-            totals: self.engine.totals(),
+            totals: engine.totals(),
             done,
         });
     }
 
-    pub(super) fn catch_up(&mut self, now: Now) {
+    /// Returns the time of the next call of [`tick`](Self::tick).
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let deadlines = [
+            self.catch_up,
+            self.settling.deadline(),
+            self.withheld.deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Sends everything that is due.
+    pub(super) fn tick(&mut self, engine: &Engine, now: Now) {
+        if self.catch_up.is_some_and(|at| at <= now.instant) {
+            self.catch_up(engine, now);
+        }
+        self.settling
+            .expire(now.instant, engine, &mut self.publisher);
+        self.withheld.expire(now.instant, &mut self.publisher);
+    }
+
+    /// Schedules the full state if news was lost.
+    pub(super) fn schedule_catch_up(&mut self, now: Instant) {
+        if self.catch_up.is_none() && self.publisher.is_behind() {
+            self.catch_up = Some(now + CATCH_UP_INTERVAL);
+        }
+    }
+
+    fn catch_up(&mut self, engine: &Engine, now: Now) {
         self.withheld.release(&mut self.publisher);
-        let engine = &self.engine;
         self.publisher.catch_up(|| Everything {
             interfaces: engine
                 .units()
@@ -68,33 +161,30 @@ impl Daemon {
             totals: engine.totals(),
             at: now.unix,
         });
-        self.catch_up = self
-            .publisher
-            .is_behind()
-            .then_some(now.instant + CATCH_UP_INTERVAL);
+        let is_behind = self.publisher.is_behind();
+        self.catch_up = is_behind.then_some(now.instant + CATCH_UP_INTERVAL);
     }
-}
 
-/// Waits for the end of the kernel thread, and tells the last transitions as it confirms them; what
-/// it has not confirmed by then is told afterwards.
-pub(super) async fn tell_last(
-    end: impl Future<Output = bool>,
-    mut kernel_news: mpsc::UnboundedReceiver<kernel::News>,
-    mut withheld: Withheld,
-    publisher: &mut Publisher,
-) -> bool {
-    let mut end = pin!(end);
-    let given_back = loop {
-        tokio::select! {
-            biased;
-            Some(news) = kernel_news.recv() => {
-                if let kernel::News::Confirmed(Awaited::News(unit, number)) = news {
-                    withheld.done(unit, number, publisher);
+    /// Waits for `end`, the end of the kernel thread, and sends the last transitions as it confirms them.
+    /// Sends all others afterwards.
+    pub(super) async fn finish(
+        mut self,
+        end: impl Future<Output = bool>,
+        mut kernel_news: mpsc::UnboundedReceiver<kernel::News>,
+    ) -> bool {
+        let mut end = pin!(end);
+        let all_undone = loop {
+            tokio::select! {
+                biased;
+                Some(news) = kernel_news.recv() => {
+                    if let kernel::News::Confirmed(Awaited::News(unit, number)) = news {
+                        self.withheld.done(unit, number, &mut self.publisher);
+                    }
                 }
+                all_undone = &mut end => break all_undone,
             }
-            given_back = &mut end => break given_back,
-        }
-    };
-    withheld.release(publisher);
-    given_back
+        };
+        self.withheld.release(&mut self.publisher);
+        all_undone
+    }
 }

@@ -1,8 +1,8 @@
-//! News that waits until the kernel has done what it says: a MASTER has its addresses, and who is it
-//! no more has none, when hooks, systemd and clients hear of it.
+//! News that waits for the kernel: hooks, systemd and clients hear of a transition when the addresses have
+//! come or gone with it.
 //!
-//! **Invariant:** the news of one carp interface keeps its order, and an answer comes behind the
-//! news of what it caused.
+//! **Invariant:** the news of one carp interface keeps its order, and a reply comes behind the news of
+//! what the request caused.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,61 +11,62 @@ use carp_proto::{Instant, Notice, Unit};
 
 use crate::publish::{News, Publisher};
 
-/// How long news waits for the kernel at most.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait of news for the kernel.
+const KERNEL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What waits, by carp interface. A queue begins with what it waits for.
+/// Queues of news, by carp interface. Each queue begins with a wait.
 #[derive(Debug, Default)]
 pub(super) struct Withheld {
     queues: BTreeMap<Unit, VecDeque<Entry>>,
-    /// When each wait ends, the first one first.
+    /// Time limits of the waits, earliest first.
     limits: VecDeque<(Instant, Unit, u64)>,
     last: u64,
 }
 
 #[derive(Debug)]
 enum Entry {
-    /// What follows waits for the confirmation of this number.
+    /// The entries behind this one wait for the confirmation of this number.
     Wait(u64),
     News(News),
 }
 
 impl Withheld {
-    /// What is told of `unit` from now on waits for the confirmation of the number that this gives,
-    /// or two seconds from `now`.
+    /// Makes further news of `unit` wait for the confirmation of the returned number, at most two seconds
+    /// from `now`.
     pub(super) fn begin(&mut self, unit: Unit, now: Instant) -> u64 {
         self.last += 1;
         let queue = self.queues.entry(unit).or_default();
         queue.push_back(Entry::Wait(self.last));
-        self.limits.push_back((now + PATIENCE, unit, self.last));
+        self.limits
+            .push_back((now + KERNEL_TIMEOUT, unit, self.last));
         self.last
     }
 
-    /// When [`expire`](Self::expire) has something to do.
+    /// Returns the time of the next call of [`expire`](Self::expire).
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.limits.front().map(|(limit, ..)| *limit)
     }
 
-    /// Whether anything of `unit` waits.
+    /// Returns whether news of `unit` waits.
     pub(super) fn has(&self, unit: Unit) -> bool {
         self.queues.contains_key(&unit)
     }
 
-    /// Tells `news` now, or behind what waits for its carp interface.
-    pub(super) fn tell(&mut self, news: News, publisher: &mut Publisher) {
+    /// Sends `news` now, or queues it behind the waiting news of its carp interface.
+    pub(super) fn send(&mut self, news: News, publisher: &mut Publisher) {
         let concerned = concerned(&news).into_iter().collect();
-        self.tell_behind(&concerned, news, publisher);
+        self.send_behind(&concerned, news, publisher);
     }
 
-    /// Tells `news` now, or behind what waits for one of these carp interfaces: for the one that was
-    /// last asked for.
-    pub(super) fn tell_behind(
+    /// Sends `news` now, or queues it behind the waiting news of these carp interfaces: of the one whose
+    /// wait began last.
+    pub(super) fn send_behind(
         &mut self,
         units: &BTreeSet<Unit>,
         news: News,
         publisher: &mut Publisher,
     ) {
-        // It would be lost later, and what makes up for it does not wait.
+        // It would be lost later, and the full state that replaces it does not wait.
         if publisher.is_behind() {
             self.release(publisher);
         }
@@ -75,17 +76,17 @@ impl Withheld {
             .max();
         match last.and_then(|(_, unit)| self.queues.get_mut(&unit)) {
             Some(queue) => queue.push_back(Entry::News(news)),
-            None => publisher.tell(news),
+            None => publisher.send(news),
         }
     }
 
-    /// The kernel has done what was asked of it before [`begin`](Self::begin) gave this number.
+    /// Sends the news that waited for this number, which the kernel thread has confirmed.
     pub(super) fn done(&mut self, unit: Unit, number: u64, publisher: &mut Publisher) {
         let is_free = |entry: &Entry| !matches!(entry, Entry::Wait(wait) if *wait > number);
         if let Some(queue) = self.queues.get_mut(&unit) {
             while queue.front().is_some_and(is_free) {
                 if let Some(Entry::News(news)) = queue.pop_front() {
-                    publisher.tell(news);
+                    publisher.send(news);
                 }
             }
             if queue.is_empty() {
@@ -102,7 +103,7 @@ impl Withheld {
         !matches!(first, Some(Entry::Wait(wait)) if wait <= number)
     }
 
-    /// Tells what has waited long enough.
+    /// Sends the news whose time limit has passed.
     pub(super) fn expire(&mut self, now: Instant, publisher: &mut Publisher) {
         while let Some(&(limit, unit, number)) = self.limits.front()
             && limit <= now
@@ -111,13 +112,13 @@ impl Withheld {
         }
     }
 
-    /// Tells everything.
+    /// Sends all news.
     pub(super) fn release(&mut self, publisher: &mut Publisher) {
         self.limits.clear();
         let entries = core::mem::take(&mut self.queues).into_values().flatten();
         for entry in entries {
             if let Entry::News(news) = entry {
-                publisher.tell(news);
+                publisher.send(news);
             }
         }
     }
@@ -130,7 +131,7 @@ fn last_wait(queue: &VecDeque<Entry>) -> Option<u64> {
     })
 }
 
-/// The carp interface that `news` is of.
+/// Returns the carp interface of `news`.
 fn concerned(news: &News) -> Option<Unit> {
     match news {
         News::Interface(status) => Some(status.unit),
@@ -158,7 +159,7 @@ mod tests {
     use tokio::sync::mpsc::Receiver;
 
     use super::*;
-    use crate::publish::{ApiEnd, LoopEnd, channel};
+    use crate::publish::{LoopEnd, MainEnd, channel};
 
     fn carp(number: u16) -> Unit {
         number.try_into().unwrap()
@@ -168,7 +169,7 @@ mod tests {
         Instant::from_micros(millis * 1000)
     }
 
-    /// Each piece of news is that an interface is gone, or an answer.
+    /// Queues under test. Their news is the end of an interface, or a reply.
     struct Bench {
         withheld: Withheld,
         publisher: Publisher,
@@ -177,7 +178,7 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
-            let (LoopEnd { publisher, .. }, ApiEnd { news: reader, .. }) = channel();
+            let (LoopEnd { publisher, .. }, MainEnd { news: reader, .. }) = channel();
             Self {
                 withheld: Withheld::default(),
                 publisher,
@@ -185,22 +186,22 @@ mod tests {
             }
         }
 
-        fn tell(&mut self, unit: u16) {
+        fn send(&mut self, unit: u16) {
             let news = News::Gone(carp(unit));
-            self.withheld.tell(news, &mut self.publisher);
+            self.withheld.send(news, &mut self.publisher);
         }
 
         fn answer(&mut self, units: &[u16], id: u64) {
             let units = units.iter().map(|unit| carp(*unit)).collect();
             let news = News::Answer(RequestId(id), Ok(Answer::Done));
-            self.withheld.tell_behind(&units, news, &mut self.publisher);
+            self.withheld.send_behind(&units, news, &mut self.publisher);
         }
 
         fn done(&mut self, unit: u16, number: u64) {
             self.withheld.done(carp(unit), number, &mut self.publisher);
         }
 
-        fn told(&mut self) -> Vec<String> {
+        fn received(&mut self) -> Vec<String> {
             let next = || match self.reader.try_recv().ok()? {
                 News::Gone(unit) => Some(unit.to_string()),
                 News::Answer(RequestId(id), _) => Some(format!("answer {id}")),
@@ -216,84 +217,84 @@ mod tests {
     }
 
     #[test]
-    fn news_of_one_interface_waits_and_that_of_others_does_not() {
+    fn news_of_other_interfaces_does_not_wait() {
         let mut bench = Bench::new();
         let number = bench.withheld.begin(carp(1), at(0));
-        bench.tell(1);
+        bench.send(1);
         bench.answer(&[1], 1);
-        bench.tell(2);
+        bench.send(2);
         bench.answer(&[2], 2);
-        assert_eq!(bench.told(), ["carp2", "answer 2"]);
+        assert_eq!(bench.received(), ["carp2", "answer 2"]);
         bench.done(1, number);
-        assert_eq!(bench.told(), ["carp1", "answer 1"]);
+        assert_eq!(bench.received(), ["carp1", "answer 1"]);
         assert_eq!(bench.withheld.deadline(), None);
-        bench.tell(1);
-        assert_eq!(bench.told(), ["carp1"]);
+        bench.send(1);
+        assert_eq!(bench.received(), ["carp1"]);
     }
 
     #[test]
-    fn each_confirmation_lets_what_is_before_the_next_wait_go() {
+    fn confirmation_releases_news_up_to_the_next_wait() {
         let mut bench = Bench::new();
         let first = bench.withheld.begin(carp(1), at(0));
         bench.answer(&[1], 1);
         let second = bench.withheld.begin(carp(1), at(5));
         bench.answer(&[1], 2);
         bench.done(1, first);
-        assert_eq!(bench.told(), ["answer 1"]);
+        assert_eq!(bench.received(), ["answer 1"]);
         assert_eq!(bench.withheld.deadline(), Some(at(2005)));
         bench.done(1, first);
-        assert_eq!(bench.told(), [""; 0]);
+        assert_eq!(bench.received(), [""; 0]);
         bench.done(1, second);
-        assert_eq!(bench.told(), ["answer 2"]);
+        assert_eq!(bench.received(), ["answer 2"]);
     }
 
     #[test]
     fn later_confirmation_counts_for_earlier_waits() {
         let mut bench = Bench::new();
         bench.withheld.begin(carp(1), at(0));
-        bench.tell(1);
+        bench.send(1);
         let second = bench.withheld.begin(carp(1), at(0));
         bench.answer(&[1], 1);
         bench.done(1, second);
-        assert_eq!(bench.told(), ["carp1", "answer 1"]);
+        assert_eq!(bench.received(), ["carp1", "answer 1"]);
     }
 
     #[test]
-    fn answer_about_two_interfaces_waits_for_the_later_one() {
+    fn reply_about_two_interfaces_waits_for_the_later_one() {
         let mut bench = Bench::new();
         let first = bench.withheld.begin(carp(2), at(0));
         let second = bench.withheld.begin(carp(1), at(0));
         bench.answer(&[1, 2], 1);
         bench.done(2, first);
-        assert_eq!(bench.told(), [""; 0]);
+        assert_eq!(bench.received(), [""; 0]);
         bench.done(1, second);
-        assert_eq!(bench.told(), ["answer 1"]);
+        assert_eq!(bench.received(), ["answer 1"]);
     }
 
     #[test]
-    fn kernel_that_does_not_answer_delays_news_by_two_seconds() {
+    fn silent_kernel_delays_news_by_two_seconds() {
         let mut bench = Bench::new();
         bench.withheld.begin(carp(1), at(0));
-        bench.tell(1);
+        bench.send(1);
         bench.withheld.begin(carp(1), at(500));
-        bench.tell(1);
+        bench.send(1);
         assert_eq!(bench.withheld.deadline(), Some(at(2000)));
         bench.withheld.expire(at(1999), &mut bench.publisher);
-        assert_eq!(bench.told(), [""; 0]);
+        assert_eq!(bench.received(), [""; 0]);
         bench.withheld.expire(at(2000), &mut bench.publisher);
-        assert_eq!(bench.told(), ["carp1"]);
+        assert_eq!(bench.received(), ["carp1"]);
         bench.withheld.expire(at(2500), &mut bench.publisher);
-        assert_eq!(bench.told(), ["carp1"]);
+        assert_eq!(bench.received(), ["carp1"]);
         assert_eq!(bench.withheld.deadline(), None);
     }
 
     #[test]
-    fn nothing_waits_while_news_is_being_lost() {
+    fn no_news_waits_while_news_is_lost() {
         let mut bench = Bench::new();
         bench.withheld.begin(carp(1), at(0));
         bench.answer(&[1], 1);
         while !bench.publisher.is_behind() {
-            bench.publisher.tell(News::Gone(carp(2)));
+            bench.publisher.send(News::Gone(carp(2)));
         }
         bench.answer(&[1], 2);
         assert!(!bench.withheld.has(carp(1)));
@@ -302,6 +303,6 @@ mod tests {
             .publisher
             .catch_up(crate::publish::Everything::default);
         assert!(matches!(bench.reader.try_recv(), Ok(News::Everything(_))));
-        assert_eq!(bench.told(), ["answer 1", "answer 2"]);
+        assert_eq!(bench.received(), ["answer 1", "answer 2"]);
     }
 }

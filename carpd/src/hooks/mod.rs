@@ -34,7 +34,7 @@ const STOP_TIMEOUT: Duration = RUN_TIMEOUT.saturating_mul(2);
 
 /// Runner of the hooks. Clones share the queues.
 #[derive(Clone, Debug)]
-pub(crate) struct Hooks(Option<Arc<Shared>>);
+pub(crate) struct Hooks(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -54,25 +54,20 @@ impl Hooks {
     /// Returns a runner of the hooks in `directory`, which can come and go. Hooks reach carpd at the
     /// private socket `socket`.
     pub(crate) fn new(directory: PathBuf, socket: &Path) -> Self {
-        Self(Some(Arc::new(Shared {
+        Self(Arc::new(Shared {
             directory,
             bus: format!("unix:path={}", socket.display()),
             queues: Mutex::default(),
             slots: Semaphore::new(CONCURRENT_INTERFACES),
             busy: watch::Sender::new(0),
             logged: Mutex::default(),
-        })))
-    }
-
-    /// Returns a runner without hooks.
-    pub(crate) const fn none() -> Self {
-        Self(None)
+        }))
     }
 
     /// Queues the hooks for `transition` behind earlier ones of its interface. Call this inside a tokio
     /// runtime.
     pub(crate) fn run(&self, transition: &Transition) {
-        let Some(shared) = &self.0 else { return };
+        let shared = &self.0;
         let mut queues = lock(&shared.queues);
         if let Some(queue) = queues.get_mut(&transition.unit) {
             if queue.len() == QUEUE_LIMIT {
@@ -91,8 +86,7 @@ impl Hooks {
 
     /// Waits until all hooks have run, or until [`STOP_TIMEOUT`].
     pub(crate) async fn finish(&self) {
-        let Some(shared) = &self.0 else { return };
-        let mut busy = shared.busy.subscribe();
+        let mut busy = self.0.busy.subscribe();
         if timeout(STOP_TIMEOUT, busy.wait_for(|busy| *busy == 0))
             .await
             .is_err()

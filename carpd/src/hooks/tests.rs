@@ -164,7 +164,10 @@ async fn file_that_other_users_can_change_is_not_run() {
     assert_eq!(bench.written(), "good\n");
     let faults = bench.faults();
     assert_eq!(faults.len(), 3, "{faults:?}");
-    assert!(faults[0].ends_with("good.bak is not run as a hook: it has a name with characters other than letters, digits, '-' and '_'"));
+    assert!(faults[0].ends_with(
+        "good.bak is not run as a hook: \
+         it has a name with characters other than letters, digits, '-' and '_'"
+    ));
     assert!(faults[1].ends_with("theirs is not run as a hook: it is not owned by root"));
     assert!(faults[2].contains("can be written by users other"));
 

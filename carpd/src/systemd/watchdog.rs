@@ -1,4 +1,5 @@
-//! Watchdog pings, sent by the protocol thread: if it hangs, they stop.
+//! Watchdog pings. The protocol thread sends them itself: if it hangs, they stop. A full socket drops a
+//! ping.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use carp_proto::Instant;
 use sd_notify::NotifyState;
 
-use super::Socket;
+use super::socket::Socket;
 
 /// Pings per timeout of systemd's watchdog. `sd_watchdog_enabled(3)` advises two; a full socket can
 /// drop one.

@@ -1,4 +1,4 @@
-//! `Save` and `Reload`, and what is set up at the start.
+//! `Save` and `Reload`, and the configuration at start.
 
 use std::fs;
 
@@ -6,8 +6,8 @@ use carp_dbus::{Change, Client, Error, Settings};
 use carp_proto::Input;
 use futures_util::StreamExt;
 
-use super::super::{Start, configuration};
 use super::{Bench, eth0, name};
+use crate::config::apply::Start;
 
 impl Bench {
     fn write(&self, file: &str, text: &str) {
@@ -25,7 +25,7 @@ async fn names(client: &Client) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_is_configured_is_set_up_and_what_is_wrong_is_left_out() {
+async fn configuration_is_set_up_without_its_faults() {
     let bench = Bench::new();
     bench.write(
         "rc.conf",
@@ -35,8 +35,8 @@ async fn what_is_configured_is_set_up_and_what_is_wrong_is_left_out() {
          ifconfig_carp2=\"vhid 2 carpdev late0 198.51.100.1/24\"\n",
     );
     bench.write("sysctl.conf", "net.inet.carp.preempt=1\n");
-    bench.does(|world| world.input(Input::Link(eth0()))).await;
-    configuration::boot(&bench.hub, Start::Configured).await;
+    bench.step(|world| world.input(Input::Link(eth0()))).await;
+    bench.server.configurator.start(Start::Configured).await;
     let client = bench.client(0).await;
     assert_eq!(names(&client).await, ["carp0", "carp2"]);
     assert_eq!(client.interface("carp0").await.unwrap().state, "BACKUP");
@@ -45,7 +45,7 @@ async fn what_is_configured_is_set_up_and_what_is_wrong_is_left_out() {
 }
 
 #[tokio::test]
-async fn what_is_saved_is_what_runs_and_reloading_it_changes_nothing() {
+async fn saved_configuration_is_the_running_one_and_its_reload_changes_nothing() {
     let bench = Bench::with_a_backup().await;
     bench.write("rc.conf", "# ours\n");
     let client = bench.client(0).await;
@@ -62,7 +62,7 @@ async fn what_is_saved_is_what_runs_and_reloading_it_changes_nothing() {
     let mut watch = client.watch().await.unwrap();
     client.reload().await.unwrap();
     assert_eq!(client.interface("carp0").await.unwrap(), before);
-    // Whatever comes first comes of this.
+    // The first change is that of the next call.
     client
         .configure("carp0", Settings::new().description("last"))
         .await
@@ -76,7 +76,7 @@ async fn what_is_saved_is_what_runs_and_reloading_it_changes_nothing() {
 }
 
 #[tokio::test]
-async fn reloading_creates_changes_and_destroys() {
+async fn reload_creates_changes_and_destroys() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
     for (unit, vhid) in [("carp1", 2), ("carp2", 3)] {
@@ -105,7 +105,7 @@ async fn reloading_creates_changes_and_destroys() {
 }
 
 #[tokio::test]
-async fn reloading_can_exchange_vhids() {
+async fn reload_can_exchange_vhids() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
     for (unit, vhid) in [("carp1", 2), ("carp2", 3)] {
@@ -126,7 +126,7 @@ async fn reloading_can_exchange_vhids() {
 }
 
 #[tokio::test]
-async fn a_file_with_a_fault_changes_nothing_and_all_faults_are_told() {
+async fn reload_of_faulty_files_changes_nothing_and_reports_all_faults() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
     bench.write(
@@ -146,7 +146,7 @@ async fn a_file_with_a_fault_changes_nothing_and_all_faults_are_told() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_on_this_host_is_told_and_the_rest_is_changed() {
+async fn reload_reports_refusals_and_makes_the_other_changes() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
     bench.write(

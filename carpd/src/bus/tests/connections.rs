@@ -1,29 +1,30 @@
-//! Several clients at once: none can harm another.
+//! Several clients at the same time: none can harm another.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use carp_dbus::{Change, Client, Settings, names};
 use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
 
-use super::{Bench, PATIENCE, carp0, flap, until};
-use crate::bus::peer::REST;
+use super::{Bench, TEST_TIMEOUT, carp0, flap, until};
 use crate::bus::private::PrivateSocket;
+use crate::bus::server::OBJECT_LIFETIME;
 
 #[tokio::test]
-async fn two_connections_see_the_same_and_hear_of_each_other() {
+async fn two_connections_see_the_same_and_each_others_changes() {
     let bench = Bench::with_a_backup().await;
     let (one, other) = (bench.client(0).await, bench.client(0).await);
     let mut watch = other.watch().await.unwrap();
     one.create("carp7", Settings::new().description("by one"))
         .await
         .unwrap();
-    // Its object is there for everybody by the time that it is answered.
+    // Its object exists on every connection when the reply arrives.
     other
         .configure("carp7", Settings::new().description("by the other"))
         .await
@@ -44,7 +45,7 @@ async fn two_connections_see_the_same_and_hear_of_each_other() {
 }
 
 #[tokio::test]
-async fn calls_of_many_clients_at_once_are_all_answered() {
+async fn simultaneous_calls_of_many_clients_are_all_answered() {
     let bench = Bench::with_a_backup().await;
     let mut tasks = Vec::new();
     for number in 1..=20u8 {
@@ -61,99 +62,102 @@ async fn calls_of_many_clients_at_once_are_all_answered() {
 }
 
 #[tokio::test]
-async fn a_client_that_never_reads_is_let_go_and_holds_up_nobody() {
+async fn client_that_never_reads_is_disconnected_and_delays_no_other() {
     let bench = Bench::with_a_backup().await;
     let (mut mute, ours) = UnixStream::pair().unwrap();
-    bench.welcome(ours, 0);
-    say_hello(&mut mute).await;
+    bench.serve(ours, 0);
+    shake_hands(&mut mute).await;
     let client = bench.client(0).await;
-    peers_become(&bench, 2).await;
+    wait_for_connections(&bench, 2).await;
 
     let mut rounds = 0;
-    while bench.hub.peers().len() == 2 {
-        bench.does(|world| flap(world, 500)).await;
+    while bench.server.subscribers.list().len() == 2 {
+        bench.step(|world| flap(world, 500)).await;
         client.sysctl_set("net.inet.carp.log", 1).await.unwrap();
         assert_eq!(carp0(&client).await.state, "BACKUP");
         rounds += 1;
-        assert!(rounds < 1000, "it is still there");
+        assert!(rounds < 1000, "the client is still connected");
     }
 }
 
 #[tokio::test]
-async fn a_client_that_asks_and_never_reads_the_answers_is_let_go_although_nothing_happens() {
+async fn client_that_never_reads_replies_is_disconnected_without_signals() {
     let bench = Bench::with_a_backup().await;
     let (mut greedy, ours) = UnixStream::pair().unwrap();
-    bench.welcome(ours, 0);
-    say_hello(&mut greedy).await;
+    bench.serve(ours, 0);
+    shake_hands(&mut greedy).await;
     let client = bench.client(0).await;
-    peers_become(&bench, 2).await;
+    wait_for_connections(&bench, 2).await;
 
     let call = zbus::Message::method_call(names::ROOT_PATH, "ListInterfaces")
         .interface(names::MANAGER_INTERFACE)
         .build(&())
         .unwrap();
     let asking = async {
-        while bench.hub.peers().len() == 2 {
-            // Full, or gone.
+        while bench.server.subscribers.list().len() == 2 {
+            // Fails if the buffer is full or the connection is closed.
             let _ = greedy.write(call.data());
             assert_eq!(carp0(&client).await.state, "BACKUP");
         }
     };
-    timeout(PATIENCE, asking).await.expect("it is still there");
+    timeout(TEST_TIMEOUT, asking)
+        .await
+        .expect("the client is still connected");
     assert_eq!(carp0(&client).await.state, "BACKUP");
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_forgotten() {
+async fn client_that_disconnects_is_removed() {
     let bench = Bench::with_a_backup().await;
-    peers_become(&bench, 0).await;
+    wait_for_connections(&bench, 0).await;
     let client = bench.client(0).await;
     carp0(&client).await;
-    peers_become(&bench, 1).await;
+    wait_for_connections(&bench, 1).await;
     drop(client);
-    peers_become(&bench, 0).await;
+    wait_for_connections(&bench, 0).await;
 }
 
 #[tokio::test]
-async fn objects_are_made_when_they_are_called_and_go_when_nobody_calls_them() {
+async fn objects_exist_while_they_are_called() {
     let bench = Bench::with_a_backup().await;
-    peers_become(&bench, 0).await;
+    wait_for_connections(&bench, 0).await;
     let client = bench.client(0).await;
     for name in ["carp1", "carp2"] {
         client.create(name, Settings::new()).await.unwrap();
     }
     let connection = bench.connection(0).await;
-    peers_become(&bench, 2).await;
-    let peer = bench.hub.peers().pop().unwrap();
+    wait_for_connections(&bench, 2).await;
+    let subscriber = bench.server.subscribers.list().pop().unwrap();
+    let objects = &subscriber.objects;
     assert_eq!(client.interfaces().await.unwrap().len(), 3);
-    assert_eq!(peer.objects().await, []);
+    assert_eq!(objects.present().await, []);
 
     let described = introspection(&connection, "/org/carpd1/interface/carp1").await;
     assert!(described.contains("org.carpd1.Interface"), "{described}");
     let names = |units: Vec<carp_proto::Unit>| -> Vec<String> {
         units.iter().map(ToString::to_string).collect()
     };
-    assert_eq!(names(peer.objects().await), ["carp1"]);
-    // What was never called may go, too, and what is gone is not there for anybody.
+    assert_eq!(names(objects.present().await), ["carp1"]);
+    // carp2 has no object, and can be destroyed as well.
     client.destroy("carp1").await.unwrap();
     client.destroy("carp2").await.unwrap();
-    assert_eq!(peer.objects().await, []);
+    assert_eq!(objects.present().await, []);
 
     introspection(&connection, "/org/carpd1/interface/carp0").await;
     for above in ["/", "/org", "/org/carpd1", "/org/carpd1/interface"] {
-        peer.rest(REST).await;
-        assert_ne!(peer.objects().await, []);
-        peer.rest(Duration::ZERO).await;
-        assert_eq!(peer.objects().await, []);
+        objects.remove_idle(OBJECT_LIFETIME).await;
+        assert_ne!(objects.present().await, []);
+        objects.remove_idle(Duration::ZERO).await;
+        assert_eq!(objects.present().await, []);
         let described = introspection(&connection, above).await;
         assert!(described.contains("<node name=\"carp0\">"), "{described}");
         assert!(!described.contains("carp1\""), "{described}");
-        assert_eq!(names(peer.objects().await), ["carp0"]);
+        assert_eq!(names(objects.present().await), ["carp0"]);
     }
 }
 
 #[tokio::test]
-async fn descriptors_that_nobody_wants_are_no_trouble() {
+async fn unexpected_descriptors_are_ignored() {
     let bench = Bench::with_a_backup().await;
     let connection = bench.connection(0).await;
     let (one, _) = UnixStream::pair().unwrap();
@@ -173,17 +177,17 @@ async fn descriptors_that_nobody_wants_are_no_trouble() {
 }
 
 #[tokio::test]
-async fn when_the_loop_ends_clients_hear_the_rest_and_the_connection_ends() {
+async fn clients_receive_the_last_signals_when_the_loop_ends() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
     let mut watch = client.watch().await.unwrap();
-    bench.does(|world| world.wait(Duration::from_secs(3))).await;
+    bench.step(|world| world.wait(Duration::from_secs(3))).await;
     let Bench {
-        hub,
-        deeds,
+        server,
+        steps,
         directory: _,
     } = bench;
-    drop(deeds);
+    drop(steps);
     until(&mut watch, |change| {
         let Change::Event(event) = change else {
             return None;
@@ -191,12 +195,14 @@ async fn when_the_loop_ends_clients_hear_the_rest_and_the_connection_ends() {
         event.text.contains("-> MASTER").then_some(())
     })
     .await;
-    timeout(PATIENCE, hub.closed()).await.unwrap();
-    assert_eq!(timeout(PATIENCE, watch.next()).await.unwrap(), None);
+    timeout(TEST_TIMEOUT, server.requests.ended())
+        .await
+        .unwrap();
+    assert_eq!(timeout(TEST_TIMEOUT, watch.next()).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn the_private_socket_is_for_its_owner_and_serves_even_beside_a_silent_client() {
+async fn private_socket_is_for_its_owner_and_serves_beside_a_silent_client() {
     let bench = Bench::with_a_backup().await;
     let place = Place::new("serves");
     let socket = PrivateSocket::bind(place.socket()).unwrap();
@@ -205,17 +211,20 @@ async fn the_private_socket_is_for_its_owner_and_serves_even_beside_a_silent_cli
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    let hub = bench.hub.clone();
-    let serving = tokio::spawn(async move { socket.serve(&hub).await });
+    let server = Arc::clone(&bench.server);
+    let serving = tokio::spawn(async move {
+        let end = server.requests.ended();
+        socket.serve(&server, end).await;
+    });
 
     let _silent = UnixStream::connect(place.socket()).unwrap();
     let address = format!("unix:path={}", place.socket().display());
     let client = Client::connect_to(&address).await.unwrap();
     assert_eq!(carp0(&client).await.state, "BACKUP");
 
-    bench.hub.close();
-    timeout(PATIENCE, serving).await.unwrap().unwrap();
-    assert!(!place.socket().exists(), "it cleans up");
+    bench.end();
+    timeout(TEST_TIMEOUT, serving).await.unwrap().unwrap();
+    assert!(!place.socket().exists(), "the file is removed");
     let error = Client::connect_to(&address).await.unwrap_err();
     assert!(
         matches!(error, carp_dbus::ConnectError::NoDaemon { .. }),
@@ -224,7 +233,7 @@ async fn the_private_socket_is_for_its_owner_and_serves_even_beside_a_silent_cli
 }
 
 #[tokio::test]
-async fn a_socket_left_behind_is_replaced_but_neither_a_live_one_nor_a_file() {
+async fn stale_socket_is_replaced_but_no_live_one_and_no_file() {
     let place = Place::new("replaces");
     drop(std::os::unix::net::UnixListener::bind(place.socket()).unwrap());
     let live = PrivateSocket::bind(place.socket()).unwrap();
@@ -250,16 +259,18 @@ async fn introspection(connection: &zbus::Connection, path: &str) -> String {
     proxy.introspect().await.unwrap()
 }
 
-async fn peers_become(bench: &Bench, count: usize) {
+async fn wait_for_connections(bench: &Bench, count: usize) {
     let wait = async {
-        while bench.hub.peers().len() != count {
+        while bench.server.subscribers.list().len() != count {
             sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(PATIENCE, wait).await.expect("so many connections");
+    timeout(TEST_TIMEOUT, wait)
+        .await
+        .expect("the expected number of connections");
 }
 
-/// A directory of a test's own.
+/// Directory of one test.
 pub(super) struct Place(PathBuf);
 
 impl Place {
@@ -284,8 +295,8 @@ impl Drop for Place {
     }
 }
 
-/// The SASL handshake, and not a word more.
-async fn say_hello(stream: &mut UnixStream) {
+/// Does the SASL handshake and nothing else.
+async fn shake_hands(stream: &mut UnixStream) {
     stream.set_nonblocking(true).unwrap();
     let mut uid = String::new();
     for digit in rustix::process::getuid().as_raw().to_string().bytes() {
@@ -304,7 +315,7 @@ async fn say_hello(stream: &mut UnixStream) {
             }
         }
     };
-    timeout(PATIENCE, hear).await.unwrap();
+    timeout(TEST_TIMEOUT, hear).await.unwrap();
     assert!(answer.starts_with(b"OK "));
     stream.write_all(b"BEGIN\r\n").unwrap();
     sleep(Duration::from_millis(20)).await;

@@ -1,4 +1,4 @@
-//! The introspection files in `dbus/` say exactly what carpd exports.
+//! The introspection files in `dbus/` are equal to the introspection data of carpd.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,11 +6,11 @@ use carp_dbus::names;
 
 use super::Bench;
 
-/// A member: its kind, its name, and its arguments, type, access and annotations.
+/// Members, each with its kind, name, arguments, type, access and annotations.
 type Members = BTreeSet<String>;
 
 #[tokio::test]
-async fn the_files_equal_what_is_exported() {
+async fn introspection_files_equal_the_exported_data() {
     let bench = Bench::with_a_backup().await;
     let connection = bench.connection(1000).await;
     let mut exported = BTreeMap::new();
@@ -58,7 +58,7 @@ fn every_member_is_documented() {
     }
 }
 
-/// The interfaces of an introspection document, each with its members in a canonical form.
+/// Returns the interfaces of an introspection document, with their members in a canonical form.
 fn interfaces(xml: &str) -> BTreeMap<String, Members> {
     let mut found: BTreeMap<String, Members> = BTreeMap::new();
     let mut interface = String::new();
@@ -106,7 +106,7 @@ fn interfaces(xml: &str) -> BTreeMap<String, Members> {
     found
 }
 
-/// What stands between `<` and `>`, comments and declarations left out.
+/// Returns the tags of a document, without comments and declarations.
 fn tags(xml: &str) -> Vec<&str> {
     let mut rest = xml;
     let mut tags = Vec::new();

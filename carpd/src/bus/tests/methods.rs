@@ -1,4 +1,4 @@
-//! Every method: what it does and what it gives back.
+//! Every method: its effect and its reply.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) async fn interface(connection: &Connection) -> InterfaceProxy<'static
 }
 
 #[tokio::test]
-async fn of_every_interface_the_properties_that_are_named_are_listed() {
+async fn named_properties_of_every_interface_are_listed() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
     let other = Settings::new().vhid(2).description("another");
@@ -44,9 +44,9 @@ async fn of_every_interface_the_properties_that_are_named_are_listed() {
 }
 
 #[tokio::test]
-async fn an_interface_is_created_with_all_its_settings_and_shown_at_once() {
+async fn interface_is_created_with_its_settings_and_shown_at_once() {
     let bench = Bench::new();
-    bench.does(|world| world.input(Input::Link(eth0()))).await;
+    bench.step(|world| world.input(Input::Link(eth0()))).await;
     let client = bench.client(0).await;
     let settings = Settings::new()
         .vhid(1)
@@ -105,7 +105,7 @@ async fn an_interface_is_created_with_all_its_settings_and_shown_at_once() {
 }
 
 #[tokio::test]
-async fn a_change_is_all_or_nothing_and_shown_when_it_is_answered() {
+async fn change_is_all_or_nothing_and_shown_with_the_reply() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
     let before = carp0(&client).await;
@@ -168,7 +168,7 @@ async fn each_convenience_changes_its_setting() {
 }
 
 #[tokio::test]
-async fn an_object_is_found_by_its_name_while_it_exists() {
+async fn object_is_found_by_name_while_it_exists() {
     let bench = Bench::with_a_backup().await;
     let connection = bench.connection(0).await;
     let manager = ManagerProxy::new(&connection).await.unwrap();
@@ -248,7 +248,7 @@ async fn sysctls_are_read_set_and_listed() {
 }
 
 #[tokio::test]
-async fn the_ioctls_fields_are_read_and_set() {
+async fn fields_of_the_ioctls_are_read_and_set() {
     let bench = Bench::with_a_backup().await;
     let connection = bench.connection(0).await;
     let proxy = interface(&connection).await;
@@ -258,7 +258,7 @@ async fn the_ioctls_fields_are_read_and_set() {
         ((1, 1, 0, 1, b"secret".to_vec()),)
     );
 
-    // As ifconfig(8) does it: the whole structure, its key padded with NUL.
+    // ifconfig(8) sets the whole structure, with a key padded with NUL.
     let mut key = b"other".to_vec();
     key.resize(20, 0);
     proxy.set_vh((2, 5, 20, 3, key)).await.unwrap();
@@ -296,11 +296,11 @@ async fn the_ioctls_fields_are_read_and_set() {
 }
 
 #[tokio::test]
-async fn statistics_count_and_start_again() {
+async fn statistics_count_and_are_reset() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
     bench
-        .does(|world| world.wait(Duration::from_secs(10)))
+        .step(|world| world.wait(Duration::from_secs(10)))
         .await;
     let info = carp0(&client).await;
     assert_eq!(info.state, "MASTER");
@@ -313,11 +313,11 @@ async fn statistics_count_and_start_again() {
 }
 
 #[tokio::test]
-async fn the_last_thousand_events_are_kept_and_read_in_pages() {
+async fn last_thousand_events_are_kept_and_read_in_pages() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
-    bench.does(|world| flap(world, 503)).await;
-    // The answer comes after everything before it.
+    bench.step(|world| flap(world, 503)).await;
+    // A reply arrives after all earlier news.
     client.sysctl_set("net.inet.carp.log", 1).await.unwrap();
     let all = client.events(0, u32::MAX).await.unwrap();
     assert_eq!(all.len(), 1000);

@@ -1,4 +1,4 @@
-//! The API over a socket pair, in front of a real engine whose clock the tests turn.
+//! D-Bus over a socket pair, in front of a real engine with a simulated clock.
 
 mod configuration;
 mod connections;
@@ -10,6 +10,7 @@ mod system;
 
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,36 +20,42 @@ use carp_proto::{
     Unit, UnixTime, Work,
 };
 use futures_util::StreamExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use zbus::connection::Builder;
 use zbus::{Connection, Guid};
 
 use super::callers::Callers;
-use super::emitter;
-use super::hub::Hub;
-use super::peer::{self, Way};
+use super::server::{Server, Transport};
+use super::signals::Subscribers;
 use crate::config::Files;
-use crate::publish::{Ask, Everything, LoopEnd, News, Publisher, Running, channel};
+use crate::config::apply::Configurator;
+use crate::hooks::Hooks;
+use crate::publish::{Everything, LoopEnd, LoopRequest, News, Publisher, Running, channel};
+use crate::reactions::Reactions;
+use crate::requests::Requests;
+use crate::snapshot::SharedSnapshot;
+use crate::systemd::notify::Systemd;
 
-/// Real time that anything may take before a test has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Real time after which a test has failed. It is much longer than any wait of carpd, because the machine
+/// may be busy.
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// 2026-01-01 00:00:00 UTC.
 const START: u64 = 1_767_225_600_000_000;
 
-/// What a test does to the world at the loop's end.
-type Deed = Box<dyn FnOnce(&mut World) + Send>;
+/// Step of a test in the loop.
+type Step = Box<dyn FnOnce(&mut World) + Send>;
 
-/// A hub with a loop behind it.
+/// Server with a loop behind it.
 struct Bench {
-    hub: Arc<Hub>,
-    deeds: mpsc::UnboundedSender<(Deed, oneshot::Sender<()>)>,
-    /// With the configuration files.
+    server: Arc<Server>,
+    steps: mpsc::UnboundedSender<(Step, oneshot::Sender<()>)>,
+    /// Directory of the configuration files.
     directory: tempfile::TempDir,
 }
 
-/// A loop as the daemon's, without sockets and with a clock that stands until it is turned.
+/// Loop like that of the daemon, without sockets, and with a clock that only tests move.
 struct World {
     engine: Engine,
     publisher: Publisher,
@@ -58,23 +65,45 @@ struct World {
 impl Bench {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (LoopEnd { publisher, asks }, end) = channel();
-        let hub = Arc::new(Hub::new(end.asks, Files::new(directory.path().into())));
-        let emitting = Arc::clone(&hub);
-        tokio::spawn(async move {
-            emitter::run(&emitting, end.news).await;
-            emitting.close();
+        let (loop_end, main_end) = channel();
+        let snapshot = SharedSnapshot::default();
+        let requests = Arc::new(Requests::new(main_end.requests));
+        let configurator = Configurator::new(
+            Files::new(directory.path().into()),
+            Arc::clone(&requests),
+            snapshot.clone(),
+            Systemd::default(),
+        );
+        let subscribers = Arc::new(Subscribers::default());
+        let reactions = Reactions {
+            snapshot: snapshot.clone(),
+            hooks: Hooks::new(directory.path().join("hooks.d"), Path::new("/nowhere")),
+            states: watch::Sender::default(),
+            subscribers: Arc::clone(&subscribers),
+            requests: Arc::clone(&requests),
+        };
+        tokio::spawn(reactions.run(main_end.news));
+        let LoopEnd {
+            publisher,
+            requests: received,
+        } = loop_end;
+        let (steps, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(World::new(publisher).run(received, receiver));
+        let server = Arc::new(Server {
+            snapshot,
+            requests,
+            configurator: Arc::new(configurator),
+            subscribers,
         });
-        let (deeds, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(World::new(publisher).run(asks, receiver));
         Self {
-            hub,
-            deeds,
+            server,
+            steps,
             directory,
         }
     }
 
-    /// With a physical interface `eth0`, up and with 192.0.2.10/24, and carp0 on it in BACKUP.
+    /// Returns a bench with a physical interface `eth0`, up and with 192.0.2.10/24, and carp0 on it in
+    /// BACKUP.
     async fn with_a_backup() -> Self {
         let bench = Self::new();
         bench.does(|world| world.input(Input::Link(eth0()))).await;
@@ -90,36 +119,48 @@ impl Bench {
         bench
     }
 
-    /// Lets something happen at the loop's end.
-    async fn does(&self, deed: impl FnOnce(&mut World) + Send + 'static) {
-        let (done, wait) = oneshot::channel();
-        self.deeds
-            .send((Box::new(deed), done))
-            .expect("the loop is there");
-        wait.await.expect("the loop is there");
+    /// Ends the server as the end of the loop does.
+    fn end(&self) {
+        self.server.subscribers.disconnect();
+        self.server.requests.end();
     }
 
-    /// A client of user `uid`.
+    /// Runs a step in the loop.
+    async fn step(&self, step: impl FnOnce(&mut World) + Send + 'static) {
+        let (done, wait) = oneshot::channel();
+        self.steps
+            .send((Box::new(step), done))
+            .expect("the loop runs");
+        wait.await.expect("the loop runs");
+    }
+
+    /// Connects a client of user `uid`.
     async fn client(&self, uid: u32) -> Client {
         Client::new(self.connection(uid).await).await.unwrap()
     }
 
     async fn connection(&self, uid: u32) -> Connection {
         let (theirs, ours) = UnixStream::pair().unwrap();
-        self.welcome(ours, uid);
-        let builder = Builder::unix_stream(theirs).p2p().method_timeout(PATIENCE);
-        timeout(PATIENCE, builder.build()).await.unwrap().unwrap()
+        self.serve(ours, uid);
+        let builder = Builder::unix_stream(theirs)
+            .p2p()
+            .method_timeout(TEST_TIMEOUT);
+        timeout(TEST_TIMEOUT, builder.build())
+            .await
+            .unwrap()
+            .unwrap()
     }
 
-    /// Serves user `uid` on `stream`.
-    fn welcome(&self, stream: UnixStream, uid: u32) {
-        let hub = Arc::clone(&self.hub);
+    /// Serves a client of user `uid` on `stream`.
+    fn serve(&self, stream: UnixStream, uid: u32) {
+        let server = Arc::clone(&self.server);
         tokio::spawn(async move {
             stream.set_nonblocking(true).unwrap();
             let stream = tokio::net::UnixStream::from_std(stream).unwrap();
-            let way = Way::over(stream, |builder| builder.server(Guid::generate()).p2p());
-            let attendance = peer::open(&hub, way, Callers::User(uid)).await.unwrap();
-            attendance.attend().await;
+            let transport =
+                Transport::unix(stream, |builder| builder.server(Guid::generate()).p2p());
+            let connection = server.open(transport, Callers::User(uid)).await.unwrap();
+            connection.serve().await;
         });
     }
 }
@@ -135,38 +176,38 @@ impl World {
             publisher,
             now,
         };
-        world.tell_sysctls();
+        world.send_sysctls();
         world
     }
 
     async fn run(
         mut self,
-        mut asks: mpsc::Receiver<Ask>,
-        mut deeds: mpsc::UnboundedReceiver<(Deed, oneshot::Sender<()>)>,
+        mut requests: mpsc::Receiver<LoopRequest>,
+        mut steps: mpsc::UnboundedReceiver<(Step, oneshot::Sender<()>)>,
     ) {
         loop {
             tokio::select! {
-                ask = asks.recv() => match ask {
-                    Some(Ask::Request(id, request)) => self.input(Input::Request(id, request)),
-                    Some(Ask::Refresh(done)) => self.refresh(done),
-                    Some(Ask::Key(unit, answer)) => {
+                request = requests.recv() => match request {
+                    Some(LoopRequest::Engine(id, request)) => self.input(Input::Request(id, request)),
+                    Some(LoopRequest::Refresh(done)) => self.refresh(done),
+                    Some(LoopRequest::Key(unit, answer)) => {
                         answer.send(self.engine.key(unit).cloned()).ok();
                     }
-                    Some(Ask::Running(answer)) => {
+                    Some(LoopRequest::Running(answer)) => {
                         answer.send(Running::of(&self.engine)).ok();
                     }
-                    Some(Ask::Settle(id, _)) => {
-                        self.publisher.tell(News::Answer(id, Ok(Answer::Done)));
+                    Some(LoopRequest::Settle(id, _)) => {
+                        self.publisher.send(News::Answer(id, Ok(Answer::Done)));
                     }
-                    Some(Ask::Complete | Ask::Saved(_)) => {}
+                    Some(LoopRequest::Complete | LoopRequest::Saved(_)) => {}
                     None => return,
                 },
                 () = tokio::time::sleep(Duration::from_millis(10)), if self.publisher.is_behind() => {
                     self.catch_up();
                 }
-                deed = deeds.recv() => match deed {
-                    Some((deed, done)) => {
-                        deed(&mut self);
+                step = steps.recv() => match step {
+                    Some((step, done)) => {
+                        step(&mut self);
                         done.send(()).ok();
                     }
                     None => return,
@@ -183,17 +224,17 @@ impl World {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Created(unit) | Action::Updated(unit) => self.tell_interface(unit),
-            Action::Destroyed(unit) => self.publisher.tell(News::Gone(unit)),
+            Action::Created(unit) | Action::Updated(unit) => self.send_interface(unit),
+            Action::Destroyed(unit) => self.publisher.send(News::Gone(unit)),
             Action::Changed(transition) => {
-                self.tell_interface(transition.unit);
-                self.publisher.tell(News::Changed(transition));
+                self.send_interface(transition.unit);
+                self.publisher.send(News::Changed(transition));
             }
-            Action::SysctlsChanged => self.tell_sysctls(),
-            Action::Notice(notice) => self.publisher.tell(News::Notice(self.now.unix, notice)),
+            Action::SysctlsChanged => self.send_sysctls(),
+            Action::Notice(notice) => self.publisher.send(News::Notice(self.now.unix, notice)),
             Action::Answer(id, answer) => {
                 self.catch_up();
-                self.publisher.tell(News::Answer(id, answer));
+                self.publisher.send(News::Answer(id, answer));
             }
             Action::Transmit { unit, .. } => self.input(Input::Sent {
                 unit,
@@ -210,18 +251,18 @@ impl World {
         }
     }
 
-    /// Turns the clock.
+    /// Moves the clock, and handles the deadlines on the way.
     fn wait(&mut self, duration: Duration) {
         let until = self.now.instant + duration;
         while let Some(deadline) = self.engine.deadline().filter(|deadline| *deadline <= until) {
-            self.turn_to(deadline);
+            self.move_clock(deadline);
             self.input(Input::Deadline);
         }
-        self.turn_to(until);
+        self.move_clock(until);
         self.catch_up();
     }
 
-    fn turn_to(&mut self, instant: Instant) {
+    fn move_clock(&mut self, instant: Instant) {
         let passed = instant.since(self.now.instant);
         let micros = u64::try_from(passed.as_micros()).unwrap();
         self.now.instant = self.now.instant.max(instant);
@@ -234,7 +275,7 @@ impl World {
             .into_iter()
             .filter_map(|unit| self.engine.status(unit, self.now))
             .collect();
-        self.publisher.tell(News::Refreshed {
+        self.publisher.send(News::Refreshed {
             interfaces,
             totals: self.engine.totals(),
             done,
@@ -256,15 +297,15 @@ impl World {
         self.publisher.catch_up(|| everything);
     }
 
-    fn tell_interface(&mut self, unit: Unit) {
+    fn send_interface(&mut self, unit: Unit) {
         if let Some(status) = self.engine.status(unit, self.now) {
-            self.publisher.tell(News::Interface(Box::new(status)));
+            self.publisher.send(News::Interface(Box::new(status)));
         }
     }
 
-    fn tell_sysctls(&mut self) {
+    fn send_sysctls(&mut self) {
         let suppressions = self.engine.suppressions().cloned().collect();
-        self.publisher.tell(News::Sysctls {
+        self.publisher.send(News::Sysctls {
             values: self.engine.sysctls(),
             suppressions,
         });
@@ -288,7 +329,7 @@ fn eth0() -> Link {
     }
 }
 
-/// eth0 goes down and comes up again, `times` times.
+/// Takes eth0 down and up again, `times` times.
 fn flap(world: &mut World, times: u32) {
     for _ in 0..times {
         world.input(Input::Link(Link {
@@ -299,12 +340,12 @@ fn flap(world: &mut World, times: u32) {
     }
 }
 
-/// carp0 as the bus shows it.
+/// Returns carp0 as the bus shows it.
 async fn carp0(client: &Client) -> InterfaceInfo {
     client.interface("carp0").await.unwrap()
 }
 
-/// The next change that `wanted` takes.
+/// Waits for a change that `wanted` accepts.
 async fn until<T>(watch: &mut Watch, mut wanted: impl FnMut(Change) -> Option<T>) -> T {
     let seek = async {
         loop {
@@ -313,10 +354,12 @@ async fn until<T>(watch: &mut Watch, mut wanted: impl FnMut(Change) -> Option<T>
             }
         }
     };
-    timeout(PATIENCE, seek).await.expect("the change comes")
+    timeout(TEST_TIMEOUT, seek)
+        .await
+        .expect("the change arrives")
 }
 
-/// What `error` is called on the bus.
+/// Returns the name of `error` on the bus.
 fn name(error: &Error) -> String {
     zbus::DBusError::name(error).to_string()
 }

@@ -1,4 +1,4 @@
-//! What is refused, under which name and with which words; and to whom.
+//! Refusals: their names, their messages, and the callers that receive them.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use super::methods::interface;
 use super::{Bench, carp0, name};
 
 #[tokio::test]
-async fn every_refusal_of_an_interface_has_its_name_and_says_what_it_is_about() {
+async fn every_refusal_about_an_interface_has_a_name_and_a_subject() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
     let before = client.interfaces().await.unwrap();
     let new = Settings::new;
-    for (subject, settings, kind, said) in [
+    for (subject, settings, kind, text) in [
         ("carp0", new(), "Exists", "carp0"),
         ("carp1", new().vhid(1).device("eth0"), "Exists", "vhid 1"),
         ("carp1", new().device("eth7"), "NoDevice", "eth7"),
@@ -22,9 +22,9 @@ async fn every_refusal_of_an_interface_has_its_name_and_says_what_it_is_about() 
         ("carp1", new().vhid(0), "InvalidArgument", "1 to 255"),
     ] {
         let error = client.create(subject, settings).await.unwrap_err();
-        assert_refusal(&error, kind, said);
+        assert_refusal(&error, kind, text);
     }
-    for (subject, settings, kind, said) in [
+    for (subject, settings, kind, text) in [
         ("carp7", new().up(true), "NotFound", "carp7"),
         ("carp0", new().advbase(255), "InvalidArgument", "0 to 254"),
         ("carp0", new().advskew(255), "InvalidArgument", "0 to 254"),
@@ -48,7 +48,7 @@ async fn every_refusal_of_an_interface_has_its_name_and_says_what_it_is_about() 
         ("carp0", new().up(false).state("master"), "Busy", "INIT"),
     ] {
         let error = client.configure(subject, settings).await.unwrap_err();
-        assert_refusal(&error, kind, said);
+        assert_refusal(&error, kind, text);
     }
     assert_refusal(
         &client.destroy("carp7").await.unwrap_err(),
@@ -74,12 +74,12 @@ async fn every_refusal_of_an_interface_has_its_name_and_says_what_it_is_about() 
 }
 
 #[tokio::test]
-async fn every_refusal_of_a_sysctl_or_a_holder_has_its_name() {
+async fn every_refusal_about_a_sysctl_or_a_holder_has_a_name() {
     let bench = Bench::new();
     let client = bench.client(0).await;
     let unknown = client.sysctl_get("net.inet.carp.x").await.unwrap_err();
     assert_refusal(&unknown, "NotFound", "unknown oid 'net.inet.carp.x'");
-    for (name, value, kind, said) in [
+    for (name, value, kind, text) in [
         ("preempt", 1, "NotFound", "unknown oid 'preempt'"),
         ("net.inet.carp.preempt", 2, "InvalidArgument", "0 to 1"),
         (
@@ -92,7 +92,7 @@ async fn every_refusal_of_a_sysctl_or_a_holder_has_its_name() {
         assert_refusal(
             &client.sysctl_set(name, value).await.unwrap_err(),
             kind,
-            said,
+            text,
         );
     }
     assert_refusal(
@@ -107,20 +107,20 @@ async fn every_refusal_of_a_sysctl_or_a_holder_has_its_name() {
     );
 }
 
-fn assert_refusal(error: &Error, kind: &str, said: &str) {
+fn assert_refusal(error: &Error, kind: &str, text: &str) {
     assert_eq!(name(error), format!("org.carpd1.Error.{kind}"), "{error}");
     assert!(
-        error.to_string().contains(said),
-        "'{error}' does not say '{said}'"
+        error.to_string().contains(text),
+        "'{error}' does not contain '{text}'"
     );
 }
 
 #[tokio::test]
-async fn a_setting_that_is_unknown_or_of_another_type_changes_nothing() {
+async fn setting_that_is_unknown_or_of_a_wrong_type_changes_nothing() {
     let bench = Bench::with_a_backup().await;
     let connection = bench.connection(0).await;
     let proxy = interface(&connection).await;
-    for (key, value, said) in [
+    for (key, value, text) in [
         (
             "Colour",
             Variant::from("green"),
@@ -131,14 +131,14 @@ async fn a_setting_that_is_unknown_or_of_another_type_changes_nothing() {
         let settings = BTreeMap::from([("AdvSkew", Variant::from(9u8)), (key, value)]);
         let error = Error::from(proxy.configure(&settings).await.unwrap_err());
         assert_eq!(name(&error), "org.carpd1.Error.InvalidArgument");
-        assert!(error.to_string().contains(said), "{error}");
+        assert!(error.to_string().contains(text), "{error}");
     }
     let client = Client::new(connection).await.unwrap();
     assert_eq!(carp0(&client).await.advskew, 0);
 }
 
 #[tokio::test]
-async fn everybody_may_look_and_root_alone_may_change() {
+async fn every_user_can_read_and_only_root_can_change() {
     let bench = Bench::with_a_backup().await;
     let connection = bench.connection(1000).await;
     let client = Client::new(connection.clone()).await.unwrap();
@@ -151,7 +151,7 @@ async fn everybody_may_look_and_root_alone_may_change() {
     assert_eq!(
         client.password("carp0").await.unwrap(),
         b"",
-        "the password is not for them"
+        "only root sees the password"
     );
 
     let proxy = interface(&connection).await;

@@ -1,4 +1,4 @@
-//! What clients are told, and in which order.
+//! Signals, and their order.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use carp_proto::{Input, Link};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::{Bench, PATIENCE, START, carp0, eth0, flap, until};
+use super::{Bench, START, TEST_TIMEOUT, carp0, eth0, flap, until};
 
 #[tokio::test]
-async fn a_change_of_state_is_told_as_properties_signal_and_event() {
+async fn transition_is_sent_as_properties_signal_and_event() {
     let bench = Bench::with_a_backup().await;
     let connection = bench.connection(1000).await;
     let client = Client::new(connection.clone()).await.unwrap();
@@ -24,26 +24,26 @@ async fn a_change_of_state_is_told_as_properties_signal_and_event() {
     let mut watch = client.watch().await.unwrap();
     let mut known = carp0(&client).await;
 
-    bench.does(|world| world.wait(Duration::from_secs(3))).await;
+    bench.step(|world| world.wait(Duration::from_secs(3))).await;
 
-    let (name, changed) = until(&mut watch, properties).await;
+    let (name, changed) = until(&mut watch, as_properties).await;
     assert_eq!(name, "carp0");
     assert!(changed.contains_key("State") && changed.contains_key("LastTransition"));
     assert!(
         !changed.contains_key("Vhid"),
-        "only what changed: {changed:?}"
+        "only changed properties: {changed:?}"
     );
     assert!(!changed.contains_key("Statistics") && !changed.contains_key("Advertised"));
     known.apply(changed);
     assert_eq!(known.state, "MASTER");
 
-    let told = until(&mut watch, event).await;
-    assert_eq!((told.number, told.time), (2, START + 3_000_000));
+    let event = until(&mut watch, as_event).await;
+    assert_eq!((event.number, event.time), (2, START + 3_000_000));
     assert_eq!(
-        (told.kind.as_str(), told.interface.as_str()),
+        (event.kind.as_str(), event.interface.as_str()),
         ("transition", "carp0")
     );
-    assert_eq!(told.text, "carp0: BACKUP -> MASTER (master timed out)");
+    assert_eq!(event.text, "carp0: BACKUP -> MASTER (master timed out)");
     let details = [
         ("device", "eth0"),
         ("from", "BACKUP"),
@@ -55,9 +55,9 @@ async fn a_change_of_state_is_told_as_properties_signal_and_event() {
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_string()))
         .collect();
-    assert_eq!(told.details, details);
+    assert_eq!(event.details, details);
 
-    let transition = timeout(PATIENCE, transitions.next())
+    let transition = timeout(TEST_TIMEOUT, transitions.next())
         .await
         .unwrap()
         .unwrap();
@@ -68,23 +68,23 @@ async fn a_change_of_state_is_told_as_properties_signal_and_event() {
 }
 
 #[tokio::test]
-async fn counters_and_times_are_shown_but_not_told() {
+async fn counters_and_times_are_shown_but_not_announced() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
     bench
-        .does(|world| world.wait(Duration::from_secs(30)))
+        .step(|world| world.wait(Duration::from_secs(30)))
         .await;
     client.sysctl_set("net.inet.carp.log", 1).await.unwrap();
     let before = carp0(&client).await;
     let mut watch = client.watch().await.unwrap();
 
-    bench.does(|world| world.wait(Duration::from_secs(5))).await;
+    bench.step(|world| world.wait(Duration::from_secs(5))).await;
     client.sysctl_set("net.inet.carp.preempt", 1).await.unwrap();
 
     let after = carp0(&client).await;
     assert!(after.statistics["opackets"] > before.statistics["opackets"]);
     assert!(after.advertised > before.advertised);
-    let first = timeout(PATIENCE, watch.next()).await.unwrap().unwrap();
+    let first = timeout(TEST_TIMEOUT, watch.next()).await.unwrap().unwrap();
     assert_eq!(
         first,
         Change::Sysctls(BTreeMap::from([("Preempt".to_owned(), 1)]))
@@ -92,9 +92,9 @@ async fn counters_and_times_are_shown_but_not_told() {
 }
 
 #[tokio::test]
-async fn interfaces_that_come_and_go_are_told_with_all_they_have() {
+async fn interfaces_are_announced_with_all_properties_and_removed() {
     let bench = Bench::new();
-    bench.does(|world| world.input(Input::Link(eth0()))).await;
+    bench.step(|world| world.input(Input::Link(eth0()))).await;
     let client = bench.client(0).await;
     let mut watch = client.watch().await.unwrap();
 
@@ -102,17 +102,17 @@ async fn interfaces_that_come_and_go_are_told_with_all_they_have() {
         .create("carp", Settings::new().vhid(1).address("192.0.2.1", 24))
         .await
         .unwrap();
-    let info = until(&mut watch, added).await;
+    let info = until(&mut watch, as_added).await;
     assert_eq!(info, carp0(&client).await);
 
     client.destroy("carp0").await.unwrap();
-    let gone = until(&mut watch, removed).await;
+    let gone = until(&mut watch, as_removed).await;
     assert_eq!(gone, "carp0");
     assert_eq!(client.interfaces().await.unwrap(), []);
 }
 
 #[tokio::test]
-async fn a_holder_of_suppression_is_listed_and_lets_go_by_dying() {
+async fn holder_of_suppression_is_listed_and_releases_it_by_ending() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
     let watcher = bench.client(1000).await;
@@ -134,52 +134,53 @@ async fn a_holder_of_suppression_is_listed_and_lets_go_by_dying() {
     assert_eq!(listed[0].since, START);
     let shown = carp0(&client).await;
     assert_eq!((shown.effective_advskew, shown.demotion), (240, 1));
-    let told = until(&mut watch, event).await;
-    assert_eq!(told.kind, "suppression");
+    let event = until(&mut watch, as_event).await;
+    assert_eq!(event.kind, "suppression");
     assert!(
-        told.text
+        event
+            .text
             .starts_with("net.inet.carp.suppress_preempt: 0 -> 1"),
         "{}",
-        told.text
+        event.text
     );
 
-    // A copy holds too, as one that a child process inherited does.
+    // A copy holds it too, such as one that a child process has inherited.
     let copy = hold.try_clone().unwrap();
     drop(hold);
     client.sysctl_set("net.inet.carp.log", 2).await.unwrap();
     assert_eq!(client.suppressions().await.unwrap().len(), 1);
     drop(copy);
-    let gone = until(&mut watch, released).await;
+    let gone = until(&mut watch, as_released).await;
     assert_eq!(gone, 0);
     assert_eq!(client.suppressions().await.unwrap(), []);
 }
 
 #[tokio::test]
-async fn a_watcher_that_is_too_slow_is_told_that_it_lost_something_and_calls_still_work() {
+async fn slow_watcher_hears_that_changes_were_lost_and_its_calls_work() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
     let mut watch = client.watch().await.unwrap();
     for _ in 0..10 {
-        bench.does(|world| flap(world, 500)).await;
-        // Every answer comes behind what it waits for on the same connection.
+        bench.step(|world| flap(world, 500)).await;
+        // A reply arrives behind the earlier signals of its connection.
         client.sysctl_set("net.inet.carp.log", 2).await.unwrap();
     }
     assert_eq!(carp0(&client).await.state, "BACKUP");
-    let mut told = 0;
+    let mut changes = 0;
     until(&mut watch, |change| {
-        told += 1;
+        changes += 1;
         (change == Change::Lost).then_some(())
     })
     .await;
-    assert!(told > 1000, "{told}");
+    assert!(changes > 1000, "{changes}");
 }
 
 #[tokio::test]
-async fn more_at_once_than_can_be_told_ends_with_the_truth_and_says_that_events_are_missing() {
+async fn flood_of_news_ends_with_the_full_state_and_a_lost_event() {
     let bench = Bench::with_a_backup().await;
     let client = bench.client(0).await;
     bench
-        .does(|world| {
+        .step(|world| {
             flap(world, 4000);
             world.input(Input::Link(Link {
                 up: false,
@@ -187,7 +188,7 @@ async fn more_at_once_than_can_be_told_ends_with_the_truth_and_says_that_events_
             }));
         })
         .await;
-    // Asked while the queue is full, and answered all the same.
+    // A request while the queue is full is still answered.
     client.sysctl_set("net.inet.carp.preempt", 1).await.unwrap();
     assert_eq!(client.sysctl_get("net.inet.carp.preempt").await.unwrap(), 1);
     assert_eq!(carp0(&client).await.state, "INIT");
@@ -196,7 +197,7 @@ async fn more_at_once_than_can_be_told_ends_with_the_truth_and_says_that_events_
     assert_eq!(events.last().map(|event| event.kind.as_str()), Some("lost"));
 }
 
-fn event(change: Change) -> Option<EventInfo> {
+fn as_event(change: Change) -> Option<EventInfo> {
     if let Change::Event(event) = change {
         Some(event)
     } else {
@@ -204,7 +205,7 @@ fn event(change: Change) -> Option<EventInfo> {
     }
 }
 
-fn added(change: Change) -> Option<InterfaceInfo> {
+fn as_added(change: Change) -> Option<InterfaceInfo> {
     if let Change::Added(info) = change {
         Some(*info)
     } else {
@@ -212,7 +213,7 @@ fn added(change: Change) -> Option<InterfaceInfo> {
     }
 }
 
-fn removed(change: Change) -> Option<String> {
+fn as_removed(change: Change) -> Option<String> {
     if let Change::Removed(name) = change {
         Some(name)
     } else {
@@ -220,7 +221,7 @@ fn removed(change: Change) -> Option<String> {
     }
 }
 
-fn properties(change: Change) -> Option<(String, Properties)> {
+fn as_properties(change: Change) -> Option<(String, Properties)> {
     if let Change::Properties { name, changed } = change {
         Some((name, changed))
     } else {
@@ -228,7 +229,7 @@ fn properties(change: Change) -> Option<(String, Properties)> {
     }
 }
 
-fn released(change: Change) -> Option<u64> {
+fn as_released(change: Change) -> Option<u64> {
     let Change::Sysctls(values) = change else {
         return None;
     };

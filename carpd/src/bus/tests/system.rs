@@ -1,4 +1,4 @@
-//! On a real bus: a dbus-daemon of our own, with the policy of `dbus/org.carpd1.conf`.
+//! Connection to a real bus: a dbus-daemon of the test, with the policy of `dbus/org.carpd1.conf`.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carp_dbus::{Client, Settings, names};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use zbus::Connection;
@@ -14,11 +15,11 @@ use zbus::connection::Builder;
 use zbus::fdo::DBusProxy;
 
 use super::connections::Place;
-use super::{Bench, PATIENCE, carp0};
-use crate::bus::{Bus, system};
+use super::{Bench, TEST_TIMEOUT, carp0};
+use crate::bus::system::{self, Bus};
 
 #[tokio::test]
-async fn the_name_is_there_with_all_objects_and_the_caller_is_known_by_its_bus() {
+async fn name_is_on_the_bus_with_all_objects_and_callers_are_known() {
     let place = Place::new("bus");
     let daemon = Daemon::start(&place);
     let bench = Bench::with_a_backup().await;
@@ -28,7 +29,7 @@ async fn the_name_is_there_with_all_objects_and_the_caller_is_known_by_its_bus()
     let client = Client::new(connection).await.unwrap();
     let mut watch = client.watch().await.unwrap();
     assert_eq!(carp0(&client).await.state, "BACKUP");
-    // This test runs as whoever runs it: root may change things, others may not.
+    // The test runs as any user. Only root can change something.
     let changed = client
         .configure("carp0", Settings::new().description("by bus"))
         .await;
@@ -36,7 +37,7 @@ async fn the_name_is_there_with_all_objects_and_the_caller_is_known_by_its_bus()
     assert_eq!(changed.is_ok(), root, "{changed:?}");
     assert_eq!(client.password("carp0").await.unwrap().is_empty(), !root);
 
-    bench.does(|world| world.wait(Duration::from_secs(3))).await;
+    bench.step(|world| world.wait(Duration::from_secs(3))).await;
     super::until(&mut watch, |change| {
         let carp_dbus::Change::Event(event) = change else {
             return None;
@@ -45,12 +46,12 @@ async fn the_name_is_there_with_all_objects_and_the_caller_is_known_by_its_bus()
     })
     .await;
 
-    bench.hub.close();
-    timeout(PATIENCE, kept).await.unwrap().unwrap();
+    bench.end();
+    timeout(TEST_TIMEOUT, kept).await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn a_bus_that_went_away_is_joined_again() {
+async fn carpd_connects_again_after_the_bus_restarts() {
     let place = Place::new("again");
     let daemon = Daemon::start(&place);
     let bench = Bench::with_a_backup().await;
@@ -68,9 +69,7 @@ async fn a_bus_that_went_away_is_joined_again() {
         let mut watch = watch;
         while futures_util::StreamExt::next(&mut watch).await.is_some() {}
     };
-    timeout(PATIENCE, ends)
-        .await
-        .expect("whoever watched knows");
+    timeout(TEST_TIMEOUT, ends).await.expect("watchers notice");
 
     let daemon = Daemon::start(&place);
     let client = Client::new(named(&daemon).await).await.unwrap();
@@ -78,17 +77,23 @@ async fn a_bus_that_went_away_is_joined_again() {
     kept.abort();
 }
 
-/// Keeps the hub of `bench` on the bus of `daemon`.
+/// Keeps the server of `bench` on the bus of `daemon`.
 fn keep(bench: &Bench, daemon: &Daemon) -> JoinHandle<()> {
-    let hub = Arc::clone(&bench.hub);
-    let place = Bus::At(daemon.address.clone());
-    tokio::spawn(async move { system::keep(&hub, place).await })
+    let server = Arc::clone(&bench.server);
+    let bus = Bus::At(daemon.address.clone());
+    tokio::spawn(async move {
+        let connection = watch::Sender::default();
+        tokio::select! {
+            () = server.requests.ended() => {}
+            () = system::stay_connected(&server, &bus, &connection) => {}
+        }
+    })
 }
 
-/// A connection to the bus, made once somebody has our name there.
+/// Connects to the bus, and waits until carpd has its name there.
 async fn named(daemon: &Daemon) -> Connection {
     let connection = Builder::address(daemon.address.as_str())
-        .method_timeout(PATIENCE)
+        .method_timeout(TEST_TIMEOUT)
         .build()
         .await
         .unwrap();
@@ -99,11 +104,13 @@ async fn named(daemon: &Daemon) -> Connection {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(PATIENCE, wait).await.expect("carpd takes its name");
+    timeout(TEST_TIMEOUT, wait)
+        .await
+        .expect("carpd has its name");
     connection
 }
 
-/// A dbus-daemon, ended with the test.
+/// dbus-daemon, killed when it is dropped.
 struct Daemon {
     child: Child,
     address: String,
@@ -113,7 +120,7 @@ impl Daemon {
     fn start(place: &Place) -> Self {
         let address = format!("unix:path={}", place.file("system_bus").display());
         let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dbus/org.carpd1.conf");
-        // What Debian's /usr/share/dbus-1/system.conf says, as far as it matters.
+        // The relevant part of Debian's /usr/share/dbus-1/system.conf.
         let configuration = format!(
             r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -139,7 +146,7 @@ impl Daemon {
 </busconfig>
 "#,
             policy = policy.display(),
-            // Whoever runs the test plays root.
+            // The user of the test takes the place of root.
             test = format_args!(
                 r#"<policy user="{}"><allow own="org.carpd1"/></policy>"#,
                 rustix::process::getuid().as_raw()
@@ -159,7 +166,7 @@ impl Daemon {
             .unwrap();
         assert!(
             line.starts_with("unix:path="),
-            "dbus-daemon says where it listens: {line}"
+            "dbus-daemon prints its address: {line}"
         );
         Self { child, address }
     }

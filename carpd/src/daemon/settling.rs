@@ -12,7 +12,7 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Requests without an answer yet.
 #[derive(Debug, Default)]
-pub(crate) struct Settling(BTreeMap<RequestId, Waiting>);
+pub(super) struct Settling(BTreeMap<RequestId, Waiting>);
 
 #[derive(Debug)]
 struct Waiting {
@@ -24,18 +24,18 @@ struct Waiting {
 impl Settling {
     /// Adds a request, which is answered when the kernel thread confirms it, at most two seconds after
     /// `now`.
-    pub(crate) fn begin(&mut self, id: RequestId, of: Option<Unit>, now: Instant) {
+    pub(super) fn begin(&mut self, id: RequestId, of: Option<Unit>, now: Instant) {
         let until = now + REPLY_TIMEOUT;
         self.0.insert(id, Waiting { of, until });
     }
 
     /// Returns the time of the next call of [`expire`](Self::expire).
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.0.values().map(|waiting| waiting.until).min()
     }
 
     /// Answers a request that the kernel thread has confirmed, with the kernel's current refusals.
-    pub(crate) fn done(&mut self, id: RequestId, engine: &Engine, publisher: &mut Publisher) {
+    pub(super) fn done(&mut self, id: RequestId, engine: &Engine, publisher: &mut Publisher) {
         let Some(Waiting { of, .. }) = self.0.remove(&id) else {
             return;
         };
@@ -48,11 +48,11 @@ impl Settling {
                 message: refusals.join("; "),
             })
         };
-        publisher.tell(News::Answer(id, answer));
+        publisher.send(News::Answer(id, answer));
     }
 
     /// Answers the requests that have waited for two seconds.
-    pub(crate) fn expire(&mut self, now: Instant, engine: &Engine, publisher: &mut Publisher) {
+    pub(super) fn expire(&mut self, now: Instant, engine: &Engine, publisher: &mut Publisher) {
         let late = self.0.iter().filter(|(_, waiting)| waiting.until <= now);
         let late: Vec<RequestId> = late.map(|(id, _)| *id).collect();
         for id in late {

@@ -1,53 +1,56 @@
-//! What happened, in words: transitions and notices as events and log lines.
+//! Events: transitions and notices, in words for the log and for clients.
 
-use std::collections::BTreeMap;
-
-use carp_dbus::EventInfo;
 use carp_proto::{Notice, Transition, Unit, UnixTime};
 use tracing::{Level, debug, info, warn};
 
-/// The kind of a change of state.
+/// Kind of a change of state.
 const TRANSITION: &str = "transition";
 
-/// What happened, in as few bytes as it was told in: the words are made when somebody wants them.
+/// Event as it is kept: without words, which take several times as much memory.
 #[derive(Clone, Debug)]
-pub(super) enum Happening {
-    /// A state changed.
+pub(crate) enum Event {
+    /// Change of a state.
     Transition(Transition),
-    /// Something an operator may want to know.
+    /// Report for operators.
     Notice(UnixTime, Notice),
-    /// News was dropped because there was too much of it.
+    /// Loss of news, because there was too much of it.
     Lost(UnixTime),
 }
 
-impl Happening {
-    /// The same in words.
-    pub(super) fn occurrence(&self) -> Occurrence {
+/// Event in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Description {
+    /// Time of the event.
+    pub(crate) at: UnixTime,
+    /// Carp interface of the event, if it has one.
+    pub(crate) unit: Option<Unit>,
+    /// Kind of the event.
+    pub(crate) kind: &'static str,
+    /// One line that names the subject.
+    pub(crate) text: String,
+    /// Facts of the event, by name.
+    pub(crate) details: Vec<(&'static str, String)>,
+    /// Level of the log line.
+    pub(crate) level: Level,
+}
+
+impl Event {
+    /// Describes the event.
+    pub(crate) fn describe(&self) -> Description {
         match self {
-            Self::Transition(of) => transition(of),
-            Self::Notice(at, of) => notice(*at, of),
+            Self::Transition(event) => transition(event),
+            Self::Notice(at, event) => notice(*at, event),
             Self::Lost(at) => lost(*at),
         }
     }
 }
 
-/// An event before it has its number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Occurrence {
-    at: UnixTime,
-    unit: Option<Unit>,
-    kind: &'static str,
-    /// One line that names what it is about.
-    pub(super) text: String,
-    details: Vec<(&'static str, String)>,
-    /// How loud the log line is.
-    pub(super) level: Level,
-}
-
-impl Occurrence {
-    /// One line in the log, with the facts as fields. The fields have the names that they get in
-    /// systemd's journal.
-    pub(super) fn log(&self) {
+impl Description {
+    /// Logs one line, with the facts as fields. The fields have the names that systemd's journal shows.
+    ///
+    /// `sysctl` is the value of `net.inet.carp.log`: at 0, carp(4) logs nothing, and below 2 no changes
+    /// of state. Lines that it does not log appear at debug level.
+    pub(crate) fn log(&self, sysctl: u8) {
         let text = &self.text;
         let fact = |name| {
             let mut details = self.details.iter();
@@ -70,46 +73,17 @@ impl Occurrence {
                 )
             };
         }
+        let is_logged = sysctl >= if self.kind == TRANSITION { 2 } else { 1 };
         match self.level {
-            Level::ERROR | Level::WARN => line!(warn),
-            Level::INFO => line!(info),
-            Level::DEBUG | Level::TRACE => line!(debug),
-        }
-    }
-
-    /// As carp(4) says: a `log` of 0 logs nothing, and one below 2 no changes of state. What is
-    /// not logged is there for whoever debugs.
-    pub(super) fn hushed(self, log: u8) -> Self {
-        let least = if self.kind == TRANSITION { 2 } else { 1 };
-        if log >= least {
-            return self;
-        }
-        Self {
-            level: Level::DEBUG,
-            ..self
-        }
-    }
-
-    /// The event with its number.
-    pub(super) fn numbered(self, number: u64) -> EventInfo {
-        let details: BTreeMap<String, String> = self
-            .details
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
-        EventInfo {
-            number,
-            time: self.at.micros(),
-            interface: self.unit.map(|unit| unit.to_string()).unwrap_or_default(),
-            kind: self.kind.to_owned(),
-            text: self.text,
-            details,
+            Level::ERROR | Level::WARN if is_logged => line!(warn),
+            Level::INFO if is_logged => line!(info),
+            _ => line!(debug),
         }
     }
 }
 
-/// `carp0: BACKUP -> MASTER (master timed out)`
-fn transition(transition: &Transition) -> Occurrence {
+/// Describes a transition: `carp0: BACKUP -> MASTER (master timed out)`.
+fn transition(transition: &Transition) -> Description {
     let Transition {
         unit,
         vhid,
@@ -128,7 +102,7 @@ fn transition(transition: &Transition) -> Occurrence {
     details.extend(vhid.map(|vhid| ("vhid", vhid.get().to_string())));
     details.extend(device.as_ref().map(|name| ("device", name.to_string())));
     details.extend(peer.map(|peer| ("peer", peer.to_string())));
-    Occurrence {
+    Description {
         at: *at,
         unit: Some(*unit),
         kind: TRANSITION,
@@ -143,8 +117,8 @@ fn transition(transition: &Transition) -> Occurrence {
     }
 }
 
-fn lost(at: UnixTime) -> Occurrence {
-    Occurrence {
+fn lost(at: UnixTime) -> Description {
+    Description {
         at,
         unit: None,
         kind: "lost",
@@ -154,9 +128,8 @@ fn lost(at: UnixTime) -> Occurrence {
     }
 }
 
-/// A notice in words.
-fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
-    let event = |kind, unit, level, text, details| Occurrence {
+fn notice(at: UnixTime, notice: &Notice) -> Description {
+    let event = |kind, unit, level, text, details| Description {
         at,
         unit,
         kind,
@@ -176,7 +149,7 @@ fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
             let device = name
                 .as_ref()
                 .map_or_else(|| format!("#{device}"), ToString::to_string);
-            let whom = unit.map_or_else(|| device.clone(), |unit| unit.to_string());
+            let subject = unit.map_or_else(|| device.clone(), |unit| unit.to_string());
             let from = source.map_or_else(String::new, |source| format!(" from {source}"));
             let more = match held_back {
                 0 => String::new(),
@@ -184,7 +157,7 @@ fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
             };
             let mut details = vec![("device", device), ("held_back", held_back.to_string())];
             details.extend(source.map(|source| ("source", source.to_string())));
-            let line = format!("{whom}: bad packet{from}: {text}{more}");
+            let line = format!("{subject}: bad packet{from}: {text}{more}");
             event("bad-packet", *unit, Level::WARN, line, details)
         }
         Notice::Suppression { from, to, cause } => event(
@@ -203,9 +176,9 @@ fn notice(at: UnixTime, notice: &Notice) -> Occurrence {
             address,
             error,
         } => {
-            let what = address.map_or_else(|| "the device".to_owned(), |ip| ip.to_string());
-            let line = format!("{unit}: the kernel refused {what}: {error}");
-            let details = vec![("what", what), ("error", error.clone())];
+            let refused = address.map_or_else(|| "the device".to_owned(), |ip| ip.to_string());
+            let line = format!("{unit}: the kernel refused {refused}: {error}");
+            let details = vec![("what", refused), ("error", error.clone())];
             event("kernel-refused", Some(*unit), Level::WARN, line, details)
         }
         Notice::NotRunning { unit, obstacle } => {
@@ -261,13 +234,13 @@ mod tests {
 
     use super::*;
 
-    fn told(of: &Notice) -> (&'static str, Level, String) {
-        let occurrence = notice(UnixTime::default(), of);
-        (occurrence.kind, occurrence.level, occurrence.text)
+    fn described(event: &Notice) -> (&'static str, Level, String) {
+        let described = notice(UnixTime::default(), event);
+        (described.kind, described.level, described.text)
     }
 
     #[test]
-    fn a_bad_packet_names_its_interface_its_source_and_what_was_wrong() {
+    fn bad_packet_names_interface_source_and_fault() {
         let source: IpAddr = "192.0.2.7".parse().unwrap();
         let bad = |unit, name, source, held_back| Notice::BadPacket {
             device: IfIndex(2),
@@ -277,7 +250,7 @@ mod tests {
             text: "checksum wrong".to_owned(),
             held_back,
         };
-        let line = |notice| told(&notice).2;
+        let line = |notice| described(&notice).2;
         assert_eq!(
             line(bad(Unit::try_from(0).ok(), None, Some(source), 3)),
             "carp0: bad packet from 192.0.2.7: checksum wrong (3 more held back)"
@@ -293,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_notice_is_one_line_that_names_what_it_is_about() {
+    fn every_other_notice_is_one_line_that_names_its_subject() {
         let unit = Unit::try_from(0).unwrap();
         let suppression = |from, to| Notice::Suppression {
             from,
@@ -384,7 +357,7 @@ mod tests {
                 "carp0: advertisements are sent again",
             ),
         ] {
-            assert_eq!(told(&notice), (kind, level, text.to_owned()));
+            assert_eq!(described(&notice), (kind, level, text.to_owned()));
         }
     }
 }
