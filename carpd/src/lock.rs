@@ -1,4 +1,4 @@
-//! Locks that a panic does not keep shut.
+//! Mutexes that stay usable after a panic.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -134,7 +134,7 @@ impl Visit for Line {
     }
 }
 
-/// Whether the `log` crate's bridge added the field: the source line in a library.
+/// Returns whether the `log` crate's bridge added the field: the source line in a library.
 fn is_of_the_bridge(field: &str) -> bool {
     field.starts_with("log.")
 }

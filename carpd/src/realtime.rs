@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_priority_is_1_to_99() {
+    fn priority_is_1_to_99() {
         assert_eq!("1".parse(), Ok(Priority(1)));
         assert_eq!("99".parse(), Ok(Priority(99)));
         for wrong in ["0", "100", "-1", "high", ""] {

@@ -1,4 +1,5 @@
-//! Settings of the bus and of rc.conf as changes for the engine, and the words of rc.conf for them.
+//! Conversion of settings from the bus and from rc.conf to changes for the engine, and back to the words of
+//! rc.conf.
 
 use core::fmt::Display;
 use core::net::IpAddr;
@@ -11,10 +12,9 @@ use carp_proto::{
 };
 use zbus::OwnedVariant;
 
-/// The settings of a dictionary, in the order of a command line that removes before it adds.
+/// Returns the settings of a dictionary, in the order of a command line that removes before it adds.
 ///
 /// # Errors
-///
 /// [`Error::InvalidArgument`] for an unknown key, or a value of another type.
 pub(crate) fn read(
     name: &str,
@@ -37,11 +37,10 @@ pub(crate) fn read(
     }
 }
 
-/// The changes that `settings` ask for on the interface `name`.
+/// Returns the changes that `settings` make to the interface `name`.
 ///
 /// # Errors
-///
-/// [`Error::InvalidArgument`] for a value that cannot be.
+/// [`Error::InvalidArgument`] for an invalid value.
 pub(crate) fn changes(
     name: &str,
     settings: impl IntoIterator<Item = Setting>,
@@ -56,16 +55,16 @@ pub(crate) fn changes(
 
 fn add(setting: Setting, changes: &mut Vec<Change>) -> Result<(), String> {
     changes.push(match setting {
-        Setting::Vhid(vhid) => Change::Vhid(Vhid::try_from(u64::from(vhid)).map_err(words)?),
+        Setting::Vhid(vhid) => Change::Vhid(Vhid::try_from(u64::from(vhid)).map_err(text)?),
         Setting::AdvBase(seconds) => {
-            Change::Advbase(Advbase::try_from(u64::from(seconds)).map_err(words)?)
+            Change::Advbase(Advbase::try_from(u64::from(seconds)).map_err(text)?)
         }
         Setting::AdvSkew(skew) => {
-            Change::Advskew(Advskew::try_from(u64::from(skew)).map_err(words)?)
+            Change::Advskew(Advskew::try_from(u64::from(skew)).map_err(text)?)
         }
-        Setting::Password(bytes) => Change::Key(Key::password(&bytes).map_err(words)?),
+        Setting::Password(bytes) => Change::Key(Key::password(&bytes).map_err(text)?),
         Setting::AcceptPassword(bytes) => {
-            let key = Key::password(&bytes).map_err(words)?;
+            let key = Key::password(&bytes).map_err(text)?;
             Change::AcceptKey((!key.is_empty()).then_some(key))
         }
         Setting::Device(name) if name.is_empty() => Change::Carpdev(None),
@@ -111,12 +110,11 @@ fn invalid(name: &str, key: &str, problem: &str) -> Error {
     Error::InvalidArgument(one_line(format!("{name}: {key}: {problem}")))
 }
 
-fn words(error: impl Display) -> String {
+fn text(error: impl Display) -> String {
     error.to_string()
 }
 
-/// `settings` in the words of ifconfig(8), but for the addresses, and without what is so by
-/// default.
+/// Returns `settings` in the words of ifconfig(8), without the addresses and without defaults.
 pub(crate) fn words_of(settings: &Settings) -> Vec<Vec<u8>> {
     let Settings {
         vhid,
@@ -165,7 +163,7 @@ pub(crate) fn words_of(settings: &Settings) -> Vec<Vec<u8>> {
     words
 }
 
-/// An address in the words of ifconfig(8).
+/// Returns an address in the words of ifconfig(8).
 pub(crate) fn words_of_address(
     VirtualAddress { address, prefix }: &VirtualAddress,
 ) -> Vec<Vec<u8>> {
