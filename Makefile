@@ -61,7 +61,7 @@ SUDO    = sudo -E
 endif
 
 .PHONY: help deps demo-deps need-root build release deb rpm install links uninstall demo screenshots test \
-	lint fmt check-fmt clippy stories doc deny man prose shell clean bench bench-deps soak explore world \
+	lint fmt check-fmt clippy stories doc deny man prose structure shell clean bench bench-deps soak explore world \
 	fuzz fuzz-min miri need-rust fresh additions
 
 help: ## list the targets
@@ -156,7 +156,7 @@ miri: ## run the protocol's tests under miri (nightly, with miri and rust-src)
 	PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation \
 		cargo +nightly miri test --package carp-proto --lib --test wire --test vectors --test fuzzed
 
-lint: check-fmt clippy doc deny man prose shell ## run all lints
+lint: check-fmt clippy doc deny man prose structure shell ## run all lints
 
 fmt: ## format the sources
 	cargo fmt --all
@@ -180,6 +180,9 @@ man: ## lint the manual pages
 
 prose: ## lint the English of comments, messages and manual pages
 	tests/lint-prose
+
+structure: ## lint the imports between source files
+	tests/lint-structure
 
 shell: ## lint the shell scripts
 	shellcheck .ci/run tests/additions tests/fresh tests/install-packages tests/data/manual-examples.sh \
