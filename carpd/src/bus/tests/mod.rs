@@ -106,7 +106,7 @@ impl Bench {
     /// BACKUP.
     async fn with_a_backup() -> Self {
         let bench = Self::new();
-        bench.does(|world| world.input(Input::Link(eth0()))).await;
+        bench.step(|world| world.input(Input::Link(eth0()))).await;
         let client = bench.client(0).await;
         let settings = Settings::new()
             .vhid(1)
