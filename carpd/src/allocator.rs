@@ -1,4 +1,4 @@
-//! SavedState of carpd: an allocator that wipes freed blocks, and settings that return memory to the kernel.
+//! Memory of carpd: an allocator that wipes freed blocks, and settings that return memory to the kernel.
 //!
 //! Passwords pass through D-Bus messages, files and strings that other crates allocate and free.
 //! Wiping every freed block leaves no copy of a password behind.

@@ -4,7 +4,7 @@
 //! A file is refused unless it is exactly as it was written.
 
 use core::fmt::Write as _;
-use std::str::{FromStr, SplitAsciiWhitespace};
+use std::str::SplitAsciiWhitespace;
 use std::time::Duration;
 
 use carp_dbus::one_line;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use carp_proto::{
     Advskew, DeviceAddress, DeviceName, Engine, IfIndex, Input, Key, Lease, LeasedOn, Link, Mac,
-    SavedState, Now, Settings, StateName, Unit, Vhid, VirtualAddress,
+    Now, SavedState, Settings, StateName, Unit, Vhid, VirtualAddress,
 };
 
 use crate::state::format::parse;
@@ -78,10 +78,13 @@ fn resume(memory: SavedState) -> (Engine, Now) {
     let mut engine = Engine::new();
     let _attached = engine.handle(Input::Link(lan0), now);
     let leases = &leases.into();
-    let _resumed = engine.handle(Input::Resume {
+    let _resumed = engine.handle(
+        Input::Resume {
             saved: memory,
             leases,
-        }, now);
+        },
+        now,
+    );
     (engine, now)
 }
 
