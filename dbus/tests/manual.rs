@@ -120,7 +120,8 @@ impl Comment {
                 begins = true;
                 in_parameter = false;
             } else if deeper && in_parameter && !line.contains(": ") {
-                let text = &mut comment.parameters.last_mut().unwrap().text[0];
+                let parameter = comment.parameters.last_mut().unwrap();
+                let text = parameter.text.first_mut().unwrap();
                 write!(text, " {line}").unwrap();
             } else if deeper && let Some((name, text)) = line.split_once(": ") {
                 let parameter = comment.parameters.last_mut().unwrap();

@@ -121,11 +121,11 @@ fn second_place_for_an_invariant_is_found() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let source = directory.path().join("carpd/src");
     fs::create_dir_all(source.join("bus"))?;
-    let text =
+    let handles =
         "fn f() { engine.handle(1); }\n\n// engine.handle(2)\nfn g() { Message::signal(); }\n";
     let test = "#[cfg(test)]\nmod tests {\n    fn f() { Message::signal(); }\n}\n";
-    fs::write(source.join("daemon.rs"), format!("{text}{test}"))?;
-    fs::write(source.join("bus/signals.rs"), text)?;
+    fs::write(source.join("daemon.rs"), format!("{handles}{test}"))?;
+    fs::write(source.join("bus/signals.rs"), handles)?;
     let expected = [
         "carpd/src/daemon.rs:4: bus/signals.rs is the one place that emits signals",
         "carpd/src/bus/signals.rs:1: daemon.rs is the only loop that talks to the engine",

@@ -72,11 +72,11 @@ impl PrivateSocket {
                         let server = Arc::clone(server);
                         clients.spawn(async move {
                             let uid = stream.peer_cred().map(|credentials| credentials.uid());
-                            let served = match uid {
+                            let outcome = match uid {
                                 Ok(uid) => welcome(&server, stream, uid).await,
                                 Err(error) => Err(error.into()),
                             };
-                            if let Err(error) = served {
+                            if let Err(error) = outcome {
                                 debug!("private socket: a client failed: {error}");
                             }
                         });

@@ -63,10 +63,10 @@ pub(crate) async fn stay_connected(
     while let Some((name, address)) = target(bus) {
         let since = Instant::now();
         let problem = match timeout(CONNECT_TIMEOUT, enter(server, address)).await {
-            Ok(Ok(served)) => {
+            Ok(Ok(entered)) => {
                 info!("{BUS_NAME} is on {name}");
-                connection.send_replace(Some(served.connection().clone()));
-                served.serve().await;
+                connection.send_replace(Some(entered.connection().clone()));
+                entered.serve().await;
                 LOST.to_owned()
             }
             Ok(Err(error)) => error.to_string(),
@@ -117,12 +117,12 @@ async fn enter(server: &Server, address: zbus::Result<Address>) -> zbus::Result<
         }
         None => Transport::other(Builder::address(address)),
     };
-    let served = server.open(transport, Callers::Bus(Arc::default())).await?;
-    served
+    let connection = server.open(transport, Callers::Bus(Arc::default())).await?;
+    connection
         .connection()
         .request_name_with_flags(BUS_NAME, RequestNameFlags::DO_NOT_QUEUE)
         .await?;
-    Ok(served)
+    Ok(connection)
 }
 
 /// Returns the path of the UNIX socket, or an abstract name after a zero byte.

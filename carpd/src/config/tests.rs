@@ -186,7 +186,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "ifconfig_carp0=\"vhid 1 pass it's\"",
-        "rc.conf:2: ifconfig_carp0: the quote ' in its value is not closed: \\' stands for \
+        "rc.conf:2: ifconfig_carp0: the quote ' in its value is not closed: \\' means \
          the character",
     ),
     (

@@ -19,6 +19,10 @@ use super::netlink_error::NetlinkError;
 use super::sysctl::Sysctl;
 
 /// Device with a given name.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few are made for each change of a device, and none is kept"
+)]
 #[derive(Clone, Debug)]
 pub(super) enum Found {
     /// There is none.

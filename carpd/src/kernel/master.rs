@@ -71,11 +71,11 @@ impl Holdings {
     }
 
     /// Renews the leases of these carp interfaces, and restores what another program has removed.
-    pub(super) fn renew(&mut self, leases: &[(Unit, u32)], asked: Instant) {
+    pub(super) fn renew(&mut self, due: &[(Unit, u32)], asked: Instant) {
         let now = Clock.now().instant;
         let mut changes = Vec::new();
         let mut renewed = Vec::new();
-        for &(unit, lease) in leases {
+        for &(unit, lease) in due {
             let until = asked + Duration::from_secs(lease.into());
             let lease = seconds_left(until, now);
             let leased = self

@@ -7,7 +7,7 @@ use netlink_packet_core::{ErrorMessage, NlaBuffer, NlasIterator};
 
 use super::datagram::HEADER;
 
-/// NetlinkError of a netlink request.
+/// Error of a netlink request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NetlinkError {
     /// errno(3), positive; 0 if the connection is broken.

@@ -87,8 +87,8 @@ impl Bench {
             publisher,
             requests: received,
         } = loop_end;
-        let (steps, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(World::new(publisher).run(received, receiver));
+        let (steps, loop_steps) = mpsc::unbounded_channel();
+        tokio::spawn(World::new(publisher).run(received, loop_steps));
         let server = Arc::new(Server {
             snapshot,
             requests,

@@ -1,6 +1,5 @@
 //! The test bed: hosts A and B, a client, and a switch.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};

@@ -22,6 +22,7 @@ const FULL_QUEUE: u32 = 1;
 
 impl Fault {
     /// Causes the fault.
+    #[expect(clippy::too_many_lines, reason = "one arm a fault")]
     pub(crate) fn inject(self, testbed: &mut Testbed) -> Result<()> {
         let host = testbed.at(self.host)?.host().clone();
         let unit = self.unit;
