@@ -76,8 +76,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
             (
                 "vhost/waiting.rs",
                 "        let Watch { master_down, .. } = watch.recomputed(",
-                "        let heard = if MUTANT { env.now.instant } else { watch.heard };
-        let watch = Watch { heard, ..watch };
+                "        let mut watch = watch;
+        if MUTANT {
+            watch.heard = env.now.instant;
+        }
         let Watch { master_down, .. } = watch.recomputed(",
             ),
         ],

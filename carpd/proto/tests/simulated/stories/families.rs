@@ -196,7 +196,7 @@ fn equal_hosts_that_advertise_from_the_virtual_address_settle() {
         assert_eq!(segment.log(), [""; 0]);
         for name in ["a", "b", "c"] {
             let notices = segment.notices(name);
-            let is_loop = |notice: &Notice| matches!(notice, Notice::BadPacket { text, .. } if text.contains("our own"));
+            let is_loop = |each: &Notice| matches!(each, Notice::BadPacket { text, .. } if text.contains("our own"));
             assert!(!notices.iter().any(is_loop), "{notices:?}");
         }
     }
