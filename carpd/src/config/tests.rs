@@ -191,7 +191,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "ifconfig_carp0=\"vhid 1 pass -\"",
-        "rc.conf:2: ifconfig_carp0: - is standard input, which there is none at boot: use \
+        "rc.conf:2: ifconfig_carp0: - is standard input, which does not exist at boot: use \
          passfile",
     ),
     (
