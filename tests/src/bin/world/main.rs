@@ -8,6 +8,7 @@
 //! Everything runs in network namespaces, which are removed at the end, also after an error.
 
 mod actions;
+mod breach;
 mod cable;
 mod documented;
 mod grammar;
@@ -33,8 +34,9 @@ use carp_tests::{Random, check_interrupted, interrupt, keep_quiet};
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::breach::Verdict;
 use self::options::Options;
-use self::oracle::{Verdict, examine};
+use self::oracle::examine;
 use self::recipe::Recipe;
 use self::shrink::shrink;
 

@@ -3,7 +3,7 @@
 //! client gets from the host's own addresses, and how the host must be after a clean stop.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use carp_tests::{Frame, Host, Interface, Outcome, VIRTUAL_MAC, wait_until};
 
+use crate::breach::{Breach, Clause, Verdict, breach};
 use crate::cable::Cable;
 use crate::probe::{Answers, Way, ask, resolved};
 use crate::recipe::{Event, Recipe};
@@ -46,63 +47,6 @@ const REPAIR_ENDINGS: [&str; 7] = [
     ": ended",
     ": taken out",
 ];
-
-/// A rule that can be broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Clause {
-    /// (a) Clients do not get from a virtual address what they get from an own one.
-    Silent,
-    /// (a) Clients do not get from an own address what they get without carpd.
-    OwnSilent,
-    /// (a) Another MAC than the virtual one answers for the virtual address.
-    WrongMac,
-    /// (a) The virtual MAC answers for an address of another host.
-    Stranger,
-    /// (a) Neither host can be MASTER, or this one cannot although its carpdev works.
-    NoMaster,
-    /// (b) Both are MASTER.
-    TwoMasters,
-    /// (b) A BACKUP does not hear its master.
-    Deaf,
-    /// (a) MASTER on an interface that the kernel reports as not operational.
-    NotOperational,
-    /// (b) A host that is not MASTER sends as one, or answers.
-    Leak,
-    /// (c) The host is not as it was.
-    Left,
-    /// (e) The log is flooded.
-    Flood,
-    /// carpd ended, or did not end on request.
-    Died,
-}
-
-/// A broken clause, with the details.
-#[derive(Clone, Debug)]
-pub(crate) struct Breach {
-    /// The clause.
-    pub(crate) clause: Clause,
-    /// Address, answer and time.
-    pub(crate) text: String,
-}
-
-impl fmt::Display for Breach {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:?}: {}", self.clause, self.text)
-    }
-}
-
-/// Result of a world.
-#[derive(Debug, Default)]
-pub(crate) struct Verdict {
-    /// The first broken clause.
-    pub(crate) breach: Option<Breach>,
-    /// Differences from the twin that are explained.
-    pub(crate) explained: Vec<String>,
-    /// The commands.
-    pub(crate) typed: String,
-    /// carpd's output on the host.
-    pub(crate) log: String,
-}
 
 /// The role that the host should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -560,11 +504,6 @@ fn flood(log: &str) -> Option<Breach> {
         .into_iter()
         .find(|(_, times)| *times > MAX_REPETITIONS)?;
     breach(Clause::Flood, format!("{times} times: {kind}"))
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "all callers return it so")]
-const fn breach(clause: Clause, text: String) -> Option<Breach> {
-    Some(Breach { clause, text })
 }
 
 /// Returns the number of accepted advertisements of a carp interface.

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::oracle::{Verdict, examine};
+use crate::breach::Verdict;
+use crate::oracle::examine;
 use crate::recipe::{Kind, Own, Recipe, Virtuals};
 
 /// Removes what is not needed, until `timeout`.
